@@ -1,0 +1,1 @@
+//! Requests: api -> services -> store, on a thread of its own.

@@ -1,0 +1,1 @@
+//! Is this fragment's datagram complete, and does it contradict itself?

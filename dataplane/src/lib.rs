@@ -1,0 +1,19 @@
+//! Packets, from bytes to verdicts, one core at a time.
+//!
+//! Start with [`worker`], the poll loop of one core, then [`engine`], one batch from bytes to verdicts.
+//! The rooms below stand in the order in which a packet meets them; each opens with the one question
+//! that it answers.
+#![forbid(unsafe_code)]
+
+pub mod time;
+
+pub mod rx;
+pub mod parse;
+pub mod defrag;
+pub mod flow;
+pub mod policy;
+pub mod nat;
+pub mod verdict;
+pub mod tx;
+pub mod host;
+pub mod control;

@@ -1,0 +1,1 @@
+//! How must the headers change so that a frame reaches another destination, or a refusal its sender?

@@ -1,0 +1,1 @@
+//! What does the operator want done with this flow?

@@ -1,0 +1,1 @@
+//! Which frames arrived? Receives from the rings, refills them, and reads capture files.

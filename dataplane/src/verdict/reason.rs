@@ -1,0 +1,266 @@
+//! Every name under which a frame can be dropped or a fact about it counted.
+
+/// Where a reason comes from; decides which of two drops names the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReasonClass {
+    /// No room, no time, no frame: the box, not the traffic.
+    Capacity,
+    /// A signature said so.
+    Rule,
+    /// The operator said so.
+    Policy,
+    /// The frame contradicts the tracked state of its flow.
+    State,
+    /// The bytes contradict their protocol.
+    Malformed,
+    /// The address is on the block list.
+    BlockList,
+    /// Counted beside the verdict; never drops by itself.
+    Notice,
+}
+
+impl ReasonClass {
+    pub(super) const fn rank(self) -> u8 {
+        match self {
+            Self::Notice => 0,
+            Self::Rule => 1,
+            Self::Policy => 2,
+            Self::Capacity => 3,
+            Self::State => 4,
+            Self::Malformed => 5,
+            Self::BlockList => 6,
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($class:ident { $($(#[doc = $doc:literal])+ $name:ident = $label:literal,)+ })+) => {
+        /// Why: the counter index, the metric label and the EVE field at once.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Reason {
+            $($($(#[doc = $doc])+ $name,)+)+
+        }
+
+        impl Reason {
+            /// All reasons, in the order of their counter index.
+            pub const ALL: &[Self] = &[$($(Self::$name,)+)+];
+
+            /// How many there are: the length of a counter array.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The name in metrics, EVE and the API, `lower_snake_case`, stable.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $($(Self::$name => $label,)+)+ }
+            }
+
+            /// What a reader of the counter should understand by it.
+            #[must_use]
+            pub const fn help(self) -> &'static str {
+                match self { $($(Self::$name => concat!($($doc),+).trim_ascii_start(),)+)+ }
+            }
+
+            /// Where it comes from.
+            #[must_use]
+            pub const fn class(self) -> ReasonClass {
+                match self { $($(Self::$name => ReasonClass::$class,)+)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    Malformed {
+        /// Shorter than an Ethernet header.
+        EthernetTruncated = "ethernet_truncated",
+        /// Ends inside a VLAN tag.
+        VlanTruncated = "vlan_truncated",
+        /// More VLAN tags than we follow.
+        VlanTooDeep = "vlan_too_deep",
+        /// Ends inside an MPLS label stack.
+        MplsTruncated = "mpls_truncated",
+        /// More MPLS labels than we follow.
+        MplsTooDeep = "mpls_too_deep",
+        /// Ends inside a PPPoE or PPP header, or its length field lies.
+        PppoeTruncated = "pppoe_truncated",
+        /// PPPoE version or type is not 1.
+        PppoeVersion = "pppoe_version",
+        /// Ends inside an ARP packet.
+        ArpTruncated = "arp_truncated",
+        /// Ends inside the IPv4 header.
+        Ipv4Truncated = "ipv4_truncated",
+        /// EtherType says IPv4, version field does not.
+        Ipv4Version = "ipv4_version",
+        /// IPv4 header length below 20 or beyond the packet.
+        Ipv4HeaderLength = "ipv4_header_length",
+        /// IPv4 total length below the header or beyond the frame.
+        Ipv4TotalLength = "ipv4_total_length",
+        /// An IPv4 option runs past the header.
+        Ipv4Options = "ipv4_options",
+        /// IPv4 header checksum is wrong.
+        Ipv4Checksum = "ipv4_checksum",
+        /// Ends inside the IPv6 header.
+        Ipv6Truncated = "ipv6_truncated",
+        /// EtherType says IPv6, version field does not.
+        Ipv6Version = "ipv6_version",
+        /// IPv6 payload length beyond the frame.
+        Ipv6PayloadLength = "ipv6_payload_length",
+        /// Ends inside an IPv6 extension header.
+        Ipv6ExtensionTruncated = "ipv6_extension_truncated",
+        /// Hop-by-hop options anywhere but first (RFC 8200 4.1).
+        Ipv6ExtensionOrder = "ipv6_extension_order",
+        /// More IPv6 extension headers than we follow.
+        Ipv6ExtensionTooMany = "ipv6_extension_too_many",
+        /// IPv6 routing header of type 0 (RFC 5095).
+        Ipv6RoutingType0 = "ipv6_routing_type0",
+        /// Source and destination address and port are the same (land attack).
+        SameSourceDestination = "same_source_destination",
+        /// Ends inside the TCP header.
+        TcpTruncated = "tcp_truncated",
+        /// TCP data offset below 5 or beyond the segment.
+        TcpHeaderLength = "tcp_header_length",
+        /// A TCP option runs past the header or has an impossible length.
+        TcpOptions = "tcp_options",
+        /// TCP flags that no stack sends (SYN with FIN or RST, none at all).
+        TcpFlags = "tcp_flags",
+        /// Ends inside the UDP header.
+        UdpTruncated = "udp_truncated",
+        /// UDP length below 8 or beyond the packet.
+        UdpLength = "udp_length",
+        /// Ends inside the ICMP header.
+        IcmpTruncated = "icmp_truncated",
+        /// Ends inside the ICMPv6 header.
+        Icmpv6Truncated = "icmpv6_truncated",
+        /// Ends inside the SCTP header.
+        SctpTruncated = "sctp_truncated",
+        /// Ends inside a GRE header.
+        GreTruncated = "gre_truncated",
+        /// GRE version or reserved bits that we cannot follow.
+        GreVersion = "gre_version",
+        /// Ends inside a VXLAN header or its flags are invalid.
+        Vxlan = "vxlan",
+        /// Ends inside a Geneve header or its version is not 0.
+        Geneve = "geneve",
+        /// Ends inside a GTP-U header or its version is not 1.
+        Gtpu = "gtpu",
+        /// Ends inside a Teredo header.
+        Teredo = "teredo",
+        /// More tunnels inside each other than we follow.
+        TunnelTooDeep = "tunnel_too_deep",
+        /// Layer 4 checksum is wrong and the port says `drop-bad`.
+        ChecksumBad = "checksum_bad",
+        /// Larger than the port can carry, or than one linear copy.
+        FrameTooLarge = "frame_too_large",
+        /// Fragments that overlap with other bytes (RFC 5722): the whole datagram goes.
+        FragmentOverlap = "fragment_overlap",
+        /// A fragment that ends beyond 65,535 bytes (ping of death).
+        FragmentTooLarge = "fragment_too_large",
+        /// A fragment, not the last, whose length is zero or no multiple of eight.
+        FragmentLength = "fragment_length",
+        /// The first fragment does not hold the layer 4 header (RFC 7112, tiny fragment attack).
+        FragmentTiny = "fragment_tiny",
+        /// Fragments disagree on where the datagram ends.
+        FragmentEnd = "fragment_end",
+    }
+    State {
+        /// TCP segment outside the tracked window (RFC 9293 3.10.7.4).
+        TcpOutOfWindow = "tcp_out_of_window",
+        /// RST whose sequence number is not acceptable (RFC 5961 3).
+        TcpRstOutOfWindow = "tcp_rst_out_of_window",
+        /// SYN inside a synchronised connection (RFC 5961 4).
+        TcpSynInConnection = "tcp_syn_in_connection",
+        /// ACK for data never sent (RFC 5961 5).
+        TcpAckInvalid = "tcp_ack_invalid",
+        /// Segment that the connection's state does not allow.
+        TcpBadState = "tcp_bad_state",
+        /// Mid-stream segment of an unknown flow and `exceptions.midstream` says drop.
+        Midstream = "midstream",
+        /// Only one direction of the flow crosses the box and `exceptions.oneway` says drop.
+        Oneway = "oneway",
+        /// ICMP error that quotes no flow we know.
+        IcmpUnrelated = "icmp_unrelated",
+        /// Source address on a zone whose networks do not hold it.
+        Spoofed = "spoofed",
+    }
+    Capacity {
+        /// No slot for a new flow and nothing to evict.
+        FlowTableFull = "flow_table_full",
+        /// No room to hold another fragment.
+        FragmentMemory = "fragment_memory",
+        /// The datagram was not complete in time.
+        FragmentTimeout = "fragment_timeout",
+        /// More fragments in one datagram than we hold.
+        FragmentTooMany = "fragment_too_many",
+        /// The owner's hand-off ring had no room.
+        HandoffFull = "handoff_full",
+        /// The transmit ring had no room.
+        TxFull = "tx_full",
+        /// No free frame for a copy.
+        NoFrame = "no_frame",
+        /// The frame waited in the ring through a hang longer than the watchdog.
+        StaleAfterHang = "stale_after_hang",
+        /// The `host` port had no room.
+        HostPortFull = "host_port_full",
+        /// The worker was stopping.
+        Stopping = "stopping",
+    }
+    Policy {
+        /// A policy said drop.
+        PolicyDrop = "policy_drop",
+        /// A policy said reject.
+        PolicyReject = "policy_reject",
+        /// No policy matched and the default is drop.
+        DefaultDrop = "default_drop",
+        /// No policy matched and the default is reject.
+        DefaultReject = "default_reject",
+        /// Undecided, and the policy set's `deciding` says block.
+        DecidingBlock = "deciding_block",
+        /// Undecided, and the allowance of `deciding` is spent.
+        DecidingLimit = "deciding_limit",
+        /// The token bucket was empty.
+        RateLimited = "rate_limited",
+        /// A redirected flow whose target is behind the port that it came from.
+        RedirectImpossible = "redirect_impossible",
+    }
+    BlockList {
+        /// The address is on the block list.
+        Blocked = "blocked",
+    }
+    Notice {
+        /// A wrong layer 4 checksum passed on, kept from the state machine.
+        ChecksumBadForwarded = "checksum_bad_forwarded",
+        /// A partial checksum (veth metadata) completed by us.
+        ChecksumHealed = "checksum_healed",
+        /// A flow picked up mid-stream.
+        MidstreamPickup = "midstream_pickup",
+        /// A state violation passed on because the policy is not strict.
+        StateViolationForwarded = "state_violation_forwarded",
+        /// A flow evicted to make room.
+        FlowEvicted = "flow_evicted",
+        /// A redirected flow whose replies do not cross the box.
+        RedirectNoReturn = "redirect_no_return",
+        /// A mirror copy that found no frame or no room.
+        MirrorSkipped = "mirror_skipped",
+        /// A reject not sent because `reject_per_s` was spent.
+        RejectSuppressed = "reject_suppressed",
+        /// A record that found its event ring full and was aggregated.
+        RecordAggregated = "record_aggregated",
+        /// An alert that found its event ring full.
+        AlertShed = "alert_shed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+
+    #[test]
+    fn labels_are_unique_and_indices_match() {
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+            assert!(!reason.help().is_empty());
+            assert_eq!(Reason::ALL.iter().filter(|r| r.label() == reason.label()).count(), 1, "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! AF_XDP made safe: frames that move, rings, sockets, UMEM, the XDP program and its pins.

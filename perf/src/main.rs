@@ -1,0 +1,2 @@
+//! The harness: traffic, drivers, measurement, A/B report.
+fn main() {}

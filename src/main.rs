@@ -1,0 +1,2 @@
+//! The appliance: configure, pin, start, serve, drain, stop.
+fn main() {}
