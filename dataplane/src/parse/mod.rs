@@ -6,6 +6,7 @@
 
 pub mod addr;
 pub mod headers;
+pub mod quoted;
 
 pub use addr::{Addr, Mac};
 pub use headers::{Fragment, Headers, Icmp, Network, Protocol, Tcp, TcpFlags, TcpOptions, Transport, Tunnel};
