@@ -151,7 +151,7 @@ impl<P: PacketPort> Worker<P> {
         if self.exits.host.is_some() {
             found += self.receive_from_host(now, clock);
         }
-        self.between_batches(now);
+        self.between_batches(now, found == 0);
         self.exits.flush(self.config.fill_frames, self.engine.counters_mut());
         self.batches += u64::from(found > 0);
         if found == 0 || now.tick.ns_since(self.board_written) >= BOARD_EVERY_NS {
@@ -259,11 +259,11 @@ impl<P: PacketPort> Worker<P> {
     }
 
     /// Timers, the sweep after a policy change, and one question, each bounded.
-    fn between_batches(&mut self, now: Now) {
+    fn between_batches(&mut self, now: Now, idle: bool) {
         let Self { engine, door, outcome, exits, .. } = self;
         let snapshot = door.snapshots.load();
         outcome.clear();
-        engine.between_batches(now, snapshot, outcome, &mut door.events);
+        engine.between_batches(now, idle, snapshot, outcome, &mut door.events);
         let counters = engine.counters_mut();
         for release in &outcome.releases {
             exits.release(release.hold, release.disposition, now.tick, counters);

@@ -1,6 +1,7 @@
 //! What goes into the engine and what comes out of it: borrowed bytes in, one disposition each out.
 
 use crate::defrag::HoldId;
+use crate::parse::LinkType;
 use crate::time::Now;
 use crate::verdict::Reason;
 
@@ -24,6 +25,8 @@ pub struct Packet<'a> {
     pub bytes: &'a mut [u8],
     /// Port index that it came in by.
     pub in_port: u8,
+    /// What its first bytes are: Ethernet from a wire, whatever the file says in replay.
+    pub link: LinkType,
     /// How far it has come between workers.
     pub hop: Hop,
     /// When it came.
@@ -34,7 +37,13 @@ impl Packet<'_> {
     /// No packet: fills the rest of an array.
     #[must_use]
     pub fn empty() -> Self {
-        Self { bytes: &mut [], in_port: 0, hop: Hop::Wire, at: Now::default() }
+        Self { bytes: &mut [], in_port: 0, link: LinkType::Ethernet, hop: Hop::Wire, at: Now::default() }
+    }
+
+    /// The same packet, with other bytes to be put in.
+    #[must_use]
+    pub fn without_bytes(&self) -> Packet<'static> {
+        Packet { bytes: &mut [], in_port: self.in_port, link: self.link, hop: self.hop, at: self.at }
     }
 }
 
@@ -126,6 +135,16 @@ impl Default for Outcome {
 pub const RELEASES_MAX: usize = 2 * BATCH_MAX;
 
 impl Outcome {
+    /// Lets the frames of `hold` leave before packet `index`.
+    pub fn release_before(&mut self, index: usize, hold: HoldId, disposition: Disposition) {
+        self.releases.push(Release { hold, disposition, before: index as u8 });
+    }
+
+    /// Lets the frames of `hold` leave, whenever.
+    pub fn release(&mut self, hold: HoldId, disposition: Disposition) {
+        self.release_before(BATCH_MAX, hold, disposition);
+    }
+
     /// Forgets the last batch.
     pub fn clear(&mut self) {
         self.rewritten = 0;

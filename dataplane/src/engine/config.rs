@@ -23,8 +23,18 @@ pub struct EngineConfig {
     pub worker: u8,
     /// Who owns which flow.
     pub owners: OwnerTable,
+    /// Whether VLAN identifiers are part of a flow's key.
+    pub vlan_in_key: bool,
     /// Seed of the flow table's hash: secret and random live, fixed in replay.
     pub seed: u64,
+}
+
+impl EngineConfig {
+    /// Whether any port says which networks live behind it.
+    #[must_use]
+    pub fn has_networks(&self) -> bool {
+        self.ports.iter().any(|port| !port.networks.is_empty())
+    }
 }
 
 /// Whether verdicts bind.

@@ -6,7 +6,8 @@
 use xsk::Frame;
 
 use crate::engine::{BATCH_MAX, Hop, Packet};
-use crate::time::{Now, Tick};
+use crate::parse::LinkType;
+use crate::time::Now;
 use crate::tx::exits::Origin;
 
 /// Bytes of one linear copy: the longest IP datagram with its link headers.
@@ -108,7 +109,7 @@ impl Gathered {
                 }
                 None => first.bytes_mut(),
             };
-            *packet = Packet { bytes, in_port: meta.origin.in_port, hop: meta.hop, at: now };
+            *packet = Packet { bytes, in_port: meta.origin.in_port, link: LinkType::Ethernet, hop: meta.hop, at: now };
         }
         judge(&mut packets[..count]);
     }
