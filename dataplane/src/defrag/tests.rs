@@ -566,7 +566,7 @@ impl Model {
             return Outcome::Refused(reason);
         }
         let end = start + data.len();
-        let fault = if data.is_empty() || (more && data.len() % 8 != 0) {
+        let fault = if data.is_empty() || (more && !data.len().is_multiple_of(8)) {
             Some(Reason::FragmentLength)
         } else if start == 0 && more && data.len() < 8 {
             Some(Reason::FragmentTiny)
