@@ -8,7 +8,7 @@
 
 use super::edit::{Delta, Editor, word};
 use super::layers::{Layer, Layers, has_routing, transport};
-use crate::flow::Direction;
+use crate::flow::{Direction, FlowKey};
 use crate::parse::{Addr, Headers, Mac, Network, Protocol, Transport};
 use crate::verdict::Reason;
 
@@ -116,6 +116,21 @@ impl Redirect {
             mend_around(&mut editor, &layers, usize::from(headers.l3_offset));
         }
         Ok(())
+    }
+
+    /// The name under which the flow's replies, and ICMP errors from behind the box, arrive: `key` with the
+    /// target as its responder; and whether the initiator is the lower endpoint of it.
+    #[must_use]
+    pub fn key_behind(&self, key: &FlowKey, initiator_is_lo: bool) -> (FlowKey, bool) {
+        let (lo, hi) = ((key.lo_addr, key.lo_port), (key.hi_addr, key.hi_port));
+        let (initiator, responder) = if initiator_is_lo { (lo, hi) } else { (hi, lo) };
+        let has_ports = matches!(key.protocol, Protocol::TCP | Protocol::UDP);
+        let port = if has_ports && self.target.port != 0 { self.target.port } else { responder.1 };
+        let target = (self.target.addr, port);
+        let initiator_is_lo = initiator <= target;
+        let (lo, hi) = if initiator_is_lo { (initiator, target) } else { (target, initiator) };
+        let behind = FlowKey { lo_addr: lo.0, lo_port: lo.1, hi_addr: hi.0, hi_port: hi.1, ..*key };
+        (behind, initiator_is_lo)
     }
 
     const fn target(&self) -> Endpoint {
@@ -298,22 +313,22 @@ struct Quote {
 impl Quote {
     fn at(bytes: &[u8], at: usize, end: usize) -> Option<Self> {
         let bytes = bytes.get(..end.min(bytes.len()))?;
-        let (src, dst, is_later) = match bytes.get(at)? >> 4 {
+        let (src, dst) = match bytes.get(at)? >> 4 {
             4 => {
                 let header = bytes.get(at..at + 20)?;
                 let addr = |from: usize| {
                     Addr::v4([header[from], header[from + 1], header[from + 2], header[from + 3]])
                 };
-                (addr(12), addr(16), word(header, 6)? & 0x1fff != 0)
+                (addr(12), addr(16))
             }
             6 => {
                 let header = bytes.get(at..at + 40)?;
                 let addr = |from: usize| header[from..from + 16].try_into().map(Addr::v6);
-                (addr(8).ok()?, addr(24).ok()?, false)
+                (addr(8).ok()?, addr(24).ok()?)
             }
             _ => return None,
         };
-        let transport = transport(bytes, at).filter(|_| !is_later);
+        let transport = transport(bytes, at);
         let ports = match transport {
             Some((Protocol::TCP | Protocol::UDP, at)) => word(bytes, at).zip(word(bytes, at + 2)),
             _ => None,

@@ -8,7 +8,7 @@
 //! address.
 
 use super::edit::{nonzero, word};
-use super::layers::{Layer, Layers};
+use super::layers::{Layer, Layers, has_routing};
 use crate::parse::checksum::{Sum, pseudo_header};
 use crate::parse::{Addr, Headers, Mac, Network, Protocol, Tcp, TcpFlags, Transport};
 
@@ -354,7 +354,7 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
                     swap(out, at + 8, at + 24, 16)?;
                 }
                 // A routing header would have to be turned round, too.
-                if *out.get(at + 6)? == Protocol::ROUTING {
+                if has_routing(bytes, at) {
                     return None;
                 }
                 set_word(out, at + 4, end - at - 40)?;

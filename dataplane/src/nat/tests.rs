@@ -7,7 +7,7 @@ use super::craft::{
 use super::layers::Layers;
 use super::*;
 use crate::defrag::{Defrag, DefragConfig, Offer};
-use crate::flow::Direction;
+use crate::flow::{Direction, FlowKey};
 use crate::parse::checksum::{ChecksumState, transport_checksum};
 use crate::parse::{Addr, Headers, Mac, Network, TcpFlags, Transport, parse_datagram, parse_ethernet};
 use crate::time::Tick;
@@ -71,6 +71,25 @@ fn redirect_rewrites_both_ways_in_every_layout() {
             redirect.apply(Direction::Reverse, &mut reply, &before).unwrap();
             assert_eq!(reply, layout.frame(&packet(kind, (server, client), (443, 5555), b"answer"), true));
             sound(&reply);
+        }
+    }
+}
+
+#[test]
+fn replies_are_found_under_the_key_behind_the_redirect() {
+    for v6 in [false, true] {
+        for layout in [Layout::Plain, Layout::Qinq, Layout::Vxlan] {
+            for target in [redirect(v6).target.addr, if v6 { Addr([0; 16]) } else { Addr::v4([1, 1, 1, 1]) }]
+            {
+                let mut redirect = redirect(v6);
+                redirect.target.addr = target;
+                let (client, server) = addrs(v6);
+                let first = layout.frame(&packet(Kind::Tcp, (client, server), (5555, 443), b""), false);
+                let (key, is_lo) = FlowKey::of(&sound(&first), true).unwrap();
+                let reply = layout.frame(&packet(Kind::Tcp, (target, client), (8443, 5555), b""), true);
+                let (behind, target_is_lo) = FlowKey::of(&sound(&reply), true).unwrap();
+                assert_eq!(redirect.key_behind(&key, is_lo), (behind, !target_is_lo));
+            }
         }
     }
 }
@@ -224,6 +243,22 @@ fn icmp_error_about_something_else_is_left_alone() {
         let headers = sound(&frame);
         let result = redirect.apply(Direction::Reverse, &mut frame, &headers);
         assert_eq!((result, frame), (Err(Reason::IcmpUnrelated), before));
+    }
+}
+
+#[test]
+fn icmp_error_about_a_later_fragment_gets_its_addresses_back() {
+    for v6 in [false, true] {
+        let redirect = redirect(v6);
+        let (client, server) = addrs(v6);
+        let target = redirect.target.addr;
+        // Data that would read as other ports.
+        let sent = |dst| fragments(&packet(Kind::Udp, (client, dst), (5555, 443), &[9; 64]), 32).remove(1);
+        let mut frame = Layout::Plain.frame(&error(target, client, &sent(target), 100), false);
+        let headers = sound(&frame);
+        redirect.apply(Direction::Reverse, &mut frame, &headers).unwrap();
+        sound(&frame);
+        assert_eq!(frame, Layout::Plain.frame(&error(server, client, &sent(server), 100), false));
     }
 }
 
