@@ -8,7 +8,7 @@
 
 use super::edit::{Delta, Editor, word};
 use super::layers::{Layer, Layers, has_routing, transport};
-use crate::flow::{Direction, FlowKey};
+use crate::flow::Direction;
 use crate::parse::{Addr, Headers, Mac, Network, Protocol, Transport};
 use crate::verdict::Reason;
 
@@ -116,21 +116,6 @@ impl Redirect {
             mend_around(&mut editor, &layers, usize::from(headers.l3_offset));
         }
         Ok(())
-    }
-
-    /// The name under which the flow's replies, and ICMP errors from behind the box, arrive: `key` with the
-    /// target as its responder; and whether the initiator is the lower endpoint of it.
-    #[must_use]
-    pub fn key_behind(&self, key: &FlowKey, initiator_is_lo: bool) -> (FlowKey, bool) {
-        let (lo, hi) = ((key.lo_addr, key.lo_port), (key.hi_addr, key.hi_port));
-        let (initiator, responder) = if initiator_is_lo { (lo, hi) } else { (hi, lo) };
-        let has_ports = matches!(key.protocol, Protocol::TCP | Protocol::UDP);
-        let port = if has_ports && self.target.port != 0 { self.target.port } else { responder.1 };
-        let target = (self.target.addr, port);
-        let initiator_is_lo = initiator <= target;
-        let (lo, hi) = if initiator_is_lo { (initiator, target) } else { (target, initiator) };
-        let behind = FlowKey { lo_addr: lo.0, lo_port: lo.1, hi_addr: hi.0, hi_port: hi.1, ..*key };
-        (behind, initiator_is_lo)
     }
 
     const fn target(&self) -> Endpoint {
