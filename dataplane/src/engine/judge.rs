@@ -3,11 +3,11 @@
 use super::notices::describe;
 use super::{ChecksumMode, Disposition, Engine, Outcome, Packet, Pending, tell};
 use crate::control::{Event, EventSender, ExceptionAction, Snapshot};
-use crate::flow::{AliasError, CachedDecision, Direction, FlowId, FlowKey, Found, TcpOutcome};
+use crate::flow::{AliasError, CachedDecision, Decision, Direction, FlowId, FlowKey, Found, TcpOutcome};
 use crate::nat::{Original, Redirect, Target};
 use crate::parse::checksum::{ChecksumState, heal, outermost, transport_checksum};
 use crate::parse::quoted::parse_quoted;
-use crate::parse::{Addr, Headers, Transport};
+use crate::parse::{Addr, Headers, Mac, Transport};
 use crate::policy::{DecidingMode, Evaluation, Facts, OutcomeAction};
 use crate::time::Tick;
 use crate::verdict::{Effects, Reason, Verdict};
@@ -59,14 +59,22 @@ impl Engine {
             Ok(found) => self.judge_flow(snapshot, entry, found, packet, out, events),
             Err(_full) => match snapshot.settings.exceptions.flow_table_full {
                 ExceptionAction::Ignore => self.judge_untracked(snapshot, entry, packet, out, events),
-                action => self.except(action, Reason::FlowTableFull, None, snapshot, headers, packet, out, events),
+                action => {
+                    self.except(action, Reason::FlowTableFull, None, snapshot, headers, packet, out, events)
+                }
             },
         }
     }
 
     /// Whether the transport checksum can be believed; completes a partial one (veth metadata).
-    fn verify(&mut self, entry: &Pending, packet: &mut Packet<'_>, out: &mut Outcome) -> Result<bool, Reason> {
-        let mode = self.config.ports.get(usize::from(packet.in_port)).map_or(ChecksumMode::Verify, |p| p.checksum);
+    fn verify(
+        &mut self,
+        entry: &Pending,
+        packet: &mut Packet<'_>,
+        out: &mut Outcome,
+    ) -> Result<bool, Reason> {
+        let mode =
+            self.config.ports.get(usize::from(packet.in_port)).map_or(ChecksumMode::Verify, |p| p.checksum);
         if mode == ChecksumMode::AssumeGood {
             return Ok(true);
         }
@@ -104,7 +112,7 @@ impl Engine {
         let quoted = packet.bytes.get(quoted_at..usize::from(headers.end)).and_then(parse_quoted)?;
         let (key, src_is_lo) = FlowKey::of_quoted(&quoted, &entry.key);
         let Some(found) = self.flows.find(&key, src_is_lo) else {
-            if snapshot.policy.is_strict() {
+            if snapshot.policy.strict() {
                 return Some(self.count_drop(Reason::IcmpUnrelated));
             }
             return None;
@@ -113,7 +121,7 @@ impl Engine {
         let direction = found.direction.opposite();
         let verdict = self.flows.flow(found.id).decision().verdict;
         let verdict = match verdict {
-            Verdict::Redirect(_) => match self.rewrite(found.id, direction, headers, packet) {
+            Verdict::Redirect(_) => match self.rewrite(found.id, direction, None, headers, packet) {
                 Ok(()) => {
                     out.rewritten |= 1 << entry.index;
                     verdict
@@ -149,7 +157,7 @@ impl Engine {
         self.flows.count(id, direction, len_bytes, headers, now);
         let exception = match step.outcome() {
             TcpOutcome::Ok | TcpOutcome::Challenge => None,
-            TcpOutcome::Violation(reason) if snapshot.policy.is_strict() => {
+            TcpOutcome::Violation(reason) if snapshot.policy.strict() => {
                 self.flows.refuse(id, step);
                 return self.drop_of_flow(id, reason, false, headers, packet, events);
             }
@@ -163,7 +171,8 @@ impl Engine {
                 (!adopting).then_some((snapshot.settings.exceptions.midstream, Reason::Midstream))
             }
         };
-        let exception = exception.or(one_way.then_some((snapshot.settings.exceptions.oneway, Reason::Oneway)));
+        let exception =
+            exception.or(one_way.then_some((snapshot.settings.exceptions.oneway, Reason::Oneway)));
         if let Some((action, reason)) = exception
             && action != ExceptionAction::Ignore
         {
@@ -177,14 +186,19 @@ impl Engine {
                 Verdict::Drop(Reason::RateLimited)
             }
             Verdict::Redirect(_) if entry.datagram.is_some() => Verdict::Drop(Reason::RedirectImpossible),
-            Verdict::Redirect(_) => match self.rewrite(id, direction, headers, packet) {
-                Ok(()) => {
-                    out.rewritten |= 1 << entry.index;
-                    decision.verdict
+            Verdict::Redirect(target) => {
+                let next_hop = snapshot.policy.target(target).and_then(|target| target.next_hop);
+                match self.rewrite(id, direction, next_hop, headers, packet) {
+                    Ok(()) => {
+                        out.rewritten |= 1 << entry.index;
+                        decision.verdict
+                    }
+                    Err(reason) => Verdict::Drop(reason),
                 }
-                Err(reason) => Verdict::Drop(reason),
-            },
-            Verdict::Forward | Verdict::Drop(_) | Verdict::Reject(_) | Verdict::RateLimit(_) => decision.verdict,
+            }
+            Verdict::Forward | Verdict::Drop(_) | Verdict::Reject(_) | Verdict::RateLimit(_) => {
+                decision.verdict
+            }
         };
         if decision.effects.mirror {
             out.mirrored |= 1 << entry.index;
@@ -267,9 +281,15 @@ impl Engine {
                 };
                 (verdict, outcome.effects, index.map_or(u32::MAX, |index| index.0), true)
             }
+            // Only a tap has no default: what nobody decides is looked at and goes on.
+            Evaluation::NoDecision => (Verdict::Forward, Effects::default(), u32::MAX, true),
             Evaluation::Deciding { .. } => match policy.deciding() {
-                DecidingMode::Allow | DecidingMode::Limit => (Verdict::Forward, Effects::default(), u32::MAX, false),
-                DecidingMode::Block => (Verdict::Drop(Reason::DecidingBlock), Effects::default(), u32::MAX, false),
+                DecidingMode::Allow | DecidingMode::Limit => {
+                    (Verdict::Forward, Effects::default(), u32::MAX, false)
+                }
+                DecidingMode::Block => {
+                    (Verdict::Drop(Reason::DecidingBlock), Effects::default(), u32::MAX, false)
+                }
             },
         };
         CachedDecision {
@@ -313,6 +333,7 @@ impl Engine {
         &mut self,
         id: FlowId,
         direction: Direction,
+        next_hop: Option<Mac>,
         headers: &Headers,
         packet: &mut Packet<'_>,
     ) -> Result<(), Reason> {
@@ -320,7 +341,7 @@ impl Engine {
         let (addr, port) = self.flows.redirect_target(id).ok_or(Reason::RedirectImpossible)?;
         let (original, original_port) = flow.responder();
         let redirect = Redirect {
-            target: Target { addr, port, next_hop: self.flows.next_hop(id) },
+            target: Target { addr, port, next_hop },
             original: Original { addr: original, port: original_port, mac: Some(self.flows.macs(id).1) },
         };
         redirect.apply(direction, packet.bytes, headers)
@@ -336,7 +357,8 @@ impl Engine {
         events: &mut EventSender,
     ) -> Disposition {
         let headers = &entry.headers;
-        let found = entry.located.and_then(|located| self.flows.find_at(located, &entry.key, entry.src_is_lo));
+        let found =
+            entry.located.and_then(|located| self.flows.find_at(located, &entry.key, entry.src_is_lo));
         let verdict = match found {
             Some(found) => self.decide(snapshot, found, headers, packet, events).verdict,
             None => {
@@ -351,12 +373,14 @@ impl Engine {
                         // Without a flow the way back could not be found.
                         OutcomeAction::Redirect(_) => Verdict::Drop(Reason::RedirectImpossible),
                     },
-                    Evaluation::Deciding { .. } => Verdict::Forward,
+                    Evaluation::NoDecision | Evaluation::Deciding { .. } => Verdict::Forward,
                 }
             }
         };
         let verdict = match verdict {
-            Verdict::RateLimit(bucket) if !self.limits.admit(bucket, packet.bytes.len() as u32, packet.at.tick) => {
+            Verdict::RateLimit(bucket)
+                if !self.limits.admit(bucket, packet.bytes.len() as u32, packet.at.tick) =>
+            {
                 Verdict::Drop(Reason::RateLimited)
             }
             Verdict::Redirect(_) => Verdict::Drop(Reason::RedirectImpossible),
@@ -417,7 +441,12 @@ impl Engine {
         let flow_id = self.flows.flow_id(id);
         let flow = self.flows.flow_mut(id);
         if flow.dropped() == 0 {
-            let decision = flow.decision_of_record();
+            let stored = flow.decision();
+            let decision = Decision {
+                policy_version: stored.policy_version,
+                policy_index: stored.policy_index,
+                reason: Some(reason),
+            };
             events.send(Event::Drop(crate::control::DropRecord {
                 rejected,
                 flow_id,

@@ -27,7 +27,7 @@ pub(super) struct Sweep {
     /// Version under which the whole table was judged.
     done: u64,
     /// Version and slot of the sweep under way.
-    under_way: Option<(u64, u64)>,
+    under_way: Option<(u64, usize)>,
     rejudged: u64,
 }
 
@@ -60,21 +60,30 @@ impl Engine {
             Some(_) | None => 0,
         };
         let slots = if idle { SLOTS_IDLE } else { SLOTS_BUSY };
-        let (stale, next) = self.flows.stale_slots(cursor, slots, snapshot.version as u32);
-        for id in stale {
-            self.rejudge(id, now, snapshot, out, events);
-        }
-        match next {
-            Some(cursor) => self.sweep.under_way = Some((snapshot.version, cursor)),
-            None => {
-                self.sweep.under_way = None;
-                self.sweep.done = snapshot.version;
+        let end = (cursor + slots).min(self.flows.slots());
+        for slot in cursor..end {
+            let Some(id) = self.flows.flow_at(slot) else { continue };
+            if !self.flows.flow(id).decision().is_current(snapshot.version as u32, IDENTITY_GENERATION) {
+                self.rejudge(id, now, snapshot, out, events);
             }
+        }
+        if end < self.flows.slots() {
+            self.sweep.under_way = Some((snapshot.version, end));
+        } else {
+            self.sweep.under_way = None;
+            self.sweep.done = snapshot.version;
         }
     }
 
     /// Judges a silent flow under the snapshot in force; ends it where nothing of it may pass any more.
-    fn rejudge(&mut self, id: FlowId, now: Now, snapshot: &Snapshot, out: &mut Outcome, events: &mut EventSender) {
+    fn rejudge(
+        &mut self,
+        id: FlowId,
+        now: Now,
+        snapshot: &Snapshot,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) {
         self.sweep.rejudged += 1;
         let record = self.flows.record(id, None, now);
         let facts = facts_of(&record, self.zone(record.in_port), now);
@@ -86,7 +95,9 @@ impl Engine {
             Verdict::Forward | Verdict::RateLimit(_) | Verdict::Redirect(_) => {}
             // It is blocked already: it stays, so that its retries are counted on it.
             Verdict::Drop(_) | Verdict::Reject(_) if blocked_before => {}
-            Verdict::Drop(_) => self.flows.end(id, EndReason::Policy, now, &mut |record| tell(events, record)),
+            Verdict::Drop(_) => {
+                self.flows.end(id, EndReason::Policy, now, &mut |record| tell(events, record))
+            }
             Verdict::Reject(_) => {
                 self.reset(&record, id, out);
                 self.flows.end(id, EndReason::Policy, now, &mut |record| tell(events, record));
@@ -136,7 +147,12 @@ const SEGMENT_BYTES_MAX: usize = 14 + 8 + 40 + 20;
 
 /// Writes an empty segment of the initiator, from which the refusals are made. `None` for a tunnelled flow, whose
 /// outer headers are not kept.
-fn write_segment(out: &mut [u8; SEGMENT_BYTES_MAX], record: &FlowRecord, seq: u32, ack: u32) -> Option<usize> {
+fn write_segment(
+    out: &mut [u8; SEGMENT_BYTES_MAX],
+    record: &FlowRecord,
+    seq: u32,
+    ack: u32,
+) -> Option<usize> {
     if record.tunnel != crate::parse::Tunnel::None || record.key.vni != 0 {
         return None;
     }
