@@ -28,7 +28,7 @@ pub(super) struct WireView {
 
 pub(super) fn read(services: &Services) -> Result<WireView, Problem> {
     let WireReading { fail_mode, watchdog_ms, bypass, attach_mode, socket_mode, blocked_prefixes, outcomes } =
-        services.wire().map_err(problem_of)?;
+        services.wire().map_err(|error| problem_of(&error))?;
     let frames = outcomes.into_iter().map(|(name, frames)| (name.to_owned(), frames.into())).collect();
     Ok(WireView { fail_mode, watchdog_ms, bypass, attach_mode, socket_mode, blocked_prefixes, frames })
 }
@@ -40,7 +40,7 @@ pub(super) struct Blocked {
 
 /// `GET /admin/block`.
 pub(super) async fn blocked(State(services): State<Arc<Services>>) -> Result<Json<Blocked>, Problem> {
-    let prefixes = blocking(move || services.blocked()).await?.map_err(problem_of)?;
+    let prefixes = blocking(move || services.blocked()).await?.map_err(|error| problem_of(&error))?;
     Ok(Json(Blocked { prefixes }))
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn block(
     JsonBody(body): JsonBody<Prefixes>,
 ) -> Result<Json<Added>, Problem> {
     let prefixes = body.parse()?;
-    let added = blocking(move || services.block(&prefixes)).await?.map_err(problem_of)?;
+    let added = blocking(move || services.block(&prefixes)).await?.map_err(|error| problem_of(&error))?;
     Ok(Json(Added { added }))
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn unblock(
     JsonBody(body): JsonBody<Prefixes>,
 ) -> Result<Json<Removed>, Problem> {
     let prefixes = body.parse()?;
-    let removed = blocking(move || services.unblock(&prefixes)).await?.map_err(problem_of)?;
+    let removed = blocking(move || services.unblock(&prefixes)).await?.map_err(|error| problem_of(&error))?;
     Ok(Json(Removed { removed }))
 }
 
@@ -92,7 +92,7 @@ pub(super) async fn bypass(
     State(services): State<Arc<Services>>,
     JsonBody(Bypass { on }): JsonBody<Bypass>,
 ) -> Result<Json<Bypass>, Problem> {
-    blocking(move || services.set_bypass(on)).await?.map_err(problem_of)?;
+    blocking(move || services.set_bypass(on)).await?.map_err(|error| problem_of(&error))?;
     Ok(Json(Bypass { on }))
 }
 
@@ -119,7 +119,7 @@ impl Prefixes {
     }
 }
 
-fn problem_of(error: WireError) -> Problem {
+fn problem_of(error: &WireError) -> Problem {
     let detail = error.to_string();
     let code = match error {
         WireError::Absent => Code::Unavailable,

@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn flow_identifiers_survive_the_way_out_and_back() {
-        for inner in [0, 1, (1 << 45) - 1, 3 << 56 | 77, 0xff << 56 | (1 << 45) - 1] {
+        for inner in [0, 1, (1 << 45) - 1, (3 << 56) | 77, (0xff << 56) | ((1 << 45) - 1)] {
             let outer = outer_flow_id(inner);
             assert!(outer < 1 << 53, "{outer} is not exact in double precision");
             assert_eq!(inner_flow_id(outer), Some(inner));

@@ -23,14 +23,15 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 /// What a test may choose.
-pub struct Options {
-    pub workers: usize,
-    pub flows_per_worker: u16,
-    pub limits: Limits,
-    pub wire: bool,
-    pub policy: &'static str,
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    pub(crate) workers: usize,
+    pub(crate) flows_per_worker: u16,
+    pub(crate) limits: Limits,
+    pub(crate) wire: bool,
+    pub(crate) policy: &'static str,
     /// Workers that answer nothing.
-    pub hung: bool,
+    pub(crate) hung: bool,
 }
 
 impl Default for Options {
@@ -46,21 +47,21 @@ impl Default for Options {
     }
 }
 
-pub const POLICY: &str = r#"{"default_action": "allow", "policies": [
+pub(crate) const POLICY: &str = r#"{"default_action": "allow", "policies": [
   {"policy_id": "p-web", "name": "No web", "priority": 10, "conditions": {"protocol": "tcp", "dst_port": 80}, "action": "reject"}
 ]}"#;
 
-pub struct Daemon {
-    pub server: Option<Server>,
-    pub services: Arc<Services>,
-    pub socket: PathBuf,
-    pub policy_file: PathBuf,
-    pub dir: tempfile::TempDir,
+pub(crate) struct Daemon {
+    pub(crate) server: Option<Server>,
+    pub(crate) services: Arc<Services>,
+    pub(crate) socket: PathBuf,
+    pub(crate) policy_file: PathBuf,
+    pub(crate) dir: tempfile::TempDir,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
 }
 
-pub fn clock() -> Now {
+pub(crate) fn clock() -> Now {
     static START: OnceLock<Instant> = OnceLock::new();
     let tick = START.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1;
     let wall = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
@@ -68,7 +69,7 @@ pub fn clock() -> Now {
 }
 
 impl Daemon {
-    pub fn start(options: Options) -> Self {
+    pub(crate) fn start(options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let policy_file = dir.path().join("policy.json");
         std::fs::write(&policy_file, options.policy).unwrap();
@@ -106,17 +107,17 @@ impl Daemon {
         Self { server: Some(server), services, socket, policy_file, dir, stop, workers }
     }
 
-    pub fn tcp(&self) -> SocketAddr {
+    pub(crate) fn tcp(&self) -> SocketAddr {
         self.server.as_ref().unwrap().tcp_addr().unwrap()
     }
 
     /// One call over TCP.
-    pub fn over_tcp(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) fn over_tcp(&self, method: &str, path: &str, body: &str) -> Answer {
         call(TcpStream::connect(self.tcp()).unwrap(), method, path, body)
     }
 
     /// One call over the Unix socket.
-    pub fn over_unix(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) fn over_unix(&self, method: &str, path: &str, body: &str) -> Answer {
         call(UnixStream::connect(&self.socket).unwrap(), method, path, body)
     }
 }
@@ -232,24 +233,24 @@ impl WireControl for MemoryWire {
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// Asserts a problem document of this status and code; gives it back.
-    pub fn problem(&self, status: u16, code: &str) -> Value {
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
         let document = self.json();
         assert_eq!((self.status, document["code"].as_str()), (status, Some(code)), "{document}");
         assert!(self.head.contains("application/problem+json"), "{}", self.head);
@@ -260,7 +261,7 @@ impl Answer {
 }
 
 /// One call and its whole answer; the connection is closed after it.
-pub fn call(mut stream: impl Read + Write, method: &str, path: &str, body: &str) -> Answer {
+pub(crate) fn call(mut stream: impl Read + Write, method: &str, path: &str, body: &str) -> Answer {
     let len = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: {len}\r\n\r\n"
@@ -271,7 +272,7 @@ pub fn call(mut stream: impl Read + Write, method: &str, path: &str, body: &str)
     read_answer(stream)
 }
 
-pub fn read_answer(mut stream: impl Read) -> Answer {
+pub(crate) fn read_answer(mut stream: impl Read) -> Answer {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer has a head");
@@ -281,6 +282,6 @@ pub fn read_answer(mut stream: impl Read) -> Answer {
 }
 
 /// A temporary path that nothing is at.
-pub fn absent(dir: &Path) -> PathBuf {
+pub(crate) fn absent(dir: &Path) -> PathBuf {
     dir.join("absent")
 }
