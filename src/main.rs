@@ -1,2 +1,9 @@
 //! The appliance: configure, pin, start, serve, drain, stop.
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod cli;
+mod config;
+
+fn main() {
+    let _ = <cli::Cli as clap::Parser>::parse();
+}

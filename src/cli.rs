@@ -1,0 +1,148 @@
+//! What was typed?
+//!
+//! Words and flags only; what they mean together with the file is decided in [`crate::config`]. Wrong
+//! usage ends here with exit code 2.
+
+use crate::config::PortFlags;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Inline security appliance over AF_XDP.
+///
+/// Frames come in on one port, are parsed, tracked and judged on one core, and leave on the other port or
+/// do not leave at all.
+#[derive(Debug, Parser)]
+#[command(name = "jarvis", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 the input is wrong or the machine refuses, 2 wrong usage.")]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One thing that the program does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Put the appliance on the wire and serve until SIGTERM.
+    ///
+    /// SIGHUP reads the policy file again and opens the event file anew. After an orderly stop, as after a
+    /// crash, the XDP program stays and the wire's fail mode holds: only `detach` removes it.
+    Run(Live),
+    /// Attach the wire and leave: its fail mode holds until `run` serves it.
+    Attach(Live),
+    /// Judge capture files with the same engine; time comes from the files.
+    Replay(Replay),
+    /// Tell everything that is wrong with a configuration and its policies.
+    Check(Check),
+    /// Take the XDP program and its pins off the ports.
+    Detach(Detach),
+}
+
+/// The file that everything else follows from.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFlag {
+    /// Configuration file (TOML); the embedded defaults where left out.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Which interfaces are ports, over what the file says.
+#[derive(Debug, Args)]
+pub(crate) struct PortArgs {
+    /// First port, instead of the file's.
+    #[arg(long, value_name = "INTERFACE", conflicts_with = "tap")]
+    pub inside: Option<String>,
+    /// Second port, instead of the file's.
+    #[arg(long, value_name = "INTERFACE", conflicts_with = "tap")]
+    pub outside: Option<String>,
+    /// The one port of tap mode, instead of the file's ports and mode.
+    #[arg(long, value_name = "INTERFACE")]
+    pub tap: Option<String>,
+}
+
+impl PortArgs {
+    /// As the configuration wants them.
+    pub(crate) fn flags(&self) -> PortFlags {
+        PortFlags { inside: self.inside.clone(), outside: self.outside.clone(), tap: self.tap.clone() }
+    }
+}
+
+/// `run` and `attach`.
+#[derive(Debug, Args)]
+pub(crate) struct Live {
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    #[command(flatten)]
+    pub ports: PortArgs,
+    /// Policy file, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Event file (EVE JSON), instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub eve: Option<PathBuf>,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Capture files (pcap or pcapng), in the order of their time.
+    #[arg(required = true, value_name = "PCAP")]
+    pub captures: Vec<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    /// Policy file, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Where events go (EVE JSON, one a line); `-` is the standard output.
+    #[arg(long, value_name = "FILE")]
+    pub eve: PathBuf,
+    /// Judge as inline does, instead of as an observer: verdicts are obeyed.
+    #[arg(long)]
+    pub inline: bool,
+    /// Layer 4 checksums: check them, or take them as good (captures of offloaded senders).
+    #[arg(short = 'k', long = "checksum", value_name = "WHAT", default_value = "all")]
+    pub checksum: ChecksumFlag,
+}
+
+/// Suricata's `-k`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChecksumFlag {
+    /// Check; a bad one is kept from the state machine.
+    All,
+    /// Take all as good.
+    None,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    #[command(flatten)]
+    pub ports: PortArgs,
+    /// Policy file, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+/// `detach`.
+#[derive(Debug, Args)]
+pub(crate) struct Detach {
+    /// Configuration that names the wire.
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    pub config: Option<PathBuf>,
+    /// The wire's name, where there is no configuration.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_tree_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
