@@ -35,7 +35,7 @@ impl Workers {
         let thread_name = name.clone();
         let ended = self.sender.clone();
         let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
-            let _guard = AbortOnPanic { name: thread_name.clone() };
+            let _guard = AbortOnPanic::of(&thread_name);
             if !cores::pin_worker(core) {
                 tracing::warn!(
                     worker = thread_name,
@@ -82,6 +82,13 @@ impl Workers {
 /// Turns a panic of the thread that holds it into the end of the process.
 pub(crate) struct AbortOnPanic {
     name: String,
+}
+
+impl AbortOnPanic {
+    /// For the calling thread, called `name`.
+    pub(crate) fn of(name: &str) -> Self {
+        Self { name: name.to_owned() }
+    }
 }
 
 impl Drop for AbortOnPanic {

@@ -3,8 +3,8 @@
 //! [`Config`] is what the rest of the process works with: every number is in range, every word is an
 //! enum, every path is whole. It is made in one place, [`super::reading`].
 
-use ipnet::IpNet;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// A checked configuration.
@@ -153,10 +153,10 @@ pub(crate) enum ZeroCopy {
 pub(crate) struct Service {
     /// Name of the TAP device.
     pub interface: String,
-    /// Address answered by ARP.
-    pub ipv4: Option<Ipv4Addr>,
-    /// Address answered by neighbour discovery.
-    pub ipv6: Option<Ipv6Addr>,
+    /// Address answered by ARP, with its network.
+    pub ipv4: Option<Ipv4Net>,
+    /// Address answered by neighbour discovery, with its network.
+    pub ipv6: Option<Ipv6Net>,
     /// VLAN that the addresses live in; 0: untagged.
     pub vlan: u16,
 }
@@ -170,29 +170,60 @@ pub(crate) struct Flow {
     pub vlan_in_key: bool,
     /// Seconds after a start in which mid-stream flows are picked up.
     pub adopt_s: u32,
+    /// Who goes first when the table is full.
+    pub eviction: Eviction,
     /// Idle times.
     pub timeout_s: TimeoutS,
+}
+
+/// Who goes first when the flow table is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Eviction {
+    /// Embryonic, closed, the longest idle; never a protected flow.
+    Protect,
+    /// The same, then protected flows that are idle.
+    ProtectedLast,
+    /// Closed, embryonic, the longest idle; never a protected flow.
+    ClosedFirst,
+    /// Nobody: new flows meet `exceptions.flow_table_full`.
+    Never,
 }
 
 /// Seconds of silence after which a flow ends, by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeoutS {
-    /// TCP before the handshake is complete.
+    /// TCP: SYN seen, not answered yet.
     pub tcp_syn: u32,
-    /// TCP, open.
+    /// TCP: SYN/ACK seen, not acknowledged yet.
+    pub tcp_syn_received: u32,
+    /// TCP: open.
     pub tcp_established: u32,
-    /// TCP after the first FIN.
-    pub tcp_closing: u32,
-    /// TCP after both FINs or a RST.
+    /// TCP: open, with data that the receiver has not acknowledged.
+    pub tcp_unacknowledged: u32,
+    /// TCP: after the first FIN.
+    pub tcp_fin: u32,
+    /// TCP: both FINs, one not acknowledged.
+    pub tcp_last_ack: u32,
+    /// TCP: both FINs acknowledged.
+    pub tcp_time_wait: u32,
+    /// TCP: reset.
     pub tcp_closed: u32,
-    /// UDP with packets one way.
+    /// UDP: one way.
     pub udp_new: u32,
-    /// UDP with packets both ways.
+    /// UDP: both ways.
     pub udp_established: u32,
-    /// ICMP.
+    /// ICMP and ICMPv6.
     pub icmp: u32,
-    /// Everything else.
-    pub other: u32,
+    /// SCTP: one way.
+    pub sctp_new: u32,
+    /// SCTP: both ways.
+    pub sctp_established: u32,
+    /// SCTP: after ABORT or SHUTDOWN COMPLETE.
+    pub sctp_closed: u32,
+    /// Any other protocol: one way.
+    pub other_new: u32,
+    /// Any other protocol: both ways.
+    pub other_established: u32,
 }
 
 /// Fragment memory.
@@ -200,8 +231,28 @@ pub(crate) struct TimeoutS {
 pub(crate) struct Defrag {
     /// Bytes of held fragments, each worker.
     pub memory_bytes: u32,
+    /// Datagrams that are put together at once, each worker.
+    pub datagrams_max: u32,
+    /// Fragments of one datagram.
+    pub fragments_max: u32,
     /// How long a datagram may take to be complete.
     pub timeout_ms: u32,
+    /// Whose bytes count where fragments overlap, in tap and replay; inline such a datagram is dropped.
+    pub overlap: Overlap,
+}
+
+/// Whose bytes count where fragments overlap: the target's stack decides (Novak, 2005).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of Suricata and Snort")]
+pub(crate) enum Overlap {
+    Drop,
+    First,
+    Last,
+    Bsd,
+    BsdRight,
+    Linux,
+    Windows,
+    Solaris,
 }
 
 /// What to do when something runs out or does not fit, in the manner of Suricata's exception policies.
@@ -220,10 +271,12 @@ pub(crate) struct Exceptions {
 /// One answer to an exception.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exception {
-    /// As the wire would without us: open allows, closed drops.
+    /// As the wire would without us: open forwards unjudged, closed drops.
     FailMode,
-    /// Forward; policies still apply.
-    Allow,
+    /// Judge it as any other, as far as it is known.
+    Ignore,
+    /// Forward it unjudged.
+    Pass,
     /// Drop.
     Drop,
     /// Drop and tell the sender.

@@ -7,10 +7,11 @@
 use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
-    Api, Checksum, Config, Defrag, Eve, EveTypes, Exception, Exceptions, FailMode, Flow, Level, Log, Mode,
+    Api, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow, Level, Log, Mode, Overlap,
     Port, PortFlags, Ports, Service, TimeoutS, Wait, Wire, Worker, ZeroCopy,
 };
 use super::problem::Problem;
+use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -87,15 +88,12 @@ fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports)
     });
     let service = root.section("inline", |inline| inline.section("service", read_service));
     let flow = root.section("flow", read_flow);
-    let defrag = root.section("defrag", |defrag| Defrag {
-        memory_bytes: value_or(defrag.integer("memory_bytes", 65_536..=1 << 30), 8 << 20),
-        timeout_ms: value_or(defrag.integer("timeout_ms", 10..=60_000), 1_000),
-    });
+    let defrag = root.section("defrag", read_defrag);
     let exceptions = root.section("exceptions", |exceptions| Exceptions {
         flow_table_full: value_or(exceptions.choice("flow_table_full", EXCEPTIONS), Exception::FailMode),
         fragment_memory: value_or(exceptions.choice("fragment_memory", EXCEPTIONS), Exception::FailMode),
-        midstream: value_or(exceptions.choice("midstream", EXCEPTIONS), Exception::Allow),
-        oneway: value_or(exceptions.choice("oneway", EXCEPTIONS), Exception::Allow),
+        midstream: value_or(exceptions.choice("midstream", EXCEPTIONS), Exception::Ignore),
+        oneway: value_or(exceptions.choice("oneway", EXCEPTIONS), Exception::Ignore),
     });
     let (policy_file, reject_per_s) = root.section("policy", |policy| {
         (
@@ -156,7 +154,8 @@ const MODES: &[(&str, Mode)] = &[("inline", Mode::Inline), ("tap", Mode::Tap)];
 
 const EXCEPTIONS: &[(&str, Exception)] = &[
     ("fail_mode", Exception::FailMode),
-    ("allow", Exception::Allow),
+    ("ignore", Exception::Ignore),
+    ("pass", Exception::Pass),
     ("drop", Exception::Drop),
     ("reject", Exception::Reject),
 ];
@@ -352,14 +351,14 @@ fn read_service(service: &mut Section<'_, '_>) -> Option<Service> {
     if let Some(at) = &interface {
         check_interface(service, at, "inline.service.interface");
     }
-    let ipv4 = service.parsed("ipv4", "an IPv4 address").map(|at| at.value);
-    let ipv6 = service.parsed("ipv6", "an IPv6 address").map(|at| at.value);
+    let ipv4 = service.parsed::<Ipv4Net>("ipv4", "an address with its network, such as 10.0.0.2/24").map(|at| at.value);
+    let ipv6 = service.parsed::<Ipv6Net>("ipv6", "an address with its network, such as 2001:db8::2/64").map(|at| at.value);
     let vlan = value_or(service.integer("vlan", 0..=4094_u16), 0);
     let line = service.line()?;
     if ipv4.is_none() && ipv6.is_none() {
         service.note(Some(line), "[inline.service] needs ipv4, ipv6 or both");
     }
-    for address in [ipv4.map(IpAddr::V4), ipv6.map(IpAddr::V6)].into_iter().flatten() {
+    for address in [ipv4.map(|net| IpAddr::V4(net.addr())), ipv6.map(|net| IpAddr::V6(net.addr()))].into_iter().flatten() {
         if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
             service
                 .note(Some(line), format!("[inline.service] {address} is no address that a host can have"));
@@ -373,20 +372,65 @@ fn read_service(service: &mut Section<'_, '_>) -> Option<Service> {
     })
 }
 
+fn read_defrag(defrag: &mut Section<'_, '_>) -> Defrag {
+    Defrag {
+        memory_bytes: value_or(defrag.integer("memory_bytes", 65_536..=1 << 30), 4 << 20),
+        datagrams_max: value_or(defrag.integer("datagrams_max", 16..=1 << 20), 1_024),
+        fragments_max: value_or(defrag.integer("fragments_max", 2..=255), 64),
+        timeout_ms: value_or(defrag.integer("timeout_ms", 10..=60_000), 1_000),
+        overlap: value_or(
+            defrag.choice(
+                "overlap",
+                &[
+                    ("drop", Overlap::Drop),
+                    ("first", Overlap::First),
+                    ("last", Overlap::Last),
+                    ("bsd", Overlap::Bsd),
+                    ("bsd-right", Overlap::BsdRight),
+                    ("linux", Overlap::Linux),
+                    ("windows", Overlap::Windows),
+                    ("solaris", Overlap::Solaris),
+                ],
+            ),
+            Overlap::Drop,
+        ),
+    }
+}
+
 fn read_flow(flow: &mut Section<'_, '_>) -> Flow {
     Flow {
         capacity: value_or(flow.integer("capacity", 1_024..=100_000_000), 1 << 20),
         vlan_in_key: flow.flag("vlan_in_key").unwrap_or(true),
         adopt_s: value_or(flow.integer("adopt_s", 0..=SECONDS_MAX), 60),
+        eviction: value_or(
+            flow.choice(
+                "eviction",
+                &[
+                    ("protect", Eviction::Protect),
+                    ("protected-last", Eviction::ProtectedLast),
+                    ("closed-first", Eviction::ClosedFirst),
+                    ("never", Eviction::Never),
+                ],
+            ),
+            Eviction::Protect,
+        ),
         timeout_s: flow.section("timeout_s", |timeout| TimeoutS {
-            tcp_syn: value_or(timeout.integer("tcp_syn", 1..=SECONDS_MAX), 30),
-            tcp_established: value_or(timeout.integer("tcp_established", 1..=SECONDS_MAX), 3_600),
-            tcp_closing: value_or(timeout.integer("tcp_closing", 1..=SECONDS_MAX), 60),
+            tcp_syn: value_or(timeout.integer("tcp_syn", 1..=SECONDS_MAX), 60),
+            tcp_syn_received: value_or(timeout.integer("tcp_syn_received", 1..=SECONDS_MAX), 60),
+            tcp_established: value_or(timeout.integer("tcp_established", 1..=SECONDS_MAX), 3600),
+            tcp_unacknowledged: value_or(timeout.integer("tcp_unacknowledged", 1..=SECONDS_MAX), 300),
+            tcp_fin: value_or(timeout.integer("tcp_fin", 1..=SECONDS_MAX), 120),
+            tcp_last_ack: value_or(timeout.integer("tcp_last_ack", 1..=SECONDS_MAX), 30),
+            tcp_time_wait: value_or(timeout.integer("tcp_time_wait", 1..=SECONDS_MAX), 60),
             tcp_closed: value_or(timeout.integer("tcp_closed", 1..=SECONDS_MAX), 10),
             udp_new: value_or(timeout.integer("udp_new", 1..=SECONDS_MAX), 30),
-            udp_established: value_or(timeout.integer("udp_established", 1..=SECONDS_MAX), 120),
+            udp_established: value_or(timeout.integer("udp_established", 1..=SECONDS_MAX), 300),
             icmp: value_or(timeout.integer("icmp", 1..=SECONDS_MAX), 30),
-            other: value_or(timeout.integer("other", 1..=SECONDS_MAX), 60),
+            sctp_new: value_or(timeout.integer("sctp_new", 1..=SECONDS_MAX), 30),
+            sctp_established: value_or(timeout.integer("sctp_established", 1..=SECONDS_MAX), 600),
+            sctp_closed: value_or(timeout.integer("sctp_closed", 1..=SECONDS_MAX), 10),
+            other_new: value_or(timeout.integer("other_new", 1..=SECONDS_MAX), 30),
+            other_established: value_or(timeout.integer("other_established", 1..=SECONDS_MAX), 300),
         }),
     }
 }

@@ -67,7 +67,7 @@ fn unknown_keys_name_the_nearest_known_one() {
         ("[worker]\ncore = [1]\n", 2, "unknown key worker.core; did you mean cores?"),
         ("[flow.timeout_s]\ntcp_sin = 3\n", 2, "flow.timeout_s.tcp_sin; did you mean tcp_syn?"),
         ("[log]\nxyzzy = 1\n", 2, "unknown key log.xyzzy; known here: level, format"),
-        ("[inline.servce]\nipv4 = \"10.0.0.1\"\n", 1, "inline.servce; did you mean service?"),
+        ("[inline.servce]\nipv4 = \"10.0.0.1/24\"\n", 1, "inline.servce; did you mean service?"),
     ] {
         assert_problems(text, &[(line, hint)]);
     }
@@ -95,9 +95,9 @@ fn wrong_types_and_ranges_are_named() {
         ("[api]\nlisten = \"8000\"\n", 2, "must be an address and port such as 127.0.0.1:8000"),
         ("[eve]\ntypes = [\"flow\", \"alert\"]\n", 2, "eve.types holds \"alert\", must be one of flow"),
         ("[eve]\ntypes = \"flow\"\n", 2, "eve.types must be a list in [ ], not a string"),
-        ("[exceptions]\nmidstream = \"panic\"\n", 2, "must be one of fail_mode, allow, drop, reject"),
+        ("[exceptions]\nmidstream = \"panic\"\n", 2, "must be one of fail_mode, ignore, pass, drop, reject"),
         ("[inline.service]\nvlan = 5\n", 1, "needs ipv4, ipv6 or both"),
-        ("[inline.service]\nipv4 = \"224.0.0.1\"\n", 1, "no address that a host can have"),
+        ("[inline.service]\nipv4 = \"224.0.0.1/24\"\n", 1, "no address that a host can have"),
         ("[mirror]\ninterface = \"a b\"\n", 2, "which no interface can be called"),
         ("name = \"a/b\"\n", 1, "letters, digits, hyphens"),
         ("port = 3\n", 1, "write [[port]] for each port"),
