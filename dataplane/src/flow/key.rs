@@ -48,4 +48,26 @@ impl FlowKey {
             Self { lo_addr, hi_addr, lo_port, hi_port, vni: headers.vni, vlan_outer, vlan_inner, protocol };
         Some((key, src_is_lo))
     }
+
+    /// The key of the packet that an ICMP error quotes, and whether the quoted source is the lower endpoint.
+    ///
+    /// `carrier` is the ICMP packet, `quoted` the headers parsed from its payload: VLANs and VNI are those of the
+    /// carrier, for a quoted packet has none. The quoted packet went the other way.
+    #[must_use]
+    pub fn of_quoted(carrier: &Headers, quoted: &Headers, vlan_in_key: bool) -> Option<(Self, bool)> {
+        let (mut key, src_is_lo) = Self::of(quoted, vlan_in_key)?;
+        key.vni = carrier.vni;
+        (key.vlan_outer, key.vlan_inner) =
+            if vlan_in_key { (carrier.vlan_outer, carrier.vlan_inner) } else { (0, 0) };
+        Some((key, src_is_lo))
+    }
+
+    /// This key between `initiator` and another responder, and whether the initiator is its lower endpoint.
+    #[must_use]
+    pub fn with_responder(&self, initiator: (Addr, u16), responder: (Addr, u16)) -> (Self, bool) {
+        let initiator_is_lo = initiator <= responder;
+        let (lo, hi) = if initiator_is_lo { (initiator, responder) } else { (responder, initiator) };
+        let key = Self { lo_addr: lo.0, lo_port: lo.1, hi_addr: hi.0, hi_port: hi.1, ..*self };
+        (key, initiator_is_lo)
+    }
 }

@@ -20,3 +20,4 @@ pub use port::{PacketPort, SocketStatistics};
 pub use socket::{Mode, ObtainedMode, SocketConfig, XskQueue};
 pub use umem::{FrameSize, Umem, UmemConfig};
 pub use wait::BusyPoll;
+pub mod prefetch;

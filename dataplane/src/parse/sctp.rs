@@ -1,0 +1,19 @@
+//! Which ports, and how does the first chunk begin? SCTP (RFC 9260 3). The CRC32c is not verified.
+
+use super::Transport;
+use super::walk::{Walk, be16};
+use crate::verdict::Reason;
+
+/// Ports, verification tag, checksum.
+const HEADER_LEN: usize = 12;
+/// Stands for "no chunk": IANA reserves type 255.
+const NO_CHUNK: u8 = 255;
+
+/// Notes the ports and the first chunk's type; chunks are the payload.
+pub(super) fn parse(walk: &mut Walk<'_>, at: usize) -> Result<(), Reason> {
+    let header: &[u8; HEADER_LEN] = walk.header(at, Reason::SctpTruncated)?;
+    let chunk = walk.rest(at + HEADER_LEN).first().copied().unwrap_or(NO_CHUNK);
+    walk.headers.payload_offset = (at + HEADER_LEN) as u16;
+    walk.headers.transport = Transport::Sctp { src_port: be16(header, 0), dst_port: be16(header, 2), chunk };
+    Ok(())
+}
