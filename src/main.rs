@@ -8,8 +8,10 @@
 mod cli;
 mod config;
 mod cores;
+mod links;
 mod log;
 mod preflight;
+mod privileges;
 mod signals;
 mod threads;
 #[cfg(test)]

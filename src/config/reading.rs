@@ -7,8 +7,8 @@
 use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
-    Api, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow, Level, Log, Mode, Overlap,
-    Port, PortFlags, Ports, Service, TimeoutS, Wait, Wire, Worker, ZeroCopy,
+    Api, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow, Level,
+    Log, Mode, Overlap, Port, PortFlags, Ports, Service, TimeoutS, Wait, Wire, Worker, ZeroCopy,
 };
 use super::problem::Problem;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -351,14 +351,20 @@ fn read_service(service: &mut Section<'_, '_>) -> Option<Service> {
     if let Some(at) = &interface {
         check_interface(service, at, "inline.service.interface");
     }
-    let ipv4 = service.parsed::<Ipv4Net>("ipv4", "an address with its network, such as 10.0.0.2/24").map(|at| at.value);
-    let ipv6 = service.parsed::<Ipv6Net>("ipv6", "an address with its network, such as 2001:db8::2/64").map(|at| at.value);
+    let ipv4 = service
+        .parsed::<Ipv4Net>("ipv4", "an address with its network, such as 10.0.0.2/24")
+        .map(|at| at.value);
+    let ipv6 = service
+        .parsed::<Ipv6Net>("ipv6", "an address with its network, such as 2001:db8::2/64")
+        .map(|at| at.value);
     let vlan = value_or(service.integer("vlan", 0..=4094_u16), 0);
     let line = service.line()?;
     if ipv4.is_none() && ipv6.is_none() {
         service.note(Some(line), "[inline.service] needs ipv4, ipv6 or both");
     }
-    for address in [ipv4.map(|net| IpAddr::V4(net.addr())), ipv6.map(|net| IpAddr::V6(net.addr()))].into_iter().flatten() {
+    for address in
+        [ipv4.map(|net| IpAddr::V4(net.addr())), ipv6.map(|net| IpAddr::V6(net.addr()))].into_iter().flatten()
+    {
         if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
             service
                 .note(Some(line), format!("[inline.service] {address} is no address that a host can have"));

@@ -20,7 +20,6 @@ use crate::umem::Tally;
 /// One end of an in-memory wire. See [`pair`].
 #[derive(Debug)]
 pub struct MemoryPort {
-    region: u32,
     tally: Arc<Tally>,
     /// Empty frames of ours, for the other end to write into.
     fill: Producer<Frame>,
@@ -43,7 +42,6 @@ pub fn pair(left: &FramePool, right: &FramePool, ring_frames: usize) -> (MemoryP
     let (left_peer_arrived, right_arrived) = RingBuffer::new(ring_frames);
     let (right_peer_arrived, left_arrived) = RingBuffer::new(ring_frames);
     let port = |pool: &FramePool, fill, arrived, peer_fill, peer_arrived| MemoryPort {
-        region: pool.region(),
         tally: pool.home().new_tally(),
         fill,
         arrived,
@@ -66,12 +64,19 @@ impl MemoryPort {
         frames.iter().position(|frame| !frame.more()).map(|last| last + 1)
     }
 
-    /// Copies one frame into one of the other end's.
-    fn carry(&mut self, frame: &Frame) {
-        let mut theirs = self.peer_fill.pop().expect("the caller counted the other end's frames");
-        theirs.copy_from(frame.bytes());
-        theirs.set_more(frame.more());
-        self.peer_arrived.push(theirs).expect("a ring holds all frames that were ever in the fill ring");
+    /// Copies one packet into frames of the other end's, and shows it there whole.
+    fn carry(&mut self, packet: &[Frame]) {
+        let empty =
+            self.peer_fill.read_chunk(packet.len()).expect("the caller counted the other end's frames");
+        let slots = self
+            .peer_arrived
+            .write_chunk_uninit(packet.len())
+            .expect("the caller counted the other end's slots");
+        slots.fill_from_iter(empty.into_iter().zip(packet).map(|(mut theirs, ours)| {
+            theirs.copy_from(ours.bytes());
+            theirs.set_more(ours.more());
+            theirs
+        }));
     }
 }
 
@@ -85,7 +90,7 @@ impl PacketPort for MemoryPort {
                 break;
             }
             // A packet that would not fit into the rest of the batch waits, unless the batch is empty.
-            if !open && start + (batch.len() - start) > 0 && !self.next_packet_fits(batch.room()) {
+            if !open && !batch.is_empty() && !self.next_packet_fits(batch.room()) {
                 break;
             }
             let Ok(frame) = self.arrived.pop() else { break };
@@ -110,12 +115,8 @@ impl PacketPort for MemoryPort {
                 frames[..count].iter().all(|frame| frame.len() <= longest),
                 "both ends have frames of one size"
             );
-            for _ in 0..count {
-                let Some(frame) = frames.drain().next() else { break };
-                debug_assert_eq!(frame.region(), self.region, "a port sends frames of its own region");
-                self.carry(&frame);
-                self.sent.push(frame);
-            }
+            self.carry(&frames[..count]);
+            self.sent.extend(frames.drain().take(count));
             self.tally.sub(count);
             sent += count;
         }
