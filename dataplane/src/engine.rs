@@ -43,6 +43,9 @@ use sweep::Sweep;
 /// Flows looked at for expiry in one turn at most: some microseconds of work.
 const EXPIRE_MAX: usize = 64;
 
+/// Slots that one question looks at: 256 buckets of eight.
+const QUERY_SLOTS_MAX: usize = 2_048;
+
 /// Flows ended in one call when the daemon stops.
 const DRAIN_MAX: usize = usize::MAX;
 
@@ -151,7 +154,7 @@ impl Engine {
     pub fn answer(&mut self, query: &mut FlowQuery, now: Now, events: &mut EventSender) {
         let page = &mut query.page;
         page.flows.clear();
-        page.next_cursor = self.flows.page(query.cursor, query.limit, &query.filter, now, &mut page.flows);
+        page.next_cursor = self.flows.page(query.cursor, QUERY_SLOTS_MAX, &query.filter, now, &mut page.flows);
         if query.end_them {
             for record in &page.flows {
                 if let Some(found) = self.flows.find(&record.key, record.initiator_is_lo) {
@@ -259,7 +262,8 @@ impl Engine {
             return false;
         }
         let ip = src.to_ip();
-        if ip.is_unspecified() || crate::parse::is_link_local(src) {
+        // Addresses that say nothing about where their owner lives: DHCP before an address, and link-local ones.
+        if ip.is_unspecified() || src.is_link_local() {
             return false;
         }
         self.config.ports.iter().enumerate().any(|(index, port)| {

@@ -12,7 +12,7 @@ mod host_port;
 mod lifecycle;
 mod sleep;
 
-use xsk::{Frame, FrameBatch, FramePool, PacketPort};
+use xsk::{FrameBatch, FramePool, PacketPort};
 
 pub use clock::{Clock, SystemClock};
 pub use config::{Wait, WorkerConfig};
@@ -21,7 +21,7 @@ pub use lifecycle::{Lifecycle, Phase};
 pub use sleep::{Sleeper, Waker, sleepers};
 
 use crate::control::{Event, PortGauges, StateChange, WorkerDoor};
-use crate::engine::{BATCH_MAX, Engine, HOST_PORT, Hop, Outcome};
+use crate::engine::{BATCH_MAX, Engine, HOST_PORT, Outcome};
 use crate::time::{Now, Tick};
 use crate::tx::exits::{Exits, Origin, Wire};
 use crate::tx::handoff::{HandOffs, HandedOff};

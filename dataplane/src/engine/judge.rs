@@ -3,11 +3,11 @@
 use super::notices::describe;
 use super::{ChecksumMode, Disposition, Engine, Outcome, Packet, Pending, tell};
 use crate::control::{Event, EventSender, ExceptionAction, Snapshot};
-use crate::flow::{AliasError, CachedDecision, Direction, FlowId, FlowKey, Found, TcpOutcome};
+use crate::flow::{AliasError, CachedDecision, Decision, Direction, FlowId, FlowKey, Found, TcpOutcome};
 use crate::nat::{Original, Redirect, Target};
 use crate::parse::checksum::{ChecksumState, heal, outermost, transport_checksum};
 use crate::parse::quoted::parse_quoted;
-use crate::parse::{Addr, Headers, Transport};
+use crate::parse::{Addr, Headers, Mac, Transport};
 use crate::policy::{DecidingMode, Evaluation, Facts, OutcomeAction};
 use crate::time::Tick;
 use crate::verdict::{Effects, Reason, Verdict};
@@ -104,7 +104,7 @@ impl Engine {
         let quoted = packet.bytes.get(quoted_at..usize::from(headers.end)).and_then(parse_quoted)?;
         let (key, src_is_lo) = FlowKey::of_quoted(&quoted, &entry.key);
         let Some(found) = self.flows.find(&key, src_is_lo) else {
-            if snapshot.policy.is_strict() {
+            if snapshot.policy.strict() {
                 return Some(self.count_drop(Reason::IcmpUnrelated));
             }
             return None;
@@ -113,7 +113,7 @@ impl Engine {
         let direction = found.direction.opposite();
         let verdict = self.flows.flow(found.id).decision().verdict;
         let verdict = match verdict {
-            Verdict::Redirect(_) => match self.rewrite(found.id, direction, headers, packet) {
+            Verdict::Redirect(_) => match self.rewrite(found.id, direction, None, headers, packet) {
                 Ok(()) => {
                     out.rewritten |= 1 << entry.index;
                     verdict
@@ -149,7 +149,7 @@ impl Engine {
         self.flows.count(id, direction, len_bytes, headers, now);
         let exception = match step.outcome() {
             TcpOutcome::Ok | TcpOutcome::Challenge => None,
-            TcpOutcome::Violation(reason) if snapshot.policy.is_strict() => {
+            TcpOutcome::Violation(reason) if snapshot.policy.strict() => {
                 self.flows.refuse(id, step);
                 return self.drop_of_flow(id, reason, false, headers, packet, events);
             }
@@ -177,13 +177,16 @@ impl Engine {
                 Verdict::Drop(Reason::RateLimited)
             }
             Verdict::Redirect(_) if entry.datagram.is_some() => Verdict::Drop(Reason::RedirectImpossible),
-            Verdict::Redirect(_) => match self.rewrite(id, direction, headers, packet) {
-                Ok(()) => {
-                    out.rewritten |= 1 << entry.index;
-                    decision.verdict
+            Verdict::Redirect(target) => {
+                let next_hop = snapshot.policy.target(target).and_then(|target| target.next_hop);
+                match self.rewrite(id, direction, next_hop, headers, packet) {
+                    Ok(()) => {
+                        out.rewritten |= 1 << entry.index;
+                        decision.verdict
+                    }
+                    Err(reason) => Verdict::Drop(reason),
                 }
-                Err(reason) => Verdict::Drop(reason),
-            },
+            }
             Verdict::Forward | Verdict::Drop(_) | Verdict::Reject(_) | Verdict::RateLimit(_) => decision.verdict,
         };
         if decision.effects.mirror {
@@ -267,6 +270,8 @@ impl Engine {
                 };
                 (verdict, outcome.effects, index.map_or(u32::MAX, |index| index.0), true)
             }
+            // Only a tap has no default: what nobody decides is looked at and goes on.
+            Evaluation::NoDecision => (Verdict::Forward, Effects::default(), u32::MAX, true),
             Evaluation::Deciding { .. } => match policy.deciding() {
                 DecidingMode::Allow | DecidingMode::Limit => (Verdict::Forward, Effects::default(), u32::MAX, false),
                 DecidingMode::Block => (Verdict::Drop(Reason::DecidingBlock), Effects::default(), u32::MAX, false),
@@ -313,6 +318,7 @@ impl Engine {
         &mut self,
         id: FlowId,
         direction: Direction,
+        next_hop: Option<Mac>,
         headers: &Headers,
         packet: &mut Packet<'_>,
     ) -> Result<(), Reason> {
@@ -320,7 +326,7 @@ impl Engine {
         let (addr, port) = self.flows.redirect_target(id).ok_or(Reason::RedirectImpossible)?;
         let (original, original_port) = flow.responder();
         let redirect = Redirect {
-            target: Target { addr, port, next_hop: self.flows.next_hop(id) },
+            target: Target { addr, port, next_hop },
             original: Original { addr: original, port: original_port, mac: Some(self.flows.macs(id).1) },
         };
         redirect.apply(direction, packet.bytes, headers)
@@ -351,7 +357,7 @@ impl Engine {
                         // Without a flow the way back could not be found.
                         OutcomeAction::Redirect(_) => Verdict::Drop(Reason::RedirectImpossible),
                     },
-                    Evaluation::Deciding { .. } => Verdict::Forward,
+                    Evaluation::NoDecision | Evaluation::Deciding { .. } => Verdict::Forward,
                 }
             }
         };
@@ -417,7 +423,12 @@ impl Engine {
         let flow_id = self.flows.flow_id(id);
         let flow = self.flows.flow_mut(id);
         if flow.dropped() == 0 {
-            let decision = flow.decision_of_record();
+            let stored = flow.decision();
+            let decision = Decision {
+                policy_version: stored.policy_version,
+                policy_index: stored.policy_index,
+                reason: Some(reason),
+            };
             events.send(Event::Drop(crate::control::DropRecord {
                 rejected,
                 flow_id,

@@ -27,7 +27,7 @@ pub(super) struct Sweep {
     /// Version under which the whole table was judged.
     done: u64,
     /// Version and slot of the sweep under way.
-    under_way: Option<(u64, u64)>,
+    under_way: Option<(u64, usize)>,
     rejudged: u64,
 }
 
@@ -60,16 +60,18 @@ impl Engine {
             Some(_) | None => 0,
         };
         let slots = if idle { SLOTS_IDLE } else { SLOTS_BUSY };
-        let (stale, next) = self.flows.stale_slots(cursor, slots, snapshot.version as u32);
-        for id in stale {
-            self.rejudge(id, now, snapshot, out, events);
-        }
-        match next {
-            Some(cursor) => self.sweep.under_way = Some((snapshot.version, cursor)),
-            None => {
-                self.sweep.under_way = None;
-                self.sweep.done = snapshot.version;
+        let end = (cursor + slots).min(self.flows.slots());
+        for slot in cursor..end {
+            let Some(id) = self.flows.flow_at(slot) else { continue };
+            if !self.flows.flow(id).decision().is_current(snapshot.version as u32, IDENTITY_GENERATION) {
+                self.rejudge(id, now, snapshot, out, events);
             }
+        }
+        if end < self.flows.slots() {
+            self.sweep.under_way = Some((snapshot.version, end));
+        } else {
+            self.sweep.under_way = None;
+            self.sweep.done = snapshot.version;
         }
     }
 

@@ -359,7 +359,7 @@ impl Flow {
         !matches!(self.place, Place::Free)
     }
 
-    pub(super) const fn has_alias(&self) -> bool {
+    pub const fn has_alias(&self) -> bool {
         self.bits & HAS_ALIAS != 0
     }
 

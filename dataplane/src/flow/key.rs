@@ -1,5 +1,6 @@
 //! The name of a flow: the same for both directions.
 
+use crate::parse::quoted::Quoted;
 use crate::parse::{Addr, Headers, Network};
 
 /// Which way a packet goes relative to its flow's first packet.
@@ -9,6 +10,17 @@ pub enum Direction {
     Forward,
     /// Back to the initiator (`toclient`).
     Reverse,
+}
+
+impl Direction {
+    /// The other one.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Forward => Self::Reverse,
+            Self::Reverse => Self::Forward,
+        }
+    }
 }
 
 /// Addresses, ports, protocol, VLANs and VNI, lower endpoint first, so both directions are equal.
@@ -51,15 +63,11 @@ impl FlowKey {
 
     /// The key of the packet that an ICMP error quotes, and whether the quoted source is the lower endpoint.
     ///
-    /// `carrier` is the ICMP packet, `quoted` the headers parsed from its payload: VLANs and VNI are those of the
-    /// carrier, for a quoted packet has none. The quoted packet went the other way.
+    /// `carrier` is the ICMP packet's own key: VLANs and VNI are taken from it, for a quoted packet has none.
     #[must_use]
-    pub fn of_quoted(carrier: &Headers, quoted: &Headers, vlan_in_key: bool) -> Option<(Self, bool)> {
-        let (mut key, src_is_lo) = Self::of(quoted, vlan_in_key)?;
-        key.vni = carrier.vni;
-        (key.vlan_outer, key.vlan_inner) =
-            if vlan_in_key { (carrier.vlan_outer, carrier.vlan_inner) } else { (0, 0) };
-        Some((key, src_is_lo))
+    pub fn of_quoted(quoted: &Quoted, carrier: &Self) -> (Self, bool) {
+        let key = Self { protocol: quoted.protocol, ..*carrier };
+        key.with_responder((quoted.src, quoted.ports.0), (quoted.dst, quoted.ports.1))
     }
 
     /// This key between `initiator` and another responder, and whether the initiator is its lower endpoint.

@@ -18,7 +18,7 @@ use super::stats::{FlowStats, ProtocolClass};
 use super::tcp::{TcpOutcome, TcpState, TcpStep};
 use super::wheel::Wheel;
 use super::{Decision, Direction, EndReason, FlowKey, FlowRecord, FlowState};
-use crate::parse::{Addr, Headers, Transport};
+use crate::parse::{Addr, Headers, Mac, Transport};
 use crate::time::{Now, Tick, Wall};
 
 /// Flows of one class looked at before the next class is asked, so an insertion is bounded.
@@ -269,6 +269,25 @@ impl FlowTable {
     #[must_use]
     pub fn flow_id(&self, id: FlowId) -> u64 {
         self.cold[id.0 as usize].flow_id
+    }
+
+    /// Ethernet addresses of the initiator and the responder, from the first packet.
+    #[must_use]
+    pub fn macs(&self, id: FlowId) -> (Mac, Mac) {
+        let cold = &self.cold[id.0 as usize];
+        (cold.src_mac, cold.dst_mac)
+    }
+
+    /// Slots that were ever used: the bound of [`Self::flow_at`].
+    #[must_use]
+    pub const fn slots(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// The live flow in a slot, for whoever walks the table.
+    #[must_use]
+    pub fn flow_at(&self, slot: usize) -> Option<FlowId> {
+        self.flows.get(slot).is_some_and(Flow::is_flow).then_some(FlowId(slot as u32))
     }
 
     /// Counts a packet of `wire_len` bytes, sent on or not, and keeps the flow alive.
