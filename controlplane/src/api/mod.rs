@@ -7,9 +7,13 @@ pub mod problem;
 pub mod router;
 pub mod server;
 
+mod flows;
 mod guard;
+mod policy;
 mod request;
 mod system;
+mod telemetry;
+mod wire;
 
 pub use problem::{Code, Fault, Problem};
 pub use server::{Config, Limits, Server, StartError};

@@ -1,6 +1,7 @@
 //! What did the client send? Bodies and query parameters, with every fault listed at once.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -49,6 +50,15 @@ fn json_problem(error: &serde_json::Error) -> Problem {
     Problem::new(Code::InvalidBody, "The body is not the JSON that this call takes.").with_faults(vec![fault])
 }
 
+/// Runs what waits for a worker or computes for long on a thread where it stops nobody else.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_panicked| Problem::new(Code::Internal, "The call ended without an answer."))
+}
+
 /// Query parameters by name, taken one by one; what is left over is a fault, so that a misspelt filter
 /// never shows everything.
 #[derive(Debug, Default)]
@@ -65,12 +75,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
             .await
             .map_err(|error| Problem::new(Code::InvalidParameter, error.to_string()))?;
         let mut parameters = Self::default();
+        let mut twice = Vec::new();
         for (name, value) in pairs {
-            if parameters.values.contains_key(&name) {
-                parameters.fault(&name, "is given twice");
-            } else {
-                parameters.values.insert(name, value);
+            match parameters.values.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(value);
+                }
+                Entry::Occupied(taken) => twice.push(taken.key().clone()),
             }
+        }
+        for name in twice {
+            parameters.fault(&name, "is given twice");
         }
         Ok(parameters)
     }

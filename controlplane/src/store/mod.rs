@@ -4,5 +4,6 @@
 //! and event segments get their rooms beside them.
 
 pub mod eve_file;
+pub mod policy_file;
 
 pub use eve_file::{EveFile, Rotation};
