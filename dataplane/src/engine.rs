@@ -19,9 +19,7 @@ mod notices;
 mod refusals;
 mod sweep;
 
-pub use batch::{
-    BATCH_MAX, Disposition, HOST_PORT, Hop, INJECTED_MAX, Injected, Outcome, Packet, Release,
-};
+pub use batch::{BATCH_MAX, Disposition, HOST_PORT, Hop, INJECTED_MAX, Injected, Outcome, Packet, Release};
 pub use config::{ChecksumMode, EngineConfig, Mode, PortConfig, Service};
 
 use std::sync::Arc;
@@ -154,7 +152,8 @@ impl Engine {
     pub fn answer(&mut self, query: &mut FlowQuery, now: Now, events: &mut EventSender) {
         let page = &mut query.page;
         page.flows.clear();
-        page.next_cursor = self.flows.page(query.cursor, QUERY_SLOTS_MAX, &query.filter, now, &mut page.flows);
+        page.next_cursor =
+            self.flows.page(query.cursor, QUERY_SLOTS_MAX, &query.filter, now, &mut page.flows);
         if query.end_them {
             for record in &page.flows {
                 if let Some(found) = self.flows.find(&record.key, record.initiator_is_lo) {

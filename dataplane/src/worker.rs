@@ -90,7 +90,8 @@ impl<P: PacketPort> Worker<P> {
     /// Puts the parts together and fills the fill rings.
     #[must_use]
     pub fn new(parts: Parts<P>) -> Self {
-        let Parts { config, engine, wires, mirror, host, mut pool, mut hand_offs, sleeper, door, heartbeat } = parts;
+        let Parts { config, engine, wires, mirror, host, mut pool, mut hand_offs, sleeper, door, heartbeat } =
+            parts;
         let mut wires: Vec<_> = wires.into_iter().map(Wire::new).collect();
         for wire in &mut wires {
             wire.rings.refill(&mut pool, config.fill_frames);
@@ -340,6 +341,9 @@ impl<P: PacketPort> Worker<P> {
 
 impl<P> std::fmt::Debug for Worker<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").field("config", &self.config).field("batches", &self.batches).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("config", &self.config)
+            .field("batches", &self.batches)
+            .finish_non_exhaustive()
     }
 }

@@ -35,7 +35,9 @@ fn a_dropped_port_is_silent_and_a_rejected_one_answers_with_a_reset() {
     assert_eq!(bench.settle(), []);
     bench.send(0, 0, &tcp((CLIENT, 4000), (SERVER, 25), 100, 0, SYN, b""));
     let out = bench.settle();
-    let [(0, reset)] = out.as_slice() else { panic!("one reset to the client, got {out:?}") };
+    let [(0, reset)] = out.as_slice() else {
+        panic!("one reset to the client, got {out:?}; {:?}", bench.door.boards()[0].read().counters)
+    };
     assert_eq!(reset[14 + 20 + 13], RST | ACK);
     assert_eq!(reset[14 + 20 + 8..14 + 20 + 12], 101u32.to_be_bytes(), "it acknowledges the SYN");
     assert_eq!(reset[26..30], SERVER, "it comes from whom the client asked");
@@ -136,7 +138,8 @@ fn workers_with_random_queue_choice_give_one_workers_verdicts() {
 fn order_within_a_direction_survives_a_hand_off() {
     for queue in [0, 1] {
         let mut bench = Bench::new(2, ALLOW);
-        let frames: Vec<_> = (0..100u32).map(|n| udp((CLIENT, 4000), (SERVER, 53), &n.to_be_bytes())).collect();
+        let frames: Vec<_> =
+            (0..100u32).map(|n| udp((CLIENT, 4000), (SERVER, 53), &n.to_be_bytes())).collect();
         for frame in &frames {
             bench.send(queue, 0, frame);
         }

@@ -90,7 +90,13 @@ pub fn door(
         boards.push(Arc::clone(&board));
         queries.push(Mutex::new(QueryPort { asked: asked_in, answered, last: 0 }));
         receivers.push(receiver);
-        inside.push(WorkerDoor { snapshots: publisher.reader(), board, events, asked, answered: answered_in });
+        inside.push(WorkerDoor {
+            snapshots: publisher.reader(),
+            board,
+            events,
+            asked,
+            answered: answered_in,
+        });
     }
     (Door { publisher, boards, queries, wire }, inside, receivers)
 }

@@ -38,7 +38,8 @@ impl SharedHistogram {
     /// A copy for percentiles and merging.
     #[must_use]
     pub fn read(&self) -> Histogram<u64> {
-        let mut out = Histogram::new_with_bounds(1, VALUE_MAX_NS, 2).expect("the bounds are constants in range");
+        let mut out =
+            Histogram::new_with_bounds(1, VALUE_MAX_NS, 2).expect("the bounds are constants in range");
         for (index, count) in self.counts.iter().enumerate() {
             let count = count.load(Ordering::Relaxed);
             if count > 0 {
@@ -75,7 +76,9 @@ mod tests {
 
     #[test]
     fn every_value_is_within_one_percent_of_its_bucket() {
-        for value in (0..4096).chain((12..34).flat_map(|p| [1 << p, (1 << p) + 12345 % (1 << p), (2 << p) - 1])) {
+        for value in
+            (0..4096).chain((12..34).flat_map(|p| [1 << p, (1 << p) + 12345 % (1 << p), (2 << p) - 1]))
+        {
             let back = value_of(bucket_of(value));
             let error = back.abs_diff(value.min(VALUE_MAX_NS));
             assert!(error * 100 <= value.max(1), "{value} came back as {back}");

@@ -22,5 +22,5 @@ pub use door::{Door, QueryError, WorkerDoor, door};
 pub use event::{DropRecord, Event, EventReceiver, EventSender, StateChange};
 pub use histogram::{SharedHistogram, VALUE_MAX_NS};
 pub use query::{FlowPage, FlowQuery, PAGE_FLOWS_MAX};
-pub use snapshot::{Exceptions, ExceptionAction, Publisher, Settings, Snapshot, SnapshotReader};
+pub use snapshot::{ExceptionAction, Exceptions, Publisher, Settings, Snapshot, SnapshotReader};
 pub use wire::{BlockListError, WireControl, WireReading};

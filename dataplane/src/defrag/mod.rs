@@ -18,6 +18,7 @@ mod pool;
 mod table;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests;
 
 pub use overlap::OverlapPolicy;

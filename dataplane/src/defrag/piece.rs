@@ -144,7 +144,12 @@ fn fragment_header(packet: &[u8]) -> Result<(usize, u8), Reason> {
 fn extension_bytes(next: u8, bytes: &[u8]) -> Option<usize> {
     let length = usize::from(*bytes.get(1)?);
     match next {
-        Protocol::HOP_BY_HOP | Protocol::ROUTING | Protocol::DESTINATION_OPTIONS => Some((length + 1) * 8),
+        Protocol::HOP_BY_HOP
+        | Protocol::ROUTING
+        | Protocol::DESTINATION_OPTIONS
+        | Protocol::MOBILITY
+        | Protocol::HIP
+        | Protocol::SHIM6 => Some((length + 1) * 8),
         Protocol::AH => Some((length + 2) * 4),
         _ => None,
     }

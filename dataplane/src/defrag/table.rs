@@ -11,6 +11,7 @@ use super::overlap::{OverlapPolicy, Span};
 use super::piece::{self, HEADER_BYTES_MAX, Key, Piece};
 use super::pool::{BLOCK_BYTES, CHUNK_BYTES, Chunk, NOBODY, Pool};
 use crate::parse::Headers;
+use crate::parse::checksum::Sum;
 use crate::time::Tick;
 use crate::verdict::{Reason, ReasonClass};
 
@@ -58,6 +59,8 @@ pub enum Offer {
 pub struct Holding {
     /// Frames held, duplicates included: at most `fragments_per_datagram_max`.
     pub fragments: usize,
+    /// Which of them, counted from 0 as they were offered, begins the datagram: what a refusal answers.
+    pub first: Option<usize>,
     /// Those of them that brought no new byte.
     pub duplicates: usize,
     /// Bytes of data there, blocks counted whole.
@@ -93,6 +96,8 @@ struct Slot {
     reached: u16,
     /// Headers of the first fragment.
     first: Option<Headers>,
+    /// Number of the first fragment, as they came.
+    first_number: u8,
     header_bytes: u16,
     protocol_at: u8,
     protocol: u8,
@@ -115,6 +120,7 @@ impl Slot {
         total: None,
         reached: 0,
         first: None,
+        first_number: 0,
         header_bytes: 0,
         protocol_at: 0,
         protocol: 0,
@@ -236,6 +242,7 @@ impl Defrag {
         let slot = self.live(hold)?;
         Some(Holding {
             fragments: usize::from(slot.fragments),
+            first: slot.first.is_some().then_some(usize::from(slot.first_number)),
             duplicates: usize::from(slot.duplicates),
             bytes: usize::from(slot.blocks) * BLOCK_BYTES,
             complete: slot.state == State::Complete,
@@ -365,6 +372,7 @@ impl Defrag {
             slot.protocol_at = piece.protocol_at;
             slot.protocol = piece.protocol;
             slot.first = Some(*headers);
+            slot.first_number = slot.fragments - 1;
         }
         Ok(())
     }
@@ -545,22 +553,10 @@ fn unfragment(header: &mut [u8], data_bytes: usize) {
         header[6] &= 0x40;
         header[7] = 0;
         header[10..12].fill(0);
-        let sum = checksum(header);
+        let sum = Sum::default().add(header).checksum();
         header[10..12].copy_from_slice(&sum.to_be_bytes());
     } else {
         let payload = (header.len() - 40 + data_bytes) as u16;
         header[4..6].copy_from_slice(&payload.to_be_bytes());
     }
-}
-
-/// RFC 1071 over a header of even length.
-fn checksum(header: &[u8]) -> u16 {
-    let mut sum = 0u32;
-    for word in header.chunks_exact(2) {
-        sum += u32::from(u16::from_be_bytes([word[0], word[1]]));
-    }
-    while sum >> 16 != 0 {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }

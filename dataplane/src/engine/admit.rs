@@ -118,11 +118,13 @@ impl Engine {
         events: &mut EventSender,
     ) -> Option<Disposition> {
         let parsed = match self.defrag.datagram(hold) {
-            Some((bytes, first)) => parse_datagram(bytes, &first).and_then(|headers| match headers.fragment {
-                // Fragments of a tunnel that carries fragments: one level is put together, not two.
-                Some(_) => Err(Reason::FragmentTooMany),
-                None => Ok(headers),
-            }),
+            Some((bytes, first)) => {
+                parse_datagram(bytes, &first).and_then(|headers| match headers.fragment {
+                    // Fragments of a tunnel that carries fragments: one level is put together, not two.
+                    Some(_) => Err(Reason::FragmentTooMany),
+                    None => Ok(headers),
+                })
+            }
             None => Err(Reason::FragmentTimeout),
         };
         let headers = match parsed {

@@ -13,7 +13,7 @@ pub const BATCH_MAX: usize = 64;
 pub const INJECTED_MAX: usize = 64;
 
 /// Bytes of the longest refusal: an ICMPv6 error with its quote (RFC 4443 2.4) below outer headers.
-pub const INJECTED_BYTES_MAX: usize = 1_536;
+const INJECTED_BYTES_MAX: usize = 1_536;
 
 /// Index of the port `host`; 0 and 1 are the wires.
 pub const HOST_PORT: u8 = 2;
@@ -132,7 +132,7 @@ impl Default for Outcome {
 }
 
 /// A packet completes or condemns one datagram at most, and expiry ends some more.
-pub const RELEASES_MAX: usize = 2 * BATCH_MAX;
+const RELEASES_MAX: usize = 2 * BATCH_MAX;
 
 impl Outcome {
     /// Lets the frames of `hold` leave before packet `index`.

@@ -59,14 +59,22 @@ impl Engine {
             Ok(found) => self.judge_flow(snapshot, entry, found, packet, out, events),
             Err(_full) => match snapshot.settings.exceptions.flow_table_full {
                 ExceptionAction::Ignore => self.judge_untracked(snapshot, entry, packet, out, events),
-                action => self.except(action, Reason::FlowTableFull, None, snapshot, headers, packet, out, events),
+                action => {
+                    self.except(action, Reason::FlowTableFull, None, snapshot, headers, packet, out, events)
+                }
             },
         }
     }
 
     /// Whether the transport checksum can be believed; completes a partial one (veth metadata).
-    fn verify(&mut self, entry: &Pending, packet: &mut Packet<'_>, out: &mut Outcome) -> Result<bool, Reason> {
-        let mode = self.config.ports.get(usize::from(packet.in_port)).map_or(ChecksumMode::Verify, |p| p.checksum);
+    fn verify(
+        &mut self,
+        entry: &Pending,
+        packet: &mut Packet<'_>,
+        out: &mut Outcome,
+    ) -> Result<bool, Reason> {
+        let mode =
+            self.config.ports.get(usize::from(packet.in_port)).map_or(ChecksumMode::Verify, |p| p.checksum);
         if mode == ChecksumMode::AssumeGood {
             return Ok(true);
         }
@@ -163,7 +171,8 @@ impl Engine {
                 (!adopting).then_some((snapshot.settings.exceptions.midstream, Reason::Midstream))
             }
         };
-        let exception = exception.or(one_way.then_some((snapshot.settings.exceptions.oneway, Reason::Oneway)));
+        let exception =
+            exception.or(one_way.then_some((snapshot.settings.exceptions.oneway, Reason::Oneway)));
         if let Some((action, reason)) = exception
             && action != ExceptionAction::Ignore
         {
@@ -187,7 +196,9 @@ impl Engine {
                     Err(reason) => Verdict::Drop(reason),
                 }
             }
-            Verdict::Forward | Verdict::Drop(_) | Verdict::Reject(_) | Verdict::RateLimit(_) => decision.verdict,
+            Verdict::Forward | Verdict::Drop(_) | Verdict::Reject(_) | Verdict::RateLimit(_) => {
+                decision.verdict
+            }
         };
         if decision.effects.mirror {
             out.mirrored |= 1 << entry.index;
@@ -273,8 +284,12 @@ impl Engine {
             // Only a tap has no default: what nobody decides is looked at and goes on.
             Evaluation::NoDecision => (Verdict::Forward, Effects::default(), u32::MAX, true),
             Evaluation::Deciding { .. } => match policy.deciding() {
-                DecidingMode::Allow | DecidingMode::Limit => (Verdict::Forward, Effects::default(), u32::MAX, false),
-                DecidingMode::Block => (Verdict::Drop(Reason::DecidingBlock), Effects::default(), u32::MAX, false),
+                DecidingMode::Allow | DecidingMode::Limit => {
+                    (Verdict::Forward, Effects::default(), u32::MAX, false)
+                }
+                DecidingMode::Block => {
+                    (Verdict::Drop(Reason::DecidingBlock), Effects::default(), u32::MAX, false)
+                }
             },
         };
         CachedDecision {
@@ -342,7 +357,8 @@ impl Engine {
         events: &mut EventSender,
     ) -> Disposition {
         let headers = &entry.headers;
-        let found = entry.located.and_then(|located| self.flows.find_at(located, &entry.key, entry.src_is_lo));
+        let found =
+            entry.located.and_then(|located| self.flows.find_at(located, &entry.key, entry.src_is_lo));
         let verdict = match found {
             Some(found) => self.decide(snapshot, found, headers, packet, events).verdict,
             None => {
@@ -362,7 +378,9 @@ impl Engine {
             }
         };
         let verdict = match verdict {
-            Verdict::RateLimit(bucket) if !self.limits.admit(bucket, packet.bytes.len() as u32, packet.at.tick) => {
+            Verdict::RateLimit(bucket)
+                if !self.limits.admit(bucket, packet.bytes.len() as u32, packet.at.tick) =>
+            {
                 Verdict::Drop(Reason::RateLimited)
             }
             Verdict::Redirect(_) => Verdict::Drop(Reason::RedirectImpossible),

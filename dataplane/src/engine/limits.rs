@@ -18,7 +18,13 @@ impl Limits {
         Self { _buckets: buckets }
     }
 
-    pub(super) fn bucket(&mut self, _limit: &Limit, _source: Addr, _flow_id: u64, _now: Tick) -> Option<BucketId> {
+    pub(super) fn bucket(
+        &mut self,
+        _limit: &Limit,
+        _source: Addr,
+        _flow_id: u64,
+        _now: Tick,
+    ) -> Option<BucketId> {
         None
     }
 

@@ -25,7 +25,8 @@ impl Default for Neighbours {
 
 impl Neighbours {
     fn slot(mac: Mac) -> usize {
-        mac.0.iter().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte))) % NEIGHBOURS_MAX
+        mac.0.iter().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)))
+            % NEIGHBOURS_MAX
     }
 
     fn learn(&mut self, mac: Mac, port: u8) {

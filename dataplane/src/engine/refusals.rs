@@ -2,7 +2,7 @@
 //! to send more than he sends.
 
 use super::{Engine, Outcome, Packet};
-use crate::flow::{Direction, FlowId};
+use crate::flow::{Direction, FlowId, TcpState};
 use crate::nat::{self, Tracked};
 use crate::parse::{Headers, Transport};
 use crate::time::Tick;
@@ -65,7 +65,12 @@ impl Engine {
     /// The next sequence number of each end, as far as it was seen.
     fn tracked(&self, id: FlowId, direction: Direction) -> Tracked {
         let flow = self.flows.flow(id);
-        let seen = |direction: Direction| flow.packets()[direction as usize] > 0;
+        // Only what was sent on counts: the other end knows nothing of a refused segment.
+        let seen = |direction: Direction| match flow.tcp_state() {
+            TcpState::Unopened => false,
+            TcpState::SynSent => direction == Direction::Forward,
+            _ => true,
+        };
         let back = direction.opposite();
         Tracked {
             sender_next: seen(direction).then(|| flow.tcp_sequence(direction).0),

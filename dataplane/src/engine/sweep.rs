@@ -76,7 +76,14 @@ impl Engine {
     }
 
     /// Judges a silent flow under the snapshot in force; ends it where nothing of it may pass any more.
-    fn rejudge(&mut self, id: FlowId, now: Now, snapshot: &Snapshot, out: &mut Outcome, events: &mut EventSender) {
+    fn rejudge(
+        &mut self,
+        id: FlowId,
+        now: Now,
+        snapshot: &Snapshot,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) {
         self.sweep.rejudged += 1;
         let record = self.flows.record(id, None, now);
         let facts = facts_of(&record, self.zone(record.in_port), now);
@@ -88,7 +95,9 @@ impl Engine {
             Verdict::Forward | Verdict::RateLimit(_) | Verdict::Redirect(_) => {}
             // It is blocked already: it stays, so that its retries are counted on it.
             Verdict::Drop(_) | Verdict::Reject(_) if blocked_before => {}
-            Verdict::Drop(_) => self.flows.end(id, EndReason::Policy, now, &mut |record| tell(events, record)),
+            Verdict::Drop(_) => {
+                self.flows.end(id, EndReason::Policy, now, &mut |record| tell(events, record))
+            }
             Verdict::Reject(_) => {
                 self.reset(&record, id, out);
                 self.flows.end(id, EndReason::Policy, now, &mut |record| tell(events, record));
@@ -138,7 +147,12 @@ const SEGMENT_BYTES_MAX: usize = 14 + 8 + 40 + 20;
 
 /// Writes an empty segment of the initiator, from which the refusals are made. `None` for a tunnelled flow, whose
 /// outer headers are not kept.
-fn write_segment(out: &mut [u8; SEGMENT_BYTES_MAX], record: &FlowRecord, seq: u32, ack: u32) -> Option<usize> {
+fn write_segment(
+    out: &mut [u8; SEGMENT_BYTES_MAX],
+    record: &FlowRecord,
+    seq: u32,
+    ack: u32,
+) -> Option<usize> {
     if record.tunnel != crate::parse::Tunnel::None || record.key.vni != 0 {
         return None;
     }

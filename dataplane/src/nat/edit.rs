@@ -1,4 +1,6 @@
-//! How does a checksum follow from the bytes, or from a change of a few of them?
+//! How do checksums follow from a few changed bytes, at every layer around them?
+//!
+//! Whole sums are [`crate::parse::checksum`]'s; here changes add up, for one change concerns several sums.
 
 /// A change of bytes under a ones' complement sum (RFC 1624 3, equation 3: `~old + new`, folded).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,18 +79,6 @@ impl<'a> Editor<'a> {
 /// The 16-bit word at `at`.
 pub(super) fn word(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-/// The sum of `bytes` in 16-bit words, not yet folded nor complemented (RFC 1071); 64 KiB at most.
-pub(super) fn sum(bytes: &[u8]) -> u32 {
-    let words = bytes.chunks_exact(2);
-    let odd = words.remainder().first().map_or(0, |last| u32::from(*last) << 8);
-    words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum::<u32>() + odd
-}
-
-/// The checksum of a sum.
-pub(super) fn finish(sum: u32) -> u16 {
-    !fold(sum)
 }
 
 /// A UDP checksum as it is sent.

@@ -15,11 +15,14 @@ const VXLAN_PORTS: [u16; 2] = [4789, 8472];
 const GENEVE_PORT: u16 = 6081;
 const GTPU_PORT: u16 = 2152;
 const TEREDO_PORT: u16 = 3544;
+const GRE_PPP: u16 = 0x880b;
 
 /// A header that has an address, a length or a checksum, and the offset at which it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layer {
     Ethernet(usize),
+    /// A length where an EtherType could be (IEEE 802.3); LLC and SNAP follow.
+    Length(usize),
     Pppoe(usize),
     Ipv4(usize),
     Ipv6(usize),
@@ -33,6 +36,8 @@ pub(super) enum Layer {
         has_sequence: bool,
     },
     Gtpu(usize),
+    /// Enhanced GRE (RFC 2637), whose numbers and call IDs are the endpoints' own.
+    Pptp(usize),
 }
 
 /// The headers before the innermost network header, outermost first.
@@ -47,6 +52,7 @@ enum Next {
     Ethernet,
     EtherType(u16),
     Mpls,
+    Ppp,
     Ip,
 }
 
@@ -60,7 +66,7 @@ impl Layers {
         for _ in 0..STEPS_MAX {
             (at, next) = match next {
                 Next::Ip if at == goal => return Some(layers),
-                _ if at >= goal => return None,
+                _ if at > goal => return None,
                 Next::Ethernet => {
                     layers.push(Layer::Ethernet(at))?;
                     (at + 14, Next::EtherType(word(bytes, at + 12)?))
@@ -69,19 +75,21 @@ impl Layers {
                 Next::EtherType(0x8847 | 0x8848) => (at, Next::Mpls),
                 Next::EtherType(0x8864) => {
                     layers.push(Layer::Pppoe(at))?;
-                    match word(bytes, at + 6)? {
-                        0x0021 | 0x0057 => (at + 8, Next::Ip),
-                        _ => return None,
-                    }
+                    (at + 6, Next::Ppp)
                 }
                 Next::EtherType(0x0800 | 0x86dd) => (at, Next::Ip),
                 Next::EtherType(0x6558) => (at, Next::Ethernet),
+                Next::EtherType(length) if length < 0x0600 => {
+                    layers.push(Layer::Length(at - 2))?;
+                    (at + 8, Next::EtherType(word(bytes, at + 6)?))
+                }
                 Next::EtherType(_) => return None,
-                // RFC 3032: the label with the bottom bit is the last; the payload tells itself.
+                // RFC 3032: the label with the bottom bit is the last.
                 Next::Mpls => match bytes.get(at + 2)? & 1 {
                     0 => (at + 4, Next::Mpls),
-                    _ => (at + 4, Next::Ip),
+                    _ => below_mpls(bytes, at + 4)?,
                 },
+                Next::Ppp => below_ppp(bytes, at)?,
                 Next::Ip => layers.enter(bytes, at)?,
             };
         }
@@ -96,13 +104,14 @@ impl Layers {
     pub(super) fn nearest_ethernet(&self) -> Option<usize> {
         self.iter().rev().find_map(|layer| match layer {
             Layer::Ethernet(at) => Some(Some(at)),
-            Layer::Pppoe(_) => None,
+            Layer::Pppoe(_) | Layer::Length(_) => None,
             Layer::Ipv4(_)
             | Layer::Ipv6(_)
             | Layer::Udp(_)
             | Layer::UdpTeredo(_)
             | Layer::Gre { .. }
-            | Layer::Gtpu(_) => Some(None),
+            | Layer::Gtpu(_)
+            | Layer::Pptp(_) => Some(None),
         })?
     }
 
@@ -120,15 +129,18 @@ impl Layers {
             Protocol::IPV4 | Protocol::IPV6 => Some((at, Next::Ip)),
             Protocol::GRE => {
                 let flags = word(bytes, at)?;
-                // Routing (RFC 1701) and version 1 (RFC 2637) are not followed.
-                if flags & 0x4007 != 0 {
-                    return None;
+                let protocol = word(bytes, at + 2)?;
+                if flags & 0x0007 == 1 {
+                    self.push(Layer::Pptp(at))?;
+                    let numbers = usize::from(flags & 0x1000 != 0) + usize::from(flags & 0x0080 != 0);
+                    return Some((at + 8 + 4 * numbers, Next::Ppp));
                 }
                 let (has_checksum, has_key, has_sequence) =
                     (flags & 0x8000 != 0, flags & 0x2000 != 0, flags & 0x1000 != 0);
                 self.push(Layer::Gre { at, has_checksum, has_sequence })?;
                 let options = usize::from(has_checksum) + usize::from(has_key) + usize::from(has_sequence);
-                Some((at + 4 + 4 * options, Next::EtherType(word(bytes, at + 2)?)))
+                let next = if protocol == GRE_PPP { Next::Ppp } else { Next::EtherType(protocol) };
+                Some((at + 4 + 4 * options, next))
             }
             Protocol::UDP => self.enter_udp(bytes, at),
             _ => None,
@@ -145,7 +157,7 @@ impl Layers {
             self.push(Layer::Udp(udp))?;
             let options = usize::from(bytes.get(at)? & 0x3f) * 4;
             Some((at + 8 + options, Next::EtherType(word(bytes, at + 2)?)))
-        } else if dst == GTPU_PORT || src == GTPU_PORT {
+        } else if dst == GTPU_PORT {
             self.push(Layer::Udp(udp))?;
             self.push(Layer::Gtpu(at))?;
             Some((gtpu_payload(bytes, at)?, Next::Ip))
@@ -158,6 +170,12 @@ impl Layers {
     }
 }
 
+/// Whether a routing header stands between the IPv6 header at `at` and the transport: the destination that
+/// the transport's checksum covers may then be another (RFC 8200 8.1).
+pub(super) fn has_routing(bytes: &[u8], at: usize) -> bool {
+    extensions(bytes, at).is_none_or(|(_, _, has_routing)| has_routing)
+}
+
 /// Protocol and offset of what the IP packet at `at` carries, after every extension header. A fragment
 /// header is passed; whether data follows that is no header (a later fragment) is the caller's to know.
 pub(super) fn transport(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
@@ -165,19 +183,57 @@ pub(super) fn transport(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
     if first >> 4 == 4 {
         return Some((*bytes.get(at + 9)?, at + usize::from(first & 0x0f) * 4));
     }
-    let (mut protocol, mut at) = (*bytes.get(at + 6)?, at + 40);
+    extensions(bytes, at).map(|(protocol, at, _)| (protocol, at))
+}
+
+/// Protocol and offset of what is behind the extension headers of the IPv6 header at `at`, and whether a
+/// routing header is among them.
+fn extensions(bytes: &[u8], at: usize) -> Option<(u8, usize, bool)> {
+    let (mut protocol, mut at, mut has_routing) = (*bytes.get(at + 6)?, at + 40, false);
     for _ in 0..LAYERS_MAX {
+        has_routing |= protocol == Protocol::ROUTING;
         let length = match protocol {
-            Protocol::HOP_BY_HOP | Protocol::ROUTING | Protocol::DESTINATION_OPTIONS => {
-                (usize::from(*bytes.get(at + 1)?) + 1) * 8
-            }
+            Protocol::HOP_BY_HOP
+            | Protocol::ROUTING
+            | Protocol::DESTINATION_OPTIONS
+            | Protocol::MOBILITY
+            | Protocol::HIP
+            | Protocol::SHIM6 => (usize::from(*bytes.get(at + 1)?) + 1) * 8,
             Protocol::FRAGMENT => 8,
             Protocol::AH => (usize::from(*bytes.get(at + 1)?) + 2) * 4,
-            _ => return Some((protocol, at)),
+            _ => return Some((protocol, at, has_routing)),
         };
         (protocol, at) = (*bytes.get(at)?, at + length);
     }
     None
+}
+
+/// Below the labels the first nibble tells IP (RFC 4928); else it is an Ethernet pseudowire, perhaps behind a
+/// control word (RFC 4448 4.6).
+fn below_mpls(bytes: &[u8], at: usize) -> Option<(usize, Next)> {
+    let is_ethernet = |at| {
+        matches!(word(bytes, at + 12), Some(0x0800 | 0x86dd | 0x8100 | 0x88a8 | 0x9100 | 0x8847 | 0x8864))
+    };
+    match bytes.get(at)? >> 4 {
+        4 | 6 => Some((at, Next::Ip)),
+        0 if is_ethernet(at + 4) => Some((at + 4, Next::Ethernet)),
+        _ => Some((at, Next::Ethernet)),
+    }
+}
+
+/// PPP's protocol field, perhaps compressed to one byte, perhaps behind address and control (RFC 1661 6.5,
+/// RFC 1662 3.1).
+fn below_ppp(bytes: &[u8], mut at: usize) -> Option<(usize, Next)> {
+    if word(bytes, at)? == 0xff03 {
+        at += 2;
+    }
+    let first = *bytes.get(at)?;
+    let (protocol, at) = if first & 1 == 1 { (u16::from(first), at + 1) } else { (word(bytes, at)?, at + 2) };
+    match protocol {
+        0x0021 | 0x0057 => Some((at, Next::Ip)),
+        0x0281 | 0x0283 => Some((at, Next::Mpls)),
+        _ => None,
+    }
 }
 
 /// 3GPP TS 29.281 5.1 and 5.2: eight bytes, four more where any of E, S, PN is set, then extensions.

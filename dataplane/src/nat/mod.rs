@@ -16,7 +16,13 @@ mod edit;
 mod layers;
 
 #[cfg(test)]
-pub(crate) mod craft;
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod craft;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests;
 
 pub use redirect::{Original, Redirect, Target};
-pub use refuse::{Tracked, may_refuse, reset_receiver, reset_sender, unreachable};
+pub use refuse::{
+    REFUSAL_BYTES_MAX, Silent, Tracked, may_refuse, reset_receiver, reset_sender, reset_silent, unreachable,
+};

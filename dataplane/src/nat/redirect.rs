@@ -7,7 +7,7 @@
 //! of a frame in several buffers is enough. On an error nothing was written.
 
 use super::edit::{Delta, Editor, word};
-use super::layers::{Layer, Layers, transport};
+use super::layers::{Layer, Layers, has_routing, transport};
 use crate::flow::Direction;
 use crate::parse::{Addr, Headers, Mac, Network, Protocol, Transport};
 use crate::verdict::Reason;
@@ -66,7 +66,7 @@ impl Redirect {
     /// # Errors
     ///
     /// [`Reason::RedirectImpossible`] where the target is of the other IP version, the frame is not of this
-    /// flow, or its protocol or encapsulation cannot be rewritten (SCTP to another port, AH);
+    /// flow, or its protocol or encapsulation cannot be rewritten (SCTP to another port, AH, an IPv6 routing header);
     /// [`Reason::IcmpUnrelated`] for an ICMP error that quotes something else. The bytes are then unchanged.
     pub fn apply(&self, direction: Direction, bytes: &mut [u8], headers: &Headers) -> Result<(), Reason> {
         let Network::Ip { src, dst, protocol, .. } = headers.network else {
@@ -210,6 +210,9 @@ fn rewrite_packet(
         }
     };
     let bytes = editor.bytes();
+    if !now.addr.is_v4() && l4 != Some(l3 + 40) && has_routing(bytes, l3) {
+        return Err(Reason::RedirectImpossible);
+    }
     let needed = match (protocol, l4) {
         (Protocol::AH, _) => return Err(Reason::RedirectImpossible),
         (Protocol::SCTP, Some(at)) => {
@@ -265,16 +268,18 @@ fn rewrite_transport(editor: &mut Editor<'_>, protocol: u8, at: usize, side: Sid
 fn mend_around(editor: &mut Editor<'_>, layers: &Layers, inside: usize) {
     for layer in layers.iter().rev() {
         let total = editor.total();
-        let seen_from = |at: usize| if (inside - at) % 2 == 0 { total } else { total.swapped() };
+        let seen_from = |at: usize| if (inside - at).is_multiple_of(2) { total } else { total.swapped() };
         match layer {
             Layer::Udp(at) | Layer::UdpTeredo(at) => editor.mend_udp(at + 6, seen_from(at)),
             Layer::Gre { at, has_checksum: true, .. } => editor.mend(at + 4, seen_from(at)),
             Layer::Gre { has_checksum: false, .. }
             | Layer::Ethernet(_)
+            | Layer::Length(_)
             | Layer::Pppoe(_)
             | Layer::Ipv4(_)
             | Layer::Ipv6(_)
-            | Layer::Gtpu(_) => {}
+            | Layer::Gtpu(_)
+            | Layer::Pptp(_) => {}
         }
     }
 }

@@ -7,9 +7,10 @@
 //! that the answer takes the way back. It seems to come from the packet's destination: the box has no
 //! address.
 
-use super::edit::{finish, nonzero, sum, word};
+use super::edit::{nonzero, word};
 use super::layers::{Layer, Layers};
-use crate::parse::{Addr, Headers, Network, Protocol, Tcp, TcpFlags, Transport};
+use crate::parse::checksum::{Sum, pseudo_header};
+use crate::parse::{Addr, Headers, Mac, Network, Protocol, Tcp, TcpFlags, Transport};
 
 /// Longest frame that [`unreachable`] writes: 1,280 bytes of IPv6 and the headers around them.
 pub const REFUSAL_BYTES_MAX: usize = 2048;
@@ -60,11 +61,13 @@ pub fn may_refuse(headers: &Headers, bytes: &[u8]) -> bool {
                 Layer::Ethernet(at) => bytes.get(at).is_some_and(|first| first & 1 == 0),
                 Layer::Ipv4(at) => bytes.get(at + 16).is_some_and(|first| *first < 224),
                 Layer::Ipv6(at) => bytes.get(at + 24).is_some_and(|first| *first != 0xff),
-                Layer::Pppoe(_)
+                Layer::Length(_)
+                | Layer::Pppoe(_)
                 | Layer::Udp(_)
                 | Layer::UdpTeredo(_)
                 | Layer::Gre { .. }
-                | Layer::Gtpu(_) => true,
+                | Layer::Gtpu(_)
+                | Layer::Pptp(_) => true,
             })
         })
 }
@@ -72,7 +75,8 @@ pub fn may_refuse(headers: &Headers, bytes: &[u8]) -> bool {
 /// Writes a RST toward the sender of the refused segment; it leaves by the port the segment came in by.
 ///
 /// Returns its length in `out`, `None` where the frame is no TCP segment, is itself a reset, is in a tunnel
-/// whose way back is unknown (GTP-U, GRE with sequence numbers), or does not fit.
+/// whose way back is unknown (GTP-U, PPTP, GRE with sequence numbers), or does not fit. Of a fragmented
+/// datagram take the first fragment's frame and headers, their `transport` replaced by the datagram's.
 #[must_use]
 pub fn reset_sender(out: &mut [u8], bytes: &[u8], headers: &Headers, tracked: Tracked) -> Option<usize> {
     let tcp = resettable(headers)?;
@@ -88,7 +92,7 @@ pub fn reset_sender(out: &mut [u8], bytes: &[u8], headers: &Headers, tracked: Tr
 /// Writes a RST toward the receiver of the refused segment, which must not be forwarded itself; it leaves by
 /// the port that the segment would have left by.
 ///
-/// Returns its length in `out`, `None` as [`reset_sender`] does (GTP-U and GRE are fine this way), and for a
+/// Returns its length in `out`, `None` as [`reset_sender`] does (GTP-U and numbered GRE are fine this way), and for a
 /// SYN of which the receiver has seen nothing.
 #[must_use]
 pub fn reset_receiver(out: &mut [u8], bytes: &[u8], headers: &Headers, tracked: Tracked) -> Option<usize> {
@@ -130,10 +134,60 @@ pub fn unreachable(out: &mut [u8], bytes: &[u8], headers: &Headers) -> Option<us
         &[1, 1, 0, 0, 0, 0, 0, 0]
     });
     icmp[8..].copy_from_slice(quoted);
-    let pseudo = if src.is_v4() { 0 } else { pseudo_sum(src, dst, protocol, length) };
-    let checksum = finish(pseudo + sum(icmp));
+    let pseudo = if src.is_v4() { Sum::default() } else { pseudo_header(src, dst, protocol, length as u32) };
+    let checksum = pseudo.add(icmp).checksum();
     icmp[2..4].copy_from_slice(&checksum.to_be_bytes());
     wrap(out, bytes, &layers, Way::Back, l3 + header_bytes + length, l3)
+}
+
+/// One end of a connection that is reset while no segment of it is at hand, as its flow remembers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silent {
+    /// Ethernet address of the end that the RST seems to come from.
+    pub src_mac: Mac,
+    /// Ethernet address of the end that is told.
+    pub dst_mac: Mac,
+    /// Outer VLAN, 0 for none.
+    pub vlan_outer: u16,
+    /// Inner VLAN, 0 for none.
+    pub vlan_inner: u16,
+    /// The end that the RST seems to come from.
+    pub src: (Addr, u16),
+    /// The end that is told.
+    pub dst: (Addr, u16),
+    /// What `dst` expects next (its RCV.NXT).
+    pub seq: u32,
+    /// What `src` expects next, where that is known.
+    pub ack: Option<u32>,
+}
+
+/// Writes a RST toward one end of a silent connection: a change of policy ended it between packets. Only for
+/// what is not tunnelled, for a flow does not remember its tunnel's headers; VLAN priorities are lost, and a
+/// second tag makes the first an 802.1ad one.
+///
+/// Returns its length in `out`, `None` where the addresses are of two versions or it does not fit.
+#[must_use]
+pub fn reset_silent(out: &mut [u8], silent: &Silent) -> Option<usize> {
+    let ((src, _), (dst, _)) = (silent.src, silent.dst);
+    if src.is_v4() != dst.is_v4() {
+        return None;
+    }
+    let tags = match (silent.vlan_outer, silent.vlan_inner) {
+        (0, 0) => [None, None],
+        (one, 0) | (0, one) => [Some((0x8100, one)), None],
+        (outer, inner) => [Some((0x88a8, outer)), Some((0x8100, inner))],
+    };
+    out.get_mut(..6)?.copy_from_slice(&silent.dst_mac.0);
+    out.get_mut(6..12)?.copy_from_slice(&silent.src_mac.0);
+    let mut at = 12;
+    for (ethertype, vid) in tags.into_iter().flatten() {
+        set_word(out, at, ethertype)?;
+        set_word(out, at + 2, usize::from(vid & 0x0fff))?;
+        at += 4;
+    }
+    set_word(out, at, if src.is_v4() { 0x0800 } else { 0x86dd })?;
+    let end = write_segment(out, at + 2, silent.src, silent.dst, silent.seq, silent.ack)?;
+    pad(out, end)
 }
 
 /// Where a crafted frame goes.
@@ -182,11 +236,24 @@ fn write_reset(
     let Network::Ip { src, dst, .. } = headers.network else { return None };
     let layers = Layers::around(bytes, headers)?;
     let (src_port, dst_port) = headers.ports();
-    let (src, dst, src_port, dst_port) = match way {
-        Way::Back => (dst, src, dst_port, src_port),
-        Way::On => (src, dst, src_port, dst_port),
+    let (src, dst) = match way {
+        Way::Back => ((dst, dst_port), (src, src_port)),
+        Way::On => ((src, src_port), (dst, dst_port)),
     };
     let l3 = usize::from(headers.l3_offset);
+    let end = write_segment(out, l3, src, dst, seq, ack)?;
+    wrap(out, bytes, &layers, way, end, l3)
+}
+
+/// Writes an IP packet with a bare RST at `l3`; returns its end.
+fn write_segment(
+    out: &mut [u8],
+    l3: usize,
+    (src, src_port): (Addr, u16),
+    (dst, dst_port): (Addr, u16),
+    seq: u32,
+    ack: Option<u32>,
+) -> Option<usize> {
     let header_bytes = if src.is_v4() { 20 } else { 40 };
     let end = l3 + header_bytes + 20;
     let (header, tcp) = out.get_mut(l3..end)?.split_at_mut(header_bytes);
@@ -198,9 +265,9 @@ fn write_reset(
     tcp[12] = 5 << 4;
     tcp[13] = TcpFlags::RST | if ack.is_some() { TcpFlags::ACK } else { 0 };
     tcp[14..20].fill(0);
-    let checksum = finish(pseudo_sum(src, dst, Protocol::TCP, 20) + sum(tcp));
+    let checksum = pseudo_header(src, dst, Protocol::TCP, 20).add(tcp).checksum();
     tcp[16..18].copy_from_slice(&checksum.to_be_bytes());
-    wrap(out, bytes, &layers, way, end, l3)
+    Some(end)
 }
 
 /// A header of 20 or 40 bytes before `data_bytes` of data.
@@ -215,7 +282,7 @@ fn write_ip(header: &mut [u8], protocol: u8, src: Addr, dst: Addr, data_bytes: u
             header[9] = protocol;
             header[12..16].copy_from_slice(&src);
             header[16..20].copy_from_slice(&dst);
-            let checksum = finish(sum(header));
+            let checksum = Sum::default().add(header).checksum();
             header[10..12].copy_from_slice(&checksum.to_be_bytes());
         }
         (None, _) | (_, None) => {
@@ -227,15 +294,6 @@ fn write_ip(header: &mut [u8], protocol: u8, src: Addr, dst: Addr, data_bytes: u
             header[24..40].copy_from_slice(&dst.0);
         }
     }
-}
-
-/// Sum of the pseudo-header (RFC 9293 3.1, RFC 8200 8.1).
-fn pseudo_sum(src: Addr, dst: Addr, protocol: u8, length: usize) -> u32 {
-    let addrs = match (src.as_v4(), dst.as_v4()) {
-        (Some(src), Some(dst)) => sum(&src) + sum(&dst),
-        (None, _) | (_, None) => sum(&src.0) + sum(&dst.0),
-    };
-    addrs + u32::from(protocol) + length as u32
 }
 
 /// Copies what stood before the innermost packet of `bytes`, and makes it fit the packet that ends at `end`.
@@ -250,7 +308,9 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
                     swap(out, at, at + 6, 6)?;
                 }
             }
+            Layer::Length(at) => set_word(out, at, end - at - 2)?,
             Layer::Pppoe(at) => set_word(out, at + 4, end - at - 6)?,
+            Layer::Pptp(_) => return None,
             Layer::Gtpu(at) => {
                 if way == Way::Back {
                     return None;
@@ -263,7 +323,7 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
                 }
                 if has_checksum {
                     set_word(out, at + 4, 0)?;
-                    let checksum = finish(sum(out.get(at..end)?));
+                    let checksum = Sum::default().add(out.get(at..end)?).checksum();
                     set_word(out, at + 4, usize::from(checksum))?;
                 }
             }
@@ -284,9 +344,9 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
                 *out.get_mut(at + 8)? = TTL;
                 set_word(out, at + 10, 0)?;
                 let header_bytes = usize::from(out.get(at)? & 0x0f) * 4;
-                let checksum = finish(sum(out.get(at..at + header_bytes)?));
+                let checksum = Sum::default().add(out.get(at..at + header_bytes)?).checksum();
                 set_word(out, at + 10, usize::from(checksum))?;
-                let addrs = sum(out.get(at + 12..at + 20)?);
+                let addrs = Sum::default().add(out.get(at + 12..at + 20)?);
                 finish_udp(out, upper.take(), addrs, end)?;
             }
             Layer::Ipv6(at) => {
@@ -299,11 +359,16 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
                 }
                 set_word(out, at + 4, end - at - 40)?;
                 *out.get_mut(at + 7)? = TTL;
-                let addrs = sum(out.get(at + 8..at + 40)?);
+                let addrs = Sum::default().add(out.get(at + 8..at + 40)?);
                 finish_udp(out, upper.take(), addrs, end)?;
             }
         }
     }
+    pad(out, end)
+}
+
+/// Fills a short frame up with zeros.
+fn pad(out: &mut [u8], end: usize) -> Option<usize> {
     let length = end.max(FRAME_BYTES_MIN);
     out.get_mut(end..length)?.fill(0);
     Some(length)
@@ -311,12 +376,12 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
 
 /// Computes the checksum of the UDP header at `udp` under an IP header whose addresses sum to `addrs`; one
 /// that the refused frame did without stays away.
-fn finish_udp(out: &mut [u8], udp: Option<usize>, addrs: u32, end: usize) -> Option<()> {
+fn finish_udp(out: &mut [u8], udp: Option<usize>, addrs: Sum, end: usize) -> Option<()> {
     let Some(at) = udp else { return Some(()) };
     if word(out, at + 6)? != 0 {
         set_word(out, at + 6, 0)?;
-        let pseudo = addrs + u32::from(Protocol::UDP) + (end - at) as u32;
-        let checksum = nonzero(finish(pseudo + sum(out.get(at..end)?)));
+        let pseudo = addrs.add_u32(u32::from(Protocol::UDP)).add_u32((end - at) as u32);
+        let checksum = nonzero(pseudo.add(out.get(at..end)?).checksum());
         set_word(out, at + 6, usize::from(checksum))?;
     }
     Some(())

@@ -44,7 +44,11 @@ pub fn parse_quoted(payload: &[u8]) -> Option<Quoted> {
                     Protocol::HOP_BY_HOP | Protocol::ROUTING | Protocol::DESTINATION_OPTIONS => {
                         8 + usize::from(*rest.get(1)?) * 8
                     }
-                    Protocol::FRAGMENT if u16::from_be_bytes([*rest.get(2)?, *rest.get(3)?]) & 0xfff8 == 0 => 8,
+                    Protocol::FRAGMENT
+                        if u16::from_be_bytes([*rest.get(2)?, *rest.get(3)?]) & 0xfff8 == 0 =>
+                    {
+                        8
+                    }
                     Protocol::FRAGMENT => return None,
                     _ => return ports_of(protocol, rest, src, dst),
                 };

@@ -147,7 +147,13 @@ impl<P: PacketPort> Exits<P> {
     }
 
     /// Sends the held frames of a datagram where `disposition` says.
-    pub fn release(&mut self, hold: HoldId, disposition: Disposition, received: Tick, counters: &mut Counters) {
+    pub fn release(
+        &mut self,
+        hold: HoldId,
+        disposition: Disposition,
+        received: Tick,
+        counters: &mut Counters,
+    ) {
         // One at a time: a held frame is a whole packet of one piece.
         while let Some(held) = self.held.take_first(hold) {
             let origin = Origin { in_port: held.in_port, received };

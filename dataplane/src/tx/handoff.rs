@@ -60,10 +60,20 @@ pub fn connect(workers: usize) -> Vec<HandOffs> {
             let (b_to_a, a_from_b) = RingBuffer::new(LENT_MAX);
             let (b_lends, a_borrows) = RingBuffer::new(LENT_MAX);
             let (a_lends, b_borrows) = RingBuffer::new(LENT_MAX);
-            ends[a].links[b] =
-                Some(Link { to_it: a_to_b, its_empty: a_borrows, from_it: a_from_b, our_empty: a_lends, lent: 0 });
-            ends[b].links[a] =
-                Some(Link { to_it: b_to_a, its_empty: b_borrows, from_it: b_from_a, our_empty: b_lends, lent: 0 });
+            ends[a].links[b] = Some(Link {
+                to_it: a_to_b,
+                its_empty: a_borrows,
+                from_it: a_from_b,
+                our_empty: a_lends,
+                lent: 0,
+            });
+            ends[b].links[a] = Some(Link {
+                to_it: b_to_a,
+                its_empty: b_borrows,
+                from_it: b_from_a,
+                our_empty: b_lends,
+                lent: 0,
+            });
         }
     }
     ends

@@ -109,7 +109,13 @@ impl Gathered {
                 }
                 None => first.bytes_mut(),
             };
-            *packet = Packet { bytes, in_port: meta.origin.in_port, link: LinkType::Ethernet, hop: meta.hop, at: now };
+            *packet = Packet {
+                bytes,
+                in_port: meta.origin.in_port,
+                link: LinkType::Ethernet,
+                hop: meta.hop,
+                at: now,
+            };
         }
         judge(&mut packets[..count]);
     }

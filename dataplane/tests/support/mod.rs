@@ -90,8 +90,8 @@ pub fn tcp(src: ([u8; 4], u16), dst: ([u8; 4], u16), seq: u32, ack: u32, flags: 
 
 /// Compiles a policy file for tests.
 pub fn policy(json: &str) -> Arc<PolicySet> {
-    let file = PolicyFile::parse("test.json", json).expect("the test's policy is valid");
-    let set = PolicySet::compile(&file, &Environment::default(), &mut Names::new(), 1).expect("it compiles");
+    let file = PolicyFile::parse("test.json", json.as_bytes()).expect("the test's policy is valid");
+    let set = PolicySet::compile(&file, 1, &Environment::default(), &mut Names::new()).expect("it compiles");
     Arc::new(set)
 }
 
