@@ -35,7 +35,11 @@ pub(crate) enum Command {
     /// Tell everything that is wrong with a configuration and its policies.
     Check(Check),
     /// Take the XDP program and its pins off the ports.
+    ///
+    /// The wire is dead from then on, unless something else forwards between its ports.
     Detach(Detach),
+    /// Ask a running daemon, or tell it what to do.
+    Ctl(Ctl),
 }
 
 /// The file that everything else follows from.
@@ -128,12 +132,146 @@ pub(crate) struct Check {
 /// `detach`.
 #[derive(Debug, Args)]
 pub(crate) struct Detach {
-    /// Configuration that names the wire.
-    #[arg(long, value_name = "FILE", conflicts_with = "name")]
-    pub config: Option<PathBuf>,
-    /// The wire's name, where there is no configuration.
-    #[arg(long, value_name = "NAME")]
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    /// The wire's name, where there is no configuration; `jarvis` where left out.
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub name: Option<String>,
+    /// Where it is pinned, where there is no configuration.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "config", default_value = xsk::PIN_ROOT)]
+    pub pin_root: PathBuf,
+}
+
+/// `ctl`.
+#[derive(Debug, Args)]
+pub(crate) struct Ctl {
+    /// The daemon's socket, instead of the configuration's.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    /// What to ask.
+    #[command(subcommand)]
+    pub command: CtlCommand,
+}
+
+/// One question, or one order.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CtlCommand {
+    /// Totals of all workers.
+    Status,
+    /// One part of the telemetry.
+    Telemetry {
+        /// Which.
+        part: TelemetryPart,
+    },
+    /// Live flows.
+    Flows {
+        /// Filters: ip=ADDRESS[/BITS], port=N, proto=NAME, state=new|established|closed, flow_id=N, cursor=C.
+        #[arg(value_name = "KEY=VALUE")]
+        filter: Vec<String>,
+        /// Flows wanted.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// End one flow.
+    EndFlow {
+        /// Its `flow_id`.
+        flow_id: u64,
+    },
+    /// The policies in force.
+    Policy {
+        /// What about them.
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// The block list of the XDP program; it holds while the daemon is down.
+    Block {
+        /// What about it.
+        #[command(subcommand)]
+        command: BlockCommand,
+    },
+    /// Let everything that is not blocked pass in the kernel, around inspection, or end that.
+    Bypass {
+        /// Whether.
+        state: OnOff,
+    },
+    /// Any reading call of the API.
+    Get {
+        /// Path and query, such as /telemetry/wire.
+        path: String,
+    },
+}
+
+/// Parts of the telemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TelemetryPart {
+    /// By worker.
+    Workers,
+    /// By port and queue.
+    Ports,
+    /// By reason of a drop or notice.
+    Reasons,
+    /// Batch time and ring-to-ring time.
+    Latency,
+    /// The XDP program.
+    Wire,
+}
+
+impl TelemetryPart {
+    /// As the API calls it.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::Workers => "workers",
+            Self::Ports => "ports",
+            Self::Reasons => "reasons",
+            Self::Latency => "latency",
+            Self::Wire => "wire",
+        }
+    }
+}
+
+/// `ctl policy`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// The set in force, in evaluation order.
+    Show,
+    /// Read the policy file again; the old set stays if it has an error.
+    Reload,
+    /// What would be made of a flow, and why.
+    Evaluate {
+        /// JSON file that describes the flow.
+        #[arg(value_name = "FILE")]
+        context: PathBuf,
+    },
+}
+
+/// `ctl block`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BlockCommand {
+    /// What is on the list.
+    List,
+    /// Put addresses or prefixes on the list.
+    Add {
+        /// Such as 192.0.2.0/24 or 2001:db8::1.
+        #[arg(required = true, value_name = "PREFIX")]
+        prefixes: Vec<String>,
+    },
+    /// Take them off, whole as they were put there.
+    Remove {
+        /// Such as 192.0.2.0/24 or 2001:db8::1.
+        #[arg(required = true, value_name = "PREFIX")]
+        prefixes: Vec<String>,
+    },
+}
+
+/// A switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnOff {
+    /// On.
+    On,
+    /// Off.
+    Off,
 }
 
 #[cfg(test)]

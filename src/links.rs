@@ -6,6 +6,7 @@
 //! noted in a file, so that after a crash the next start sets it up again instead of refusing a port that is
 //! down.
 
+use crate::config::Config;
 use crate::threads::AbortOnPanic;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -170,9 +171,9 @@ impl Watcher {
 }
 
 /// Sets up what an earlier run held down when it died.
-pub(crate) fn recover(note: &Path, interfaces: &[&str]) {
+pub(crate) fn recover(note: &Path, config: &Config) {
     let Ok(name) = std::fs::read_to_string(note) else { return };
-    if interfaces.contains(&name.as_str()) && netdev::set_up(&name, true).is_ok() {
+    if config.ports.iter().any(|port| port.interface == name) && netdev::set_up(&name, true).is_ok() {
         tracing::info!(interface = name, "an earlier run had set this port down; it is up again");
         let _absent = std::fs::remove_file(note);
     }

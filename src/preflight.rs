@@ -5,8 +5,56 @@
 //! A queue that another program holds shows only when the socket is bound.
 
 use crate::config::{Config, Mode, Port};
+use crate::cores::{self, CorePlan};
+use crate::failure::Failure;
 use caps::Capability;
 use std::path::Path;
+use xsk::Interface;
+
+/// Refuses what this machine cannot do; otherwise says which core does what.
+///
+/// # Errors
+///
+/// Every refusal, one sentence each.
+pub(crate) fn check(config: &Config) -> Result<CorePlan, Failure> {
+    let mut refusals = look(config);
+    let usable = cores::usable().map_err(|error| Failure::line(format!("cannot read the cores: {error}")))?;
+    let workers = usize::from(config.worker.count);
+    match cores::plan(&usable, workers, &config.worker.cores, &config.control_cores) {
+        Ok(plan) if refusals.is_empty() => {
+            if plan.shared {
+                tracing::warn!("a worker shares its core with the control plane");
+            }
+            Ok(plan)
+        }
+        Ok(_) => Err(Failure::lines(refusals)),
+        Err(more) => {
+            refusals.extend(more);
+            Err(Failure::lines(refusals))
+        }
+    }
+}
+
+/// The same for the wire alone, which needs no core.
+///
+/// # Errors
+///
+/// Every refusal, one sentence each.
+pub(crate) fn check_ports(config: &Config) -> Result<(), Failure> {
+    let refusals = look(config);
+    if refusals.is_empty() { Ok(()) } else { Err(Failure::lines(refusals)) }
+}
+
+/// Asks the machine and judges; warnings are logged.
+fn look(config: &Config) -> Vec<String> {
+    let ports: Vec<Option<PortFacts>> =
+        config.ports.iter().map(|port| port_facts(&port.interface)).collect();
+    let Judgement { refusals, warnings } = judge(config, &ports, &machine_facts());
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    refusals
+}
 
 /// What was found out about one interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,6 +213,25 @@ pub(crate) fn umem_bytes(config: &Config) -> u64 {
 pub(crate) fn frames(config: &Config) -> u32 {
     let ports = config.ports.len().max(1) as u32;
     config.worker.frames.unwrap_or(ports * 4 * config.worker.ring_entries)
+}
+
+/// Looks at an interface of this network namespace.
+fn port_facts(name: &str) -> Option<PortFacts> {
+    let interface = Interface::read(name).ok()?;
+    let offloads = [
+        (interface.offloads.rx_vlan, Offload::RxVlan),
+        (interface.offloads.lro, Offload::Lro),
+        (interface.offloads.gro_hw, Offload::GroHw),
+    ];
+    Some(PortFacts {
+        up: interface.up,
+        carrier: interface.running,
+        mtu: interface.mtu_bytes,
+        rx_queues: interface.queues.rx,
+        tx_queues: interface.queues.tx,
+        driver: interface.driver,
+        offloads: offloads.into_iter().filter(|(on, _)| *on).map(|(_, offload)| offload).collect(),
+    })
 }
 
 /// Looks at this process and this network namespace.

@@ -20,7 +20,7 @@ use xsk::{Heartbeat, Wire, WireConfig, WireCounters, XskError, XskQueue, netdev}
 ///
 /// One sentence. What a failed first attempt attached is detached again; what an earlier run had attached
 /// stays.
-pub(crate) fn attach(config: &Config) -> Result<Wire, String> {
+pub(crate) fn attach(config: &Config) -> Result<(LiveWire, FreshWire), String> {
     let interfaces: Vec<&str> = config.ports.iter().map(|port| port.interface.as_str()).collect();
     let ours = |wire: &xsk::wire::PinnedWire| wire.name == config.name;
     let was_pinned =
@@ -39,6 +39,8 @@ pub(crate) fn attach(config: &Config) -> Result<Wire, String> {
         interfaces.iter().try_for_each(|interface| netdev::set_promiscuous(interface, true))?;
         Ok(wire)
     });
+    // Where nothing was pinned before, nothing stays pinned if the start fails.
+    let fresh = FreshWire { config: (!was_pinned).then(|| config.clone()) };
     match wire {
         Ok(wire) => {
             for port in wire.ports() {
@@ -49,14 +51,29 @@ pub(crate) fn attach(config: &Config) -> Result<Wire, String> {
                 };
                 tracing::info!(interface = port.interface, mode = port.mode.name(), "{how}");
             }
-            Ok(wire)
+            Ok((LiveWire::new(wire, config), fresh))
         }
-        Err(error) => {
-            if !was_pinned {
-                // The first error is the one to tell.
-                let _ = xsk::wire::detach(&config.wire.pin_root, &config.name);
-            }
-            Err(error.to_string())
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A wire that was attached just now; it goes again unless it is told that it stays.
+pub(crate) struct FreshWire {
+    config: Option<Config>,
+}
+
+impl FreshWire {
+    /// The start succeeded.
+    pub(crate) fn stays(mut self) {
+        self.config = None;
+    }
+}
+
+impl Drop for FreshWire {
+    fn drop(&mut self) {
+        if let Some(config) = self.config.take() {
+            // The error that made the start fail is the one to tell.
+            let _ = detach(&config.wire.pin_root, &config.name);
         }
     }
 }
@@ -71,7 +88,7 @@ pub(crate) fn detach(pin_root: &Path, name: &str) -> Result<Vec<String>, String>
     let ports: Vec<String> = pinned
         .iter()
         .filter(|wire| wire.name == name)
-        .flat_map(|wire| wire.ifindexes.iter().copied())
+        .flat_map(|wire| wire.ports.iter().copied())
         .filter_map(interface_name)
         .collect();
     xsk::wire::detach(pin_root, name).map_err(|error| error.to_string())?;
@@ -109,7 +126,7 @@ struct Held {
 
 impl LiveWire {
     /// Takes the attached wire in hand.
-    pub(crate) fn new(wire: Wire, config: &Config) -> Self {
+    fn new(wire: Wire, config: &Config) -> Self {
         Self {
             held: Arc::new(Mutex::new(Held { wire, socket_mode: Vec::new() })),
             fail_mode: config.wire.fail_mode,

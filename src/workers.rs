@@ -95,6 +95,7 @@ pub(crate) fn engine_config(config: &Config, index: u8, seed: u64) -> EngineConf
             vlan: service.vlan,
         }),
         flow: flow_config(config, workers),
+        vlan_in_key: config.flow.vlan_in_key,
         defrag: defrag_config(config),
         worker: index,
         owners: OwnerTable::even(config.worker.count),

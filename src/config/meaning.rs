@@ -40,12 +40,19 @@ pub(crate) struct Config {
     pub log: Log,
     /// The control plane's doors.
     pub api: Api,
-    /// The event file; `None` writes none.
-    pub eve: Option<Eve>,
+    /// The event file.
+    pub eve: Eve,
     /// Where what must outlive the process is kept.
     pub state_directory: PathBuf,
     /// Facts to announce once the log is up.
     pub notices: Vec<String>,
+}
+
+impl Config {
+    /// Writes events to `file`, of the types that the configuration says.
+    pub(crate) fn set_eve_file(&mut self, file: PathBuf) {
+        self.eve.file = Some(file);
+    }
 }
 
 /// How the box sits in the network.
@@ -319,8 +326,8 @@ pub(crate) struct Api {
 /// The event file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Eve {
-    /// Appended to; opened anew on SIGHUP.
-    pub file: PathBuf,
+    /// Appended to, opened anew on SIGHUP; `None` writes none.
+    pub file: Option<PathBuf>,
     /// Kinds of event that are written.
     pub types: EveTypes,
 }

@@ -441,7 +441,7 @@ fn read_flow(flow: &mut Section<'_, '_>) -> Flow {
     }
 }
 
-fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Option<Eve> {
+fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Eve {
     let file = eve.text("file");
     let types = eve.parsed_list::<EveType>("types", "one of flow, drop, stats, anomaly");
     let types = match types {
@@ -453,7 +453,7 @@ fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Option<Eve> {
         },
         None => EveTypes { flow: true, drop: true, stats: true, anomaly: true },
     };
-    file.map(|at| Eve { file: base.join(at.value), types })
+    Eve { file: file.map(|at| base.join(at.value)), types }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

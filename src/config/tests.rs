@@ -40,7 +40,7 @@ fn embedded_file_names_every_key() {
     let config =
         understand("t.toml", &text, &Environment::default(), &PortFlags::default(), Ports::Required).unwrap();
     assert_eq!(config.ports.len(), 2);
-    assert!(config.service.is_some() && config.mirror.is_some() && config.eve.is_some());
+    assert!(config.service.is_some() && config.mirror.is_some() && config.eve.file.is_some());
 }
 
 #[test]
@@ -153,5 +153,5 @@ fn flags_name_ports_over_the_file() {
 fn relative_paths_start_at_the_file() {
     let config = read("[policy]\nfile = \"p.json\"\n[eve]\nfile = \"/abs/eve.json\"\n").unwrap();
     assert_eq!(config.policy_file, Some(PathBuf::from("dir/p.json")));
-    assert_eq!(config.eve.map(|eve| eve.file), Some(PathBuf::from("/abs/eve.json")));
+    assert_eq!(config.eve.file, Some(PathBuf::from("/abs/eve.json")));
 }
