@@ -16,6 +16,7 @@ mod pin;
 pub mod clock;
 pub mod memory;
 pub mod netdev;
+pub mod prefetch;
 pub mod program;
 pub mod tap;
 pub mod wait;
@@ -31,7 +32,6 @@ pub use socket::{Mode, ObtainedMode, SocketConfig, XskQueue};
 pub use tap::Tap;
 pub use umem::{FrameSize, Umem, UmemConfig};
 pub use wait::BusyPoll;
-pub mod prefetch;
 pub use wire::{AttachMode, FailMode, Wire, WireConfig, WireCounters};
 
 #[cfg(test)]

@@ -412,6 +412,12 @@ impl Wire {
         (self.block_v4.len(), self.block_v6.len())
     }
 
+    /// The block list, v4 and v6, in no order.
+    #[must_use]
+    pub fn block_list(&self) -> (Vec<(Ipv4Addr, u8)>, Vec<(Ipv6Addr, u8)>) {
+        (self.block_v4.prefixes(), self.block_v6.prefixes())
+    }
+
     /// What the program of `port` counted.
     ///
     /// # Errors
