@@ -135,7 +135,7 @@ pub fn unreachable(out: &mut [u8], bytes: &[u8], headers: &Headers) -> Option<us
     });
     icmp[8..].copy_from_slice(quoted);
     let pseudo = if src.is_v4() { Sum::default() } else { pseudo_header(src, dst, protocol, length as u32) };
-    let checksum = pseudo.add(icmp).checksum();
+    let checksum = pseudo.add_bytes(icmp).checksum();
     icmp[2..4].copy_from_slice(&checksum.to_be_bytes());
     wrap(out, bytes, &layers, Way::Back, l3 + header_bytes + length, l3)
 }
@@ -265,7 +265,7 @@ fn write_segment(
     tcp[12] = 5 << 4;
     tcp[13] = TcpFlags::RST | if ack.is_some() { TcpFlags::ACK } else { 0 };
     tcp[14..20].fill(0);
-    let checksum = pseudo_header(src, dst, Protocol::TCP, 20).add(tcp).checksum();
+    let checksum = pseudo_header(src, dst, Protocol::TCP, 20).add_bytes(tcp).checksum();
     tcp[16..18].copy_from_slice(&checksum.to_be_bytes());
     Some(end)
 }
@@ -282,7 +282,7 @@ fn write_ip(header: &mut [u8], protocol: u8, src: Addr, dst: Addr, data_bytes: u
             header[9] = protocol;
             header[12..16].copy_from_slice(&src);
             header[16..20].copy_from_slice(&dst);
-            let checksum = Sum::default().add(header).checksum();
+            let checksum = Sum::default().add_bytes(header).checksum();
             header[10..12].copy_from_slice(&checksum.to_be_bytes());
         }
         (None, _) | (_, None) => {
@@ -323,7 +323,7 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
                 }
                 if has_checksum {
                     set_word(out, at + 4, 0)?;
-                    let checksum = Sum::default().add(out.get(at..end)?).checksum();
+                    let checksum = Sum::default().add_bytes(out.get(at..end)?).checksum();
                     set_word(out, at + 4, usize::from(checksum))?;
                 }
             }
@@ -344,9 +344,9 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
                 *out.get_mut(at + 8)? = TTL;
                 set_word(out, at + 10, 0)?;
                 let header_bytes = usize::from(out.get(at)? & 0x0f) * 4;
-                let checksum = Sum::default().add(out.get(at..at + header_bytes)?).checksum();
+                let checksum = Sum::default().add_bytes(out.get(at..at + header_bytes)?).checksum();
                 set_word(out, at + 10, usize::from(checksum))?;
-                let addrs = Sum::default().add(out.get(at + 12..at + 20)?);
+                let addrs = Sum::default().add_bytes(out.get(at + 12..at + 20)?);
                 finish_udp(out, upper.take(), addrs, end)?;
             }
             Layer::Ipv6(at) => {
@@ -359,7 +359,7 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
                 }
                 set_word(out, at + 4, end - at - 40)?;
                 *out.get_mut(at + 7)? = TTL;
-                let addrs = Sum::default().add(out.get(at + 8..at + 40)?);
+                let addrs = Sum::default().add_bytes(out.get(at + 8..at + 40)?);
                 finish_udp(out, upper.take(), addrs, end)?;
             }
         }
@@ -381,7 +381,7 @@ fn finish_udp(out: &mut [u8], udp: Option<usize>, addrs: Sum, end: usize) -> Opt
     if word(out, at + 6)? != 0 {
         set_word(out, at + 6, 0)?;
         let pseudo = addrs.add_u32(u32::from(Protocol::UDP)).add_u32((end - at) as u32);
-        let checksum = nonzero(pseudo.add(out.get(at..end)?).checksum());
+        let checksum = nonzero(pseudo.add_bytes(out.get(at..end)?).checksum());
         set_word(out, at + 6, usize::from(checksum))?;
     }
     Some(())

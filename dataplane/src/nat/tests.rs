@@ -250,7 +250,7 @@ fn fragments(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
                 let word = offset >> 3 | if more { 0x2000 } else { 0 };
                 fragment[6..8].copy_from_slice(&word.to_be_bytes());
                 fragment[10..12].fill(0);
-                let sum = crate::parse::checksum::Sum::default().add(&fragment[..20]).checksum();
+                let sum = crate::parse::checksum::Sum::default().add_bytes(&fragment[..20]).checksum();
                 fragment[10..12].copy_from_slice(&sum.to_be_bytes());
                 fragment
             }
@@ -525,7 +525,7 @@ fn only_single_hosts_first_fragments_and_no_errors_may_be_refused() {
     let mut flooded = Layout::Vxlan.frame(&udp_to(client, server), false);
     flooded[30..34].copy_from_slice(&[239, 1, 1, 1]);
     flooded[24..26].fill(0);
-    let sum = crate::parse::checksum::Sum::default().add(&flooded[14..34]).checksum();
+    let sum = crate::parse::checksum::Sum::default().add_bytes(&flooded[14..34]).checksum();
     flooded[24..26].copy_from_slice(&sum.to_be_bytes());
     let echo = |kind| ip_packet(client, server, 1, &icmp(client, server, kind, 0, &[0; 8]));
     let nd = |kind| ip_packet(CLIENT6, SERVER6, 58, &icmp(CLIENT6, SERVER6, kind, 0, &[0; 40]));

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aya::Ebpf;
-use aya::maps::{Array, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::links::{FdLink, LinkError, LinkOrder, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::xdp::XdpLink;
@@ -248,7 +248,7 @@ impl Wire {
             ports.push(attach_xdp(object, &target, &pins, &older, config.generic_only)?);
         }
         for directory in &older {
-            pin::remove_directory(directory)?;
+            pin::remove_directory(directory, pin::Links::Keep)?;
         }
         Ok(Self { ports, xsks, conf, counters, block_v4, block_v6, beats })
     }
@@ -406,14 +406,7 @@ impl Wire {
     ///
     /// [`XskError::Map`].
     pub fn counters(&self, port: usize) -> Result<WireCounters, XskError> {
-        let values = self.counters.get(&(port as u32), 0).map_err(map_error(maps::OUTCOMES, "read"))?;
-        let mut sum = [0_u64; OUTCOMES];
-        for cpu in values.iter() {
-            for (total, count) in sum.iter_mut().zip(cpu) {
-                *total += count;
-            }
-        }
-        Ok(WireCounters::from_outcomes(sum))
+        sum_counters(&self.counters, port)
     }
 
     fn publish_block_list(&mut self) -> Result<(), XskError> {
@@ -469,6 +462,32 @@ pub fn status(pin_root: &Path) -> Result<Vec<PinnedWire>, XskError> {
         wires.push(PinnedWire { name, ports });
     }
     Ok(wires)
+}
+
+/// What the program of `port` of the pinned wire `name` counted, whether or not a daemon runs.
+///
+/// # Errors
+///
+/// [`XskError::Map`] where there is no such wire.
+pub fn pinned_counters(pin_root: &Path, name: &str, port: usize) -> Result<WireCounters, XskError> {
+    let path = Pins::new(pin_root, name).directory().join(maps::OUTCOMES);
+    let map =
+        MapData::from_pin(path).and_then(Map::from_map_data).map_err(map_error(maps::OUTCOMES, "opened"))?;
+    sum_counters(&map.try_into().map_err(map_error(maps::OUTCOMES, "opened"))?, port)
+}
+
+/// Switches the bypass of the pinned wire `name`, whether or not a daemon runs. See [`Wire::set_bypass`].
+///
+/// # Errors
+///
+/// [`XskError::Map`] where there is no such wire.
+pub fn set_pinned_bypass(pin_root: &Path, name: &str, on: bool) -> Result<(), XskError> {
+    let path = Pins::new(pin_root, name).directory().join(maps::CONF);
+    let map =
+        MapData::from_pin(path).and_then(Map::from_map_data).map_err(map_error(maps::CONF, "opened"))?;
+    let mut map: Array<_, Conf> = map.try_into().map_err(map_error(maps::CONF, "opened"))?;
+    let conf = map.get(&0, 0).map_err(map_error(maps::CONF, "read"))?;
+    map.set(0, Conf { bypass: u32::from(on), ..conf }, 0).map_err(map_error(maps::CONF, "written"))
 }
 
 /// Takes the programs of wire `name` off their ports and removes every pin; says how many links there were.
@@ -637,6 +656,20 @@ fn attach_error<'a>(target: &'a Target<'_>, program: &'static str) -> impl Fn(Pr
 
 fn map_error(map: &'static str, operation: &'static str) -> impl Fn(MapError) -> XskError {
     move |err| XskError::Map { map, operation, reason: error_chain(&err) }
+}
+
+fn sum_counters(
+    counters: &PerCpuArray<MapData, [u64; OUTCOMES]>,
+    port: usize,
+) -> Result<WireCounters, XskError> {
+    let values = counters.get(&(port as u32), 0).map_err(map_error(maps::OUTCOMES, "read"))?;
+    let mut sum = [0_u64; OUTCOMES];
+    for cpu in values.iter() {
+        for (total, count) in sum.iter_mut().zip(cpu) {
+            *total += count;
+        }
+    }
+    Ok(WireCounters::from_outcomes(sum))
 }
 
 fn key_of(port: u32, queue: u32) -> Result<u32, XskError> {
