@@ -250,7 +250,6 @@ pub(crate) struct Defrag {
 
 /// Whose bytes count where fragments overlap: the target's stack decides (Novak, 2005).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of Suricata and Snort")]
 pub(crate) enum Overlap {
     Drop,
     First,
