@@ -108,7 +108,7 @@ impl Watcher {
                 std::thread::sleep(std::time::Duration::from_millis(200));
             }
             loop {
-                match watch.next() {
+                match watch.take() {
                     Ok(Some(event)) => {
                         let port = self.interfaces.iter().position(|name| {
                             netdev::ifindex(name).is_ok_and(|ifindex| ifindex == event.ifindex)

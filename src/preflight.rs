@@ -47,8 +47,7 @@ pub(crate) fn check_ports(config: &Config) -> Result<(), Failure> {
 
 /// Asks the machine and judges; warnings are logged.
 fn look(config: &Config) -> Vec<String> {
-    let ports: Vec<Option<PortFacts>> =
-        config.ports.iter().map(|port| port_facts(&port.interface)).collect();
+    let ports: Vec<Option<PortFacts>> = config.ports.iter().map(|port| port_facts(&port.interface)).collect();
     let Judgement { refusals, warnings } = judge(config, &ports, &machine_facts());
     for warning in warnings {
         tracing::warn!("{warning}");

@@ -12,7 +12,7 @@ use crate::cli::{self, ChecksumFlag};
 use crate::config::{Checksum, Config, Mode, PortFlags, Ports};
 use crate::failure::Failure;
 use crate::{setup, workers};
-use controlplane::services::{EventCounts, EventPump, EveTypes, Names};
+use controlplane::services::{EveTypes, EventCounts, EventPump, Names};
 use controlplane::store::EveFile;
 use dataplane::control::{Door, Event, Snapshot, WorkerDoor, door};
 use dataplane::engine::{BATCH_MAX, Engine, Hop, Outcome, Packet};
@@ -260,9 +260,8 @@ fn side_of(ports: &[Vec<IpNet>], bytes: &[u8], link: LinkType) -> u8 {
 
 /// A fresh event file: what an earlier replay wrote there goes.
 fn open_output(path: &Path) -> Result<EveFile, Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::line(format!("cannot write events to {}: {error}", path.display()))
-    };
+    let failed =
+        |error: std::io::Error| Failure::line(format!("cannot write events to {}: {error}", path.display()));
     if path == Path::new("-") {
         return EveFile::open("/dev/stdout", None).map_err(failed);
     }

@@ -366,6 +366,8 @@ impl Flow {
         !matches!(self.place, Place::Free)
     }
 
+    /// Whether the flow is redirected: then it has a second key.
+    #[must_use]
     pub const fn has_alias(&self) -> bool {
         self.bits & HAS_ALIAS != 0
     }
