@@ -3,6 +3,8 @@
 //! A new target is a module with `pub fn run(bytes: &[u8])`, a line in [`TARGETS`], a two-line file in
 //! `fuzz_targets/`, a `[[bin]]` in Cargo.toml and a folder in `corpus/`.
 
+pub mod defrag;
+pub mod nat;
 pub mod parse_frame;
 pub mod savefile;
 
@@ -10,4 +12,9 @@ pub mod savefile;
 pub type Target = fn(&[u8]);
 
 /// Every target by the name of its corpus folder.
-pub const TARGETS: &[(&str, Target)] = &[("parse_frame", parse_frame::run), ("savefile", savefile::run)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("parse_frame", parse_frame::run),
+    ("savefile", savefile::run),
+    ("defrag", defrag::run),
+    ("nat", nat::run),
+];
