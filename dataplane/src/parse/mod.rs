@@ -12,6 +12,10 @@
 //!
 //! Absent on purpose: layer 4 checksums (see [`checksum`]; only who asks pays for them), what is encrypted
 //! (ESP, MACsec, protected 802.11), and AH over IPv4, which stays protocol 51.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")
+)]
 
 pub mod addr;
 pub mod headers;
