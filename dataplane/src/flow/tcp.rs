@@ -4,7 +4,7 @@
 //! folded over both ends, windows as in van Rooij, "Real Stateful TCP Packet Filtering in IP Filter" (2000)
 //! and Linux's `nf_conntrack_proto_tcp.c`, resets and blind data as in RFC 5961, scales as in RFC 7323.
 //!
-//! [`TcpTrack::judge`] computes and changes nothing; the caller commits the returned step when the segment
+//! `TcpTrack::judge` computes and changes nothing; the caller commits the returned step when the segment
 //! was sent on, so that a dropped segment never moves the state. SACK blocks are not read.
 
 use crate::parse::{Tcp, TcpFlags};
