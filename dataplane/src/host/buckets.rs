@@ -228,6 +228,7 @@ mod tests {
 }
 
 #[cfg(all(test, loom))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod model {
     use super::*;
     use loom::sync::Arc;
