@@ -22,6 +22,7 @@ pub mod headers;
 pub mod quoted;
 pub mod link;
 mod walk;
+mod common;
 mod ethernet;
 mod vlan;
 mod llc;
@@ -78,6 +79,14 @@ pub fn parse_frame(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
 /// As [`parse_frame`].
 #[inline]
 pub fn parse_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
+    match common::parse(bytes) {
+        Some(headers) => Ok(headers),
+        None => walk_ethernet(bytes),
+    }
+}
+
+#[inline(never)]
+fn walk_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
     let mut walk = Walk::new(bytes)?;
     ethernet::parse_outermost(&mut walk)?;
     Ok(walk.finish())
