@@ -11,7 +11,7 @@ use dataplane::defrag::{DefragConfig, OverlapPolicy};
 use dataplane::engine::{self, ChecksumMode, Engine, EngineConfig, PortConfig, Service};
 use dataplane::flow::owner::OwnerTable;
 use dataplane::flow::{EvictionOrder, FlowConfig, Timeouts};
-use dataplane::host::Buckets;
+use dataplane::host::Shared;
 use dataplane::parse::Addr;
 use dataplane::policy::Environment;
 use dataplane::tx::handoff;
@@ -38,7 +38,7 @@ pub(crate) fn build(
     config: &Config,
     wire: &LiveWire,
     doors: Vec<WorkerDoor>,
-    buckets: &Arc<Buckets>,
+    buckets: &Arc<Shared>,
 ) -> Result<Vec<Worker<XskQueue>>, String> {
     let count = doors.len();
     let sleepers =
