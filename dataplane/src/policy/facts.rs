@@ -234,4 +234,15 @@ impl Facts<'static> {
         }
         facts
     }
+
+    /// Puts the initiator and the responder that the flow began with in: those of a redirected packet differ.
+    #[inline]
+    pub fn set_endpoints(&mut self, initiator: (Addr, u16), responder: (Addr, u16)) {
+        self.src_ip = Fact::Known(initiator.0);
+        self.dst_ip = Fact::Known(responder.0);
+        if self.src_port != Fact::Absent {
+            self.src_port = Fact::Known(initiator.1);
+            self.dst_port = Fact::Known(responder.1);
+        }
+    }
 }
