@@ -15,7 +15,9 @@ pub(super) const RANKS_MAX: usize = 64 * 64 * 64;
 /// A block with more words than this stores all 64, so that none is searched.
 const PACKED_MAX: u32 = 12;
 
-/// Up to this many words in common are looked at one by one.
+/// Words of a block that are looked at one by one, because the first policy is mostly in one of them.
+const FIRST_WORDS: u32 = 4;
+/// Where not more than this many words are left, they are looked at one by one too.
 const SINGLY_MAX: u32 = 8;
 
 const _: () = assert!(super::read::POLICIES_MAX <= RANKS_MAX);
@@ -93,11 +95,9 @@ impl Rows {
             self.blocks.push(Block { summary, base: base as u32, dense });
             let stored = if dense { 64 } else { summary.count_ones() as usize };
             self.words.resize(base + stored, 0);
-            let mut place = base;
-            for word_ranks in block_ranks.chunk_by(|a, b| a >> 6 == b >> 6) {
-                let at = if dense { base + word_of(&word_ranks[0]) as usize } else { place };
-                self.words[at] = word_ranks.iter().fold(0, |word, rank| word | 1 << (rank & 63));
-                place += 1;
+            for (place, word_ranks) in block_ranks.chunk_by(|a, b| a >> 6 == b >> 6).enumerate() {
+                let at = if dense { word_of(&word_ranks[0]) as usize } else { place };
+                self.words[base + at] = word_ranks.iter().fold(0, |word, rank| word | 1 << (rank & 63));
             }
         }
         self.rows.push(row);
@@ -171,11 +171,13 @@ impl Rows {
             }
             start = *end as usize;
         }
-        if summary.count_ones() > SINGLY_MAX {
-            return self.walk_whole_block(block, total, picks, visit);
-        }
+        let mut looked_at = 0;
         while summary != 0 {
             let word_index = summary.trailing_zeros();
+            if looked_at == FIRST_WORDS && summary.count_ones() > SINGLY_MAX {
+                return self.walk_whole_block(block, word_index, total, picks, visit);
+            }
+            looked_at += 1;
             summary &= summary - 1;
             let mut word = ones((total - block * 4096 - word_index * 64).min(64));
             let mut start = 0;
@@ -197,10 +199,12 @@ impl Rows {
         ControlFlow::Continue(())
     }
 
-    /// The same for a block with many words in common: all 64 at once, without a branch a word.
+    /// The same for a block with many words in common: all 64 at once, without a branch a word. Visits from
+    /// `first_word` on.
     fn walk_whole_block(
         &self,
         block: u32,
+        first_word: u32,
         total: u32,
         picks: &Picks,
         visit: &mut impl FnMut(u32) -> ControlFlow<()>,
@@ -226,7 +230,7 @@ impl Rows {
             start = *end as usize;
         }
         let first = block * 4096;
-        for (index, mut word) in (0..).zip(common) {
+        for (index, mut word) in (0..).zip(common).skip(first_word as usize) {
             let rank = first + index * 64;
             if word == 0 || rank >= total {
                 continue;
