@@ -1,1 +1,22 @@
 //! AF_XDP made safe: frames that move, rings, sockets, UMEM, the XDP program and its pins.
+//!
+//! A worker makes a [`Umem`] and its [`FramePool`], opens an [`XskQueue`] per port, and turns the ring through
+//! [`PacketPort`]. Tests and replay use [`FramePool::in_memory`] and [`memory::pair`] instead.
+//!
+//! This is the one crate with `unsafe`; every module that has some says why at its top.
+
+mod frame;
+mod umem;
+mod port;
+mod socket;
+mod error;
+pub mod clock;
+pub mod memory;
+pub mod wait;
+
+pub use error::XskError;
+pub use frame::{Drain, Frame, FrameBatch, FramePool, HEADROOM_BYTES};
+pub use port::{PacketPort, SocketStatistics};
+pub use socket::{Mode, ObtainedMode, SocketConfig, XskQueue};
+pub use umem::{FrameSize, Umem, UmemConfig};
+pub use wait::BusyPoll;
