@@ -2,6 +2,7 @@
 //!
 //! For the harness and tests that promise zero allocations a packet: `#[global_allocator] static A:
 //! alloc_count::Counting = alloc_count::Counting;`. One relaxed addition a call; frees are not counted.
+#![expect(unsafe_code, reason = "UNSAFETY: an allocator is an unsafe trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -10,8 +10,10 @@ mod umem;
 mod port;
 mod socket;
 mod error;
+pub mod alloc_count;
 pub mod clock;
 pub mod memory;
+pub mod netns;
 pub mod wait;
 
 pub use error::XskError;

@@ -2,6 +2,7 @@
 //!
 //! For the harness and tests: sockets and interface indexes made afterwards belong to that namespace. The
 //! other threads of the process stay where they are.
+#![expect(unsafe_code, reason = "UNSAFETY: setns is a system call without a safe form in std")]
 
 use std::fs::File;
 use std::io;

@@ -6,17 +6,13 @@ use std::process::Command;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Not installed, most likely.
-    #[error("cannot run `{line}`: {source} (Debian packages iproute2, ethtool, nftables, util-linux, procps)")]
-    Start {
-        line: String,
-        source: std::io::Error,
-    },
+    #[error(
+        "cannot run `{line}`: {source} (Debian packages iproute2, ethtool, nftables, util-linux, procps)"
+    )]
+    Start { line: String, source: std::io::Error },
     /// It ran and refused.
     #[error("`{line}` failed: {stderr}")]
-    Failed {
-        line: String,
-        stderr: String,
-    },
+    Failed { line: String, stderr: String },
 }
 
 /// Runs a line of words; returns what it printed. Words are separated by blanks; there is no quoting.

@@ -128,7 +128,11 @@ impl Counters {
                 }
             }
         }
-        Ok((0..).zip(found).filter(|(_, packets)| *packets > 0).map(|(index, n)| (bucket_start(index), n)).collect())
+        Ok((0..)
+            .zip(found)
+            .filter(|(_, packets)| *packets > 0)
+            .map(|(index, n)| (bucket_start(index), n))
+            .collect())
     }
 }
 

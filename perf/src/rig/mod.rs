@@ -39,16 +39,10 @@ pub(crate) enum Error {
     Command(#[from] command::Error),
     /// The namespace cannot be entered.
     #[error("cannot enter network namespace {name}: {source}")]
-    Enter {
-        name: String,
-        source: std::io::Error,
-    },
+    Enter { name: String, source: std::io::Error },
     /// BPF said no.
     #[error("{what}: {reason}")]
-    Bpf {
-        what: &'static str,
-        reason: String,
-    },
+    Bpf { what: &'static str, reason: String },
     /// No signal handler.
     #[error("cannot handle signals: {0}")]
     Signals(std::io::Error),
@@ -157,7 +151,28 @@ impl Rig {
                 run(&format!(
                     "ip netns exec {namespace} ethtool -K {interface} tx off rxvlan off txvlan off gro on tso off gso off"
                 ))?;
+            }
+        }
+        for (namespace, interfaces) in [(&dut, self.ports()), (&far, self.far_ends())] {
+            for interface in &interfaces {
                 run(&format!("ip -n {namespace} link set {interface} up"))?;
+            }
+        }
+        self.take_xdp_frames()?;
+        Ok(())
+    }
+
+    /// Makes the ports take XDP frames without an XDP program of their own. A veth tells its peer so only
+    /// when GRO is switched on while it is up, so it is switched off and on; a program that switches it
+    /// off (Suricata does) has the same cure.
+    ///
+    /// # Errors
+    ///
+    /// `ethtool` refuses.
+    pub(crate) fn take_xdp_frames(&self) -> Result<(), Error> {
+        for port in self.ports() {
+            for state in ["off", "on"] {
+                run(&format!("ip netns exec {} ethtool -K {port} gro {state}", self.dut_namespace()))?;
             }
         }
         Ok(())

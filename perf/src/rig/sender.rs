@@ -131,8 +131,7 @@ impl Sender {
         control[control::STAMP_MASK] = STAMP_MASK;
         control[control::FRAME_LEN] = frame_len as u64;
         for (offset, interface) in rig.far_ends().iter().enumerate() {
-            control[control::IFINDEX + offset] =
-                u64::from(Rig::index_of(&rig.far_namespace(), interface)?);
+            control[control::IFINDEX + offset] = u64::from(Rig::index_of(&rig.far_namespace(), interface)?);
         }
         Ok(Self { ebpf, program, frame: vec![0; frame_len], control })
     }

@@ -22,22 +22,13 @@ const PACKET_MAX: usize = 2032;
 pub(crate) enum Error {
     /// The file system says no.
     #[error("{}: {source}", path.display())]
-    Open {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Open { path: PathBuf, source: std::io::Error },
     /// Neither pcap nor pcapng, or broken at its start.
     #[error("{}: no capture file: {reason}", path.display())]
-    Format {
-        path: PathBuf,
-        reason: String,
-    },
+    Format { path: PathBuf, reason: String },
     /// Nothing in it can be sent.
     #[error("{}: no Ethernet frame with IP of at most {PACKET_MAX} bytes among {seen} packets", path.display())]
-    Empty {
-        path: PathBuf,
-        seen: u64,
-    },
+    Empty { path: PathBuf, seen: u64 },
 }
 
 /// Reads what can be sent of the capture at `path`. A file that ends in the middle of a packet gives what
@@ -163,8 +154,11 @@ mod tests {
     #[test]
     fn the_first_speaker_is_on_side_a_and_a_cut_file_gives_its_beginning() {
         let path = frame::tests::path_v4();
-        let packets =
-            [frame::udp(&path, b"question"), frame::udp(&path.reversed(), b"answer"), frame::udp(&path, b"!")];
+        let packets = [
+            frame::udp(&path, b"question"),
+            frame::udp(&path.reversed(), b"answer"),
+            frame::udp(&path, b"!"),
+        ];
         let bytes = capture(&packets);
         let spec = Spec::new(Kind::Udp64, 1, 1);
         let whole = read(write(&bytes).path(), &spec).unwrap();
@@ -180,7 +174,10 @@ mod tests {
     fn a_file_without_packets_and_one_that_is_no_capture_are_refused() {
         let spec = Spec::new(Kind::Udp64, 1, 1);
         assert!(matches!(read(write(&capture(&[])).path(), &spec), Err(Error::Empty { seen: 0, .. })));
-        assert!(matches!(read(write(b"no capture at all, surely not").path(), &spec), Err(Error::Format { .. })));
+        assert!(matches!(
+            read(write(b"no capture at all, surely not").path(), &spec),
+            Err(Error::Format { .. })
+        ));
         assert!(matches!(read(Path::new("/nonexistent"), &spec), Err(Error::Open { .. })));
     }
 }

@@ -78,10 +78,12 @@ impl FromStr for Kind {
             return Ok(Self::Capture(path.into()));
         }
         let name = text.replace('_', "-");
-        Self::SYNTHETIC.into_iter().map(|(kind, _)| kind).find(|kind| kind.to_string() == name).ok_or_else(|| {
-            let names: Vec<String> = Self::SYNTHETIC.iter().map(|(kind, _)| kind.to_string()).collect();
-            format!("no workload `{text}`: {}, pcap:FILE", names.join(", "))
-        })
+        Self::SYNTHETIC.into_iter().map(|(kind, _)| kind).find(|kind| kind.to_string() == name).ok_or_else(
+            || {
+                let names: Vec<String> = Self::SYNTHETIC.iter().map(|(kind, _)| kind.to_string()).collect();
+                format!("no workload `{text}`: {}, pcap:FILE", names.join(", "))
+            },
+        )
     }
 }
 
@@ -168,9 +170,8 @@ pub(crate) fn path_of(spec: &Spec, index: u64) -> Path {
     let port_step = index / HOSTS;
     let server = (index.wrapping_mul(0x9e37_79b9) >> 16) as u32 % 250;
     let (src, dst) = if spec.ipv6 {
-        let v6 = |side: u16, low: u32| {
-            Ipv6Addr::new(0xfd00, side, 0, 0, 0, 0, (low >> 16) as u16, low as u16)
-        };
+        let v6 =
+            |side: u16, low: u32| Ipv6Addr::new(0xfd00, side, 0, 0, 0, 0, (low >> 16) as u16, low as u16);
         (IpAddr::V6(v6(0, 0x100 + host)), IpAddr::V6(v6(1, 1 + server)))
     } else {
         let v4 = |base: u32, low: u32| Ipv4Addr::from(base + low);
