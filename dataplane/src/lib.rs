@@ -17,3 +17,6 @@ pub mod verdict;
 pub mod tx;
 pub mod host;
 pub mod control;
+
+pub mod engine;
+pub mod worker;

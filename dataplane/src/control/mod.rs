@@ -1,1 +1,26 @@
-//! The door: what goes in (snapshots, deltas, queries) and what comes out (counters, histograms, events).
+//! The door: what goes in (snapshots, queries) and what comes out (counters, histograms, events).
+//!
+//! | direction | what | form | who waits |
+//! |---|---|---|---|
+//! | in | [`Snapshot`] | pointer swap, loaded once a batch | nobody |
+//! | in | [`FlowQuery`] | a bounded ring, one page between batches | the asker |
+//! | out | [`Board`] | atomics that the worker overwrites, anyone reads | nobody |
+//! | out | [`Event`] | two bounded rings a worker, `alerts` and `records` | nobody: records are aggregated, then shed |
+//!
+//! A packet never waits for anything here.
+
+mod board;
+mod door;
+mod event;
+mod histogram;
+mod query;
+mod snapshot;
+mod wire;
+
+pub use board::{Board, FlowGauges, PortGauges, WorkerReading};
+pub use door::{Door, QueryError, WorkerDoor, door};
+pub use event::{DropRecord, Event, EventReceiver, EventSender, StateChange};
+pub use histogram::{SharedHistogram, VALUE_MAX_NS};
+pub use query::{FlowPage, FlowQuery, PAGE_FLOWS_MAX};
+pub use snapshot::{ExceptionAction, Exceptions, Publisher, Settings, Snapshot, SnapshotReader};
+pub use wire::{BlockListError, WireControl, WireReading};

@@ -1,5 +1,6 @@
 //! The name of a flow: the same for both directions.
 
+use crate::parse::quoted::Quoted;
 use crate::parse::{Addr, Headers, Network};
 
 /// Which way a packet goes relative to its flow's first packet.
@@ -9,6 +10,17 @@ pub enum Direction {
     Forward,
     /// Back to the initiator (`toclient`).
     Reverse,
+}
+
+impl Direction {
+    /// The other one.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Forward => Self::Reverse,
+            Self::Reverse => Self::Forward,
+        }
+    }
 }
 
 /// Addresses, ports, protocol, VLANs and VNI, lower endpoint first, so both directions are equal.
@@ -47,5 +59,23 @@ impl FlowKey {
         let key =
             Self { lo_addr, hi_addr, lo_port, hi_port, vni: headers.vni, vlan_outer, vlan_inner, protocol };
         Some((key, src_is_lo))
+    }
+
+    /// The key of the packet that an ICMP error quotes, and whether the quoted source is the lower endpoint.
+    ///
+    /// `carrier` is the ICMP packet's own key: VLANs and VNI are taken from it, for a quoted packet has none.
+    #[must_use]
+    pub fn of_quoted(quoted: &Quoted, carrier: &Self) -> (Self, bool) {
+        let key = Self { protocol: quoted.protocol, ..*carrier };
+        key.with_responder((quoted.src, quoted.ports.0), (quoted.dst, quoted.ports.1))
+    }
+
+    /// This key between `initiator` and another responder, and whether the initiator is its lower endpoint.
+    #[must_use]
+    pub fn with_responder(&self, initiator: (Addr, u16), responder: (Addr, u16)) -> (Self, bool) {
+        let initiator_is_lo = initiator <= responder;
+        let (lo, hi) = if initiator_is_lo { (initiator, responder) } else { (responder, initiator) };
+        let key = Self { lo_addr: lo.0, lo_port: lo.1, hi_addr: hi.0, hi_port: hi.1, ..*self };
+        (key, initiator_is_lo)
     }
 }

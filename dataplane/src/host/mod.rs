@@ -1,1 +1,4 @@
-//! What do all workers know together about an address, a rule or a bucket? Fixed tables of atomics, no locks.
+//! interim
+/// interim
+#[derive(Debug, Default)]
+pub struct Buckets;

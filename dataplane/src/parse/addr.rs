@@ -48,6 +48,15 @@ impl Addr {
         }
     }
 
+    /// Whether it is valid on one link only (RFC 3927, RFC 4291 2.5.6).
+    #[must_use]
+    pub fn is_link_local(self) -> bool {
+        match self.as_v4() {
+            Some([a, b, ..]) => a == 169 && b == 254,
+            None => self.0[0] == 0xfe && self.0[1] & 0xc0 == 0x80,
+        }
+    }
+
     /// Whether it is a multicast address or the IPv4 limited broadcast.
     #[must_use]
     pub fn is_multicast_or_broadcast(self) -> bool {

@@ -11,17 +11,18 @@ pub struct Headers {
     pub src_mac: Mac,
     /// Outermost Ethernet destination.
     pub dst_mac: Mac,
-    /// VLAN identifier of the outer tag, 0 where untagged (or priority-tagged).
+    /// VLAN identifier of the frame's first tag, 0 where untagged (or priority-tagged).
     pub vlan_outer: u16,
-    /// VLAN identifier of the inner tag (QinQ), 0 where there is none.
+    /// VLAN identifier of the second tag (QinQ, or inside a tunnel), 0 where there is none.
     pub vlan_inner: u16,
-    /// EtherType of what the innermost Ethernet, VLAN, MPLS or PPPoE header carries.
+    /// EtherType of what the innermost Ethernet, VLAN, MPLS or PPPoE header carries; 0 for LLC without SNAP.
     pub ethertype: u16,
     /// The outermost tunnel, [`Tunnel::None`] for a plain packet.
     pub tunnel: Tunnel,
     /// How many tunnels were entered.
     pub tunnel_depth: u8,
-    /// VXLAN or Geneve VNI, GRE key or GTP-U TEID of the innermost tunnel that has one, else 0.
+    /// VXLAN or Geneve VNI or GRE key (RFC 2890) of the innermost tunnel that has one, else 0. GTP-U's TEID and
+    /// PPTP's call ID name a receiver: they differ between the directions of one flow and are left out.
     pub vni: u32,
     /// Where the outermost network header starts; equals `l3_offset` where nothing is tunnelled.
     pub outer_l3_offset: u16,
@@ -31,7 +32,8 @@ pub struct Headers {
     pub l4_offset: u16,
     /// Where the payload of the transport starts.
     pub payload_offset: u16,
-    /// One past the last byte of the innermost packet: link-layer padding is beyond it.
+    /// One past the last byte of the innermost packet: link-layer padding, and what exceeds UDP's own length,
+    /// are beyond it.
     pub end: u16,
     /// The innermost network layer.
     pub network: Network,
@@ -226,6 +228,9 @@ impl Protocol {
     pub const NO_NEXT: u8 = 59;
     pub const DESTINATION_OPTIONS: u8 = 60;
     pub const SCTP: u8 = 132;
+    pub const MOBILITY: u8 = 135;
+    pub const HIP: u8 = 139;
+    pub const SHIM6: u8 = 140;
 }
 
 impl Headers {

@@ -1,11 +1,154 @@
 //! What do the bytes of this frame say, down to the innermost packet?
 //!
-//! [`parse_frame`] walks from Ethernet to the innermost transport header; inspection sees the innermost
-//! packet, the wire keeps the outer ones. It never allocates, never panics, and every way to be malformed
-//! is a [`crate::verdict::Reason`].
+//! [`parse_frame`] walks from the link layer to the innermost transport header; inspection sees the innermost
+//! IP packet, the wire keeps the outer ones. It never allocates, never panics, and every way to be malformed
+//! is a [`Reason`]. One file per protocol, all of one shape (`walk.rs` says which).
+//!
+//! Two kinds of tunnel are entered. Where an IP protocol number or an EtherType names it (GRE, IP in IP,
+//! MPLS), what is malformed inside is malformed. Where only a UDP port hints at it (VXLAN, Geneve, GTP-U,
+//! Teredo), the packet stays plain UDP unless header and inner network header are valid. A tunnel that holds
+//! no IP packet is not entered at all. A fragment ends the walk: [`parse_datagram`] continues it once the
+//! datagram is whole.
+//!
+//! Absent on purpose: layer 4 checksums (see [`checksum`]; only who asks pays for them), what is encrypted
+//! (ESP, MACsec, protected 802.11), and AH over IPv4, which stays protocol 51.
 
 pub mod addr;
 pub mod headers;
+pub mod quoted;
+pub mod link;
+mod walk;
+mod ethernet;
+mod vlan;
+mod llc;
+mod mpls;
+mod pppoe;
+mod wifi;
+mod arp;
+mod ipv4;
+mod ipv6;
+mod ip;
+mod tcp;
+mod udp;
+mod icmp;
+mod sctp;
+mod gre;
+mod vxlan;
+mod geneve;
+mod gtpu;
+mod teredo;
+pub mod checksum;
+#[cfg(test)]
+pub(crate) mod craft;
+#[cfg(test)]
+mod properties;
 
 pub use addr::{Addr, Mac};
 pub use headers::{Fragment, Headers, Icmp, Network, Protocol, Tcp, TcpFlags, TcpOptions, Transport, Tunnel};
+pub use ipv6::EXTENSIONS_MAX;
+pub use link::LinkType;
+pub use mpls::MPLS_LABELS_MAX;
+pub use vlan::VLAN_TAGS_MAX;
+pub use walk::TUNNEL_DEPTH_MAX;
+
+use crate::verdict::Reason;
+use walk::Walk;
+
+/// Parses a frame of any link type, as capture files hold them.
+///
+/// # Errors
+///
+/// The first way in which the frame is malformed; [`Reason::FrameTooLarge`] above 65,535 bytes.
+#[inline]
+pub fn parse_frame(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
+    match link {
+        LinkType::Ethernet => parse_ethernet(bytes),
+        other => parse_other_link(bytes, other),
+    }
+}
+
+/// Parses an Ethernet frame without its frame check sequence: what every live port delivers.
+///
+/// # Errors
+///
+/// As [`parse_frame`].
+#[inline]
+pub fn parse_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
+    let mut walk = Walk::new(bytes)?;
+    ethernet::parse_outermost(&mut walk)?;
+    Ok(walk.finish())
+}
+
+/// As [`parse_frame`], but believes a wrong IPv4 header checksum and takes a total length of zero for "all of
+/// it": for captures that were taken before the sender's NIC filled them in.
+///
+/// # Errors
+///
+/// As [`parse_frame`], [`Reason::Ipv4Checksum`] excepted.
+pub fn parse_frame_unverified(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
+    let mut walk = Walk::new(bytes)?;
+    walk.verify_ipv4 = false;
+    link::parse(&mut walk, link)?;
+    Ok(walk.finish())
+}
+
+/// Parses a reassembled IP datagram: `bytes` start at its network header.
+///
+/// MACs, VLANs, EtherType, outermost tunnel, depth and VNI are those of `link`, the headers of one of its
+/// fragments; offsets count from the datagram's start. Tunnels inside the datagram are entered.
+///
+/// # Errors
+///
+/// As [`parse_frame`].
+pub fn parse_datagram(bytes: &[u8], link: &Headers) -> Result<Headers, Reason> {
+    let mut walk = Walk::below(bytes, link)?;
+    ip::parse_by_version(&mut walk, 0)?;
+    Ok(walk.finish())
+}
+
+#[inline(never)]
+fn parse_other_link(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
+    let mut walk = Walk::new(bytes)?;
+    link::parse(&mut walk, link)?;
+    Ok(walk.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::craft::{eth, inner_ipv4, ipv4, ipv4_with, join, udp, vlan};
+    use super::{Headers, Protocol, Tunnel, ethernet, parse_datagram, parse_ethernet};
+
+    #[test]
+    fn a_datagram_takes_its_link_layer_from_a_fragment() {
+        let fragment = ipv4_with(Protocol::UDP, 0x2000, &[], b"12345678");
+        let vxlan = join(&[&[8, 0, 0, 0, 0, 0, 1, 0], &eth(ethernet::IPV4, &fragment)]);
+        let outer = ipv4(Protocol::UDP, &udp(9, 4789, &vxlan));
+        let link = parse_ethernet(&eth(ethernet::VLAN, &vlan(5, ethernet::IPV4, &outer))).unwrap();
+        assert_eq!((link.tunnel, link.fragment.map(|fragment| fragment.more)), (Tunnel::Vxlan, Some(true)));
+
+        let datagram = inner_ipv4();
+        let headers = parse_datagram(&datagram, &link).unwrap();
+        let expected = Headers {
+            outer_l3_offset: 0,
+            l3_offset: 0,
+            l4_offset: 20,
+            payload_offset: 28,
+            end: 33,
+            fragment: None,
+            network: headers.network,
+            transport: headers.transport,
+            ..link
+        };
+        assert_eq!(headers, expected);
+        assert_eq!((headers.ports(), headers.payload(&datagram)), ((1000, 2000), &b"inner"[..]));
+    }
+
+    #[test]
+    fn a_tunnel_inside_a_datagram_is_entered() {
+        let link =
+            parse_ethernet(&eth(ethernet::IPV4, &ipv4_with(Protocol::IPV4, 0x2000, &[], &[0; 8]))).unwrap();
+        assert_eq!(link.tunnel, Tunnel::None, "a fragment is not entered");
+        let headers = parse_datagram(&ipv4(Protocol::IPV4, &inner_ipv4()), &link).unwrap();
+        assert_eq!((headers.tunnel, headers.outer_l3_offset, headers.l3_offset), (Tunnel::IpInIp, 0, 20));
+    }
+}

@@ -111,7 +111,6 @@ impl SocketConfig {
 ///
 /// When it is dropped, the frames in its rings are gone with it: neither outstanding nor free. The kernel lets
 /// go of the queue once the UMEM's pool, its other queues and the [`Umem`] are dropped too.
-#[derive(Debug)]
 pub struct XskQueue {
     interface: String,
     queue: u32,
@@ -437,6 +436,18 @@ impl PacketPort for XskQueue {
 
     fn in_flight(&self) -> usize {
         self.sending
+    }
+}
+
+impl std::fmt::Debug for XskQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("XskQueue")
+            .field("interface", &self.interface)
+            .field("queue", &self.queue)
+            .field("mode", &self.mode)
+            .field("waiting", &self.filled)
+            .field("in_flight", &self.sending)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,163 @@
+//! Both sides of the door: what the control plane holds, and what one worker holds.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use super::event::{ALERTS_MAX, RECORDS_MAX, event_rings};
+use super::{Board, EventReceiver, EventSender, FlowQuery, Publisher, Snapshot, SnapshotReader, WireControl};
+
+/// Questions that wait at one worker at most.
+const QUERIES_MAX: usize = 4;
+
+/// The control plane's side.
+pub struct Door {
+    /// Puts snapshots in force.
+    pub publisher: Publisher,
+    boards: Vec<Arc<Board>>,
+    queries: Vec<Mutex<QueryPort>>,
+    wire: Option<Box<dyn WireControl>>,
+}
+
+struct QueryPort {
+    asked: Producer<Box<Numbered>>,
+    answered: Consumer<Box<Numbered>>,
+    last: u64,
+}
+
+/// A query with its number, so that an answer that came too late is not taken for the next one's.
+#[derive(Debug)]
+pub struct Numbered {
+    number: u64,
+    /// The question, and where the answer goes.
+    pub query: FlowQuery,
+}
+
+/// One worker's side.
+#[derive(Debug)]
+pub struct WorkerDoor {
+    /// The snapshot in force.
+    pub snapshots: SnapshotReader,
+    /// Where numbers are published.
+    pub board: Arc<Board>,
+    /// Where events go.
+    pub events: EventSender,
+    /// Questions.
+    pub asked: Consumer<Box<Numbered>>,
+    /// Answers.
+    pub answered: Producer<Box<Numbered>>,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// There is no such worker.
+    #[error("worker {worker} was asked, there are {workers}")]
+    NoSuchWorker {
+        /// Asked for.
+        worker: usize,
+        /// Existing.
+        workers: usize,
+    },
+    /// The worker did not answer in time.
+    #[error("worker {worker} did not answer within {waited_ms} ms")]
+    TimedOut {
+        /// Asked.
+        worker: usize,
+        /// How long, milliseconds.
+        waited_ms: u64,
+    },
+}
+
+/// Builds the door for `workers` workers, which begin under `first`.
+#[must_use]
+pub fn door(
+    first: Snapshot,
+    workers: usize,
+    wire: Option<Box<dyn WireControl>>,
+) -> (Door, Vec<WorkerDoor>, Vec<EventReceiver>) {
+    let publisher = Publisher::new(first);
+    let mut inside = Vec::new();
+    let mut receivers = Vec::new();
+    let mut boards = Vec::new();
+    let mut queries = Vec::new();
+    for _ in 0..workers {
+        let board = Arc::new(Board::default());
+        let (events, receiver) = event_rings(ALERTS_MAX, RECORDS_MAX);
+        let (asked_in, asked) = RingBuffer::new(QUERIES_MAX);
+        let (answered_in, answered) = RingBuffer::new(QUERIES_MAX);
+        boards.push(Arc::clone(&board));
+        queries.push(Mutex::new(QueryPort { asked: asked_in, answered, last: 0 }));
+        receivers.push(receiver);
+        inside.push(WorkerDoor {
+            snapshots: publisher.reader(),
+            board,
+            events,
+            asked,
+            answered: answered_in,
+        });
+    }
+    (Door { publisher, boards, queries, wire }, inside, receivers)
+}
+
+impl Door {
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.boards.len()
+    }
+
+    /// The boards, by worker.
+    #[must_use]
+    pub fn boards(&self) -> &[Arc<Board>] {
+        &self.boards
+    }
+
+    /// The XDP side, where there is one (not in replay).
+    #[must_use]
+    pub fn wire(&self) -> Option<&dyn WireControl> {
+        self.wire.as_deref()
+    }
+
+    /// Whether every worker has run a batch under `version` or a later one. Idle workers turn too.
+    #[must_use]
+    pub fn in_force(&self, version: u64) -> bool {
+        self.boards.iter().all(|board| board.snapshot_version() >= version)
+    }
+
+    /// Asks one worker and waits for its page. Blocks the calling thread for at most `timeout`; one
+    /// question a worker at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::TimedOut`] when the worker is hung or stopped.
+    pub fn ask(&self, worker: usize, query: FlowQuery, timeout: Duration) -> Result<FlowQuery, QueryError> {
+        let workers = self.workers();
+        let port = self.queries.get(worker).ok_or(QueryError::NoSuchWorker { worker, workers })?;
+        let mut port = port.lock().unwrap_or_else(PoisonError::into_inner);
+        let timed_out = QueryError::TimedOut { worker, waited_ms: timeout.as_millis() as u64 };
+        port.last += 1;
+        let number = port.last;
+        while port.answered.pop().is_ok() {}
+        port.asked.push(Box::new(Numbered { number, query })).map_err(|_full| timed_out)?;
+        let deadline = Instant::now() + timeout;
+        loop {
+            match port.answered.pop() {
+                Ok(answer) if answer.number == number => return Ok(answer.query),
+                Ok(_late) => {}
+                Err(_empty) if Instant::now() >= deadline => return Err(timed_out),
+                Err(_empty) => std::thread::sleep(ASK_POLL),
+            }
+        }
+    }
+}
+
+/// How often an asker looks for its answer: a worker answers between two batches, some 10 us.
+const ASK_POLL: Duration = Duration::from_micros(100);
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("workers", &self.workers()).field("wire", &self.wire.is_some()).finish()
+    }
+}

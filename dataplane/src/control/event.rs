@@ -1,0 +1,148 @@
+//! What happened that someone outside should know? Fixed-size events over two bounded rings a worker.
+//!
+//! `alerts` (drops by policy, anomalies) and `records` (flows, notices). A full `records` ring aggregates:
+//! the number of lost records is carried by the next one that fits, so stored + aggregated + shed = happened.
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::flow::{Decision, FlowRecord};
+use crate::parse::{Addr, Mac};
+use crate::time::Wall;
+use crate::verdict::Reason;
+
+/// Slots of the `alerts` ring of one worker.
+pub const ALERTS_MAX: usize = 4_096;
+/// Slots of the `records` ring of one worker (about 5 MiB).
+pub const RECORDS_MAX: usize = 16_384;
+
+/// Something that happened in the packet path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "the rings are allocated once and hold mostly flow records")]
+pub enum Event {
+    /// A flow ended.
+    Flow(FlowRecord),
+    /// A frame was dropped or rejected: the first one of a flow under a decision, or of a reason in a second.
+    Drop(DropRecord),
+    /// A malformed frame or a state violation: the first one of its reason in a second.
+    Anomaly(DropRecord),
+    /// Something about the worker itself.
+    State(StateChange),
+}
+
+/// One frame that did not go on, or went on although something was wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DropRecord {
+    /// When.
+    pub time: Wall,
+    /// Why.
+    pub reason: Reason,
+    /// Whether it was refused with an answer.
+    pub rejected: bool,
+    /// Frames of the same kind that this event stands for (itself included).
+    pub count: u32,
+    /// Port index that it came in by.
+    pub in_port: u8,
+    /// Length on the wire, bytes.
+    pub len_bytes: u32,
+    /// Ethernet source and destination.
+    pub macs: (Mac, Mac),
+    /// Outer and inner VLAN identifier.
+    pub vlans: (u16, u16),
+    /// Source address and port, where the frame was understood that far.
+    pub src: Option<(Addr, u16)>,
+    /// Destination address and port, likewise.
+    pub dst: Option<(Addr, u16)>,
+    /// IANA protocol number, likewise.
+    pub protocol: u8,
+    /// The flow, 0 where there is none.
+    pub flow_id: u64,
+    /// Under which policy.
+    pub decision: Decision,
+}
+
+/// What a worker tells about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateChange {
+    /// The link of a port went up or down.
+    Link {
+        /// Port index.
+        port: u8,
+        /// Whether it is up now.
+        up: bool,
+    },
+    /// The loop did not turn for longer than the watchdog allows.
+    Hang {
+        /// How long, milliseconds.
+        silent_ms: u64,
+        /// Frames dropped because they waited that long.
+        stale_frames: u32,
+    },
+}
+
+/// The worker's end.
+#[derive(Debug)]
+pub struct EventSender {
+    alerts: Producer<Event>,
+    records: Producer<Event>,
+    pending: u32,
+    /// Events that went into a ring.
+    pub sent: u64,
+    /// Flow records merged into a later one.
+    pub aggregated: u64,
+    /// Events lost.
+    pub shed: u64,
+}
+
+/// The event pump's end.
+#[derive(Debug)]
+pub struct EventReceiver {
+    /// Drops, anomalies, state: drained first.
+    pub alerts: Consumer<Event>,
+    /// Flow records.
+    pub records: Consumer<Event>,
+}
+
+/// Both ends of one worker's rings.
+#[must_use]
+pub fn event_rings(alerts_max: usize, records_max: usize) -> (EventSender, EventReceiver) {
+    let (alerts_in, alerts) = RingBuffer::new(alerts_max);
+    let (records_in, records) = RingBuffer::new(records_max);
+    let sender =
+        EventSender { alerts: alerts_in, records: records_in, pending: 0, sent: 0, aggregated: 0, shed: 0 };
+    (sender, EventReceiver { alerts, records })
+}
+
+impl EventSender {
+    /// Gives `event` to its ring; never waits. Returns whether it went in.
+    pub fn send(&mut self, event: Event) -> bool {
+        match event {
+            Event::Flow(mut record) => {
+                record.aggregated = self.pending;
+                let fits = self.records.push(Event::Flow(record)).is_ok();
+                if fits {
+                    self.aggregated += u64::from(self.pending);
+                    self.pending = 0;
+                    self.sent += 1;
+                } else {
+                    self.pending = self.pending.saturating_add(1);
+                }
+                fits
+            }
+            Event::Drop(_) | Event::Anomaly(_) | Event::State(_) => {
+                let fits = self.alerts.push(event).is_ok();
+                if fits {
+                    self.sent += 1;
+                } else {
+                    self.shed += 1;
+                }
+                fits
+            }
+        }
+    }
+
+    /// Records that wait to be told as `aggregated` of a later one; added to `shed` when the worker ends.
+    #[must_use]
+    pub fn pending(&self) -> u32 {
+        self.pending
+    }
+}

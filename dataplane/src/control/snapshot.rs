@@ -1,0 +1,134 @@
+//! Under which rules does this batch run? An immutable value, swapped by pointer, loaded once a batch.
+//!
+//! The publisher keeps every old snapshot until no worker holds it any more and frees it itself
+//! ([`Publisher::reap`]), so that no worker ever frees a large policy set between two packets.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::policy::PolicySet;
+
+/// Everything that a worker needs to judge, of one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts up by one with every publication; flows remember it.
+    pub version: u64,
+    /// The compiled policies.
+    pub policy: Arc<PolicySet>,
+    /// What the configuration says besides.
+    pub settings: Settings,
+}
+
+/// Run-time settings of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// What happens when something runs out or cannot be known.
+    pub exceptions: Exceptions,
+    /// Refusals (RST, ICMP) per second and worker.
+    pub reject_per_s: u32,
+    /// How long after start a mid-stream flow is picked up loosely, seconds.
+    pub adopt_s: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { exceptions: Exceptions::default(), reject_per_s: 1_000, adopt_s: 60 }
+    }
+}
+
+/// Suricata's exception policies: what to do where the engine cannot go on as usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exceptions {
+    /// The flow table is full and nothing can be evicted.
+    pub flow_table_full: ExceptionAction,
+    /// No room to hold a fragment.
+    pub fragment_memory: ExceptionAction,
+    /// A TCP flow is seen from its middle, later than `adopt_s` after start.
+    pub midstream: ExceptionAction,
+    /// A TCP flow of which only one direction crosses the box.
+    pub oneway: ExceptionAction,
+}
+
+impl Default for Exceptions {
+    fn default() -> Self {
+        Self {
+            flow_table_full: ExceptionAction::Drop,
+            fragment_memory: ExceptionAction::Drop,
+            midstream: ExceptionAction::Ignore,
+            oneway: ExceptionAction::Ignore,
+        }
+    }
+}
+
+/// What an exception does to the packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExceptionAction {
+    /// Judge it as any other, as far as it is known.
+    Ignore,
+    /// Forward it unjudged.
+    Pass,
+    /// Drop it.
+    Drop,
+    /// Drop it and tell the sender.
+    Reject,
+}
+
+/// The writer's end.
+#[derive(Debug)]
+pub struct Publisher {
+    current: Arc<ArcSwap<Snapshot>>,
+    retired: Mutex<Vec<Arc<Snapshot>>>,
+}
+
+/// A worker's end.
+#[derive(Debug)]
+pub struct SnapshotReader {
+    cache: arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
+}
+
+impl Publisher {
+    /// Starts with `first`; workers exist only after this.
+    #[must_use]
+    pub fn new(first: Snapshot) -> Self {
+        Self { current: Arc::new(ArcSwap::from_pointee(first)), retired: Mutex::default() }
+    }
+
+    /// A reader for one worker.
+    #[must_use]
+    pub fn reader(&self) -> SnapshotReader {
+        SnapshotReader { cache: arc_swap::Cache::new(Arc::clone(&self.current)) }
+    }
+
+    /// The snapshot in force.
+    #[must_use]
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Puts `policy` and `settings` in force under the next version, which is returned.
+    ///
+    /// Writers are serialised here; readers never wait.
+    pub fn publish(&self, policy: Arc<PolicySet>, settings: Settings) -> u64 {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.current.load().version + 1;
+        let old = self.current.swap(Arc::new(Snapshot { version, policy, settings }));
+        retired.push(old);
+        version
+    }
+
+    /// Frees the old snapshots that no worker holds any more; returns how many are still held.
+    pub fn reap(&self) -> usize {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        retired.len()
+    }
+}
+
+impl SnapshotReader {
+    /// The snapshot in force; about a nanosecond where it has not changed.
+    #[inline]
+    pub fn load(&mut self) -> &Snapshot {
+        self.cache.load()
+    }
+}

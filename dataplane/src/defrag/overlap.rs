@@ -1,0 +1,49 @@
+//! Which of two overlapping fragments does the receiver believe?
+//!
+//! Receivers differ, and an evader uses the difference. Judy Novak, "Target-Based Fragmentation
+//! Reassembly" (2005) names the rules; each is a question about where the two fragments begin and end, as
+//! they were sent.
+
+/// What becomes of bytes that two fragments of one datagram both carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OverlapPolicy {
+    /// Inline: equal bytes are tolerated, different ones condemn the datagram (RFC 5722).
+    #[default]
+    Refuse,
+    /// The fragment that came first.
+    First,
+    /// The fragment that came last.
+    Last,
+    /// The earlier one, unless the later begins before it (BSD, macOS, AIX, HP-UX before 11).
+    Bsd,
+    /// The later one, unless it begins before the earlier (HP JetDirect).
+    BsdRight,
+    /// The earlier one only where it begins before the later (Linux before 4.19, OpenBSD).
+    Linux,
+    /// The earlier one, unless the later begins before and ends after it (Windows).
+    Windows,
+    /// The earlier one, unless the later begins before and ends with or after it (Solaris, HP-UX 11).
+    Solaris,
+}
+
+/// Where a fragment's data lies in its datagram, bytes; `end` is one past the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Span {
+    pub(super) start: u16,
+    pub(super) end: u16,
+}
+
+impl OverlapPolicy {
+    /// Whether `new` replaces bytes of `old`, which came before it. Never under [`OverlapPolicy::Refuse`].
+    pub(super) const fn replaces(self, old: Span, new: Span) -> bool {
+        match self {
+            Self::Refuse | Self::First => false,
+            Self::Last => true,
+            Self::Bsd => new.start < old.start,
+            Self::BsdRight => new.start >= old.start,
+            Self::Linux => new.start <= old.start,
+            Self::Windows => new.start < old.start && new.end > old.end,
+            Self::Solaris => new.start < old.start && new.end >= old.end,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! One batch, from bytes to verdicts: no rings, no clock, no system calls, no locks.
+//!
+//! [`Engine::process`] is a function of (batch, snapshot, its own state). Live ports, replay, fuzzing and
+//! benches all run it. Three passes over a batch, so that cache misses overlap:
+//!
+//! 1. *admit*: parse, hold fragments, hand off what another worker owns, hash the flow key, ask for its bucket;
+//! 2. *locate*: read the bucket, ask for the flow;
+//! 3. *judge*: track the flow, ask policy where no decision is stored, and say where the frame goes.
+//!
+//! Cost: no allocation, whatever arrives.
+
+mod admit;
+mod batch;
+mod config;
+mod judge;
+mod limits;
+mod neighbours;
+mod notices;
+mod refusals;
+mod sweep;
+
+pub use batch::{BATCH_MAX, Disposition, HOST_PORT, Hop, INJECTED_MAX, Injected, Outcome, Packet, Release};
+pub use config::{ChecksumMode, EngineConfig, Mode, PortConfig, Service};
+
+use std::sync::Arc;
+
+use crate::control::{Event, EventSender, FlowGauges, FlowQuery, Snapshot};
+use crate::defrag::{Defrag, HoldId};
+use crate::flow::{EndReason, FlowKey, FlowRecord, FlowTable, Located};
+use crate::host::Buckets;
+use crate::parse::{Addr, Headers};
+use crate::policy::Scratch;
+use crate::time::{Now, Tick};
+use crate::verdict::{Counters, Reason};
+use limits::Limits;
+use neighbours::Neighbours;
+use notices::Notices;
+use refusals::Refusals;
+use sweep::Sweep;
+
+/// Flows looked at for expiry in one turn at most: some microseconds of work.
+const EXPIRE_MAX: usize = 64;
+
+/// Slots that one question looks at: 256 buckets of eight.
+const QUERY_SLOTS_MAX: usize = 2_048;
+
+/// Flows ended in one call when the daemon stops.
+const DRAIN_MAX: usize = usize::MAX;
+
+/// The state of one worker's packet path.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    flows: FlowTable,
+    defrag: Defrag,
+    datagram: Vec<u8>,
+    pending: Vec<Pending>,
+    scratch: Scratch,
+    limits: Limits,
+    refusals: Refusals,
+    notices: Notices,
+    neighbours: Neighbours,
+    sweep: Sweep,
+    counters: Counters,
+    started: Option<Tick>,
+    evaluations: u64,
+}
+
+/// An admitted packet on its way to its verdict.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    index: usize,
+    headers: Headers,
+    key: FlowKey,
+    src_is_lo: bool,
+    hash: u64,
+    located: Option<Located>,
+    /// The datagram that this packet completed; it is judged in the packet's stead.
+    datagram: Option<HoldId>,
+}
+
+impl Engine {
+    /// An engine with empty tables; all memory it will ever need is reserved here.
+    #[must_use]
+    pub fn new(config: EngineConfig, buckets: Arc<Buckets>) -> Self {
+        Self {
+            flows: FlowTable::new(config.flow.clone(), config.seed, config.worker),
+            defrag: Defrag::new(config.defrag),
+            datagram: Vec::with_capacity(DATAGRAM_BYTES_MAX),
+            pending: Vec::with_capacity(BATCH_MAX),
+            scratch: Scratch::default(),
+            limits: Limits::new(buckets),
+            refusals: Refusals::default(),
+            notices: Notices::default(),
+            neighbours: Neighbours::default(),
+            sweep: Sweep::default(),
+            counters: Counters::default(),
+            started: None,
+            evaluations: 0,
+            config,
+        }
+    }
+
+    /// Judges `packets` (at most [`BATCH_MAX`]) and writes where each goes into `out`, which the caller cleared.
+    pub fn process(
+        &mut self,
+        snapshot: &Snapshot,
+        packets: &mut [Packet<'_>],
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) {
+        self.pending.clear();
+        for (index, packet) in packets.iter().enumerate().take(BATCH_MAX) {
+            self.started.get_or_insert(packet.at.tick);
+            if let Some(disposition) = self.admit(snapshot, index, packet, out, events) {
+                out.dispositions[index] = disposition;
+            }
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        for entry in &mut pending {
+            entry.located = Some(self.flows.locate(entry.hash));
+        }
+        for entry in &pending {
+            let packet = &mut packets[entry.index];
+            out.dispositions[entry.index] = match entry.datagram {
+                None => self.judge(snapshot, entry, packet, out, events),
+                Some(hold) => self.judge_datagram(snapshot, entry, hold, packet, out, events),
+            };
+        }
+        self.pending = pending;
+    }
+
+    /// Timers and the sweep after a policy change, each bounded. Call it once a turn, with a cleared `out`.
+    pub fn between_batches(
+        &mut self,
+        now: Now,
+        idle: bool,
+        snapshot: &Snapshot,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) {
+        self.flows.expire(now, EXPIRE_MAX, &mut |record| tell(events, record));
+        let counters = &mut self.counters;
+        self.defrag.expire(now.tick, |hold| {
+            out.release(hold, Disposition::Drop(Reason::FragmentTimeout));
+            counters.notice(Reason::FragmentTimeout);
+        });
+        self.sweep_some(now, idle, snapshot, out, events);
+    }
+
+    /// Answers a question about the flow table: one page.
+    pub fn answer(&mut self, query: &mut FlowQuery, now: Now, events: &mut EventSender) {
+        let page = &mut query.page;
+        page.flows.clear();
+        page.next_cursor =
+            self.flows.page(query.cursor, QUERY_SLOTS_MAX, &query.filter, now, &mut page.flows);
+        if query.end_them {
+            for record in &page.flows {
+                if let Some(found) = self.flows.find(&record.key, record.initiator_is_lo) {
+                    self.flows.end(found.id, EndReason::Forced, now, &mut |record| tell(events, record));
+                }
+            }
+        }
+    }
+
+    /// Ends every flow and lets go of every held frame: the daemon stops, or the capture file is over.
+    pub fn end_all(&mut self, now: Now, out: &mut Outcome, events: &mut EventSender) {
+        self.end_flows(now, &mut |record| tell(events, record));
+        let counters = &mut self.counters;
+        self.defrag.drain(|hold| {
+            out.release(hold, Disposition::Drop(Reason::Stopping));
+            counters.notice(Reason::Stopping);
+        });
+    }
+
+    /// Ends every flow, each record to `sink`: replay has no ring that could be full.
+    pub fn end_flows(&mut self, now: Now, sink: &mut impl FnMut(FlowRecord)) {
+        self.flows.drain(EndReason::Shutdown, DRAIN_MAX, now, sink);
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The same, for the rooms around the engine that drop frames too.
+    pub const fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
+    /// Datagrams that can be held at once: how many lists of held frames the worker needs.
+    #[must_use]
+    pub const fn datagrams_max(&self) -> usize {
+        self.config.defrag.datagrams_max
+    }
+
+    /// Whether a sweep after a policy change is under way.
+    #[must_use]
+    pub const fn is_sweeping(&self) -> bool {
+        self.sweep.is_under_way()
+    }
+
+    /// The table's numbers, for the board.
+    #[must_use]
+    pub fn gauges(&self, events: &EventSender) -> FlowGauges {
+        use crate::flow::{FlowState, ProtocolClass};
+        let stats = self.flows.stats();
+        let by_protocol = |class: ProtocolClass| stats.active_by_protocol[class as usize];
+        FlowGauges {
+            active: stats.active,
+            capacity: stats.capacity,
+            started: stats.started,
+            tcp: by_protocol(ProtocolClass::Tcp),
+            udp: by_protocol(ProtocolClass::Udp),
+            icmp: by_protocol(ProtocolClass::Icmp),
+            other: by_protocol(ProtocolClass::Sctp) + by_protocol(ProtocolClass::Other),
+            established: stats.active_in(FlowState::Established),
+            ended_timeout: stats.ended_by(EndReason::Timeout),
+            ended_closed: stats.ended_by(EndReason::Closed),
+            ended_reset: stats.ended_by(EndReason::Reset),
+            ended_evicted: stats.ended_by(EndReason::Evicted),
+            ended_policy: stats.ended_by(EndReason::Policy),
+            fragments_held: self.defrag.len() as u64,
+            events_sent: events.sent,
+            events_aggregated: events.aggregated,
+            events_shed: events.shed,
+            evaluations: self.evaluations,
+            rejudged: self.sweep.rejudged(),
+        }
+    }
+
+    /// Whether verdicts bind.
+    const fn is_inline(&self) -> bool {
+        matches!(self.config.mode, Mode::Inline)
+    }
+
+    /// The wire on the other side of `in_port`.
+    const fn across(&self, in_port: u8) -> Disposition {
+        match self.config.mode {
+            Mode::Inline => Disposition::Send { port: 1 - (in_port & 1) },
+            Mode::Tap => Disposition::Consume,
+        }
+    }
+
+    /// What becomes of a frame that is dropped: a tap only counts it.
+    const fn dropped(&self, reason: Reason) -> Disposition {
+        match self.config.mode {
+            Mode::Inline => Disposition::Drop(reason),
+            Mode::Tap => Disposition::Consume,
+        }
+    }
+
+    fn zone(&self, in_port: u8) -> u8 {
+        self.config.ports.get(usize::from(in_port)).map_or(HOST_PORT, |port| port.zone)
+    }
+
+    /// Whether `src` cannot live behind `in_port`: it is not in that port's networks, or it is in the other's.
+    fn is_spoofed(&self, in_port: u8, src: Addr) -> bool {
+        if !self.config.has_networks() {
+            return false;
+        }
+        let ip = src.to_ip();
+        // Addresses that say nothing about where their owner lives: DHCP before an address, and link-local ones.
+        if ip.is_unspecified() || src.is_link_local() {
+            return false;
+        }
+        self.config.ports.iter().enumerate().any(|(index, port)| {
+            let held = port.networks.iter().any(|network| network.contains(&ip));
+            if index == usize::from(in_port) { !port.networks.is_empty() && !held } else { held }
+        })
+    }
+}
+
+/// The longest IP datagram.
+const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+/// Flow records go to the records ring; a full one aggregates.
+fn tell(events: &mut EventSender, record: FlowRecord) {
+    events.send(Event::Flow(record));
+}

@@ -1,0 +1,188 @@
+//! Is this packet ours to judge, now? Parses it, holds fragments, and finds its owner.
+
+use super::{DATAGRAM_BYTES_MAX, Disposition, Engine, HOST_PORT, Hop, Outcome, Packet, Pending};
+use crate::control::{EventSender, ExceptionAction, Snapshot};
+use crate::defrag::{HoldId, Offer};
+use crate::flow::FlowKey;
+use crate::flow::owner::rss_hash;
+use crate::parse::{Headers, Network, parse_datagram, parse_frame};
+use crate::verdict::{Reason, ReasonClass, Verdict};
+
+impl Engine {
+    /// Takes a packet in. `None`: it is pending, with its bucket on the way from memory.
+    #[inline]
+    pub(super) fn admit(
+        &mut self,
+        snapshot: &Snapshot,
+        index: usize,
+        packet: &Packet<'_>,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) -> Option<Disposition> {
+        if packet.hop == Hop::Wire {
+            self.counters.received += 1;
+            self.counters.received_bytes += packet.bytes.len() as u64;
+        }
+        if packet.in_port == HOST_PORT {
+            return Some(self.from_host(packet.bytes));
+        }
+        let headers = match parse_frame(packet.bytes, packet.link) {
+            Ok(headers) => headers,
+            Err(reason) => {
+                self.notices.anomaly(reason, packet, None, events);
+                return Some(self.count_drop(reason));
+            }
+        };
+        if self.config.service.exists()
+            && let Some(disposition) = self.for_service(packet, &headers)
+        {
+            return Some(disposition);
+        }
+        let Network::Ip { src, dst, .. } = headers.network else {
+            self.counters.count(Verdict::Forward, packet.bytes.len() as u64);
+            return Some(self.across(packet.in_port));
+        };
+        if headers.fragment.is_some() {
+            return self.admit_fragment(snapshot, index, packet, &headers, out, events);
+        }
+        let (src_port, dst_port) = headers.ports();
+        if packet.hop == Hop::Wire
+            && let Some(worker) = self.other_owner(rss_hash(src, dst, src_port, dst_port))
+        {
+            return Some(Disposition::HandOff { worker, hop: Hop::Owner });
+        }
+        self.pend(index, headers, None);
+        None
+    }
+
+    fn pend(&mut self, index: usize, headers: Headers, datagram: Option<HoldId>) {
+        let Some((key, src_is_lo)) = FlowKey::of(&headers, self.config.vlan_in_key) else { return };
+        let hash = self.flows.hash(&key);
+        self.flows.prefetch(hash);
+        self.pending.push(Pending { index, headers, key, src_is_lo, hash, located: None, datagram });
+    }
+
+    /// The worker of a hash, where it is another one.
+    fn other_owner(&self, hash: u32) -> Option<u8> {
+        let worker = self.config.owners.worker(hash);
+        (worker != self.config.worker).then_some(worker)
+    }
+
+    /// Fragments hash by addresses to one worker, are put together there, and go on by their ports.
+    fn admit_fragment(
+        &mut self,
+        snapshot: &Snapshot,
+        index: usize,
+        packet: &Packet<'_>,
+        headers: &Headers,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) -> Option<Disposition> {
+        let (src, dst) = headers.addrs()?;
+        if packet.hop == Hop::Wire
+            && let Some(worker) = self.other_owner(rss_hash(src, dst, 0, 0))
+        {
+            return Some(Disposition::HandOff { worker, hop: Hop::Owner });
+        }
+        match self.defrag.offer(packet.at.tick, packet.bytes, headers) {
+            Offer::Held(hold) => Some(match self.is_inline() {
+                true => Disposition::Hold(hold),
+                false => Disposition::Consume,
+            }),
+            Offer::Complete { hold } => self.admit_datagram(index, packet, hold, out, events),
+            Offer::Refused { reason, hold } => {
+                if let Some(hold) = hold {
+                    out.release_before(index, hold, self.dropped(reason));
+                }
+                if reason.class() == ReasonClass::Capacity
+                    && matches!(
+                        snapshot.settings.exceptions.fragment_memory,
+                        ExceptionAction::Ignore | ExceptionAction::Pass
+                    )
+                {
+                    self.counters.count(Verdict::Forward, packet.bytes.len() as u64);
+                    return Some(self.across(packet.in_port));
+                }
+                self.notices.anomaly(reason, packet, Some(headers), events);
+                Some(self.count_drop(reason))
+            }
+        }
+    }
+
+    fn admit_datagram(
+        &mut self,
+        index: usize,
+        packet: &Packet<'_>,
+        hold: HoldId,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) -> Option<Disposition> {
+        let parsed = match self.defrag.datagram(hold) {
+            Some((bytes, first)) => {
+                parse_datagram(bytes, &first).and_then(|headers| match headers.fragment {
+                    // Fragments of a tunnel that carries fragments: one level is put together, not two.
+                    Some(_) => Err(Reason::FragmentTooMany),
+                    None => Ok(headers),
+                })
+            }
+            None => Err(Reason::FragmentTimeout),
+        };
+        let headers = match parsed {
+            Ok(headers) => headers,
+            Err(reason) => {
+                out.release_before(index, hold, self.dropped(reason));
+                self.defrag.release(hold);
+                self.notices.anomaly(reason, packet, None, events);
+                return Some(self.count_drop(reason));
+            }
+        };
+        let (src, dst) = headers.addrs()?;
+        let (src_port, dst_port) = headers.ports();
+        if packet.hop != Hop::Judge
+            && let Some(worker) = self.other_owner(rss_hash(src, dst, src_port, dst_port))
+        {
+            let disposition = Disposition::HandOff { worker, hop: Hop::Judge };
+            out.release_before(index, hold, disposition);
+            self.defrag.release(hold);
+            return Some(disposition);
+        }
+        self.pend(index, headers, Some(hold));
+        None
+    }
+
+    /// Judges the datagram that `packet` completed; its held frames leave before it, the same way.
+    pub(super) fn judge_datagram(
+        &mut self,
+        snapshot: &Snapshot,
+        entry: &Pending,
+        hold: HoldId,
+        packet: &Packet<'_>,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) -> Disposition {
+        let mut bytes = std::mem::take(&mut self.datagram);
+        bytes.clear();
+        if let Some((whole, _)) = self.defrag.datagram(hold) {
+            bytes.extend_from_slice(&whole[..whole.len().min(DATAGRAM_BYTES_MAX)]);
+        }
+        let frames = self.defrag.holding(hold).map_or(1, |holding| holding.fragments as u64);
+        let mut whole = Packet { bytes: &mut bytes, ..packet.without_bytes() };
+        let disposition = self.judge(snapshot, entry, &mut whole, out, events);
+        // The verdict was counted once; it is that of every fragment.
+        if let Disposition::Drop(reason) = disposition {
+            self.counters.by_reason[reason as usize] += frames.saturating_sub(1);
+        } else {
+            self.counters.forwarded += frames.saturating_sub(1);
+        }
+        self.datagram = bytes;
+        out.release_before(entry.index, hold, disposition);
+        self.defrag.release(hold);
+        disposition
+    }
+
+    /// Counts a frame that ends here.
+    pub(super) fn count_drop(&mut self, reason: Reason) -> Disposition {
+        self.counters.notice(reason);
+        self.dropped(reason)
+    }
+}

@@ -1,0 +1,479 @@
+//! What becomes of this packet? Tracks its flow, asks policy where no decision is stored, applies it.
+
+use super::notices::describe;
+use super::{ChecksumMode, Disposition, Engine, Outcome, Packet, Pending, tell};
+use crate::control::{Event, EventSender, ExceptionAction, Snapshot};
+use crate::flow::{AliasError, CachedDecision, Decision, Direction, FlowId, FlowKey, Found, TcpOutcome};
+use crate::nat::{Original, Redirect, Target};
+use crate::parse::checksum::{ChecksumState, heal, outermost, transport_checksum};
+use crate::parse::quoted::parse_quoted;
+use crate::parse::{Addr, Headers, Mac, Transport};
+use crate::policy::{DecidingMode, Evaluation, Facts, OutcomeAction};
+use crate::time::Tick;
+use crate::verdict::{Effects, Reason, Verdict};
+
+impl Engine {
+    /// Judges one admitted packet.
+    pub(super) fn judge(
+        &mut self,
+        snapshot: &Snapshot,
+        entry: &Pending,
+        packet: &mut Packet<'_>,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) -> Disposition {
+        let headers = &entry.headers;
+        let Some((src, _)) = headers.addrs() else { return self.across(packet.in_port) };
+        if self.is_spoofed(packet.in_port, src) {
+            self.notices.anomaly(Reason::Spoofed, packet, Some(headers), events);
+            return self.count_drop(Reason::Spoofed);
+        }
+        let trusted = match self.verify(entry, packet, out) {
+            Ok(trusted) => trusted,
+            Err(reason) => {
+                self.notices.anomaly(reason, packet, Some(headers), events);
+                return self.count_drop(reason);
+            }
+        };
+        if let Transport::Icmp(icmp) = headers.transport
+            && icmp.is_error
+            && let Some(disposition) = self.related(snapshot, entry, packet, out)
+        {
+            return disposition;
+        }
+        if !trusted {
+            return self.judge_untracked(snapshot, entry, packet, out, events);
+        }
+        // `process` locates every entry before it judges any.
+        let Some(located) = entry.located else { return self.across(packet.in_port) };
+        let started = self.flows.find_or_start(
+            located,
+            &entry.key,
+            entry.src_is_lo,
+            headers,
+            packet.in_port,
+            packet.at,
+            &mut |record| tell(events, record),
+        );
+        match started {
+            Ok(found) => self.judge_flow(snapshot, entry, found, packet, out, events),
+            Err(_full) => match snapshot.settings.exceptions.flow_table_full {
+                ExceptionAction::Ignore => self.judge_untracked(snapshot, entry, packet, out, events),
+                action => {
+                    self.except(action, Reason::FlowTableFull, None, snapshot, headers, packet, out, events)
+                }
+            },
+        }
+    }
+
+    /// Whether the transport checksum can be believed; completes a partial one (veth metadata).
+    fn verify(
+        &mut self,
+        entry: &Pending,
+        packet: &mut Packet<'_>,
+        out: &mut Outcome,
+    ) -> Result<bool, Reason> {
+        let mode =
+            self.config.ports.get(usize::from(packet.in_port)).map_or(ChecksumMode::Verify, |p| p.checksum);
+        if mode == ChecksumMode::AssumeGood {
+            return Ok(true);
+        }
+        match transport_checksum(packet.bytes, &entry.headers) {
+            ChecksumState::Good | ChecksumState::Absent => {}
+            ChecksumState::Partial => {
+                heal(packet.bytes, &entry.headers);
+                if let Some(outer) = outermost(packet.bytes, &entry.headers)
+                    && transport_checksum(packet.bytes, &outer) == ChecksumState::Partial
+                {
+                    heal(packet.bytes, &outer);
+                }
+                out.rewritten |= 1 << entry.index;
+                self.counters.notice(Reason::ChecksumHealed);
+            }
+            ChecksumState::Bad if mode == ChecksumMode::DropBad => return Err(Reason::ChecksumBad),
+            ChecksumState::Bad => {
+                self.counters.notice(Reason::ChecksumBadForwarded);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// An ICMP error shares the fate of the flow that it speaks of. `None` where it speaks of none we know.
+    fn related(
+        &mut self,
+        snapshot: &Snapshot,
+        entry: &Pending,
+        packet: &mut Packet<'_>,
+        out: &mut Outcome,
+    ) -> Option<Disposition> {
+        let headers = &entry.headers;
+        let quoted_at = usize::from(headers.l4_offset) + 8;
+        let quoted = packet.bytes.get(quoted_at..usize::from(headers.end)).and_then(parse_quoted)?;
+        let (key, src_is_lo) = FlowKey::of_quoted(&quoted, &entry.key);
+        let Some(found) = self.flows.find(&key, src_is_lo) else {
+            if snapshot.policy.strict() {
+                return Some(self.count_drop(Reason::IcmpUnrelated));
+            }
+            return None;
+        };
+        // The quoted packet went one way, so the error goes the other.
+        let direction = found.direction.opposite();
+        let verdict = self.flows.flow(found.id).decision().verdict;
+        let verdict = match verdict {
+            Verdict::Redirect(_) => match self.rewrite(found.id, direction, None, headers, packet) {
+                Ok(()) => {
+                    out.rewritten |= 1 << entry.index;
+                    verdict
+                }
+                Err(reason) => Verdict::Drop(reason),
+            },
+            Verdict::Reject(reason) => Verdict::Drop(reason),
+            Verdict::Forward | Verdict::Drop(_) | Verdict::RateLimit(_) => verdict,
+        };
+        self.counters.count(verdict, packet.bytes.len() as u64);
+        Some(match verdict {
+            Verdict::Drop(reason) | Verdict::Reject(reason) => self.dropped(reason),
+            Verdict::Forward | Verdict::Redirect(_) | Verdict::RateLimit(_) => self.across(packet.in_port),
+        })
+    }
+
+    /// Judges a packet by its flow.
+    fn judge_flow(
+        &mut self,
+        snapshot: &Snapshot,
+        entry: &Pending,
+        found: Found,
+        packet: &mut Packet<'_>,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) -> Disposition {
+        let headers = &entry.headers;
+        let Found { id, direction, .. } = found;
+        let now = packet.at.tick;
+        let len_bytes = packet.bytes.len() as u32;
+        let step = self.flows.judge(id, direction, headers);
+        let one_way = self.is_one_way(id, direction, headers);
+        self.flows.count(id, direction, len_bytes, headers, now);
+        let exception = match step.outcome() {
+            TcpOutcome::Ok | TcpOutcome::Challenge => None,
+            TcpOutcome::Violation(reason) if snapshot.policy.strict() => {
+                self.flows.refuse(id, step);
+                return self.drop_of_flow(id, reason, false, headers, packet, events);
+            }
+            TcpOutcome::Violation(_) => {
+                self.counters.notice(Reason::StateViolationForwarded);
+                None
+            }
+            TcpOutcome::Midstream => {
+                self.counters.notice(Reason::MidstreamPickup);
+                let adopting = self.is_adopting(now, snapshot.settings.adopt_s);
+                (!adopting).then_some((snapshot.settings.exceptions.midstream, Reason::Midstream))
+            }
+        };
+        let exception =
+            exception.or(one_way.then_some((snapshot.settings.exceptions.oneway, Reason::Oneway)));
+        if let Some((action, reason)) = exception
+            && action != ExceptionAction::Ignore
+        {
+            self.flows.advance(id, direction, step, now);
+            return self.except(action, reason, Some(found), snapshot, headers, packet, out, events);
+        }
+
+        let decision = self.decide(snapshot, found, headers, packet, events);
+        let verdict = match decision.verdict {
+            Verdict::RateLimit(bucket) if !self.limits.admit(bucket, len_bytes, now) => {
+                Verdict::Drop(Reason::RateLimited)
+            }
+            Verdict::Redirect(_) if entry.datagram.is_some() => Verdict::Drop(Reason::RedirectImpossible),
+            Verdict::Redirect(target) => {
+                let next_hop = snapshot.policy.target(target).and_then(|target| target.next_hop);
+                match self.rewrite(id, direction, next_hop, headers, packet) {
+                    Ok(()) => {
+                        out.rewritten |= 1 << entry.index;
+                        decision.verdict
+                    }
+                    Err(reason) => Verdict::Drop(reason),
+                }
+            }
+            Verdict::Forward | Verdict::Drop(_) | Verdict::Reject(_) | Verdict::RateLimit(_) => {
+                decision.verdict
+            }
+        };
+        if decision.effects.mirror {
+            out.mirrored |= 1 << entry.index;
+        }
+        match verdict {
+            Verdict::Forward | Verdict::Redirect(_) | Verdict::RateLimit(_) => {
+                self.flows.advance(id, direction, step, now);
+                self.counters.count(verdict, u64::from(len_bytes));
+                self.across(packet.in_port)
+            }
+            Verdict::Drop(reason) => {
+                self.flows.refuse(id, step);
+                self.drop_of_flow(id, reason, false, headers, packet, events)
+            }
+            Verdict::Reject(reason) => {
+                self.flows.refuse(id, step);
+                let per_s = snapshot.settings.reject_per_s;
+                let told = self.refuse(packet, headers, Some((id, direction)), per_s, out);
+                self.drop_of_flow(id, reason, told, headers, packet, events)
+            }
+        }
+    }
+
+    /// The decision in force: the stored one, or a new one where a version moved or none was final.
+    #[inline]
+    fn decide(
+        &mut self,
+        snapshot: &Snapshot,
+        found: Found,
+        headers: &Headers,
+        packet: &Packet<'_>,
+        events: &mut EventSender,
+    ) -> CachedDecision {
+        let stored = self.flows.flow(found.id).decision();
+        if stored.decided && stored.is_current(snapshot.version as u32, IDENTITY_GENERATION) {
+            return stored;
+        }
+        let flow = self.flows.flow(found.id);
+        let in_port = flow.in_port();
+        let mut facts = Facts::of(headers, found.direction, in_port, self.zone(in_port), packet.at.wall);
+        facts.set_endpoints(flow.initiator(), flow.responder());
+        let decision = self.evaluate(snapshot, &facts, found.id, packet.at, events);
+        self.flows.flow_mut(found.id).set_decision(decision);
+        decision
+    }
+
+    /// Asks policy about a flow and makes its answer one that can be stored.
+    pub(super) fn evaluate(
+        &mut self,
+        snapshot: &Snapshot,
+        facts: &Facts<'_>,
+        id: FlowId,
+        at: crate::time::Now,
+        events: &mut EventSender,
+    ) -> CachedDecision {
+        self.evaluations += 1;
+        let policy = &snapshot.policy;
+        let (verdict, effects, index, decided) = match policy.evaluate(facts, &mut self.scratch) {
+            Evaluation::Decided { outcome, policy: index } => {
+                let verdict = match outcome.action {
+                    OutcomeAction::Allow => Verdict::Forward,
+                    OutcomeAction::Drop(reason) => Verdict::Drop(reason),
+                    OutcomeAction::Reject(reason) => Verdict::Reject(reason),
+                    OutcomeAction::Redirect(target) => match policy.target(target) {
+                        Some(to) => self.start_redirect(id, target, (to.addr, to.port), at, events),
+                        None => Verdict::Drop(Reason::RedirectImpossible),
+                    },
+                    OutcomeAction::RateLimit(rule) => match policy.limit(rule) {
+                        Some(limit) => {
+                            let flow = self.flows.flow(id);
+                            let (initiator, flow_id) = (flow.initiator().0, self.flows.flow_id(id));
+                            self.limits.bucket(limit, initiator, flow_id, at.tick).map_or(
+                                // The table of buckets is full of live ones: the strictest is not to let more in.
+                                Verdict::Drop(Reason::RateLimited),
+                                Verdict::RateLimit,
+                            )
+                        }
+                        None => Verdict::Forward,
+                    },
+                };
+                (verdict, outcome.effects, index.map_or(u32::MAX, |index| index.0), true)
+            }
+            // Only a tap has no default: what nobody decides is looked at and goes on.
+            Evaluation::NoDecision => (Verdict::Forward, Effects::default(), u32::MAX, true),
+            Evaluation::Deciding { .. } => match policy.deciding() {
+                DecidingMode::Allow | DecidingMode::Limit => {
+                    (Verdict::Forward, Effects::default(), u32::MAX, false)
+                }
+                DecidingMode::Block => {
+                    (Verdict::Drop(Reason::DecidingBlock), Effects::default(), u32::MAX, false)
+                }
+            },
+        };
+        CachedDecision {
+            policy_version: snapshot.version as u32,
+            identity_generation: IDENTITY_GENERATION,
+            policy_index: index,
+            verdict,
+            effects,
+            decided,
+        }
+    }
+
+    /// A redirect begins on a flow's first packet; a TCP flow that is older is refused, so that its retry is
+    /// redirected.
+    fn start_redirect(
+        &mut self,
+        id: FlowId,
+        target: crate::verdict::TargetId,
+        to: (Addr, u16),
+        at: crate::time::Now,
+        events: &mut EventSender,
+    ) -> Verdict {
+        let flow = self.flows.flow(id);
+        if flow.initiator().0.is_v4() != to.0.is_v4() {
+            return Verdict::Drop(Reason::RedirectImpossible);
+        }
+        let is_first = flow.packets()[0] + flow.packets()[1] <= 1;
+        if !is_first && !flow.has_alias() && flow.key().protocol == crate::parse::Protocol::TCP {
+            return Verdict::Reject(Reason::PolicyReject);
+        }
+        match self.flows.redirect(id, to, at, &mut |record| tell(events, record)) {
+            Ok(()) => Verdict::Redirect(target),
+            Err(AliasError::Redirected) => Verdict::Reject(Reason::PolicyReject),
+            Err(AliasError::Full) => Verdict::Drop(Reason::FlowTableFull),
+            Err(AliasError::Taken) => Verdict::Drop(Reason::RedirectImpossible),
+        }
+    }
+
+    /// Rewrites a packet of a redirected flow.
+    fn rewrite(
+        &mut self,
+        id: FlowId,
+        direction: Direction,
+        next_hop: Option<Mac>,
+        headers: &Headers,
+        packet: &mut Packet<'_>,
+    ) -> Result<(), Reason> {
+        let flow = self.flows.flow(id);
+        let (addr, port) = self.flows.redirect_target(id).ok_or(Reason::RedirectImpossible)?;
+        let (original, original_port) = flow.responder();
+        let redirect = Redirect {
+            target: Target { addr, port, next_hop },
+            original: Original { addr: original, port: original_port, mac: Some(self.flows.macs(id).1) },
+        };
+        redirect.apply(direction, packet.bytes, headers)
+    }
+
+    /// A packet that no flow may learn from: its flow's stored verdict, or policy asked for it alone.
+    fn judge_untracked(
+        &mut self,
+        snapshot: &Snapshot,
+        entry: &Pending,
+        packet: &mut Packet<'_>,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) -> Disposition {
+        let headers = &entry.headers;
+        let found =
+            entry.located.and_then(|located| self.flows.find_at(located, &entry.key, entry.src_is_lo));
+        let verdict = match found {
+            Some(found) => self.decide(snapshot, found, headers, packet, events).verdict,
+            None => {
+                self.evaluations += 1;
+                let zone = self.zone(packet.in_port);
+                let facts = Facts::of(headers, Direction::Forward, packet.in_port, zone, packet.at.wall);
+                match snapshot.policy.evaluate(&facts, &mut self.scratch) {
+                    Evaluation::Decided { outcome, .. } => match outcome.action {
+                        OutcomeAction::Allow | OutcomeAction::RateLimit(_) => Verdict::Forward,
+                        OutcomeAction::Drop(reason) => Verdict::Drop(reason),
+                        OutcomeAction::Reject(reason) => Verdict::Reject(reason),
+                        // Without a flow the way back could not be found.
+                        OutcomeAction::Redirect(_) => Verdict::Drop(Reason::RedirectImpossible),
+                    },
+                    Evaluation::NoDecision | Evaluation::Deciding { .. } => Verdict::Forward,
+                }
+            }
+        };
+        let verdict = match verdict {
+            Verdict::RateLimit(bucket)
+                if !self.limits.admit(bucket, packet.bytes.len() as u32, packet.at.tick) =>
+            {
+                Verdict::Drop(Reason::RateLimited)
+            }
+            Verdict::Redirect(_) => Verdict::Drop(Reason::RedirectImpossible),
+            Verdict::Reject(reason) => {
+                self.refuse(packet, headers, None, snapshot.settings.reject_per_s, out);
+                Verdict::Drop(reason)
+            }
+            Verdict::Forward | Verdict::Drop(_) | Verdict::RateLimit(_) => verdict,
+        };
+        self.counters.count(verdict, packet.bytes.len() as u64);
+        match verdict {
+            Verdict::Drop(reason) | Verdict::Reject(reason) => self.dropped(reason),
+            Verdict::Forward | Verdict::Redirect(_) | Verdict::RateLimit(_) => self.across(packet.in_port),
+        }
+    }
+
+    /// Applies an exception policy to a packet.
+    #[expect(clippy::too_many_arguments, reason = "all of them are the packet and what it may cause")]
+    fn except(
+        &mut self,
+        action: ExceptionAction,
+        reason: Reason,
+        found: Option<Found>,
+        snapshot: &Snapshot,
+        headers: &Headers,
+        packet: &Packet<'_>,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) -> Disposition {
+        if matches!(action, ExceptionAction::Ignore | ExceptionAction::Pass) {
+            self.counters.count(Verdict::Forward, packet.bytes.len() as u64);
+            return self.across(packet.in_port);
+        }
+        let told = action == ExceptionAction::Reject && {
+            let flow = found.map(|found| (found.id, found.direction));
+            self.refuse(packet, headers, flow, snapshot.settings.reject_per_s, out)
+        };
+        match found {
+            Some(found) => self.drop_of_flow(found.id, reason, told, headers, packet, events),
+            None => {
+                self.counters.rejected += u64::from(told);
+                self.notices.anomaly(reason, packet, Some(headers), events);
+                self.count_drop(reason)
+            }
+        }
+    }
+
+    /// Counts a packet that its flow lost; tells of the first one.
+    fn drop_of_flow(
+        &mut self,
+        id: FlowId,
+        reason: Reason,
+        rejected: bool,
+        headers: &Headers,
+        packet: &Packet<'_>,
+        events: &mut EventSender,
+    ) -> Disposition {
+        let flow_id = self.flows.flow_id(id);
+        let flow = self.flows.flow_mut(id);
+        if flow.dropped() == 0 {
+            let stored = flow.decision();
+            let decision = Decision {
+                policy_version: stored.policy_version,
+                policy_index: stored.policy_index,
+                reason: Some(reason),
+            };
+            events.send(Event::Drop(crate::control::DropRecord {
+                rejected,
+                flow_id,
+                decision,
+                ..describe(reason, packet, Some(headers))
+            }));
+        }
+        flow.count_dropped();
+        self.counters.rejected += u64::from(rejected);
+        self.count_drop(reason)
+    }
+
+    /// Whether mid-stream flows are still picked up loosely.
+    fn is_adopting(&self, now: Tick, adopt_s: u32) -> bool {
+        self.started.is_none_or(|started| now.ns_since(started) < u64::from(adopt_s) * Tick::SECOND)
+    }
+
+    /// Whether a TCP flow goes on in one direction while nothing was ever seen of the other.
+    fn is_one_way(&self, id: FlowId, direction: Direction, headers: &Headers) -> bool {
+        let Transport::Tcp(tcp) = headers.transport else { return false };
+        let packets = self.flows.flow(id).packets();
+        !tcp.flags.syn()
+            && !tcp.flags.rst()
+            && packets[direction as usize] > 0
+            && packets[direction.opposite() as usize] == 0
+    }
+}
+
+/// Identity has one generation until something supplies users.
+pub(super) const IDENTITY_GENERATION: u32 = 0;

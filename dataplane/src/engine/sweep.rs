@@ -1,0 +1,198 @@
+//! Which silent flows does a policy change end? Looks at the whole table once after every change, a few slots a
+//! turn, so that no flow lives on under an old policy for want of a packet.
+//!
+//! A flow with packets is judged anew at its next packet; this is for the others. Under load 1M slots take
+//! some seconds and cost the path a few per cent.
+
+use super::judge::IDENTITY_GENERATION;
+use super::{Engine, Mode, Outcome, tell};
+use crate::control::{EventSender, Snapshot};
+use crate::flow::{Direction, EndReason, FlowId, FlowRecord, FlowState};
+use crate::nat::{self, Tracked};
+use crate::parse::checksum::Sum;
+use crate::parse::{Addr, LinkType, Mac, Protocol, TcpFlags, parse_frame};
+use crate::policy::Facts;
+use crate::time::Now;
+use crate::verdict::Verdict;
+
+/// Slots looked at in a turn that also carried packets: about 1 us.
+const SLOTS_BUSY: usize = 8;
+
+/// Slots looked at in a turn with nothing else to do.
+const SLOTS_IDLE: usize = 256;
+
+/// Where the sweep stands.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    /// Version under which the whole table was judged.
+    done: u64,
+    /// Version and slot of the sweep under way.
+    under_way: Option<(u64, usize)>,
+    rejudged: u64,
+}
+
+impl Sweep {
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    pub(super) const fn rejudged(&self) -> u64 {
+        self.rejudged
+    }
+}
+
+impl Engine {
+    /// Goes on with the sweep, or begins one where the snapshot has changed.
+    pub(super) fn sweep_some(
+        &mut self,
+        now: Now,
+        idle: bool,
+        snapshot: &Snapshot,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) {
+        if self.sweep.done == snapshot.version {
+            return;
+        }
+        // A later version begins anew: flows already looked at were judged under the one before.
+        let cursor = match self.sweep.under_way {
+            Some((version, cursor)) if version == snapshot.version => cursor,
+            Some(_) | None => 0,
+        };
+        let slots = if idle { SLOTS_IDLE } else { SLOTS_BUSY };
+        let end = (cursor + slots).min(self.flows.slots());
+        for slot in cursor..end {
+            let Some(id) = self.flows.flow_at(slot) else { continue };
+            if !self.flows.flow(id).decision().is_current(snapshot.version as u32, IDENTITY_GENERATION) {
+                self.rejudge(id, now, snapshot, out, events);
+            }
+        }
+        if end < self.flows.slots() {
+            self.sweep.under_way = Some((snapshot.version, end));
+        } else {
+            self.sweep.under_way = None;
+            self.sweep.done = snapshot.version;
+        }
+    }
+
+    /// Judges a silent flow under the snapshot in force; ends it where nothing of it may pass any more.
+    fn rejudge(
+        &mut self,
+        id: FlowId,
+        now: Now,
+        snapshot: &Snapshot,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) {
+        self.sweep.rejudged += 1;
+        let record = self.flows.record(id, None, now);
+        let facts = facts_of(&record, self.zone(record.in_port), now);
+        let before = self.flows.flow(id).decision();
+        let decision = self.evaluate(snapshot, &facts, id, now, events);
+        self.flows.flow_mut(id).set_decision(decision);
+        let blocked_before = matches!(before.verdict, Verdict::Drop(_) | Verdict::Reject(_));
+        match decision.verdict {
+            Verdict::Forward | Verdict::RateLimit(_) | Verdict::Redirect(_) => {}
+            // It is blocked already: it stays, so that its retries are counted on it.
+            Verdict::Drop(_) | Verdict::Reject(_) if blocked_before => {}
+            Verdict::Drop(_) => {
+                self.flows.end(id, EndReason::Policy, now, &mut |record| tell(events, record))
+            }
+            Verdict::Reject(_) => {
+                self.reset(&record, id, out);
+                self.flows.end(id, EndReason::Policy, now, &mut |record| tell(events, record));
+            }
+        }
+    }
+
+    /// Sends a RST each way on an established TCP flow from which no packet is at hand.
+    fn reset(&mut self, record: &FlowRecord, id: FlowId, out: &mut Outcome) {
+        if self.config.mode == Mode::Tap
+            || record.key.protocol != Protocol::TCP
+            || record.state != FlowState::Established
+        {
+            return;
+        }
+        let flow = self.flows.flow(id);
+        let (seq, ack) = flow.tcp_sequence(Direction::Forward);
+        let tracked = Tracked { sender_next: Some(seq), receiver_next: Some(ack) };
+        let mut segment = [0; SEGMENT_BYTES_MAX];
+        let Some(len) = write_segment(&mut segment, record, seq, ack) else { return };
+        let segment = &segment[..len];
+        let Ok(headers) = parse_frame(segment, LinkType::Ethernet) else { return };
+        let here = record.in_port & 1;
+        out.injected.push(here, |to| nat::reset_sender(to, segment, &headers, tracked));
+        out.injected.push(1 - here, |to| nat::reset_receiver(to, segment, &headers, tracked));
+    }
+}
+
+fn facts_of(record: &FlowRecord, zone: u8, now: Now) -> Facts<'static> {
+    let mut facts = Facts::none(now.wall);
+    let (src, dst) = record.endpoints();
+    facts.zone = crate::policy::Fact::Known(zone);
+    facts.in_port = crate::policy::Fact::Known(record.in_port);
+    facts.vlan = crate::policy::Fact::Known(record.key.vlan_outer);
+    facts.src_mac = crate::policy::Fact::Known(record.src_mac);
+    facts.l4_protocol = crate::policy::Fact::Known(record.key.protocol);
+    facts.set_endpoints(src, dst);
+    if !matches!(record.key.protocol, Protocol::TCP | Protocol::UDP | Protocol::SCTP) {
+        facts.src_port = crate::policy::Fact::Absent;
+        facts.dst_port = crate::policy::Fact::Absent;
+    }
+    facts
+}
+
+/// Ethernet, two VLAN tags, IPv6, TCP.
+const SEGMENT_BYTES_MAX: usize = 14 + 8 + 40 + 20;
+
+/// Writes an empty segment of the initiator, from which the refusals are made. `None` for a tunnelled flow, whose
+/// outer headers are not kept.
+fn write_segment(
+    out: &mut [u8; SEGMENT_BYTES_MAX],
+    record: &FlowRecord,
+    seq: u32,
+    ack: u32,
+) -> Option<usize> {
+    if record.tunnel != crate::parse::Tunnel::None || record.key.vni != 0 {
+        return None;
+    }
+    let ((src, src_port), (dst, dst_port)) = record.endpoints();
+    let mut at = 0;
+    let mut put = |bytes: &[u8]| {
+        out[at..at + bytes.len()].copy_from_slice(bytes);
+        at += bytes.len();
+    };
+    let (Mac(dst_mac), Mac(src_mac)) = (record.dst_mac, record.src_mac);
+    put(&dst_mac);
+    put(&src_mac);
+    for vlan in [record.key.vlan_outer, record.key.vlan_inner] {
+        if vlan != 0 {
+            put(&0x8100u16.to_be_bytes());
+            put(&vlan.to_be_bytes());
+        }
+    }
+    match (src.as_v4(), dst.as_v4()) {
+        (Some(src), Some(dst)) => {
+            put(&0x0800u16.to_be_bytes());
+            let mut header = [0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, Protocol::TCP, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            header[12..16].copy_from_slice(&src);
+            header[16..20].copy_from_slice(&dst);
+            let checksum = Sum::default().add(&header).checksum();
+            header[10..12].copy_from_slice(&checksum.to_be_bytes());
+            put(&header);
+        }
+        _ => {
+            let (Addr(src), Addr(dst)) = (src, dst);
+            put(&0x86ddu16.to_be_bytes());
+            put(&[0x60, 0, 0, 0, 0, 20, Protocol::TCP, 64]);
+            put(&src);
+            put(&dst);
+        }
+    }
+    put(&src_port.to_be_bytes());
+    put(&dst_port.to_be_bytes());
+    put(&seq.to_be_bytes());
+    put(&ack.to_be_bytes());
+    put(&[0x50, TcpFlags::ACK, 0, 0, 0, 0, 0, 0]);
+    Some(at)
+}

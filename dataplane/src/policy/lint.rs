@@ -1,0 +1,141 @@
+//! Which policies are valid and yet not what their author thinks? Warnings for `check`; none of them refuses a file.
+
+use super::model::{Action, Conditions, Fields, Policy, PolicyFile};
+use std::collections::HashMap;
+use std::fmt;
+
+/// Which facts this build can ever know: a condition on another never holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Supplied {
+    /// Application, category, layer 7 protocol, confidence.
+    pub application: bool,
+    /// Users on both ends, with role, groups, attributes.
+    pub identity: bool,
+    /// Country of the outside end.
+    pub country: bool,
+}
+
+/// Something to look at.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Warning {
+    /// The file.
+    pub file: String,
+    /// Line of the policy, from 1.
+    pub line: u32,
+    /// Which policy.
+    pub policy_id: String,
+    /// What to look at.
+    pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: policy {}: {}", self.file, self.line, self.policy_id, self.message)
+    }
+}
+
+impl PolicyFile {
+    /// Everything worth a second look, in evaluation order.
+    #[must_use]
+    pub fn lint(&self, supplied: Supplied) -> Vec<Warning> {
+        let mut order: Vec<&Policy> = self.policies.iter().filter(|policy| policy.enabled).collect();
+        order.sort_by(|a, b| (a.priority, &a.policy_id).cmp(&(b.priority, &b.policy_id)));
+        let mut warnings = Vec::new();
+        let mut warn = |policy: &Policy, message: String| {
+            warnings.push(Warning {
+                file: self.file.clone(),
+                line: policy.line,
+                policy_id: policy.policy_id.clone(),
+                message,
+            });
+        };
+        let mut everything: Option<&Policy> = None;
+        let mut seen: HashMap<String, &Policy> = HashMap::new();
+        for policy in order {
+            let Policy { conditions, .. } = policy;
+            if let Some(earlier) = everything {
+                warn(policy, format!("never reached: {} before it matches every flow", earlier.policy_id));
+                continue;
+            }
+            if *conditions == Conditions::default() {
+                everything = Some(policy);
+            } else {
+                let earlier = *seen.entry(format!("{conditions:?}")).or_insert(policy);
+                if earlier.policy_id != policy.policy_id {
+                    warn(
+                        policy,
+                        format!("never reached: {} before it has the same conditions", earlier.policy_id),
+                    );
+                }
+            }
+            if redirects_tcp(policy) && needs_application(conditions) {
+                warn(
+                    policy,
+                    "a TCP flow whose application becomes known only after its first packet is rejected and \
+                     remembered: the client's retry is redirected"
+                        .to_owned(),
+                );
+            }
+            for (missing, what) in [
+                (!supplied.application && conditions.all.needs_application(), "applications"),
+                (!supplied.identity && needs_identity(&conditions.all), "users"),
+                (!supplied.country && !conditions.all.country.is_empty(), "countries"),
+            ] {
+                if missing && !only_l7_beside_l4(&conditions.all) {
+                    warn(policy, format!("never matches: nothing tells {what} yet"));
+                }
+            }
+            if let Some(version) = mixed_versions(&conditions.all) {
+                warn(policy, format!("never matches: {version}"));
+            }
+            if ports_without_ports(&conditions.all) {
+                warn(policy, "never matches: none of its protocols has ports".to_owned());
+            }
+        }
+        warnings
+    }
+}
+
+fn redirects_tcp(policy: &Policy) -> bool {
+    let l4 = &policy.conditions.all.protocol_l4;
+    matches!(policy.action, Action::Redirect(_)) && (l4.is_empty() || l4.contains(&6))
+}
+
+fn needs_application(conditions: &Conditions) -> bool {
+    conditions.all.needs_application() || conditions.not.needs_application()
+}
+
+fn needs_identity(fields: &Fields) -> bool {
+    !fields.user_id.is_empty()
+        || !fields.user_role.is_empty()
+        || !fields.groups.is_empty()
+        || !fields.attributes.is_empty()
+        || !fields.dst_user_id.is_empty()
+        || !fields.dst_user_role.is_empty()
+}
+
+/// `"protocol": ["tcp", "quic"]` matches by layer 4 alone.
+fn only_l7_beside_l4(fields: &Fields) -> bool {
+    !fields.protocol_l4.is_empty()
+        && fields.application.is_empty()
+        && fields.category.is_empty()
+        && fields.min_confidence.is_none()
+}
+
+fn mixed_versions(fields: &Fields) -> Option<&'static str> {
+    let (src, dst) = (&fields.src_ip, &fields.dst_ip);
+    if src.is_empty() || dst.is_empty() {
+        return None;
+    }
+    let v4 = !src.v4.is_empty() && !dst.v4.is_empty();
+    let v6 = !src.v6.is_empty() && !dst.v6.is_empty();
+    (!v4 && !v6).then_some("its source and destination addresses are of different IP versions")
+}
+
+fn ports_without_ports(fields: &Fields) -> bool {
+    const WITH_PORTS: [u8; 3] = [6, 17, 132];
+    (!fields.src_port.is_empty() || !fields.dst_port.is_empty())
+        && fields.protocol_l7.is_empty()
+        && !fields.protocol_l4.is_empty()
+        && !fields.protocol_l4.iter().any(|number| WITH_PORTS.contains(number))
+}

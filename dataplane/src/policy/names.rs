@@ -1,0 +1,165 @@
+//! Which small number stands for this name? Numbers never change once given, so that facts gathered under one
+//! policy set hold under the next.
+//!
+//! One owner (the control thread) adds names; workers see only numbers. Applications, categories, protocols and
+//! countries are compared without case, what people and directories name (users, roles, groups, attributes) with.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// What a name names; each kind counts for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names are the fields of the policy language")]
+pub enum Kind {
+    Application,
+    Category,
+    /// Layer 7 protocols.
+    Protocol,
+    UserId,
+    Role,
+    Group,
+    AttributeKey,
+    AttributeValue,
+    Country,
+}
+
+impl Kind {
+    /// How many kinds there are.
+    pub const COUNT: usize = 9;
+
+    const fn ignores_case(self) -> bool {
+        match self {
+            Self::Application | Self::Category | Self::Protocol | Self::Country => true,
+            Self::UserId | Self::Role | Self::Group | Self::AttributeKey | Self::AttributeValue => false,
+        }
+    }
+}
+
+/// The number of a name within its [`Kind`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NameId(pub u32);
+
+/// Every name that policies, the classifier or identity ever used. Grows only.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    tables: [Table; Kind::COUNT],
+}
+
+#[derive(Debug, Clone, Default)]
+struct Table {
+    ids: HashMap<Box<str>, NameId>,
+    names: Vec<Box<str>>,
+}
+
+impl Names {
+    /// A table without names.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The number of `name`, given now where it had none.
+    pub fn intern(&mut self, kind: Kind, name: &str) -> NameId {
+        let name = fold(kind, name);
+        let table = &mut self.tables[kind as usize];
+        if let Some(id) = table.ids.get(name.as_ref()) {
+            return *id;
+        }
+        let id = NameId(table.names.len() as u32);
+        table.names.push(name.as_ref().into());
+        table.ids.insert(name.as_ref().into(), id);
+        id
+    }
+
+    /// The number of `name`, where it has one.
+    #[must_use]
+    pub fn find(&self, kind: Kind, name: &str) -> Option<NameId> {
+        self.tables[kind as usize].ids.get(fold(kind, name).as_ref()).copied()
+    }
+
+    /// The name of a number; empty for a number that was never given.
+    #[must_use]
+    pub fn name(&self, kind: Kind, id: NameId) -> &str {
+        self.tables[kind as usize].names.get(id.0 as usize).map_or("", |name| name)
+    }
+
+    /// How many names of `kind` there are: a set compiled with fewer has not resolved its wildcards against
+    /// the newer ones.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> u32 {
+        self.tables[kind as usize].names.len() as u32
+    }
+
+    /// Numbers of the names that `pattern` (with `*`) matches, ascending. Linear in the names of that kind.
+    #[must_use]
+    pub fn matching(&self, kind: Kind, pattern: &str) -> Vec<NameId> {
+        let pattern = fold(kind, pattern);
+        let names = &self.tables[kind as usize].names;
+        let matches = names.iter().enumerate().filter(|(_, name)| wildcard(&pattern, name));
+        matches.map(|(index, _)| NameId(index as u32)).collect()
+    }
+}
+
+fn fold(kind: Kind, name: &str) -> Cow<'_, str> {
+    if kind.ignores_case() && name.chars().any(char::is_uppercase) {
+        Cow::Owned(name.to_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// Whether `pattern`, in which `*` stands for any characters or none, matches all of `text`.
+///
+/// Greedy from the left with the last piece anchored at the end: no backtracking, linear for each piece.
+pub(super) fn wildcard(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let (middle, tail) = match rest.rsplit_once('*') {
+        Some((middle, tail)) => (middle, tail),
+        None => ("", rest),
+    };
+    for piece in middle.split('*') {
+        let Some(at) = text.find(piece) else { return false };
+        text = &text[at + piece.len()..];
+    }
+    text.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_match_as_shells_do() {
+        for (pattern, text, expected) in [
+            ("spotify", "spotify", true),
+            ("spotify", "spotify-web", false),
+            ("*", "", true),
+            ("*torrent*", "bittorrent", true),
+            ("*torrent*", "torrent", true),
+            ("*torrent*", "tor", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxcyyb", false),
+            ("a*bc*bc", "abcbc", true),
+            ("a*bc*bc", "abc", false),
+            ("**x", "yx", true),
+            ("microsoft-*", "microsoft-teams", true),
+        ] {
+            assert_eq!(wildcard(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn applications_ignore_case_and_users_do_not() {
+        let mut names = Names::new();
+        let app = names.intern(Kind::Application, "Spotify");
+        assert_eq!(names.find(Kind::Application, "SPOTIFY"), Some(app));
+        let user = names.intern(Kind::UserId, "Ann");
+        assert_eq!(names.find(Kind::UserId, "ann"), None);
+        assert_eq!(names.name(Kind::UserId, user), "Ann");
+        assert_eq!(names.matching(Kind::Application, "SPOT*"), vec![app]);
+    }
+}

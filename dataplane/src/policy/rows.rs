@@ -1,0 +1,264 @@
+//! Which policies do all of these sets have in common, lowest rank first?
+//!
+//! Aggregated bit vectors (Baboescu and Varghese 2001) in three levels of 64: a row is a set of policies; a bit of
+//! its `top` stands for 4,096 of them, a bit of a block's `summary` for 64, a bit of a word for one. Levels are
+//! ANDed from the top, so what no dimension shares is skipped 4,096 policies at a time, and the first common
+//! policy ends the walk. Only words that hold a bit are stored: a row costs 12 bytes a policy and 32 in all, and a
+//! walk grows with the logarithm (base 64) of the policies where few are common.
+
+use std::ops::ControlFlow;
+
+/// No row.
+pub(super) const NONE: u32 = u32::MAX;
+/// Policies that three levels of 64 can tell apart.
+pub(super) const RANKS_MAX: usize = 64 * 64 * 64;
+/// A block with more words than this stores all 64, so that none is searched.
+const PACKED_MAX: u32 = 12;
+
+const _: () = assert!(super::read::POLICIES_MAX <= RANKS_MAX);
+
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    rows: Vec<Row>,
+    blocks: Vec<Block>,
+    words: Vec<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    /// Blocks that hold a bit.
+    top: u64,
+    /// Where those blocks start.
+    first_block: u32,
+    /// A row whose policies belong to this set as well, or [`NONE`].
+    next: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    /// Words that hold a bit.
+    summary: u64,
+    /// Where those words start.
+    base: u32,
+    /// Whether all 64 words are stored.
+    dense: bool,
+}
+
+const EMPTY: Block = Block { summary: 0, base: 0, dense: false };
+
+/// The rows of each dimension for one set of facts; reused, so that a walk does not allocate.
+#[derive(Debug)]
+pub(super) struct Picks {
+    rows: Vec<u32>,
+    /// One past the last row of each dimension.
+    ends: Vec<u32>,
+    blocks: Vec<Block>,
+}
+
+impl Picks {
+    pub(super) fn new() -> Self {
+        // Two address dimensions of at most 129 nested prefixes, two of ports of 17, the others few.
+        const ROWS: usize = 512;
+        Self {
+            rows: Vec::with_capacity(ROWS),
+            ends: Vec::with_capacity(32),
+            blocks: Vec::with_capacity(ROWS),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        self.ends.clear();
+    }
+
+    /// Ends the dimension whose rows were added since the last call.
+    pub(super) fn close_dimension(&mut self) {
+        self.ends.push(self.rows.len() as u32);
+    }
+}
+
+impl Rows {
+    /// Adds a row of `ranks` (ascending, distinct), continued by `next`.
+    pub(super) fn push(&mut self, ranks: &[u32], next: u32) -> u32 {
+        let mut row = Row { top: 0, first_block: self.blocks.len() as u32, next };
+        for block_ranks in ranks.chunk_by(|a, b| a >> 12 == b >> 12) {
+            row.top |= 1 << (block_ranks[0] >> 12);
+            let mut words = [0_u64; 64];
+            let mut summary = 0;
+            for rank in block_ranks {
+                let word = rank >> 6 & 63;
+                words[word as usize] |= 1 << (rank & 63);
+                summary |= 1 << word;
+            }
+            let dense = u64::count_ones(summary) > PACKED_MAX;
+            self.blocks.push(Block { summary, base: self.words.len() as u32, dense });
+            self.words.extend(words.iter().filter(|word| dense || **word != 0));
+        }
+        self.rows.push(row);
+        (self.rows.len() - 1) as u32
+    }
+
+    /// Adds `row` and what continues it to the dimension being picked.
+    #[inline]
+    pub(super) fn pick(&self, picks: &mut Picks, mut row: u32) {
+        while row != NONE {
+            picks.rows.push(row);
+            row = self.rows[row as usize].next;
+        }
+    }
+
+    /// The same, leaving out what the dimension already has.
+    pub(super) fn pick_once(&self, picks: &mut Picks, mut row: u32) {
+        let start = picks.ends.last().map_or(0, |end| *end as usize);
+        while row != NONE && !picks.rows[start..].contains(&row) {
+            picks.rows.push(row);
+            row = self.rows[row as usize].next;
+        }
+    }
+
+    /// Calls `visit` with every rank below `total` that is in a row of every picked dimension, ascending.
+    #[inline]
+    pub(super) fn walk(
+        &self,
+        total: u32,
+        picks: &mut Picks,
+        mut visit: impl FnMut(u32) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let blocks_total = total.div_ceil(4096);
+        let mut top = ones(blocks_total);
+        let mut start = 0;
+        for end in &picks.ends {
+            let rows = &picks.rows[start..*end as usize];
+            top &= rows.iter().fold(0, |any, row| any | self.rows[*row as usize].top);
+            start = *end as usize;
+        }
+        while top != 0 {
+            let block = top.trailing_zeros();
+            top &= top - 1;
+            self.walk_block(block, total, picks, &mut visit)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    #[inline]
+    fn walk_block(
+        &self,
+        block: u32,
+        total: u32,
+        picks: &mut Picks,
+        visit: &mut impl FnMut(u32) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let Picks { rows, ends, blocks } = picks;
+        blocks.clear();
+        let mut summary = ones((total - block * 4096).div_ceil(64).min(64));
+        let mut start = 0;
+        for end in ends.iter() {
+            let mut any = 0;
+            for row in &rows[start..*end as usize] {
+                let found = self.block(*row, block);
+                any |= found.summary;
+                blocks.push(found);
+            }
+            summary &= any;
+            if summary == 0 {
+                return ControlFlow::Continue(());
+            }
+            start = *end as usize;
+        }
+        while summary != 0 {
+            let word_index = summary.trailing_zeros();
+            summary &= summary - 1;
+            let mut word = ones((total - block * 4096 - word_index * 64).min(64));
+            let mut start = 0;
+            for end in ends.iter() {
+                let any = blocks[start..*end as usize]
+                    .iter()
+                    .fold(0, |any, block| any | self.word(*block, word_index));
+                word &= any;
+                if word == 0 {
+                    break;
+                }
+                start = *end as usize;
+            }
+            while word != 0 {
+                visit(block * 4096 + word_index * 64 + word.trailing_zeros())?;
+                word &= word - 1;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    #[inline]
+    fn block(&self, row: u32, block: u32) -> Block {
+        let row = &self.rows[row as usize];
+        if row.top >> block & 1 == 0 {
+            return EMPTY;
+        }
+        let before = (row.top & ((1 << block) - 1)).count_ones();
+        self.blocks[(row.first_block + before) as usize]
+    }
+
+    #[inline]
+    fn word(&self, block: Block, word: u32) -> u64 {
+        if block.summary >> word & 1 == 0 {
+            return 0;
+        }
+        let before = if block.dense { word } else { (block.summary & ((1 << word) - 1)).count_ones() };
+        self.words[(block.base + before) as usize]
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<Row>()
+            + self.blocks.capacity() * size_of::<Block>()
+            + self.words.capacity() * size_of::<u64>()
+    }
+}
+
+/// The lowest `count` bits.
+const fn ones(count: u32) -> u64 {
+    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn a_walk_is_the_intersection_of_unions(
+            total in 1_u32..20_000,
+            sets in prop::collection::vec(
+                prop::collection::vec(prop::collection::btree_set(0_u32..20_000, 0..300), 1..3), 0..5),
+            dense in 0_u32..20_000,
+        ) {
+            let mut rows = Rows::default();
+            let mut picks = Picks::new();
+            picks.clear();
+            let mut expected: BTreeSet<u32> = (0..total).collect();
+            for (index, dimension) in sets.iter().enumerate() {
+                let mut union = BTreeSet::new();
+                let mut next = NONE;
+                for set in dimension {
+                    let mut set: BTreeSet<u32> = set.iter().copied().filter(|rank| *rank < total).collect();
+                    if index == 0 {
+                        set.extend(dense.min(total)..total);
+                    }
+                    let ranks: Vec<u32> = set.iter().copied().collect();
+                    next = rows.push(&ranks, next);
+                    union.extend(set);
+                }
+                rows.pick(&mut picks, next);
+                picks.close_dimension();
+                expected.retain(|rank| union.contains(rank));
+            }
+            let mut found = Vec::new();
+            let _ = rows.walk(total, &mut picks, |rank| {
+                found.push(rank);
+                ControlFlow::Continue(())
+            });
+            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Frames in, frames out: workers over rings in memory, no kernel.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
+
+mod support;
+
+use support::{Bench, ipv4, tcp, udp, udp_segment};
+
+const CLIENT: [u8; 4] = [10, 0, 0, 1];
+const SERVER: [u8; 4] = [10, 0, 0, 2];
+const ALLOW: &str = r#"{"default_action": "allow", "policies": []}"#;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+const RST: u8 = 0x04;
+
+#[test]
+fn a_frame_crosses_unchanged_and_its_answer_comes_back() {
+    let mut bench = Bench::new(1, ALLOW);
+    let there = udp((CLIENT, 4000), (SERVER, 53), b"question");
+    let back = udp((SERVER, 53), (CLIENT, 4000), b"answer");
+    bench.send(0, 0, &there);
+    assert_eq!(bench.settle(), [(1, there)]);
+    bench.send(0, 1, &back);
+    assert_eq!(bench.settle(), [(0, back)]);
+    assert_eq!(bench.door.boards()[0].read().flow.active, 1);
+    bench.stop();
+}
+
+#[test]
+fn a_dropped_port_is_silent_and_a_rejected_one_answers_with_a_reset() {
+    let json = r#"{"default_action": "allow", "policies": [
+        {"policy_id": "d", "priority": 1, "conditions": {"protocol": "tcp", "dst_port": "23"}, "action": "drop"},
+        {"policy_id": "r", "priority": 2, "conditions": {"protocol": "tcp", "dst_port": "25"}, "action": "reject"}]}"#;
+    let mut bench = Bench::new(1, json);
+    bench.send(0, 0, &tcp((CLIENT, 4000), (SERVER, 23), 100, 0, SYN, b""));
+    assert_eq!(bench.settle(), []);
+    bench.send(0, 0, &tcp((CLIENT, 4000), (SERVER, 25), 100, 0, SYN, b""));
+    let out = bench.settle();
+    let [(0, reset)] = out.as_slice() else {
+        panic!("one reset to the client, got {out:?}; {:?}", bench.door.boards()[0].read().counters)
+    };
+    assert_eq!(reset[14 + 20 + 13], RST | ACK);
+    assert_eq!(reset[14 + 20 + 8..14 + 20 + 12], 101u32.to_be_bytes(), "it acknowledges the SYN");
+    assert_eq!(reset[26..30], SERVER, "it comes from whom the client asked");
+    bench.stop();
+}
+
+#[test]
+fn fragments_are_held_until_their_datagram_is_judged_and_leave_as_they_came() {
+    let json = r#"{"default_action": "allow", "policies": [
+        {"policy_id": "d", "priority": 1, "conditions": {"protocol": "udp", "dst_port": "9"}, "action": "drop"}]}"#;
+    let mut bench = Bench::new(1, json);
+    for (port, passes) in [(53, true), (9, false)] {
+        let whole = udp_segment((CLIENT, 4000), (SERVER, port), &[7; 1200]);
+        let first = ipv4(CLIENT, SERVER, 17, (port, 0x2000), &whole[..800]);
+        let last = ipv4(CLIENT, SERVER, 17, (port, 100), &whole[800..]);
+        bench.send(0, 0, &first);
+        assert_eq!(bench.settle(), [], "nothing leaves before the datagram is whole");
+        bench.send(0, 0, &last);
+        let wanted = if passes { vec![(1, first), (1, last)] } else { vec![] };
+        assert_eq!(bench.settle(), wanted);
+    }
+    bench.stop();
+}
+
+#[test]
+fn a_lone_fragment_times_out_and_its_frame_comes_home() {
+    let mut bench = Bench::new(1, ALLOW);
+    let whole = udp_segment((CLIENT, 4000), (SERVER, 53), &[7; 1200]);
+    bench.send(0, 0, &ipv4(CLIENT, SERVER, 17, (5, 0x2000), &whole[..800]));
+    assert_eq!(bench.settle(), []);
+    bench.clock.ns += 2_000_000_000;
+    bench.settle();
+    assert_eq!(bench.door.boards()[0].read().counters.of(dataplane::verdict::Reason::FragmentTimeout), 1);
+    bench.stop();
+}
+
+/// xorshift64, so that a run can be repeated.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// A mixed conversation of many flows, in order within each direction of each flow.
+fn conversation(random: &mut Random) -> Vec<(usize, Vec<u8>)> {
+    let mut frames = Vec::new();
+    for step in 0..600u32 {
+        let flow = random.below(40) as u16;
+        let (client, port) = ([10, 0, 1, flow as u8], 5000 + flow);
+        let server_port = [80, 23, 53, 443][usize::from(flow % 4)];
+        let (wire, frame) = match random.below(4) {
+            0 => (0, udp((client, port), (SERVER, server_port), &step.to_be_bytes())),
+            1 => (1, udp((SERVER, server_port), (client, port), &step.to_be_bytes())),
+            2 => (0, tcp((client, port), (SERVER, server_port), 1000, 0, SYN, b"")),
+            _ => {
+                let whole = udp_segment((client, port), (SERVER, server_port), &[step as u8; 1000]);
+                let id = step as u16;
+                frames.push((0, ipv4(client, SERVER, 17, (id, 0x2000), &whole[..800])));
+                (0, ipv4(client, SERVER, 17, (id, 100), &whole[800..]))
+            }
+        };
+        frames.push((wire, frame));
+    }
+    frames
+}
+
+#[test]
+fn workers_with_random_queue_choice_give_one_workers_verdicts() {
+    let json = r#"{"default_action": "allow", "policies": [
+        {"policy_id": "d", "priority": 1, "conditions": {"dst_port": "23"}, "action": "drop"}]}"#;
+    let conversation = conversation(&mut Random(0x9e37_79b9_7f4a_7c15));
+    let mut outcomes = Vec::new();
+    for workers in [1, 2, 4] {
+        let mut random = Random(42 + workers as u64);
+        let mut bench = Bench::new(workers, json);
+        let mut out = Vec::new();
+        for (wire, frame) in &conversation {
+            bench.send(random.below(workers as u64) as usize, *wire, frame);
+            out.extend(bench.settle());
+        }
+        let active: u64 = bench.door.boards().iter().map(|board| board.read().flow.active).sum();
+        let handed: u64 = bench.door.boards().iter().map(|board| board.read().counters.handed_off).sum();
+        assert!(workers == 1 || handed > 0, "queues were chosen at random, so hand-offs happened");
+        bench.stop();
+        out.sort();
+        outcomes.push((out, active));
+    }
+    assert_eq!(outcomes[0], outcomes[1]);
+    assert_eq!(outcomes[0], outcomes[2]);
+}
+
+#[test]
+fn order_within_a_direction_survives_a_hand_off() {
+    for queue in [0, 1] {
+        let mut bench = Bench::new(2, ALLOW);
+        let frames: Vec<_> =
+            (0..100u32).map(|n| udp((CLIENT, 4000), (SERVER, 53), &n.to_be_bytes())).collect();
+        for frame in &frames {
+            bench.send(queue, 0, frame);
+        }
+        let out: Vec<_> = bench.settle().into_iter().map(|(_, bytes)| bytes).collect();
+        assert_eq!(out, frames);
+        bench.stop();
+    }
+}
