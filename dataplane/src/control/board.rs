@@ -31,7 +31,9 @@ macro_rules! gauges {
                 [$(self.$field,)+]
             }
 
-            fn from_values(values: [u64; Self::COUNT]) -> Self {
+            /// Fields from their values, in the order of [`Self::NAMES`]: for sums over workers.
+            #[must_use]
+            pub const fn from_values(values: [u64; Self::COUNT]) -> Self {
                 let [$($field,)+] = values;
                 Self { $($field,)+ }
             }

@@ -153,7 +153,6 @@ impl Engine {
         let now = packet.at.tick;
         let len_bytes = packet.bytes.len() as u32;
         let step = self.flows.judge(id, direction, headers);
-        let one_way = self.is_one_way(id, direction, headers);
         self.flows.count(id, direction, len_bytes, headers, now);
         let exception = match step.outcome() {
             TcpOutcome::Ok | TcpOutcome::Challenge => None,
@@ -165,14 +164,13 @@ impl Engine {
                 self.counters.notice(Reason::StateViolationForwarded);
                 None
             }
+            TcpOutcome::Oneway => Some((snapshot.settings.exceptions.oneway, Reason::Oneway)),
             TcpOutcome::Midstream => {
                 self.counters.notice(Reason::MidstreamPickup);
                 let adopting = self.is_adopting(now, snapshot.settings.adopt_s);
                 (!adopting).then_some((snapshot.settings.exceptions.midstream, Reason::Midstream))
             }
         };
-        let exception =
-            exception.or(one_way.then_some((snapshot.settings.exceptions.oneway, Reason::Oneway)));
         if let Some((action, reason)) = exception
             && action != ExceptionAction::Ignore
         {
@@ -462,16 +460,6 @@ impl Engine {
     /// Whether mid-stream flows are still picked up loosely.
     fn is_adopting(&self, now: Tick, adopt_s: u32) -> bool {
         self.started.is_none_or(|started| now.ns_since(started) < u64::from(adopt_s) * Tick::SECOND)
-    }
-
-    /// Whether a TCP flow goes on in one direction while nothing was ever seen of the other.
-    fn is_one_way(&self, id: FlowId, direction: Direction, headers: &Headers) -> bool {
-        let Transport::Tcp(tcp) = headers.transport else { return false };
-        let packets = self.flows.flow(id).packets();
-        !tcp.flags.syn()
-            && !tcp.flags.rst()
-            && packets[direction as usize] > 0
-            && packets[direction.opposite() as usize] == 0
     }
 }
 

@@ -43,6 +43,11 @@ impl Pins {
         self.directory().join(format!("tcx{port}"))
     }
 
+    /// Whether any version of this wire has a directory.
+    pub(crate) fn exist(&self) -> bool {
+        self.directory().is_dir() || !self.other_versions().is_empty()
+    }
+
     /// Makes sure that a BPF file system holds the directory.
     pub(crate) fn create(&self) -> Result<(), XskError> {
         ensure_bpffs(&self.root)?;
@@ -102,9 +107,9 @@ pub(crate) fn remove_directory(directory: &Path, fate: Links) -> Result<usize, X
         remove_pin(path)?;
     }
     std::fs::remove_dir(directory).map_err(|err| pin_error(directory, "removing the directory", &err))?;
-    // The version's directory goes with its last wire.
-    if let Some(version) = directory.parent() {
-        let _ = std::fs::remove_dir(version);
+    // The version's directory goes with its last wire, and the root with its last version.
+    for above in directory.ancestors().skip(1).take(2) {
+        let _ = std::fs::remove_dir(above);
     }
     Ok(links)
 }
@@ -208,7 +213,7 @@ pub(crate) fn wires(root: &Path) -> Vec<String> {
     names
 }
 
-/// All (link, tcx) pin paths that this version can have.
+/// The ports that pins can be of.
 pub(crate) fn ports() -> std::ops::Range<u32> {
     0..PORTS_MAX
 }

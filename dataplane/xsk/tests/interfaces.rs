@@ -45,7 +45,7 @@ fn a_link_watch_tells_of_down_up_and_gone() {
     let mut expect = |state| {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            match watch.next().unwrap() {
+            match watch.take().unwrap() {
                 Some(event) if event == (LinkEvent { ifindex, state }) => return,
                 Some(_) => {}
                 None => {

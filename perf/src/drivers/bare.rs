@@ -36,13 +36,14 @@ pub(crate) fn start(rig: &Rig, busy: bool) -> Result<Running, Error> {
     let stop = Arc::new(AtomicBool::new(false));
     let (ready, is_ready) = mpsc::channel();
     let handle = {
-        let (stop, namespace, ports) = (Arc::clone(&stop), rig.dut_namespace(), rig.ports());
+        let namespace = (!rig.is_on_nics()).then(|| rig.dut_namespace());
+        let (stop, ports) = (Arc::clone(&stop), rig.ports());
         let core = rig.config.dut_core;
         std::thread::Builder::new()
             .name("bare".to_owned())
             .spawn(move || {
                 core_affinity::set_for_current(core_affinity::CoreId { id: core });
-                match open(&namespace, &ports) {
+                match open(namespace.as_deref(), &ports) {
                     Ok(mut forwarder) => {
                         let _ = ready.send(Ok((own_tid(), forwarder.mode.clone())));
                         forwarder.run(&stop, busy);
@@ -72,9 +73,10 @@ struct Forwarder {
     mode: String,
 }
 
-fn open(namespace: &str, ports: &[String; 2]) -> Result<Forwarder, Error> {
-    xsk::netns::enter(namespace)
-        .map_err(|source| rig::Error::Enter { name: namespace.to_owned(), source })?;
+fn open(namespace: Option<&str>, ports: &[String; 2]) -> Result<Forwarder, Error> {
+    if let Some(name) = namespace {
+        xsk::netns::enter(name).map_err(|source| rig::Error::Enter { name: name.to_owned(), source })?;
+    }
     let (umem, mut pool) = Umem::new(UmemConfig { frames: 16_384, ..UmemConfig::default() })?;
     let mut queue_of = |port: &String| -> Result<(XskQueue, Ebpf), Error> {
         let mut queue = XskQueue::open(&umem, &SocketConfig::new(port.clone(), 0))?;

@@ -7,11 +7,14 @@
 //! | [`nft`] | the kernel's router with conntrack and nftables |
 //! | [`suricata`] | Suricata inline over AF_PACKET |
 //! | [`engine`] | the engine alone, in memory, no kernel |
-//! | [`nic`] | a device under test on real cards, traffic from another machine |
+//!
+//! On real cards (`dut`) `bare`, `veth` and `suricata` run as well, and another machine sends.
 
 pub(crate) mod bare;
+pub(crate) mod engine;
 pub(crate) mod nft;
 pub(crate) mod suricata;
+pub(crate) mod veth;
 
 use std::path::PathBuf;
 use std::process::Child;
@@ -39,6 +42,9 @@ pub(crate) enum Error {
     /// It is not installed.
     #[error("{0} is not on PATH")]
     Missing(&'static str),
+    /// It changes the machine's routing, so it runs in the rig's namespace only.
+    #[error("{0} runs between veth pairs only, not on cards")]
+    NeedsRig(&'static str),
     /// It ended by itself.
     #[error("{name} ended with {status}; it said:\n{said}")]
     Ended { name: String, status: String, said: String },
@@ -97,6 +103,14 @@ impl Running {
         let own = own.into_iter().map(|tid| (tid, false));
         let napi = rig.dut_napi_threads().into_iter().map(|tid| (tid, true));
         own.chain(napi).map(|(tid, napi)| Task { tid, name: comm(tid), napi }).collect()
+    }
+
+    /// The folder of its files, where it has one.
+    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+        match &self.work {
+            Work::Program { folder, .. } => folder.as_deref(),
+            Work::Thread { .. } | Work::Kernel { .. } => None,
+        }
     }
 
     /// The process, where the device is one.
@@ -206,6 +220,21 @@ pub(crate) fn work_folder(prefix: &str, name: &str) -> Result<PathBuf, Error> {
 ///
 /// It cannot be started.
 pub(crate) fn start_program(
+    rig: &Rig,
+    words: &[String],
+    folder: &std::path::Path,
+) -> Result<(Child, PathBuf), Error> {
+    let core = format!("taskset -c {}", rig.config.dut_core);
+    let words: Vec<String> = core.split(' ').map(str::to_owned).chain(words.iter().cloned()).collect();
+    start_program_anywhere(rig, &words, folder)
+}
+
+/// The same for a program that pins its own threads.
+///
+/// # Errors
+///
+/// It cannot be started.
+pub(crate) fn start_program_anywhere(
     rig: &Rig,
     words: &[String],
     folder: &std::path::Path,

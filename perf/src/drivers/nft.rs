@@ -20,6 +20,9 @@ pub(crate) fn start(rig: &Rig, flows: u64, policies: usize) -> Result<Running, E
     if !on_path("nft") {
         return Err(Error::Missing("nft (Debian: nftables)"));
     }
+    if rig.is_on_nics() {
+        return Err(Error::NeedsRig("nft"));
+    }
     let namespace = rig.dut_namespace();
     let [port_a, port_b] = rig.ports();
     let sides = [(&port_a, 1, "10.0.0.0/9", MAC_A), (&port_b, 2, "10.128.0.0/9", MAC_B)];

@@ -81,6 +81,8 @@ pub(crate) struct Config {
 #[derive(Debug)]
 pub(crate) struct Rig {
     pub(crate) config: Config,
+    /// Interfaces of this machine instead of the veth pairs; then there is no namespace and no sender.
+    nics: Option<[String; 2]>,
 }
 
 impl Rig {
@@ -91,11 +93,26 @@ impl Rig {
     /// See [`Error`]; nothing is left behind.
     pub(crate) fn new(config: Config) -> Result<Self, Error> {
         cleanup::prepare(&config.prefix)?;
-        let rig = Self { config };
+        let rig = Self { config, nics: None };
         rig.build()?;
         let far = rig.far_namespace();
         xsk::netns::enter(&far).map_err(|source| Error::Enter { name: far, source })?;
         Ok(rig)
+    }
+
+    /// No rig of its own: the device runs between two interfaces of this machine, another one sends.
+    ///
+    /// # Errors
+    ///
+    /// No signal handler.
+    pub(crate) fn on_nics(config: Config, ports: [String; 2]) -> Result<Self, Error> {
+        cleanup::prepare(&config.prefix)?;
+        Ok(Self { config, nics: Some(ports) })
+    }
+
+    /// Whether the ports are this machine's own interfaces.
+    pub(crate) const fn is_on_nics(&self) -> bool {
+        self.nics.is_some()
     }
 
     pub(crate) fn far_namespace(&self) -> String {
@@ -113,19 +130,19 @@ impl Rig {
 
     /// Interface names of the device's port A and port B.
     pub(crate) fn ports(&self) -> [String; 2] {
+        if let Some(nics) = &self.nics {
+            return nics.clone();
+        }
         ["p0", "p1"].map(|suffix| format!("{}{suffix}", self.config.prefix))
     }
 
-    /// Words that start a program in the device's namespace, on its core, dying with the harness.
+    /// Words that start a program in the device's namespace, dying with the harness.
     pub(crate) fn dut_prefix(&self) -> Vec<String> {
-        let core = self.config.dut_core;
-        format!(
-            "setpriv --pdeathsig KILL nsenter --net=/run/netns/{} taskset -c {core}",
-            self.dut_namespace()
-        )
-        .split(' ')
-        .map(str::to_owned)
-        .collect()
+        let mut words = "setpriv --pdeathsig KILL".to_owned();
+        if !self.is_on_nics() {
+            words.push_str(&format!(" nsenter --net=/run/netns/{}", self.dut_namespace()));
+        }
+        words.split(' ').map(str::to_owned).collect()
     }
 
     fn build(&self) -> Result<(), Error> {

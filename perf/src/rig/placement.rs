@@ -18,6 +18,11 @@ impl Rig {
     ///
     /// A kernel without threaded NAPI (before 5.12), or no permission.
     pub(crate) fn place_napi(&self) -> Result<(), Error> {
+        if self.is_on_nics() {
+            // A card's interrupts are the operator's to place, see scripts/nic-queues.
+            return Ok(());
+        }
+        self.take_xdp_frames()?;
         for (namespace, interfaces, core) in self.placements() {
             for interface in interfaces {
                 super::command::run_words(&[

@@ -8,6 +8,7 @@ mod tcp_scripts;
 mod timers;
 
 use super::*;
+use crate::parse::quoted::Quoted;
 use crate::parse::{
     Addr, Headers, Icmp, Mac, Network, Protocol, Tcp, TcpFlags, TcpOptions, Transport, Tunnel,
 };
@@ -263,11 +264,12 @@ fn an_icmp_error_finds_the_flow_that_it_quotes() {
     let id = lab.send(&question, now(1)).id;
     let mut error = icmp(router, client, 3, 0);
     error.vlan_outer = 12;
-    let (key, src_is_lo) = FlowKey::of_quoted(&error, &udp(client, server), true).unwrap();
+    let (key, src_is_lo) = FlowKey::of_quoted(&quoted(client, server), &FlowKey::of(&error, true).unwrap().0);
     let found = lab.table.find(&key, src_is_lo).unwrap();
     // The quoted packet went forward, so the error itself goes back.
     assert_eq!((found.id, found.direction), (id, Direction::Forward));
-    let (key, src_is_lo) = FlowKey::of_quoted(&error, &udp(client, v4(3, 53)), true).unwrap();
+    let (key, src_is_lo) =
+        FlowKey::of_quoted(&quoted(client, v4(3, 53)), &FlowKey::of(&error, true).unwrap().0);
     assert_eq!(lab.table.find(&key, src_is_lo), None);
 }
 
@@ -371,4 +373,8 @@ fn decision_effects_and_allowance_are_kept() {
     assert_eq!((record.dropped, record.decision.reason), (1, Some(Reason::PolicyDrop)));
     // The key's orientation shares its byte with the effects.
     assert_eq!(record.endpoints(), (v4(5, 5000), v4(9, 80)));
+}
+
+fn quoted(src: (Addr, u16), dst: (Addr, u16)) -> Quoted {
+    Quoted { src: src.0, dst: dst.0, protocol: Protocol::UDP, ports: (src.1, dst.1) }
 }

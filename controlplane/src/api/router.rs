@@ -1,0 +1,50 @@
+//! Which path does what? The table of all calls.
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::Uri;
+use axum::routing::{MethodRouter, delete, get, post};
+use axum::{Router, middleware};
+
+use super::guard::{Guard, guard};
+use super::problem::{Code, Problem};
+use super::server::Limits;
+use super::{flows, policy, system, telemetry, wire};
+use crate::services::Services;
+
+/// All calls; [`super::guard`] decides who may make which.
+pub(super) fn router(services: Arc<Services>, limits: &Limits) -> Router {
+    let policy_set: MethodRouter<Arc<Services>> =
+        get(policy::show).put(policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
+    Router::new()
+        // Anyone.
+        .route("/health", get(system::health))
+        .route("/api/system/status", get(system::status))
+        .route("/api/federation/status", get(system::federation))
+        // Local clients.
+        .route("/metrics", get(telemetry::metrics))
+        .route("/telemetry", get(telemetry::summary))
+        .route("/telemetry/workers", get(telemetry::workers))
+        .route("/telemetry/ports", get(telemetry::ports))
+        .route("/telemetry/reasons", get(telemetry::reasons))
+        .route("/telemetry/latency", get(telemetry::latency))
+        .route("/telemetry/wire", get(telemetry::wire))
+        .route("/dpi/flows", get(flows::list))
+        .route("/policy/document", get(policy::document))
+        .route("/policy/evaluate", post(policy::evaluate))
+        // GET for local clients, the rest over the Unix socket.
+        .route("/policy", policy_set)
+        .route("/policy/reload", post(policy::reload))
+        .route("/dpi/flows/{flow_id}", delete(flows::end))
+        .route("/admin/block", get(wire::blocked).post(wire::block).delete(wire::unblock))
+        .route("/admin/bypass", post(wire::bypass))
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(limits.body_bytes_max))
+        .layer(middleware::from_fn_with_state(Guard::new(limits.request_timeout), guard))
+        .with_state(services)
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::new(Code::NotFound, format!("There is nothing at {}.", uri.path()))
+}

@@ -1,0 +1,377 @@
+//! Who may connect, for how long, and how many at once?
+//!
+//! One thread, one single-threaded runtime, never a worker's core. Each listener has its own bound of
+//! connections, so that a flood over TCP cannot lock the operator out of the Unix socket; a connection
+//! beyond the bound waits in the kernel's backlog. Headers, bodies, requests and whole connections each have
+//! a time limit: a client that sends or reads one byte a minute is closed, not waited for.
+//!
+//! HTTP/1.1 only: HTTP/2 comes with TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::Service as _;
+
+use super::guard::Client;
+use super::router;
+use crate::services::{RateLimited, Services};
+
+/// Where to listen, and the bounds.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// TCP address for reading calls.
+    pub tcp: Option<SocketAddr>,
+    /// Unix socket for all calls; a stale one is replaced, a live one is an error.
+    pub unix: Option<PathBuf>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// Bounds of what clients can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once over TCP.
+    pub tcp_connections_max: usize,
+    /// Connections at once over the Unix socket.
+    pub unix_connections_max: usize,
+    /// Time for the request line and headers; also how long an idle connection is kept.
+    pub header_timeout: Duration,
+    /// Time for body and answer together.
+    pub request_timeout: Duration,
+    /// Age at which a connection is closed after the answer it is giving.
+    pub connection_age_max: Duration,
+    /// Request line and headers together, bytes.
+    pub header_bytes_max: usize,
+    /// Body of a call, bytes.
+    pub body_bytes_max: usize,
+    /// Body of a call that brings a policy set, bytes.
+    pub policy_bytes_max: usize,
+    /// How long a stop waits for answers under way.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tcp_connections_max: 4_096,
+            unix_connections_max: 128,
+            header_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            connection_age_max: Duration::from_secs(600),
+            header_bytes_max: 32 * 1024,
+            body_bytes_max: 1 << 20,
+            policy_bytes_max: 64 << 20,
+            drain_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The TCP address cannot be had.
+    #[error("cannot listen on {addr}: {source}")]
+    Tcp {
+        /// Asked for.
+        addr: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The Unix socket cannot be had.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Unix {
+        /// Asked for.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another daemon answers on the Unix socket.
+    #[error("another daemon is listening on {}", path.display())]
+    AlreadyRunning {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// No thread or no runtime.
+    #[error("cannot start the control thread: {0}")]
+    Thread(io::Error),
+}
+
+/// The running server; dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    tcp_addr: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens and serves on a thread of its own, which inherits the caller's CPU affinity: call it from a
+    /// thread that is not pinned to a worker's core.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], and nothing is left behind.
+    pub fn start(config: Config, services: Arc<Services>) -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("jarvis-ctl-job")
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .build()
+            .map_err(StartError::Thread)?;
+        let (tcp, unix) = {
+            let _guard = runtime.enter();
+            (config.tcp.map(listen_tcp).transpose()?, config.unix.map(UnixSocket::listen).transpose()?)
+        };
+        let tcp_addr = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+        let (stop, stopped) = watch::channel(false);
+        let limits = config.limits;
+        let router = router::router(services, &limits);
+        let thread = std::thread::Builder::new()
+            .name("jarvis-control".into())
+            .spawn(move || runtime.block_on(serve(tcp, unix, limits, router, stopped)))
+            .map_err(StartError::Thread)?;
+        Ok(Self { tcp_addr, stop, thread: Some(thread) })
+    }
+
+    /// The address that TCP clients reach it at (the port chosen where 0 was asked for).
+    #[must_use]
+    pub const fn tcp_addr(&self) -> Option<SocketAddr> {
+        self.tcp_addr
+    }
+
+    /// Whether its thread still runs.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Takes no more requests, gives the answers under way their drain time, removes the Unix socket.
+    pub fn stop(mut self) {
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread was reported by the panic hook already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+/// Threads that wait for workers or compile policies; more work than that waits its turn.
+const BLOCKING_THREADS_MAX: usize = 4;
+
+fn listen_tcp(addr: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || {
+        let socket =
+            if addr.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+        // A restart must not wait for the connections of the last run to leave TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|source| StartError::Tcp { addr, source })
+}
+
+/// Connections that wait in the kernel; `net.core.somaxconn` is 4096 by default.
+const BACKLOG: u32 = 4_096;
+
+/// A listening Unix socket, whose file goes with it.
+struct UnixSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl UnixSocket {
+    /// Makes the socket under another name, closes it to others, then renames it into place: at no moment
+    /// does `path` name a socket that others could open.
+    fn listen(path: PathBuf) -> Result<Self, StartError> {
+        match std::fs::symlink_metadata(&path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                let source =
+                    io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there");
+                return Err(StartError::Unix { path, source });
+            }
+            Ok(_socket) if std::os::unix::net::UnixStream::connect(&path).is_ok() => {
+                return Err(StartError::AlreadyRunning { path });
+            }
+            Ok(_stale) => {}
+            Err(_absent) => {}
+        }
+        match Self::place(&path) {
+            Ok(listener) => Ok(Self { listener, path }),
+            Err(source) => Err(StartError::Unix { path, source }),
+        }
+    }
+
+    fn place(path: &Path) -> io::Result<UnixListener> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", std::process::id()));
+        let beside = PathBuf::from(name);
+        let _ = std::fs::remove_file(&beside);
+        let listener = UnixListener::bind(&beside)?;
+        std::fs::set_permissions(&beside, PermissionsExt::from_mode(0o600))
+            .and_then(|()| std::fs::rename(&beside, path))
+            .inspect_err(|_| {
+                let _ = std::fs::remove_file(&beside);
+            })?;
+        Ok(listener)
+    }
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn serve(
+    tcp: Option<TcpListener>,
+    unix: Option<UnixSocket>,
+    limits: Limits,
+    router: Router,
+    stopped: watch::Receiver<bool>,
+) {
+    let tcp = async {
+        if let Some(listener) = tcp {
+            accept_all(Listener::Tcp(listener), limits, &router, stopped.clone()).await;
+        }
+    };
+    let unix = async {
+        if let Some(socket) = unix {
+            let UnixSocket { ref listener, .. } = socket;
+            accept_all(Listener::Unix(listener), limits, &router, stopped.clone()).await;
+        }
+    };
+    tokio::join!(tcp, unix);
+}
+
+enum Listener<'a> {
+    Tcp(TcpListener),
+    Unix(&'a UnixListener),
+}
+
+enum Stream {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Listener<'_> {
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream, peer))
+            }
+            Self::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
+        }
+    }
+
+    const fn connections_max(&self, limits: &Limits) -> usize {
+        match self {
+            Self::Tcp(_) => limits.tcp_connections_max,
+            Self::Unix(_) => limits.unix_connections_max,
+        }
+    }
+}
+
+/// Accepts until told to stop, then waits for the answers under way.
+async fn accept_all(
+    listener: Listener<'_>,
+    limits: Limits,
+    router: &Router,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let room = Arc::new(Semaphore::new(listener.connections_max(&limits)));
+    let warning = RateLimited::new(Duration::from_secs(10));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => break,
+            accepted = async {
+                let permit = Arc::clone(&room).acquire_owned().await.expect("nobody closes the semaphore");
+                (listener.accept().await, permit)
+            } => accepted,
+            Some(_ended) = connections.join_next() => continue,
+        };
+        let (stream, permit) = match accepted {
+            (Ok(stream), permit) => (stream, permit),
+            (Err(error), _) => {
+                if let Some(suppressed) = warning.permit(Instant::now()) {
+                    tracing::warn!(%error, suppressed, "cannot accept a connection");
+                }
+                // Out of descriptors, most likely: the next attempt fails too until a connection ends.
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let router = router.clone();
+        let stopped = stopped.clone();
+        connections.spawn(async move {
+            match stream {
+                Stream::Tcp(stream, peer) => {
+                    connection(stream, Client::Tcp(peer), limits, router, stopped).await
+                }
+                Stream::Unix(stream) => connection(stream, Client::Unix, limits, router, stopped).await,
+            }
+            drop(permit);
+        });
+    }
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limits.drain_timeout, drained).await.is_err() {
+        tracing::warn!("closed connections whose answers were not taken within the drain time");
+    }
+}
+
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves one connection until it ends, gets too old or the server stops.
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    client: Client,
+    limits: Limits,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client);
+        router.clone().call(request)
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_header_size(limits.header_bytes_max)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    // Errors of a connection are the client's: it went away, or it did not speak HTTP in time.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = tokio::time::sleep(limits.connection_age_max) => {}
+        _ = stopped.wait_for(|stop| *stop) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(limits.request_timeout, connection).await;
+}

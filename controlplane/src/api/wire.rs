@@ -1,0 +1,130 @@
+//! `/admin/block`, `/admin/bypass`: what does the XDP program let in?
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use dataplane::control::{BlockListError, WireReading};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::problem::{Code, Fault, Problem};
+use super::request::{JsonBody, blocking};
+use crate::services::Services;
+use crate::services::wire::WireError;
+
+/// `/telemetry/wire`.
+#[derive(Debug, Serialize)]
+pub(super) struct WireView {
+    fail_mode: &'static str,
+    watchdog_ms: u64,
+    bypass: bool,
+    attach_mode: Vec<&'static str>,
+    socket_mode: Vec<&'static str>,
+    blocked_prefixes: usize,
+    frames: serde_json::Map<String, serde_json::Value>,
+}
+
+pub(super) fn read(services: &Services) -> Result<WireView, Problem> {
+    let WireReading { fail_mode, watchdog_ms, bypass, attach_mode, socket_mode, blocked_prefixes, outcomes } =
+        services.wire().map_err(|error| problem_of(&error))?;
+    let frames = outcomes.into_iter().map(|(name, frames)| (name.to_owned(), frames.into())).collect();
+    Ok(WireView { fail_mode, watchdog_ms, bypass, attach_mode, socket_mode, blocked_prefixes, frames })
+}
+
+#[derive(Serialize)]
+pub(super) struct Blocked {
+    prefixes: Vec<IpNet>,
+}
+
+/// `GET /admin/block`.
+pub(super) async fn blocked(State(services): State<Arc<Services>>) -> Result<Json<Blocked>, Problem> {
+    let prefixes = blocking(move || services.blocked()).await?.map_err(|error| problem_of(&error))?;
+    Ok(Json(Blocked { prefixes }))
+}
+
+/// The body of both changes: `{"prefixes": ["192.0.2.0/24", "2001:db8::1"]}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Prefixes {
+    prefixes: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Added {
+    added: usize,
+}
+
+/// `POST /admin/block`.
+pub(super) async fn block(
+    State(services): State<Arc<Services>>,
+    JsonBody(body): JsonBody<Prefixes>,
+) -> Result<Json<Added>, Problem> {
+    let prefixes = body.parse()?;
+    let added = blocking(move || services.block(&prefixes)).await?.map_err(|error| problem_of(&error))?;
+    Ok(Json(Added { added }))
+}
+
+#[derive(Serialize)]
+pub(super) struct Removed {
+    removed: usize,
+}
+
+/// `DELETE /admin/block`.
+pub(super) async fn unblock(
+    State(services): State<Arc<Services>>,
+    JsonBody(body): JsonBody<Prefixes>,
+) -> Result<Json<Removed>, Problem> {
+    let prefixes = body.parse()?;
+    let removed = blocking(move || services.unblock(&prefixes)).await?.map_err(|error| problem_of(&error))?;
+    Ok(Json(Removed { removed }))
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bypass {
+    on: bool,
+}
+
+/// `POST /admin/bypass`.
+pub(super) async fn bypass(
+    State(services): State<Arc<Services>>,
+    JsonBody(Bypass { on }): JsonBody<Bypass>,
+) -> Result<Json<Bypass>, Problem> {
+    blocking(move || services.set_bypass(on)).await?.map_err(|error| problem_of(&error))?;
+    Ok(Json(Bypass { on }))
+}
+
+impl Prefixes {
+    /// All prefixes, or all that are none. Bits beyond the length are cut off.
+    fn parse(&self) -> Result<Vec<IpNet>, Problem> {
+        let mut prefixes = Vec::with_capacity(self.prefixes.len());
+        let mut faults = Vec::new();
+        for (index, text) in self.prefixes.iter().enumerate() {
+            match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+                Ok(prefix) => prefixes.push(prefix.trunc()),
+                Err(_) => faults.push(Fault {
+                    pointer: Some(format!("/prefixes/{index}")),
+                    detail: format!("`{text}` is neither an address nor a prefix"),
+                    ..Fault::default()
+                }),
+            }
+        }
+        if faults.is_empty() {
+            return Ok(prefixes);
+        }
+        Err(Problem::new(Code::InvalidBody, "The prefixes have faults; nothing was changed.")
+            .with_faults(faults))
+    }
+}
+
+fn problem_of(error: &WireError) -> Problem {
+    let detail = error.to_string();
+    let code = match error {
+        WireError::Absent => Code::Unavailable,
+        WireError::BlockList(BlockListError::Full { .. }) => Code::BlockListFull,
+        WireError::BlockList(BlockListError::Kernel(_)) | WireError::Kernel(_) => Code::SystemRefused,
+    };
+    Problem::new(code, detail)
+}

@@ -1,0 +1,299 @@
+//! How does one ask a running daemon? The `ctl` commands' side of the Unix socket.
+//!
+//! Blocking calls, one connection each: a command asks once or twice and ends.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+
+/// A daemon reached over its Unix socket.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+    timeout: Duration,
+}
+
+/// Largest answer that is read, bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Why there is no answer; each is a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens there.
+    #[error("no daemon answers on {}: {source}; is `jarvis run` running?", socket.display())]
+    NotRunning {
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The socket is somebody else's.
+    #[error("{} may not be opened by you: run this as the daemon's user (usually root)", socket.display())]
+    NotPermitted {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// It took too long.
+    #[error("the daemon did not answer within {waited_s} s")]
+    TimedOut {
+        /// How long was waited, seconds.
+        waited_s: u64,
+    },
+    /// The daemon said no.
+    #[error("{}", refusal(*status, document))]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Its problem document.
+        document: Value,
+    },
+    /// What came back is no answer of this API.
+    #[error("what answered on {} is not this daemon: {detail}", socket.display())]
+    Strange {
+        /// The socket.
+        socket: PathBuf,
+        /// What was wrong.
+        detail: String,
+    },
+}
+
+impl Client {
+    /// A client of the daemon at `socket`.
+    #[must_use]
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into(), timeout: Duration::from_secs(30) }
+    }
+
+    /// The same with another time limit per call.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The answer to `GET path_and_query`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn get(&self, path_and_query: &str) -> Result<Value, ClientError> {
+        self.call(&Method::GET, path_and_query, None)
+    }
+
+    /// The answer to `POST path_and_query` with a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn post(&self, path_and_query: &str, body: &Value) -> Result<Value, ClientError> {
+        self.call(&Method::POST, path_and_query, Some(body))
+    }
+
+    /// The answer to `DELETE path_and_query` with a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn delete(&self, path_and_query: &str, body: &Value) -> Result<Value, ClientError> {
+        self.call(&Method::DELETE, path_and_query, Some(body))
+    }
+
+    /// `/api/system/status`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn status(&self) -> Result<Value, ClientError> {
+        self.get("/api/system/status")
+    }
+
+    /// `/telemetry` or, with a `topic` (`workers`, `ports`, `reasons`, `latency`, `wire`), one part of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn telemetry(&self, topic: &str) -> Result<Value, ClientError> {
+        if topic.is_empty() { self.get("/telemetry") } else { self.get(&format!("/telemetry/{topic}")) }
+    }
+
+    /// One page of live flows; `query` is `ip=..&port=..&proto=..&state=..&flow_id=..&limit=..&cursor=..`, any of
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn flows(&self, query: &str) -> Result<Value, ClientError> {
+        self.get(&format!("/dpi/flows?{query}"))
+    }
+
+    /// Ends the flow of a number that [`Self::flows`] told.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn end_flow(&self, flow_id: u64) -> Result<Value, ClientError> {
+        self.delete(&format!("/dpi/flows/{flow_id}"), &Value::Null)
+    }
+
+    /// Reads the policy file again.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; every error of the file is in its text.
+    pub fn reload_policy(&self) -> Result<Value, ClientError> {
+        self.post("/policy/reload", &Value::Null)
+    }
+
+    /// Judges the flow that `context` describes.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn evaluate(&self, context: &Value) -> Result<Value, ClientError> {
+        self.post("/policy/evaluate", context)
+    }
+
+    /// The block list.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn blocked(&self) -> Result<Value, ClientError> {
+        self.get("/admin/block")
+    }
+
+    /// Adds addresses or prefixes to the block list, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn block(&self, prefixes: &[String]) -> Result<Value, ClientError> {
+        self.post("/admin/block", &json!({ "prefixes": prefixes }))
+    }
+
+    /// Takes addresses or prefixes off the block list.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn unblock(&self, prefixes: &[String]) -> Result<Value, ClientError> {
+        self.delete("/admin/block", &json!({ "prefixes": prefixes }))
+    }
+
+    /// Switches the bypass.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn set_bypass(&self, on: bool) -> Result<Value, ClientError> {
+        self.post("/admin/bypass", &json!({ "on": on }))
+    }
+
+    fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
+        let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| strange(format!("no runtime: {error}")))?;
+        runtime
+            .block_on(async { tokio::time::timeout(self.timeout, self.exchange(method, path, body)).await })
+            .unwrap_or(Err(ClientError::TimedOut { waited_s: self.timeout.as_secs() }))
+    }
+
+    async fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ClientError> {
+        let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
+        let socket = self.socket.clone();
+        let stream =
+            tokio::net::UnixStream::connect(&socket).await.map_err(|source| match source.kind() {
+                io::ErrorKind::PermissionDenied => ClientError::NotPermitted { socket: self.socket.clone() },
+                _ => ClientError::NotRunning { socket: self.socket.clone(), source },
+            })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| strange(error.to_string()))?;
+        tokio::spawn(connection);
+        let bytes = body.map(Value::to_string).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "localhost")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(bytes)))
+            .map_err(|error| strange(format!("`{path}` cannot be asked for: {error}")))?;
+        let answer = sender.send_request(request).await.map_err(|error| strange(error.to_string()))?;
+        let status = answer.status();
+        let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| strange(error.to_string()))?
+            .to_bytes();
+        let document = serde_json::from_slice(&bytes).map_err(|error| strange(error.to_string()))?;
+        if status.is_success() { Ok(document) } else { Err(refused(status, document)) }
+    }
+}
+
+fn refused(status: StatusCode, document: Value) -> ClientError {
+    ClientError::Refused { status: status.as_u16(), document }
+}
+
+/// A problem document as lines for a terminal: the detail, then each fault with its place.
+fn refusal(status: u16, document: &Value) -> String {
+    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let mut out = text(document, "detail").unwrap_or_else(|| format!("the daemon answered {status}"));
+    for fault in document.get("errors").and_then(Value::as_array).into_iter().flatten() {
+        let mut place = text(fault, "file").map(|file| file + ":").unwrap_or_default();
+        if let Some(line) = fault.get("line").and_then(Value::as_u64) {
+            place.push_str(&format!("{line}:"));
+        }
+        for key in ["parameter", "pointer"] {
+            if let Some(name) = text(fault, key) {
+                let gap = if place.is_empty() { "" } else { " " };
+                place.push_str(&format!("{gap}{name}:"));
+            }
+        }
+        out.push_str(&format!("\n  {place} "));
+        out.push_str(&text(fault, "detail").unwrap_or_default());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_daemon_is_a_sentence() {
+        let error = Client::new("/nonexistent/api.sock").get("/health").unwrap_err();
+        assert!(matches!(error, ClientError::NotRunning { .. }));
+        assert!(error.to_string().starts_with("no daemon answers on /nonexistent/api.sock"), "{error}");
+    }
+
+    #[test]
+    fn a_refusal_lists_every_fault_with_its_place() {
+        let document = serde_json::json!({"detail": "The policy set has errors.", "errors": [
+            {"file": "p.json", "line": 3, "pointer": "/policies/0", "detail": "no action"},
+            {"parameter": "limit", "detail": "`x` is not a number"}]});
+        assert_eq!(
+            refusal(422, &document),
+            "The policy set has errors.\n  p.json:3: /policies/0: no action\n  limit: `x` is not a number"
+        );
+        assert_eq!(refusal(500, &Value::Null), "the daemon answered 500");
+    }
+}

@@ -1,0 +1,355 @@
+//! What happened, on its way to disk: drains the workers' event rings, formats, writes.
+//!
+//! One thread, `jarvis-events`. It polls, because a worker that had to wake it would pay a system call; it
+//! sleeps longer while nothing comes, up to 20 ms, in which the rings hold 800,000 records a second and
+//! worker. `alerts` are drained before `records`. Whatever the disk does, the rings are drained: stored +
+//! lost + skipped here, and aggregated + shed at the workers, are all that happened.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dataplane::control::{Door, Event, EventReceiver};
+use dataplane::time::{Now, Wall};
+use serde::Serialize;
+
+use super::eve::Formatter;
+use super::{Names, RateLimited, eve_stats};
+use crate::store::EveFile;
+
+/// Which events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EveTypes {
+    /// Flows that ended.
+    pub flow: bool,
+    /// Frames dropped or rejected.
+    pub drop: bool,
+    /// Malformed frames and state violations.
+    pub anomaly: bool,
+    /// Links and workers.
+    pub engine: bool,
+    /// Totals, at this distance; `None` for never.
+    pub stats_every: Option<Duration>,
+}
+
+impl Default for EveTypes {
+    fn default() -> Self {
+        // Eight seconds, as Suricata.
+        Self {
+            flow: true,
+            drop: true,
+            anomaly: true,
+            engine: true,
+            stats_every: Some(Duration::from_secs(8)),
+        }
+    }
+}
+
+/// What the pump did, for telemetry; read by anyone at any time.
+#[derive(Debug, Default)]
+pub struct EventCounts {
+    received: AtomicU64,
+    skipped: AtomicU64,
+    stored: AtomicU64,
+    lost: AtomicU64,
+    failing: AtomicBool,
+}
+
+/// A reading of [`EventCounts`].
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct EventTotals {
+    /// Taken out of the workers' rings.
+    pub received: u64,
+    /// Of a type that is not written, or without a file to write to.
+    pub skipped: u64,
+    /// Lines handed to the disk, `stats` included.
+    pub stored: u64,
+    /// Lines that the disk did not take.
+    pub lost: u64,
+    /// Whether the disk refuses lines now.
+    pub failing: bool,
+}
+
+impl EventCounts {
+    /// What the pump did so far.
+    #[must_use]
+    pub fn totals(&self) -> EventTotals {
+        // Relaxed: each number stands alone and has one writer.
+        EventTotals {
+            received: self.received.load(Ordering::Relaxed),
+            skipped: self.skipped.load(Ordering::Relaxed),
+            stored: self.stored.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+            failing: self.failing(),
+        }
+    }
+
+    /// Whether the disk refuses lines now.
+    #[must_use]
+    pub fn failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+}
+
+/// Drains rings into a file. `start` runs it on its own thread; a replay calls [`Self::turn`] and
+/// [`Self::finish`] itself and gets the same bytes for the same input.
+pub struct EventPump {
+    receivers: Vec<EventReceiver>,
+    names: Arc<Names>,
+    counts: Arc<EventCounts>,
+    file: Option<EveFile>,
+    types: EveTypes,
+    formatter: Formatter,
+    lines: Vec<u8>,
+    warning: RateLimited,
+    flushed: Instant,
+    received: u64,
+    skipped: u64,
+}
+
+/// Events taken from one ring before the next one's turn.
+const RING_BATCH: usize = 4_096;
+
+/// Lines stay in memory for this long at most.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
+
+impl EventPump {
+    /// Drains `receivers` (by worker) into `file`; without one events are counted and forgotten.
+    #[must_use]
+    pub fn new(
+        receivers: Vec<EventReceiver>,
+        names: Arc<Names>,
+        file: Option<EveFile>,
+        types: EveTypes,
+        counts: Arc<EventCounts>,
+    ) -> Self {
+        Self {
+            receivers,
+            names,
+            counts,
+            file,
+            types,
+            formatter: Formatter::default(),
+            lines: Vec::with_capacity(1 << 16),
+            warning: RateLimited::new(Duration::from_secs(10)),
+            flushed: Instant::now(),
+            received: 0,
+            skipped: 0,
+        }
+    }
+
+    /// Takes what is in the rings now, a bounded share of each; returns how much it was. `wall` stamps events
+    /// that carry no time of their own.
+    pub fn turn(&mut self, wall: Wall) -> usize {
+        let mut receivers = std::mem::take(&mut self.receivers);
+        let mut taken = 0;
+        for alerts_only in [true, false] {
+            for (worker, receiver) in receivers.iter_mut().enumerate() {
+                let ring = if alerts_only { &mut receiver.alerts } else { &mut receiver.records };
+                let waiting = ring.slots().min(RING_BATCH);
+                if let Ok(chunk) = ring.read_chunk(waiting) {
+                    taken += waiting;
+                    let lines =
+                        chunk.into_iter().map(|event| u64::from(self.format(worker, wall, &event))).sum();
+                    self.write_lines(lines);
+                }
+            }
+        }
+        self.receivers = receivers;
+        self.received += taken as u64;
+        if self.flushed.elapsed() >= FLUSH_EVERY {
+            self.flush();
+        }
+        self.publish_counts();
+        taken
+    }
+
+    /// Takes everything out of the rings and hands it to the disk.
+    pub fn finish(&mut self, wall: Wall) {
+        while self.turn(wall) > 0 {}
+        self.flush();
+        self.publish_counts();
+    }
+
+    /// Appends a `stats` event of what the boards say.
+    pub fn stats(&mut self, door: &Door, uptime: Duration, wall: Wall) {
+        eve_stats::write(&mut self.lines, door, uptime, wall);
+        self.write_lines(1);
+    }
+
+    /// Runs on a thread of its own, which inherits the caller's CPU affinity: call it from a thread that is
+    /// not pinned to a worker's core.
+    ///
+    /// # Errors
+    ///
+    /// As the system says when it has no thread to give.
+    pub fn start(self, door: Arc<Door>, clock: fn() -> Now) -> std::io::Result<PumpHandle> {
+        let switches = Arc::new(Switches::default());
+        let seen = Arc::clone(&switches);
+        let thread = std::thread::Builder::new()
+            .name("jarvis-events".into())
+            .spawn(move || self.run(&door, clock, &seen))?;
+        Ok(PumpHandle { switches, thread: Some(thread) })
+    }
+
+    fn run(mut self, door: &Door, clock: fn() -> Now, switches: &Switches) {
+        const SLEEP_MIN: Duration = Duration::from_micros(250);
+        const SLEEP_MAX: Duration = Duration::from_millis(20);
+        const HOUSEKEEPING: Duration = Duration::from_secs(1);
+        let begun = Instant::now();
+        let mut sleep = SLEEP_MIN;
+        let mut housekept = begun;
+        let mut stats_at = self.types.stats_every.map(|every| begun + every);
+        loop {
+            // Acquire: pairs with the Release in `stop`; events sent before it are in the rings.
+            let stopping = switches.stop.load(Ordering::Acquire);
+            let wall = clock().wall;
+            let taken = self.turn(wall);
+            if stopping {
+                if self.types.stats_every.is_some() {
+                    self.stats(door, begun.elapsed(), wall);
+                }
+                self.finish(wall);
+                return;
+            }
+            if switches.reopen.swap(false, Ordering::Relaxed) {
+                self.reopen();
+            }
+            let now = Instant::now();
+            if let (Some(at), Some(every)) = (stats_at, self.types.stats_every)
+                && now >= at
+            {
+                self.stats(door, begun.elapsed(), wall);
+                stats_at = Some(now + every);
+            }
+            if now.duration_since(housekept) >= HOUSEKEEPING {
+                door.publisher.reap();
+                housekept = now;
+            }
+            sleep = if taken > 0 { SLEEP_MIN } else { (sleep * 2).min(SLEEP_MAX) };
+            if taken < RING_BATCH {
+                std::thread::park_timeout(sleep);
+            }
+        }
+    }
+
+    /// Whether a line was appended.
+    fn format(&mut self, worker: usize, wall: Wall, event: &Event) -> bool {
+        let wanted = self.file.is_some()
+            && match event {
+                Event::Flow(_) => self.types.flow,
+                Event::Drop(_) => self.types.drop,
+                Event::Anomaly(_) => self.types.anomaly,
+                Event::State(_) => self.types.engine,
+            };
+        if !wanted {
+            self.skipped += 1;
+            return false;
+        }
+        let (names, lines) = (&self.names, &mut self.lines);
+        match event {
+            Event::Flow(record) => self.formatter.flow(lines, names, worker, record),
+            Event::Drop(record) => self.formatter.drop(lines, names, worker, record),
+            Event::Anomaly(record) => self.formatter.anomaly(lines, names, worker, record),
+            Event::State(change) => self.formatter.state(lines, names, worker, wall, change),
+        }
+        true
+    }
+
+    fn write_lines(&mut self, count: u64) {
+        if count > 0
+            && let Some(file) = &mut self.file
+        {
+            let outcome = file.write(&self.lines, count, Instant::now());
+            self.report(outcome);
+        }
+        self.lines.clear();
+    }
+
+    fn flush(&mut self) {
+        self.flushed = Instant::now();
+        if let Some(file) = &mut self.file {
+            let outcome = file.flush(self.flushed);
+            self.report(outcome);
+        }
+    }
+
+    fn reopen(&mut self) {
+        if let Some(file) = &mut self.file {
+            let outcome = file.reopen(Instant::now());
+            self.report(outcome);
+        }
+    }
+
+    fn report(&self, outcome: std::io::Result<()>) {
+        if let Err(error) = outcome
+            && let Some(suppressed) = self.warning.permit(Instant::now())
+            && let Some(file) = &self.file
+        {
+            let (path, lost) = (file.path().display(), file.lost());
+            tracing::warn!(%path, %error, lost, suppressed, "event lines are lost: the disk does not take them");
+        }
+    }
+
+    fn publish_counts(&self) {
+        let counts = &self.counts;
+        counts.received.store(self.received, Ordering::Relaxed);
+        counts.skipped.store(self.skipped, Ordering::Relaxed);
+        if let Some(file) = &self.file {
+            counts.stored.store(file.stored(), Ordering::Relaxed);
+            counts.lost.store(file.lost(), Ordering::Relaxed);
+            counts.failing.store(file.failing(), Ordering::Relaxed);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Switches {
+    stop: AtomicBool,
+    reopen: AtomicBool,
+}
+
+/// The running pump; dropping it stops it.
+#[derive(Debug)]
+pub struct PumpHandle {
+    switches: Arc<Switches>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl PumpHandle {
+    /// Opens the file again at its path, after a log rotator renamed it.
+    pub fn reopen(&self) {
+        self.switches.reopen.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its thread still runs.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Drains the rings for the last time, writes what came, ends. Call it after the workers have stopped.
+    pub fn stop(mut self) {
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
+        // Release: pairs with the Acquire in `run`.
+        self.switches.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic of that thread was reported by the panic hook already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for PumpHandle {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+#[cfg(test)]
+mod tests;

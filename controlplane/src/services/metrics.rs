@@ -1,0 +1,343 @@
+//! What does Prometheus scrape? OpenMetrics text, read from the boards at the moment of the scrape.
+//!
+//! Names are `jarvis_<name>_<unit>`, with `_total` where they only count up. Nothing is registered or updated
+//! between scrapes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dataplane::control::{FlowGauges, PortGauges, WorkerReading};
+use dataplane::verdict::{Reason, ReasonClass};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabel as _, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Services;
+use super::telemetry::class_name;
+
+/// The content type of [`Services::metrics`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+impl Services {
+    /// Everything, as OpenMetrics text.
+    #[must_use]
+    pub fn metrics(self: &Arc<Self>) -> String {
+        let mut registry = Registry::with_prefix("jarvis");
+        registry.register_collector(Box::new(Boards(Arc::clone(self))));
+        let mut text = String::with_capacity(64 * 1024);
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+struct Boards(Arc<Services>);
+
+impl fmt::Debug for Boards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Boards")
+    }
+}
+
+/// Labels of one series.
+struct Labels<const N: usize>([(&'static str, String); N]);
+
+impl<const N: usize> EncodeLabelSet for Labels<N> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        for (key, value) in &self.0 {
+            (*key, value.as_str()).encode(encoder.encode_label())?;
+        }
+        Ok(())
+    }
+}
+
+/// Frame counters of a worker: name, unit, help, where.
+type FrameMetric = (&'static str, &'static str, &'static str, fn(&WorkerReading) -> u64);
+
+const FRAMES: &[FrameMetric] = &[
+    ("received", "frames", "Frames that came in", |reading| reading.counters.received),
+    ("received", "bytes", "Bytes that came in", |reading| reading.counters.received_bytes),
+    ("forwarded", "frames", "Frames sent on", |reading| reading.counters.forwarded),
+    ("forwarded", "bytes", "Bytes sent on", |reading| reading.counters.forwarded_bytes),
+    ("rejected", "frames", "Frames answered with RST or ICMP", |reading| reading.counters.rejected),
+    ("redirected", "frames", "Frames sent on to another destination", |reading| reading.counters.redirected),
+    ("handed_off", "frames", "Frames handed to the worker that owns their flow", |reading| {
+        reading.counters.handed_off
+    }),
+    ("to_host", "frames", "Frames given to the host port", |reading| reading.counters.to_host),
+    ("mirrored", "frames", "Mirror copies made", |reading| reading.counters.mirrored),
+    ("batches", "turns", "Turns of the worker's loop that found work", |reading| reading.batches),
+];
+
+/// Flow gauges that go up and down: field, name, unit, help. All others only count up.
+const FLOW_LEVELS: &[(&str, &str, &str, &str)] = &[
+    ("active", "flow_table_active", "flows", "Flows in the table now"),
+    ("capacity", "flow_table_capacity", "flows", "Flows that the table can hold"),
+    ("tcp", "flow_table_tcp", "flows", "TCP flows now"),
+    ("udp", "flow_table_udp", "flows", "UDP flows now"),
+    ("icmp", "flow_table_icmp", "flows", "ICMP and ICMPv6 flows now"),
+    ("other", "flow_table_other", "flows", "Flows of other protocols now"),
+    ("established", "flow_table_established", "flows", "Flows now in which packets went both ways"),
+    ("fragments_held", "fragments_held", "datagrams", "Datagrams that wait for fragments now"),
+];
+
+/// Upper bounds of the exported latency buckets, nanoseconds: 1 us to 1 s, three a decade.
+const BUCKETS_NS: [u64; 19] = [
+    1_000,
+    2_000,
+    5_000,
+    10_000,
+    20_000,
+    50_000,
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    20_000_000,
+    50_000_000,
+    100_000_000,
+    200_000_000,
+    500_000_000,
+    1_000_000_000,
+];
+
+impl Collector for Boards {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Self(services) = self;
+        let readings = services.readings();
+        let out = &mut encoder;
+
+        let build = Labels([("version", services.version.to_owned())]);
+        out.encode_descriptor("build", "The daemon", None, MetricType::Info)?.encode_info(&build)?;
+        gauge(out, "uptime", "seconds", "Since the daemon started", services.uptime_s())?;
+        let current = services.door.publisher.current();
+        gauge(out, "policy", "version", "Version of the policy snapshot in force", current.version as f64)?;
+        gauge(out, "policy", "policies", "Policies in force", current.policy.len() as f64)?;
+
+        for (name, unit, help, of) in FRAMES {
+            let unit = Unit::Other((*unit).to_owned());
+            let mut metric = out.encode_descriptor(name, help, Some(&unit), MetricType::Counter)?;
+            per_worker(&mut metric, &readings, |metric, reading| count(metric, of(reading)))?;
+        }
+        reasons(out, &readings)?;
+        flows(out, &readings)?;
+        ports(out, services.names.ports(), &readings)?;
+        workers(out, services, &readings)?;
+        histogram(out, "batch", "From the first stage of a batch to the last", &readings, |reading| {
+            &reading.batch_ns
+        })?;
+        let help = "From leaving the receive ring to entering the transmit ring, per frame";
+        histogram(out, "ring_to_ring", help, &readings, |reading| &reading.ring_to_ring_ns)?;
+        events(out, services)?;
+        wire(out, services)
+    }
+}
+
+fn reasons(out: &mut DescriptorEncoder<'_>, readings: &[WorkerReading]) -> fmt::Result {
+    let unit = Unit::Other("frames".to_owned());
+    let kinds = [
+        ("dropped", "Frames dropped or rejected, by reason", false),
+        ("noticed", "Facts counted beside a frame's verdict, by reason", true),
+    ];
+    for (name, help, notice) in kinds {
+        let mut metric = out.encode_descriptor(name, help, Some(&unit), MetricType::Counter)?;
+        for reason in Reason::ALL.iter().filter(|reason| (reason.class() == ReasonClass::Notice) == notice) {
+            for (worker, reading) in readings.iter().enumerate() {
+                let labels = Labels([
+                    ("worker", worker.to_string()),
+                    ("class", class_name(reason.class()).to_owned()),
+                    ("reason", reason.label().to_owned()),
+                ]);
+                count(&mut metric.encode_family(&labels)?, reading.counters.of(*reason))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn flows(out: &mut DescriptorEncoder<'_>, readings: &[WorkerReading]) -> fmt::Result {
+    for (index, field) in FlowGauges::NAMES.iter().enumerate() {
+        let value = |reading: &WorkerReading| reading.flow.values().get(index).copied().unwrap_or_default();
+        if let Some((_, name, unit, help)) = FLOW_LEVELS.iter().find(|(level, ..)| level == field) {
+            let unit = Unit::Other((*unit).to_owned());
+            let mut metric = out.encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?;
+            per_worker(&mut metric, readings, |metric, reading| metric.encode_gauge(&value(reading)))?;
+            continue;
+        }
+        let (name, unit, help) = flow_counter(field);
+        let unit = Unit::Other(unit.to_owned());
+        let mut metric = out.encode_descriptor(&name, help, Some(&unit), MetricType::Counter)?;
+        per_worker(&mut metric, readings, |metric, reading| count(metric, value(reading)))?;
+    }
+    Ok(())
+}
+
+/// Name, unit and help of a flow counter; fields keep their own names.
+fn flow_counter(field: &str) -> (String, &'static str, &'static str) {
+    match field {
+        "started" => ("flow_table_started".to_owned(), "flows", "Flows started"),
+        "events_sent" => (field.to_owned(), "events", "Events given to the worker's rings"),
+        "events_aggregated" => {
+            (field.to_owned(), "events", "Records merged into a later one: their ring was full")
+        }
+        "events_shed" => (field.to_owned(), "events", "Events lost because their ring was full"),
+        "evaluations" => ("policy".to_owned(), "evaluations", "Policy evaluations"),
+        "rejudged" => ("policy_rejudged".to_owned(), "flows", "Flows judged again after a policy change"),
+        ended => (format!("flow_table_{ended}"), "flows", "Flows that ended this way"),
+    }
+}
+
+fn ports(out: &mut DescriptorEncoder<'_>, ports: &[String], readings: &[WorkerReading]) -> fmt::Result {
+    for (field_index, field) in PortGauges::NAMES.iter().enumerate() {
+        let (name, unit, help) = port_counter(field);
+        let unit = Unit::Other(unit.to_owned());
+        let mut metric = out.encode_descriptor(&name, help, Some(&unit), MetricType::Counter)?;
+        for (port, interface) in ports.iter().enumerate() {
+            for (queue, reading) in readings.iter().enumerate() {
+                let gauges = reading.ports.get(port).copied().unwrap_or_default().values();
+                let value = gauges.get(field_index).copied().unwrap_or_default();
+                let labels = Labels([("port", interface.clone()), ("queue", queue.to_string())]);
+                count(&mut metric.encode_family(&labels)?, value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Name, unit and help of a port counter; `struct xdp_statistics` keeps its names.
+fn port_counter(field: &str) -> (String, &'static str, &'static str) {
+    match field {
+        "rx_packets" => ("port_rx".to_owned(), "frames", "Frames received"),
+        "tx_packets" => ("port_tx".to_owned(), "frames", "Frames sent"),
+        "rx_bytes" => ("port_rx".to_owned(), "bytes", "Bytes received"),
+        "tx_bytes" => ("port_tx".to_owned(), "bytes", "Bytes sent"),
+        "rx_dropped" => (
+            "port_rx_dropped".to_owned(),
+            "frames",
+            "Dropped by the kernel for another reason than a full ring",
+        ),
+        "rx_ring_full" => {
+            ("port_rx_ring_full".to_owned(), "frames", "Dropped by the kernel: the receive ring was full")
+        }
+        "rx_fill_ring_empty_descs" => (
+            "port_rx_fill_ring_empty".to_owned(),
+            "descs",
+            "Times the kernel found no frame in the fill ring",
+        ),
+        "tx_ring_empty_descs" => {
+            ("port_tx_ring_empty".to_owned(), "descs", "Times the kernel found the transmit ring empty")
+        }
+        other => {
+            let name = other.strip_suffix("_descs").unwrap_or(other);
+            (format!("port_{name}"), "descs", "Descriptors that the kernel refused")
+        }
+    }
+}
+
+fn workers(out: &mut DescriptorEncoder<'_>, services: &Services, readings: &[WorkerReading]) -> fmt::Result {
+    let now_ns = services.now().tick.0;
+    let help = "Since the worker's loop last turned";
+    let mut metric = out.encode_descriptor("worker_silent", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+    per_worker(&mut metric, readings, |metric, reading| {
+        let last = reading.last_turn_ns.max(services.started.tick.0);
+        metric.encode_gauge(&(now_ns.saturating_sub(last) as f64 / 1e9))
+    })?;
+    let unit = Unit::Other("frames".to_owned());
+    let help = "Frames neither free nor in a ring";
+    let mut metric = out.encode_descriptor("worker_outstanding", help, Some(&unit), MetricType::Gauge)?;
+    per_worker(&mut metric, readings, |metric, reading| metric.encode_gauge(&reading.outstanding_frames))?;
+    let unit = Unit::Other("version".to_owned());
+    let help = "Snapshot that the worker's last batch ran under";
+    let mut metric = out.encode_descriptor("worker_policy", help, Some(&unit), MetricType::Gauge)?;
+    per_worker(&mut metric, readings, |metric, reading| metric.encode_gauge(&reading.snapshot_version))
+}
+
+fn histogram(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    readings: &[WorkerReading],
+    of: fn(&WorkerReading) -> &hdrhistogram::Histogram<u64>,
+) -> fmt::Result {
+    let mut metric = out.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    per_worker(&mut metric, readings, |metric, reading| {
+        let histogram = of(reading);
+        let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(BUCKETS_NS.len() + 1);
+        let (mut bucket, mut counted, mut sum_ns) = (0, 0, 0.0);
+        buckets.extend(BUCKETS_NS.iter().map(|bound| (*bound as f64 / 1e9, 0)));
+        buckets.push((f64::INFINITY, 0));
+        for step in histogram.iter_recorded() {
+            let (value, times) = (step.value_iterated_to(), step.count_at_value());
+            while BUCKETS_NS.get(bucket).is_some_and(|bound| value > *bound) {
+                bucket += 1;
+            }
+            buckets[bucket].1 += times;
+            counted += times;
+            sum_ns += value as f64 * times as f64;
+        }
+        metric.encode_histogram::<NoLabelSet>(sum_ns / 1e9, counted, &buckets, None)
+    })
+}
+
+fn events(out: &mut DescriptorEncoder<'_>, services: &Services) -> fmt::Result {
+    let totals = services.events.totals();
+    let unit = Unit::Other("events".to_owned());
+    let metrics = [
+        ("events_received", "Events taken out of the workers' rings", totals.received),
+        ("events_skipped", "Events of a type that is not written", totals.skipped),
+        ("events_stored", "Event lines handed to the disk", totals.stored),
+        ("events_lost", "Event lines that the disk did not take", totals.lost),
+    ];
+    for (name, help, value) in metrics {
+        count(&mut out.encode_descriptor(name, help, Some(&unit), MetricType::Counter)?, value)?;
+    }
+    Ok(())
+}
+
+fn wire(out: &mut DescriptorEncoder<'_>, services: &Services) -> fmt::Result {
+    // A kernel that refuses leaves these series out: a scrape has no place for a sentence.
+    let Ok(reading) = services.wire() else { return Ok(()) };
+    let unit = Unit::Other("frames".to_owned());
+    let help = "Frames by what the XDP program did with them";
+    let mut metric = out.encode_descriptor("wire", help, Some(&unit), MetricType::Counter)?;
+    for (outcome, frames) in &reading.outcomes {
+        let labels = Labels([("outcome", (*outcome).to_owned())]);
+        count(&mut metric.encode_family(&labels)?, *frames)?;
+    }
+    gauge(out, "wire_blocked", "prefixes", "Prefixes in the block list", reading.blocked_prefixes as f64)?;
+    gauge(
+        out,
+        "wire_bypass",
+        "state",
+        "1 while frames pass around inspection",
+        f64::from(u8::from(reading.bypass)),
+    )
+}
+
+fn gauge(out: &mut DescriptorEncoder<'_>, name: &str, unit: &str, help: &str, value: f64) -> fmt::Result {
+    let unit = Unit::Other(unit.to_owned());
+    out.encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?.encode_gauge(&value)
+}
+
+fn count(metric: &mut MetricEncoder<'_>, value: u64) -> fmt::Result {
+    metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+fn per_worker(
+    metric: &mut MetricEncoder<'_>,
+    readings: &[WorkerReading],
+    encode: impl Fn(&mut MetricEncoder<'_>, &WorkerReading) -> fmt::Result,
+) -> fmt::Result {
+    for (worker, reading) in readings.iter().enumerate() {
+        let labels = Labels([("worker", worker.to_string())]);
+        encode(&mut metric.encode_family(&labels)?, reading)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! What does a request mean? One function per use case: plain types in, plain types out, no HTTP.
+//!
+//! [`Services`] reads the packet path through its [`Door`] and changes it by publishing snapshots. Functions
+//! that wait for a worker or compile policies block their thread; they say so.
+
+pub mod eve;
+pub mod events;
+pub mod flows;
+pub mod metrics;
+pub mod names;
+pub mod policies;
+pub mod rate_limited;
+pub mod stamp;
+pub mod telemetry;
+pub mod wire;
+
+mod eve_stats;
+mod system;
+
+pub use events::{EveTypes, EventCounts, EventPump, PumpHandle};
+pub use names::Names;
+pub use policies::{Policies, PolicyLoadError};
+pub use rate_limited::RateLimited;
+pub use system::{Degradation, Health};
+
+use std::sync::{Arc, Mutex};
+
+use dataplane::control::Door;
+use dataplane::time::Now;
+
+/// What the services work on.
+pub struct Parts {
+    /// The way to the workers; its snapshot must be the set that `policies` compiled last.
+    pub door: Arc<Door>,
+    /// What ports and policies are called; the event pump's own.
+    pub names: Arc<Names>,
+    /// Where policy sets are compiled.
+    pub policies: Policies,
+    /// What the event pump did; the event pump's own.
+    pub events: Arc<EventCounts>,
+    /// The clock that the workers use.
+    pub clock: fn() -> Now,
+    /// The daemon's version.
+    pub version: &'static str,
+}
+
+/// All use cases, for any number of threads.
+pub struct Services {
+    door: Arc<Door>,
+    names: Arc<Names>,
+    policies: Mutex<Policies>,
+    events: Arc<EventCounts>,
+    clock: fn() -> Now,
+    version: &'static str,
+    started: Now,
+}
+
+impl Services {
+    /// Begins counting uptime, and remembers the names of the first policy set.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { door, names, policies, events, clock, version } = parts;
+        names.remember_set(&door.publisher.current().policy);
+        let started = clock();
+        Arc::new(Self { door, names, policies: Mutex::new(policies), events, clock, version, started })
+    }
+
+    /// What ports and policies are called.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    fn now(&self) -> Now {
+        (self.clock)()
+    }
+}

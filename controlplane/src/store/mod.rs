@@ -1,0 +1,9 @@
+//! What is kept on disk, and what happens when the disk will not have it?
+//!
+//! The only room that touches files. Policy files are read here, event lines are written here; entities
+//! and event segments get their rooms beside them.
+
+pub mod eve_file;
+pub mod policy_file;
+
+pub use eve_file::{EveFile, Rotation};

@@ -1,0 +1,287 @@
+//! A daemon without ports: real services, real sockets, and threads that answer the door with real flow tables.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use controlplane::api::{Config, Limits, Server};
+use controlplane::services::{EventCounts, Names, Parts, Policies, Services};
+use dataplane::control::{
+    BlockListError, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor, door,
+};
+use dataplane::flow::{FlowConfig, FlowKey, FlowTable};
+use dataplane::parse::{LinkType, parse_frame_unverified};
+use dataplane::policy::Environment;
+use dataplane::time::{Now, Tick, Wall};
+use dataplane::verdict::{Counters, Reason};
+use ipnet::IpNet;
+use serde_json::Value;
+
+/// What a test may choose.
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    pub(crate) workers: usize,
+    pub(crate) flows_per_worker: u16,
+    pub(crate) limits: Limits,
+    pub(crate) wire: bool,
+    pub(crate) policy: &'static str,
+    /// Workers that answer nothing.
+    pub(crate) hung: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            flows_per_worker: 10,
+            limits: Limits::default(),
+            wire: true,
+            policy: POLICY,
+            hung: false,
+        }
+    }
+}
+
+pub(crate) const POLICY: &str = r#"{"default_action": "allow", "policies": [
+  {"policy_id": "p-web", "name": "No web", "priority": 10, "conditions": {"protocol": "tcp", "dst_port": 80}, "action": "reject"}
+]}"#;
+
+pub(crate) struct Daemon {
+    pub(crate) server: Option<Server>,
+    pub(crate) services: Arc<Services>,
+    pub(crate) socket: PathBuf,
+    pub(crate) policy_file: PathBuf,
+    pub(crate) dir: tempfile::TempDir,
+    stop: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+pub(crate) fn clock() -> Now {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let tick = START.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1;
+    let wall = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    Now { tick: Tick(tick), wall: Wall(wall) }
+}
+
+impl Daemon {
+    pub(crate) fn start(options: Options) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let policy_file = dir.path().join("policy.json");
+        std::fs::write(&policy_file, options.policy).unwrap();
+        let mut policies = Policies::new(Environment::default(), true);
+        let set = policies.load_file(&policy_file, 1).unwrap();
+        let first = Snapshot { version: 1, policy: Arc::new(set), settings: Settings::default() };
+        let wire: Option<Box<dyn WireControl>> =
+            if options.wire { Some(Box::new(MemoryWire::default())) } else { None };
+        let (door, inside, _receivers) = door(first, options.workers, wire);
+        let stop = Arc::new(AtomicBool::new(false));
+        let workers = inside
+            .into_iter()
+            .enumerate()
+            .map(|(index, door)| {
+                let stop = Arc::clone(&stop);
+                let (flows, hung) = (options.flows_per_worker, options.hung);
+                std::thread::spawn(move || work(index as u8, door, flows, hung, &stop))
+            })
+            .collect();
+        let services = Services::new(Parts {
+            door: Arc::new(door),
+            names: Arc::new(Names::new(vec!["in0".into(), "out0".into(), "jarvis0".into()])),
+            policies,
+            events: Arc::new(EventCounts::default()),
+            clock,
+            version: "test",
+        });
+        let socket = dir.path().join("control.sock");
+        let config = Config {
+            tcp: Some("127.0.0.1:0".parse().unwrap()),
+            unix: Some(socket.clone()),
+            limits: options.limits,
+        };
+        let server = Server::start(config, Arc::clone(&services)).unwrap();
+        Self { server: Some(server), services, socket, policy_file, dir, stop, workers }
+    }
+
+    pub(crate) fn tcp(&self) -> SocketAddr {
+        self.server.as_ref().unwrap().tcp_addr().unwrap()
+    }
+
+    /// One call over TCP.
+    pub(crate) fn over_tcp(&self, method: &str, path: &str, body: &str) -> Answer {
+        call(TcpStream::connect(self.tcp()).unwrap(), method, path, body)
+    }
+
+    /// One call over the Unix socket.
+    pub(crate) fn over_unix(&self, method: &str, path: &str, body: &str) -> Answer {
+        call(UnixStream::connect(&self.socket).unwrap(), method, path, body)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.server.take();
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in self.workers.drain(..) {
+            worker.join().unwrap();
+        }
+    }
+}
+
+/// What a worker's loop does with its door, without frames.
+fn work(index: u8, mut door: WorkerDoor, flows: u16, hung: bool, stop: &AtomicBool) {
+    let config = FlowConfig { capacity: 2_048, ..FlowConfig::default() };
+    let mut table = FlowTable::new(config, 7, index);
+    for number in 0..flows {
+        start_flow(&mut table, index, number);
+    }
+    let mut counters = Counters { received: 10, forwarded: 7, ..Counters::default() };
+    counters.by_reason[Reason::DefaultDrop as usize] = 3;
+    door.board.write_counters(&counters);
+    door.board.write_flow(&FlowGauges { active: u64::from(flows), capacity: 2_048, ..FlowGauges::default() });
+    door.board.write_port(0, &PortGauges { rx_packets: 10, rx_ring_full: 2, ..PortGauges::default() });
+    for value in [800, 1_500, 90_000] {
+        door.board.batch_ns.record(value, 1);
+    }
+    let mut batches = 0;
+    while !stop.load(Ordering::Relaxed) {
+        if !hung {
+            batches += 1;
+            let now = clock();
+            let version = door.snapshots.load().version;
+            door.board.write_turn(now.tick.0, batches, version, 0);
+            while let Ok(mut asked) = door.asked.pop() {
+                let query = &mut asked.query;
+                query.page.next_cursor =
+                    table.page(query.cursor, 256, &query.filter, now, &mut query.page.flows);
+                door.answered.push(asked).unwrap();
+            }
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// A UDP flow 10.W.0.1:(1000 + number) -> 192.0.2.7:53, W being the worker.
+fn start_flow(table: &mut FlowTable, worker: u8, number: u16) {
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+    frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, worker, 0, 1, 192, 0, 2, 7]);
+    frame.extend((1_000 + number).to_be_bytes());
+    frame.extend([0, 53, 0, 8, 0, 0]);
+    let headers = parse_frame_unverified(&frame, LinkType::Ethernet).unwrap();
+    let (key, src_is_lo) = FlowKey::of(&headers, true).unwrap();
+    let now = clock();
+    let located = table.locate(table.hash(&key));
+    let found = table.find_or_start(located, &key, src_is_lo, &headers, 0, now, &mut |_| {}).unwrap();
+    table.count(found.id, found.direction, frame.len() as u32, &headers, now.tick);
+    let step = table.judge(found.id, found.direction, &headers);
+    table.advance(found.id, found.direction, step, now.tick);
+}
+
+/// An XDP side in memory, with room for four prefixes.
+#[derive(Default)]
+struct MemoryWire {
+    blocked: Mutex<Vec<IpNet>>,
+    bypass: AtomicBool,
+}
+
+const BLOCKED_MAX: usize = 4;
+
+impl WireControl for MemoryWire {
+    fn read(&self) -> Result<WireReading, String> {
+        Ok(WireReading {
+            fail_mode: "closed",
+            watchdog_ms: 50,
+            bypass: self.bypass.load(Ordering::Relaxed),
+            attach_mode: vec!["native"; 2],
+            socket_mode: vec!["copy"; 2],
+            blocked_prefixes: self.blocked.lock().unwrap().len(),
+            outcomes: vec![("socket", 12), ("blocked", 1)],
+        })
+    }
+
+    fn set_bypass(&self, on: bool) -> Result<(), String> {
+        self.bypass.store(on, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn blocked(&self) -> Result<Vec<IpNet>, String> {
+        Ok(self.blocked.lock().unwrap().clone())
+    }
+
+    fn block(&self, prefixes: &[IpNet]) -> Result<usize, BlockListError> {
+        let mut blocked = self.blocked.lock().unwrap();
+        let new: Vec<IpNet> = prefixes.iter().filter(|prefix| !blocked.contains(prefix)).copied().collect();
+        if blocked.len() + new.len() > BLOCKED_MAX {
+            let (held, wanted) = (blocked.len(), new.len());
+            return Err(BlockListError::Full { entries_max: BLOCKED_MAX, held, wanted });
+        }
+        blocked.extend(&new);
+        Ok(new.len())
+    }
+
+    fn unblock(&self, prefixes: &[IpNet]) -> Result<usize, BlockListError> {
+        let mut blocked = self.blocked.lock().unwrap();
+        let before = blocked.len();
+        blocked.retain(|prefix| !prefixes.contains(prefix));
+        Ok(before - blocked.len())
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Asserts a problem document of this status and code; gives it back.
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
+        let document = self.json();
+        assert_eq!((self.status, document["code"].as_str()), (status, Some(code)), "{document}");
+        assert!(self.head.contains("application/problem+json"), "{}", self.head);
+        assert!(self.head.contains("x-request-id: "), "{}", self.head);
+        assert_eq!(document["status"], status);
+        document
+    }
+}
+
+/// One call and its whole answer; the connection is closed after it.
+pub(crate) fn call(mut stream: impl Read + Write, method: &str, path: &str, body: &str) -> Answer {
+    let len = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: {len}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // A refused body is answered before it has been read: then the rest of it cannot be written.
+    let _ = stream.write_all(body.as_bytes());
+    read_answer(stream)
+}
+
+pub(crate) fn read_answer(mut stream: impl Read) -> Answer {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer has a head");
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head, body: bytes[end + 4..].to_vec() }
+}
+
+/// A temporary path that nothing is at.
+pub(crate) fn absent(dir: &Path) -> PathBuf {
+    dir.join("absent")
+}
