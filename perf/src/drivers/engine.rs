@@ -27,6 +27,9 @@ use crate::traffic::{Side, Trace};
 /// Bytes of one frame: longer packets than the MTU's are not in any trace but of captures.
 const FRAME_BYTES: usize = 2048;
 
+/// Token buckets: no generated policy limits rates.
+const BUCKETS: usize = 1024;
+
 /// An engine under load.
 #[derive(Debug)]
 pub(crate) struct Bench {
@@ -86,7 +89,7 @@ impl Bench {
         let worker = workers.pop().expect("one worker was asked for");
         let receiver = receivers.pop().expect("one worker was asked for");
         Self {
-            engine: Engine::new(config, Arc::new(Buckets::default())),
+            engine: Engine::new(config, Arc::new(Buckets::new(BUCKETS))),
             door,
             worker,
             out: Outcome::default(),

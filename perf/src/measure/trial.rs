@@ -25,11 +25,6 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// Arrived packets a second of sending.
-    pub(crate) fn through_pps(&self) -> f64 {
-        if self.sent.elapsed_ns == 0 { 0.0 } else { self.arrived as f64 * 1e9 / self.sent.elapsed_ns as f64 }
-    }
-
     /// For the search.
     pub(crate) fn probe(&self) -> Probe {
         Probe {

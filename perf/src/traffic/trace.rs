@@ -113,6 +113,7 @@ impl Trace {
     }
 }
 
+#[cfg(test)]
 impl Packet<'_> {
     /// Writes the packet into `out`, which has at least `wire_len` bytes; returns its length.
     pub(crate) fn render(&self, out: &mut [u8]) -> usize {
