@@ -103,7 +103,7 @@ pub(crate) enum Command {
     Dut {
         /// Which device: bare, jarvis or suricata.
         #[arg(long)]
-        driver: Driver,
+        device: Driver,
         /// Port A (inside).
         #[arg(long = "in", value_name = "INTERFACE")]
         port_a: String,

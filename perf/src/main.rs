@@ -86,8 +86,8 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Memory { engine } => in_memory(Scenario::Memory, &engine, None)?,
         Command::Reload { engine, binary } => in_memory(Scenario::Reload, &engine, binary.as_deref())?,
         Command::SynFlood { engine } => in_memory(Scenario::SynFlood, &engine, None)?,
-        Command::Dut { driver, port_a, port_b, seconds, forward } => {
-            let file = dut::watch(&forward.plans(), driver, [port_a, port_b], seconds)?;
+        Command::Dut { device, port_a, port_b, seconds, forward } => {
+            let file = dut::watch(&forward.plans(), device, [port_a, port_b], seconds)?;
             finish(&file, forward.common.json.as_deref())?;
         }
         Command::Report { results, document } => report(&results, &document)?,

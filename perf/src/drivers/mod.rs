@@ -76,7 +76,7 @@ pub(crate) enum Work {
     /// A program, with the file that takes its output and the folder of its files.
     Program { child: Child, log: PathBuf, folder: Option<PathBuf> },
     /// The kernel alone.
-    Kernel { restore: Vec<(PathBuf, String)> },
+    Kernel,
 }
 
 /// One thread that works for the device.
@@ -98,7 +98,7 @@ impl Running {
         let own = match &self.work {
             Work::Thread { tid, .. } => vec![*tid],
             Work::Program { child, .. } => threads_of(child.id()),
-            Work::Kernel { .. } => Vec::new(),
+            Work::Kernel => Vec::new(),
         };
         let own = own.into_iter().map(|tid| (tid, false));
         let napi = rig.dut_napi_threads().into_iter().map(|tid| (tid, true));
@@ -109,7 +109,7 @@ impl Running {
     pub(crate) fn folder(&self) -> Option<&std::path::Path> {
         match &self.work {
             Work::Program { folder, .. } => folder.as_deref(),
-            Work::Thread { .. } | Work::Kernel { .. } => None,
+            Work::Thread { .. } | Work::Kernel => None,
         }
     }
 
@@ -117,7 +117,7 @@ impl Running {
     pub(crate) fn pid(&self) -> Option<u32> {
         match &self.work {
             Work::Program { child, .. } => Some(child.id()),
-            Work::Thread { .. } | Work::Kernel { .. } => None,
+            Work::Thread { .. } | Work::Kernel => None,
         }
     }
 
@@ -132,7 +132,7 @@ impl Running {
             Work::Thread { handle, .. } => {
                 handle.as_ref().is_some_and(JoinHandle::is_finished).then(|| "a finished thread".to_owned())
             }
-            Work::Kernel { .. } => None,
+            Work::Kernel => None,
         };
         match ended {
             Some(status) => Err(Error::Ended { name: self.name.clone(), status, said: self.said() }),
@@ -148,7 +148,7 @@ impl Running {
                 let lines: Vec<&str> = text.lines().collect();
                 lines[lines.len().saturating_sub(15)..].join("\n")
             }
-            Work::Thread { .. } | Work::Kernel { .. } => String::new(),
+            Work::Thread { .. } | Work::Kernel => String::new(),
         }
     }
 }
@@ -170,11 +170,7 @@ impl Drop for Running {
                     let _ = std::fs::remove_dir_all(folder);
                 }
             }
-            Work::Kernel { restore } => {
-                for (path, value) in restore.drain(..) {
-                    let _ = std::fs::write(path, value);
-                }
-            }
+            Work::Kernel => {}
         }
     }
 }

@@ -4,11 +4,9 @@
 //! accepted by the first rule; `policies` rules that do not match stand before the one that accepts new
 //! ones. Conntrack gets a table for twice the flows and does not verify checksums (cards do).
 
-use std::path::PathBuf;
-
 use super::{Error, Running, Work};
 use crate::rig::command::{on_path, run, run_words};
-use crate::rig::{Rig, mac_text};
+use crate::rig::{Rig, cleanup, mac_text};
 use crate::traffic::workload::{MAC_A, MAC_B};
 
 /// Sets up the router. `flows` sizes conntrack's table.
@@ -46,9 +44,8 @@ pub(crate) fn start(rig: &Rig, flows: u64, policies: usize) -> Result<Running, E
     run_words(&["ip", "netns", "exec", &namespace, "nft", "-f", &file.display().to_string()])?;
     run(&format!("ip netns exec {namespace} sysctl -qw net.netfilter.nf_conntrack_checksum=0"))?;
 
-    let mut restore = Vec::new();
     for path in ["/sys/module/nf_conntrack/parameters/hashsize", "/proc/sys/net/netfilter/nf_conntrack_max"] {
-        raise(path, flows.max(65_536) * 2, &mut restore)?;
+        raise(path, flows.max(65_536) * 2)?;
     }
     rig.place_napi()?;
     let version = run("nft --version").unwrap_or_default().trim().to_owned();
@@ -57,7 +54,7 @@ pub(crate) fn start(rig: &Rig, flows: u64, policies: usize) -> Result<Running, E
         ("ruleset".to_owned(), format!("ct established accept, {policies} rules that do not match, accept")),
         ("conntrack".to_owned(), format!("hash size and maximum {}", flows.max(65_536) * 2)),
     ];
-    Ok(Running::new("nft", notes, Work::Kernel { restore }))
+    Ok(Running::new("nft", notes, Work::Kernel))
 }
 
 /// The rules: stateful, and linear as an administrator writes them.
@@ -77,14 +74,32 @@ fn ruleset(policies: usize) -> String {
     text
 }
 
-/// Raises a global number and remembers the old one.
-fn raise(path: &str, at_least: u64, restore: &mut Vec<(PathBuf, String)>) -> Result<(), Error> {
-    let io = |source| Error::io(path, source);
-    let old = std::fs::read_to_string(path).map_err(io)?.trim().to_owned();
+/// Raises a number of the whole machine, which only its first network namespace may do; the clean-up restores
+/// the old one.
+fn raise(path: &str, at_least: u64) -> Result<(), Error> {
+    let home = cleanup::home_namespace()?;
+    let on_host = |command: String| {
+        ["nsenter", &format!("--net={home}"), "sh", "-c", &command].map(str::to_owned).to_vec()
+    };
+    let run = |words: &[String]| run_words(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let old = run(&on_host(format!("cat {path}")))?.trim().to_owned();
     if old.parse::<u64>().is_ok_and(|number| number >= at_least) {
         return Ok(());
     }
-    std::fs::write(path, at_least.to_string()).map_err(io)?;
-    restore.push((path.into(), old));
+    run(&on_host(format!("echo {at_least} > {path}")))?;
+    cleanup::remember_command(on_host(format!("echo {old} > {path}")));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ruleset;
+
+    #[test]
+    fn the_ruleset_has_a_rule_for_each_policy_between_its_first_and_its_last() {
+        let text = ruleset(3);
+        assert_eq!(text.matches(" drop\n").count(), 3 + 1);
+        assert!(text.find("established").unwrap() < text.find("172.16.0.0").unwrap());
+        assert!(text.find("172.16.0.2").unwrap() < text.find("10.0.0.0/8 accept").unwrap());
+    }
 }

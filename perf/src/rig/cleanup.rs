@@ -4,17 +4,20 @@
 //! A namespace takes its veth pairs along. Programs under test die with the harness, because they are
 //! started by `setpriv --pdeathsig`; what still lives inside a namespace is killed by its process id.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use super::command::{self, run};
 
 /// What the signal handler has to undo.
-static LEFT: Mutex<Left> = Mutex::new(Left { prefix: None, folders: Vec::new() });
+static LEFT: Mutex<Left> = Mutex::new(Left { prefix: None, folders: Vec::new(), commands: Vec::new() });
 
 struct Left {
     prefix: Option<String>,
     folders: Vec<PathBuf>,
+    commands: Vec<Vec<String>>,
 }
 
 /// Removes what an earlier run of the same prefix left, and sees to it that this one leaves nothing.
@@ -23,6 +26,7 @@ struct Left {
 ///
 /// `ip` cannot be run, or no signal handler can be set.
 pub(crate) fn prepare(prefix: &str) -> Result<(), super::Error> {
+    home_namespace()?;
     let mut left = LEFT.lock().expect("no thread panics with this lock");
     sweep(prefix)?;
     if left.prefix.replace(prefix.to_owned()).is_none() {
@@ -42,18 +46,49 @@ pub(crate) fn prepare(prefix: &str) -> Result<(), super::Error> {
     Ok(())
 }
 
+/// The namespace that the program was started in, for `nsenter --net=`: the far ends' thread has left it.
+///
+/// # Errors
+///
+/// /proc is not there.
+pub(crate) fn home_namespace() -> Result<String, super::Error> {
+    static HOME: OnceLock<File> = OnceLock::new();
+    let home = match HOME.get() {
+        Some(home) => home,
+        None => {
+            let opened = File::open("/proc/thread-self/ns/net").map_err(|source| super::Error::Enter {
+                name: "the one it was started in".to_owned(),
+                source,
+            })?;
+            HOME.get_or_init(|| opened)
+        }
+    };
+    Ok(format!("/proc/{}/fd/{}", std::process::id(), home.as_raw_fd()))
+}
+
 /// A folder to be deleted with the rest.
 pub(crate) fn remember_folder(folder: PathBuf) {
     LEFT.lock().expect("no thread panics with this lock").folders.push(folder);
 }
 
-/// Deletes what [`prepare`] and [`remember_folder`] were told of.
+/// A command that restores what was changed outside the rig.
+pub(crate) fn remember_command(words: Vec<String>) {
+    LEFT.lock().expect("no thread panics with this lock").commands.push(words);
+}
+
+/// Undoes what [`prepare`], [`remember_folder`] and [`remember_command`] were told of.
 pub(crate) fn everything() {
     let mut left = LEFT.lock().expect("no thread panics with this lock");
     if let Some(prefix) = &left.prefix
         && let Err(error) = sweep(prefix)
     {
         tell(&error);
+    }
+    for words in left.commands.drain(..) {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if let Err(error) = command::run_words(&words) {
+            tell(&error);
+        }
     }
     for folder in left.folders.drain(..) {
         // Gone already is as good as deleted.

@@ -300,3 +300,67 @@ pub(crate) fn reload(plans: &Plans, measurement_of: impl FnOnce(Measurement)) ->
     measurement_of(measurement);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    fn plans(driver: Driver) -> Plans {
+        Plans {
+            rig: rig::Config {
+                prefix: "pfunit".to_owned(),
+                sender_core: 0,
+                dut_core: 1,
+                queues: 1,
+                mtu: 1500,
+            },
+            drivers: vec![driver],
+            binary: PathBuf::new(),
+            wait: "interrupt".to_owned(),
+            rules: None,
+            kind: Kind::Udp64,
+            flows: 200,
+            policies: 10,
+            packets_per_connection: 10,
+            seed: 1,
+            runs: 1,
+            quick: true,
+        }
+    }
+
+    /// One test, because rigs of one prefix exclude each other.
+    #[test]
+    fn slow_traffic_crosses_the_bare_forwarder_and_the_kernels_firewall_without_loss() {
+        if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+            crate::say("skipped: network namespaces need root");
+            return;
+        }
+        for (driver, name) in [(Driver::Bare, "bare"), (Driver::Nft, "nft")] {
+            let plans = plans(driver);
+            let rig = rig_for(&plans).unwrap();
+            let workload = plans.workload(driver).unwrap();
+            let device = plans.start(&rig, driver).unwrap();
+            let mut bench = Bench::new(&rig, device, &workload).unwrap();
+            // Slow enough that a busy machine's pauses do not fill a veth's ring of 256.
+            let trial = bench.trial(Rate::PacketsPerSecond(500.0), Duration::from_secs(2)).unwrap();
+            assert!(trial.sent.packets > 500, "{name} {trial:?}");
+            assert_eq!(trial.lost, 0, "{name} {trial:?}");
+            assert!(trial.latency.is_some() && trial.spent.iter().any(|one| one.napi), "{name} {trial:?}");
+        }
+    }
+
+    #[test]
+    fn ratios_are_taken_run_by_run_against_the_bare_forwarder() {
+        let mut bare = Measurement::new("bare", "64b", 1, 1);
+        let mut ours = Measurement::new("jarvis", "64b", 1, 1);
+        for (yardstick, rate) in [(2e6, 1e6), (1e6, 9e5)] {
+            bare.sample("rate", "pps", yardstick);
+            ours.sample("rate", "pps", rate);
+        }
+        let ratios = ratios(&[bare, ours]);
+        assert_eq!(ratios.len(), 1);
+        assert_eq!(ratios[0].values["rate"].samples, [0.5, 0.9]);
+    }
+}

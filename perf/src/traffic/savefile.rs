@@ -164,7 +164,7 @@ mod tests {
         let sides: Vec<Side> = whole.iter().map(|packet| packet.side).collect();
         assert_eq!(sides, [Side::A, Side::B, Side::A]);
         assert_eq!(whole.get(1).head[..6], MAC_A);
-        assert_eq!(whole.get(1).head[14..50], packets[1][14..50]);
+        assert_eq!(whole.get(1).head[14..48], packets[1][14..48]);
         let cut = read(write(&bytes[..bytes.len() - 5]).path(), &spec).unwrap();
         assert_eq!(cut.len(), 2);
     }
