@@ -29,7 +29,9 @@ pub(crate) fn run(typed: &Ctl) -> Result<String, Failure> {
         },
         CtlCommand::Block { command } => match command {
             BlockCommand::List => client.get("/admin/block")?,
-            BlockCommand::Add { prefixes } => client.post("/admin/block", &json!({ "prefixes": prefixes }))?,
+            BlockCommand::Add { prefixes } => {
+                client.post("/admin/block", &json!({ "prefixes": prefixes }))?
+            }
             BlockCommand::Remove { prefixes } => {
                 client.delete("/admin/block", &json!({ "prefixes": prefixes }))?
             }
@@ -53,9 +55,9 @@ fn socket(typed: &Ctl) -> Result<PathBuf, Failure> {
 fn flows_path(filter: &[String], limit: u32) -> Result<String, Failure> {
     let mut path = format!("/dpi/flows?limit={limit}");
     for pair in filter {
-        let (key, value) = pair
-            .split_once('=')
-            .ok_or_else(|| Failure::line(format!("\"{pair}\" is no filter: write KEY=VALUE, such as port=443")))?;
+        let (key, value) = pair.split_once('=').ok_or_else(|| {
+            Failure::line(format!("\"{pair}\" is no filter: write KEY=VALUE, such as port=443"))
+        })?;
         path.push('&');
         for text in [key, "=", value] {
             path.extend(text.bytes().map(|byte| match byte {

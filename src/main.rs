@@ -3,7 +3,10 @@
 //! [`run`] is the boot story from top to bottom; every other command is one call. What a step does is in the
 //! module that it names.
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking"))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")
+)]
 
 mod check;
 mod cli;
@@ -77,7 +80,8 @@ fn run(typed: &Live) -> Result<(), Failure> {
     };
     let (door, doors, receivers) = door(first, plan.workers.len(), Some(Box::new(live_wire.clone())));
     let door = Arc::new(door);
-    let built = workers::build(&config, &live_wire, doors, &Arc::new(Buckets::default())).map_err(Failure::line)?;
+    let built =
+        workers::build(&config, &live_wire, doors, &Arc::new(Buckets::default())).map_err(Failure::line)?;
 
     // The control plane: events to disk, requests from the socket and from TCP.
     let names = Arc::new(Names::new(workers::port_names(&config)));
@@ -124,7 +128,10 @@ fn detach(typed: &cli::Detach) -> Result<Vec<String>, Failure> {
         return Ok(vec![format!("no wire {name} is pinned under {}", pin_root.display())]);
     }
     let ports = wire::detach(&pin_root, &name).map_err(Failure::line)?;
-    Ok(vec![format!("wire {name} is off {}", if ports.is_empty() { "its ports".to_owned() } else { ports.join(" and ") })])
+    Ok(vec![format!(
+        "wire {name} is off {}",
+        if ports.is_empty() { "its ports".to_owned() } else { ports.join(" and ") }
+    )])
 }
 
 /// Reads the configuration, lets the flags win, and starts the log.

@@ -12,9 +12,9 @@ use crate::cli::{self, ChecksumFlag};
 use crate::config::{Checksum, Config, Mode, PortFlags, Ports};
 use crate::failure::Failure;
 use crate::{setup, workers};
-use controlplane::services::{EventCounts, EventPump, EveTypes, Names};
+use controlplane::services::{EveTypes, EventCounts, EventPump, Names};
 use controlplane::store::EveFile;
-use dataplane::control::{Door, Event, Snapshot, WorkerDoor, door};
+use dataplane::control::{Door, Event, PortGauges, Snapshot, WorkerDoor, door};
 use dataplane::engine::{BATCH_MAX, Engine, Hop, Outcome, Packet};
 use dataplane::host::Buckets;
 use dataplane::parse::{Headers, LinkType, parse_frame};
@@ -217,7 +217,10 @@ impl Replay {
         });
         outcome.clear();
         engine.end_all(*now, outcome, events);
-        board.write_counters(engine.counters());
+        let counters = engine.counters();
+        let (rx_packets, rx_bytes) = (counters.received, counters.received_bytes);
+        board.write_port(0, &PortGauges { rx_packets, rx_bytes, ..PortGauges::default() });
+        board.write_counters(counters);
         board.write_flow(&engine.gauges(events));
         pump.turn(now.wall);
         pump.stats(door, uptime, now.wall);
@@ -260,9 +263,8 @@ fn side_of(ports: &[Vec<IpNet>], bytes: &[u8], link: LinkType) -> u8 {
 
 /// A fresh event file: what an earlier replay wrote there goes.
 fn open_output(path: &Path) -> Result<EveFile, Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::line(format!("cannot write events to {}: {error}", path.display()))
-    };
+    let failed =
+        |error: std::io::Error| Failure::line(format!("cannot write events to {}: {error}", path.display()));
     if path == Path::new("-") {
         return EveFile::open("/dev/stdout", None).map_err(failed);
     }

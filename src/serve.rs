@@ -13,7 +13,7 @@ use crate::signals::{Ask, Asks, Supervisor};
 use crate::threads::Workers;
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server};
-use controlplane::services::{EventPump, EveTypes, PolicyLoadError, PumpHandle, Services};
+use controlplane::services::{EveTypes, EventPump, PolicyLoadError, PumpHandle, Services};
 use controlplane::store::EveFile;
 use dataplane::control::Door;
 use dataplane::time::Now;

@@ -23,8 +23,7 @@ use xsk::{Heartbeat, Wire, WireConfig, WireCounters, XskError, XskQueue, netdev}
 pub(crate) fn attach(config: &Config) -> Result<(LiveWire, FreshWire), String> {
     let interfaces: Vec<&str> = config.ports.iter().map(|port| port.interface.as_str()).collect();
     let ours = |wire: &xsk::wire::PinnedWire| wire.name == config.name;
-    let was_pinned =
-        xsk::wire::status(&config.wire.pin_root).is_ok_and(|pinned| pinned.iter().any(ours));
+    let was_pinned = xsk::wire::status(&config.wire.pin_root).is_ok_and(|pinned| pinned.iter().any(ours));
     let wire = Wire::attach(&WireConfig {
         fail_mode: match config.wire.fail_mode {
             FailMode::Open => xsk::FailMode::Open,
@@ -217,11 +216,9 @@ impl WireControl for LiveWire {
         let held = length(wire);
         match wire.add_to_block_list(&v4, &v6) {
             Ok(()) => Ok(length(wire) - held),
-            Err(XskError::BlockListTooLong { .. }) => Err(BlockListError::Full {
-                entries_max: BLOCK_LIST_MAX,
-                held,
-                wanted: prefixes.len(),
-            }),
+            Err(XskError::BlockListTooLong { .. }) => {
+                Err(BlockListError::Full { entries_max: BLOCK_LIST_MAX, held, wanted: prefixes.len() })
+            }
             Err(error) => Err(BlockListError::Kernel(error.to_string())),
         }
     }

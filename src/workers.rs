@@ -41,7 +41,8 @@ pub(crate) fn build(
     buckets: &Arc<Buckets>,
 ) -> Result<Vec<Worker<XskQueue>>, String> {
     let count = doors.len();
-    let sleepers = worker::sleepers(count).map_err(|error| format!("cannot make the workers' wakers: {error}"))?;
+    let sleepers =
+        worker::sleepers(count).map_err(|error| format!("cannot make the workers' wakers: {error}"))?;
     let mut host = open_host(config)?;
     let mut workers = Vec::with_capacity(count);
     let links = handoff::connect(count);
@@ -60,7 +61,11 @@ pub(crate) fn build(
         };
         if index == 0 {
             for socket in &wires {
-                tracing::info!(interface = socket.interface(), mode = socket.mode().name(), "sockets are open");
+                tracing::info!(
+                    interface = socket.interface(),
+                    mode = socket.mode().name(),
+                    "sockets are open"
+                );
             }
         }
         let heartbeat = wire.heartbeat(queue)?;
@@ -235,7 +240,11 @@ fn worker_config(config: &Config, workers: usize) -> WorkerConfig {
 fn umem_config(config: &Config) -> UmemConfig {
     UmemConfig {
         frames: preflight::frames(config),
-        frame_size: if config.worker.frame_bytes == 2048 { FrameSize::Bytes2048 } else { FrameSize::Bytes4096 },
+        frame_size: if config.worker.frame_bytes == 2048 {
+            FrameSize::Bytes2048
+        } else {
+            FrameSize::Bytes4096
+        },
         huge_pages: config.worker.huge_pages,
         fill_ring_frames: config.worker.ring_entries,
         completion_ring_frames: config.worker.ring_entries,
@@ -305,4 +314,3 @@ fn random_seed() -> u64 {
 fn sentence(error: XskError) -> String {
     error.to_string()
 }
-

@@ -65,7 +65,11 @@ fn unknown_keys_name_the_nearest_known_one() {
     for (text, line, hint) in [
         ("[wire]\nwatchdog = 5\n", 2, "unknown key wire.watchdog; did you mean watchdog_ms?"),
         ("[worker]\ncore = [1]\n", 2, "unknown key worker.core; did you mean cores?"),
-        ("[flow.timeout_s]\nudp_establish = 3\n", 2, "flow.timeout_s.udp_establish; did you mean udp_established?"),
+        (
+            "[flow.timeout_s]\nudp_establish = 3\n",
+            2,
+            "flow.timeout_s.udp_establish; did you mean udp_established?",
+        ),
         ("[log]\nxyzzy = 1\n", 2, "unknown key log.xyzzy; known here: level, format"),
         ("[inline.servce]\nipv4 = \"10.0.0.1/24\"\n", 1, "inline.servce; did you mean service?"),
     ] {

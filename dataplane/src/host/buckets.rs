@@ -78,6 +78,15 @@ pub struct Buckets {
     table: Table,
 }
 
+/// Buckets that are not full at the same time, by default: 1 MiB.
+const BUCKETS: usize = 65_536;
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self::new(BUCKETS)
+    }
+}
+
 impl Buckets {
     /// Room for `buckets` that are not full at the same time (16 bytes each).
     #[must_use]
@@ -219,6 +228,7 @@ mod tests {
 }
 
 #[cfg(all(test, loom))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod model {
     use super::*;
     use loom::sync::Arc;
