@@ -8,10 +8,12 @@
 pub(crate) const LOSS_MAX: f64 = 1e-6;
 /// The sender is the limit when it reaches less than this share of what it was asked.
 const REACHED_MIN: f64 = 0.98;
-/// How much lower the next rate is after a failed confirmation.
+/// How much lower the next rate is after a failed confirmation; after [`STEPS_SMALL`] of them it goes faster.
 const STEP_DOWN: f64 = 0.97;
-/// Confirmations that may fail before the search gives up.
-const STEPS_DOWN_MAX: u32 = 12;
+const STEP_DOWN_FAST: f64 = 0.85;
+const STEPS_SMALL: u32 = 6;
+/// Confirmations that may fail before the search gives up, at a tenth of where it began.
+const STEPS_DOWN_MAX: u32 = 20;
 
 /// What one probe saw.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -108,7 +110,7 @@ pub(crate) fn zero_loss<E>(
     }
 
     let mut rate = passed;
-    for _ in 0..STEPS_DOWN_MAX {
+    for step in 0..STEPS_DOWN_MAX {
         let mut least = f64::INFINITY;
         let mut confirmed = 0;
         while confirmed < plan.confirmations {
@@ -122,7 +124,7 @@ pub(crate) fn zero_loss<E>(
             let sender_bound = rate >= ceiling_pps || least < REACHED_MIN * rate;
             return Ok(Found { rate_pps: least, sender_bound, probes });
         }
-        rate *= STEP_DOWN;
+        rate *= if step < STEPS_SMALL { STEP_DOWN } else { STEP_DOWN_FAST };
     }
     Ok(Found { rate_pps: 0.0, sender_bound: false, probes })
 }
