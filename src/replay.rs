@@ -105,7 +105,7 @@ impl Replay {
         let types = EveTypes { stats_every: None, ..EveTypes::default() };
         let shared = Arc::new(Shared::default());
         Ok(Self {
-            engine: Engine::new(workers::engine_config(config, 0, SEED), buckets),
+            engine: Engine::new(workers::engine_config(config, 0, SEED), shared),
             door: Arc::new(door),
             inside,
             pump: EventPump::new(receivers, names, Some(file), types, Arc::clone(&counts)),

@@ -156,6 +156,8 @@ fn flow_config(config: &Config, workers: u32) -> FlowConfig {
 fn defrag_config(config: &Config) -> DefragConfig {
     let defrag = &config.defrag;
     DefragConfig {
+        // The rest is for traffic that is not held.
+        fragments_max: preflight::frames(config) as usize / 4,
         datagrams_max: defrag.datagrams_max as usize,
         bytes_max: defrag.memory_bytes as usize,
         fragments_per_datagram_max: defrag.fragments_max as usize,

@@ -316,7 +316,12 @@ impl Engine {
                     OutcomeAction::RateLimit(rule) => match policy.limit(rule) {
                         Some(limit) => {
                             let source = self.flows.flow(id).initiator().0;
-                            Verdict::RateLimit(self.limits.bucket(limit, source, self.flows.flow_id(id)))
+                            Verdict::RateLimit(self.limits.bucket(
+                                limit,
+                                source,
+                                self.flows.flow_id(id),
+                                at.tick,
+                            ))
                         }
                         None => Verdict::Forward,
                     },

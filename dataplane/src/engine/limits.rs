@@ -25,8 +25,8 @@ impl Limits {
     }
 
     /// The bucket that a verdict names.
-    pub(super) fn bucket(&self, limit: &Limit, source: Addr, flow_id: u64) -> BucketId {
-        self.shared.buckets.id_of(key_of(limit, source, flow_id))
+    pub(super) fn bucket(&self, limit: &Limit, source: Addr, flow_id: u64, now: Tick) -> BucketId {
+        self.shared.buckets.id_of(key_of(limit, source, flow_id), now)
     }
 
     /// Whether a frame may pass; if so its bytes are spent.

@@ -59,7 +59,7 @@ impl ExpectedFlows {
 
     /// Says that packets of `key` belong to `worker`; again with every packet that it judges.
     pub fn expect(&self, key: ExpectedKey, worker: u8, now: Tick) {
-        let slot = self.table.find_or_take(key.0);
+        let slot = self.table.find_or_take(key.0, now);
         let before = self.table.until(slot);
         let wanted = now.plus_ns(EXPECTED_NS).0 & !WORKER_BITS | u64::from(worker);
         // Within a second of what stands there it stays: a busy flow does not keep writing.

@@ -17,7 +17,7 @@ use dataplane::engine::{
 };
 use dataplane::flow::FlowConfig;
 use dataplane::flow::owner::OwnerTable;
-use dataplane::host::Buckets;
+use dataplane::host::Shared;
 use dataplane::parse::LinkType;
 use dataplane::policy::PolicySet;
 use dataplane::time::{Now, Tick, Wall};
@@ -26,9 +26,6 @@ use crate::traffic::{Side, Trace};
 
 /// Bytes of one frame: longer packets than the MTU's are not in any trace but of captures.
 const FRAME_BYTES: usize = 2048;
-
-/// Token buckets: no generated policy limits rates.
-const BUCKETS: usize = 1024;
 
 /// An engine under load.
 #[derive(Debug)]
@@ -89,7 +86,7 @@ impl Bench {
         let worker = workers.pop().expect("one worker was asked for");
         let receiver = receivers.pop().expect("one worker was asked for");
         Self {
-            engine: Engine::new(config, Arc::new(Buckets::new(BUCKETS))),
+            engine: Engine::new(config, Arc::new(Shared::default())),
             door,
             worker,
             out: Outcome::default(),
