@@ -249,7 +249,8 @@ pub(crate) fn machine_facts() -> MachineFacts {
         missing: needed
             .into_iter()
             .filter(|capability| {
-                !has(*capability) && !(*capability == Capability::CAP_BPF && has(Capability::CAP_SYS_ADMIN))
+                let stands_in = *capability == Capability::CAP_BPF && has(Capability::CAP_SYS_ADMIN);
+                !(has(*capability) || stands_in)
             })
             .collect(),
         lockable_bytes: if unlimited { None } else { lockable_bytes() },

@@ -124,6 +124,9 @@ impl WireConfig {
     }
 }
 
+/// Blocked prefixes, v4 and v6: address and length.
+pub type BlockedPrefixes = (Vec<(Ipv4Addr, u8)>, Vec<(Ipv6Addr, u8)>);
+
 /// What the XDP program of one port did, summed over all CPUs, since its maps were made.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct WireCounters {
@@ -414,7 +417,7 @@ impl Wire {
 
     /// The block list, v4 and v6, in no order.
     #[must_use]
-    pub fn block_list(&self) -> (Vec<(Ipv4Addr, u8)>, Vec<(Ipv6Addr, u8)>) {
+    pub fn block_list(&self) -> BlockedPrefixes {
         (self.block_v4.prefixes(), self.block_v6.prefixes())
     }
 
