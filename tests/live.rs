@@ -190,7 +190,9 @@ fn ping_crosses_policy_reloads_and_the_stop_is_orderly() {
     let daemon = lab.start(&config);
     assert_eq!(lab.pings(), 3, "{}", lab.log());
     assert_eq!(curl(&lab, 8080), Some(7));
-    assert_eq!(lab.ctl(&["telemetry", "reasons"])["policy_reject"].as_u64().unwrap_or(0), 0);
+    let reasons = lab.ctl(&["telemetry", "reasons"]);
+    let counted = reasons["reasons"].as_array().unwrap().iter().find(|row| row["reason"] == "policy_reject");
+    assert_eq!(counted.unwrap()["count"], 1, "{reasons}");
 
     // A changed policy comes in force, a broken one does not.
     std::fs::write(lab.path("p.json"), DENY_8080.replace("reject", "drop")).unwrap();
@@ -388,6 +390,54 @@ fn two_workers_share_the_load_and_a_wrong_queue_count_is_refused() {
     let daemon = lab.start(&config);
     assert_eq!(lab.pings(), 3, "{}", lab.log());
     drop(daemon);
+}
+
+#[test]
+fn the_box_answers_at_its_service_address_on_both_sides() {
+    let Some(lab) = Lab::up("s") else { return };
+    let tap = format!("{}-j", lab.name);
+    let config = lab.config(&format!("[inline.service]\ninterface = \"{tap}\"\nipv4 = \"10.77.0.3/24\"\n"));
+    let daemon = lab.start(&config);
+    let server = format!("{}-s", lab.name);
+    for namespace in [format!("{}-c", lab.name), server] {
+        let output =
+            sh("ip", &["netns", "exec", &namespace, "ping", "-c", "2", "-i", "0.1", "-W", "1", "10.77.0.3"]);
+        assert!(output.status.success(), "{namespace}: {output:?}\n{}", lab.log());
+    }
+    assert_eq!(lab.pings(), 3, "what is not for the box still crosses");
+    drop(daemon);
+}
+
+#[test]
+fn a_tap_sees_flows_and_forwards_nothing() {
+    let Some(lab) = Lab::up("m") else { return };
+    lab.config("");
+    let path = lab.path("tap.toml");
+    let text = format!(
+        "mode = \"tap\"\nname = \"{}\"\n[[port]]\ninterface = \"{}\"\n[api]\nlisten = \"127.0.0.1:0\"\n\
+         socket = \"ctl.sock\"\n[state]\ndirectory = \"state\"\n",
+        lab.name,
+        lab.inside()
+    );
+    std::fs::write(&path, text).unwrap();
+    let daemon = lab.start(&path);
+    assert_eq!(lab.pings(), 0);
+    let status = lab.ctl(&["status"]);
+    assert!(status["frames"]["received"].as_u64().unwrap() > 0, "{status}");
+    assert_eq!(status["frames"]["dropped"], 0, "{status}");
+    drop(daemon);
+}
+
+#[test]
+fn every_way_to_wait_forwards() {
+    let Some(lab) = Lab::up("b") else { return };
+    for wait in ["busy_poll", "interrupt"] {
+        let config = lab.config(&format!("[worker]\nwait = \"{wait}\"\n"));
+        let daemon = lab.start(&config);
+        assert_eq!(lab.pings(), 3, "{wait}: {}", lab.log());
+        daemon.signal("-TERM");
+        assert_eq!(daemon.wait(), Some(0));
+    }
 }
 
 #[test]
