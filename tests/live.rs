@@ -113,11 +113,17 @@ impl Lab {
 
     /// Starts the daemon and waits until it serves.
     fn start(&self, config: &Path) -> Daemon {
+        self.start_under(config, &[])
+    }
+
+    /// The same with more in its environment.
+    fn start_under(&self, config: &Path, environment: &[(&str, &str)]) -> Daemon {
         let log = std::fs::File::create(self.path("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_jarvis"))
             .args(["run", "--config"])
             .arg(config)
             .current_dir(self.directory.path())
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -426,6 +432,35 @@ fn a_tap_sees_flows_and_forwards_nothing() {
     assert!(status["frames"]["received"].as_u64().unwrap() > 0, "{status}");
     assert_eq!(status["frames"]["dropped"], 0, "{status}");
     drop(daemon);
+}
+
+#[test]
+fn the_supervisor_hears_ready_is_fed_and_hears_of_the_stop() {
+    let Some(lab) = Lab::up("n") else { return };
+    let config = lab.config("");
+    let socket = std::os::unix::net::UnixDatagram::bind(lab.path("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let path = lab.path("notify");
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "400000")];
+    let daemon = lab.start_under(&config, &environment);
+    let hear = |words: &str| {
+        let mut buffer = [0; 512];
+        loop {
+            let len = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("no {words}: {error}"));
+            if String::from_utf8_lossy(&buffer[..len]).contains(words) {
+                return;
+            }
+        }
+    };
+    hear("READY=1");
+    hear("WATCHDOG=1");
+    hear("WATCHDOG=1");
+    daemon.signal("-HUP");
+    hear("RELOADING=1");
+    hear("READY=1");
+    daemon.signal("-TERM");
+    hear("STOPPING=1");
+    assert_eq!(daemon.wait(), Some(0));
 }
 
 #[test]
