@@ -13,8 +13,9 @@ use dataplane::parse::Addr;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use super::jobs::Jobs;
 use super::problem::{Code, Problem};
-use super::request::{Parameters, blocking};
+use super::request::Parameters;
 use crate::services::Services;
 use crate::services::flows::{FlowCursor, FlowQuestion};
 use crate::services::names::{inner_flow_id, outer_flow_id, protocol_number};
@@ -25,6 +26,7 @@ const LIMIT_DEFAULT: usize = 100;
 /// `GET /dpi/flows?ip=&port=&proto=&state=&flow_id=&limit=&cursor=`.
 pub(super) async fn list(
     State(services): State<Arc<Services>>,
+    State(jobs): State<Arc<Jobs>>,
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
     let question = FlowQuestion {
@@ -42,19 +44,20 @@ pub(super) async fn list(
             .unwrap_or_default(),
     };
     parameters.finish()?;
-    let body = blocking(move || {
-        let answer = services.flows(&question).map_err(problem_of)?;
-        let mut body = Vec::with_capacity(64 + answer.flows.len() * 768);
-        body.extend_from_slice(b"{\"flows\":[");
-        services.write_flows(&answer.flows, &mut body);
-        body.extend_from_slice(b"],\"next_cursor\":");
-        match answer.next {
-            Some(cursor) => body.extend_from_slice(format!("\"{}\"}}", cursor.text()).as_bytes()),
-            None => body.extend_from_slice(b"null}"),
-        }
-        Ok::<_, Problem>(body)
-    })
-    .await??;
+    let body = jobs
+        .read(move || {
+            let answer = services.flows(&question).map_err(problem_of)?;
+            let mut body = Vec::with_capacity(64 + answer.flows.len() * 768);
+            body.extend_from_slice(b"{\"flows\":[");
+            services.write_flows(&answer.flows, &mut body);
+            body.extend_from_slice(b"],\"next_cursor\":");
+            match answer.next {
+                Some(cursor) => body.extend_from_slice(format!("\"{}\"}}", cursor.text()).as_bytes()),
+                None => body.extend_from_slice(b"null}"),
+            }
+            Ok::<_, Problem>(body)
+        })
+        .await??;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
 }
 
@@ -66,11 +69,12 @@ pub(super) struct Ended {
 /// `DELETE /dpi/flows/{id}`.
 pub(super) async fn end(
     State(services): State<Arc<Services>>,
+    State(jobs): State<Arc<Jobs>>,
     Path(text): Path<String>,
 ) -> Result<Json<Ended>, Problem> {
     let absent = Problem::new(Code::NotFound, format!("There is no flow {text}."));
     let Some(flow_id) = flow_id(&text) else { return Err(absent) };
-    let ended = blocking(move || services.end_flow(flow_id)).await?.map_err(problem_of)?;
+    let ended = jobs.change(move || services.end_flow(flow_id)).await?.map_err(problem_of)?;
     ended.map(|record| Json(Ended { ended: outer_flow_id(record.flow_id) })).ok_or(absent)
 }
 

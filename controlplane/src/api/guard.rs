@@ -82,15 +82,14 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, value);
     }
-    tracing::debug!(
-        target: "jarvis::access",
-        request_id,
-        client = %Shown(client),
-        %method,
-        path,
-        status = response.status().as_u16(),
-        duration_us = begun.elapsed().as_micros() as u64,
-    );
+    let (client, status) = (Shown(client), response.status().as_u16());
+    let duration_us = begun.elapsed().as_micros() as u64;
+    // Queries and bodies are not logged: they may hold what is nobody else's business.
+    if reads(&method) {
+        tracing::debug!(target: "jarvis::access", request_id, %client, %method, path, status, duration_us);
+    } else {
+        tracing::info!(target: "jarvis::access", request_id, %client, %method, path, status, duration_us);
+    }
     response
 }
 

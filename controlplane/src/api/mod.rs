@@ -9,6 +9,7 @@ pub mod server;
 
 mod flows;
 mod guard;
+mod jobs;
 mod policy;
 mod request;
 mod system;

@@ -13,8 +13,9 @@ use dataplane::policy::{
 use serde::Serialize;
 use serde_json::Value;
 
+use super::jobs::Jobs;
 use super::problem::{Code, Fault, Problem};
-use super::request::{JsonBody, Parameters, RawBody, blocking};
+use super::request::{JsonBody, Parameters, RawBody};
 use crate::services::Services;
 use crate::services::policies::{Judgement, Origin, PolicyChange, PolicyLoadError, PolicyState, action_name};
 
@@ -46,8 +47,11 @@ struct PolicyLine {
 }
 
 /// `GET /policy`: the set in force, in evaluation order.
-pub(super) async fn show(State(services): State<Arc<Services>>) -> Result<Json<PolicyView>, Problem> {
-    let PolicyState { set, in_force, origin, .. } = blocking(move || services.policy()).await?;
+pub(super) async fn show(
+    State(services): State<Arc<Services>>,
+    State(jobs): State<Arc<Jobs>>,
+) -> Result<Json<PolicyView>, Problem> {
+    let PolicyState { set, in_force, origin, .. } = jobs.read(move || services.policy()).await?;
     let lines = (0..set.len() as u32).filter_map(|index| {
         let info = set.info(PolicyIndex(index))?;
         Some(PolicyLine {
@@ -69,8 +73,11 @@ pub(super) async fn show(State(services): State<Arc<Services>>) -> Result<Json<P
 }
 
 /// `GET /policy/document`: the set in force as it was written.
-pub(super) async fn document(State(services): State<Arc<Services>>) -> Result<Response, Problem> {
-    let state = blocking(move || services.policy()).await?;
+pub(super) async fn document(
+    State(services): State<Arc<Services>>,
+    State(jobs): State<Arc<Jobs>>,
+) -> Result<Response, Problem> {
+    let state = jobs.read(move || services.policy()).await?;
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     Ok((kind, state.document.to_vec()).into_response())
 }
@@ -102,17 +109,21 @@ impl From<PolicyChange> for ChangeView {
 }
 
 /// `POST /policy/reload`: reads the file again.
-pub(super) async fn reload(State(services): State<Arc<Services>>) -> Result<Json<ChangeView>, Problem> {
-    let change = blocking(move || services.reload_policy()).await?.map_err(load_problem)?;
+pub(super) async fn reload(
+    State(services): State<Arc<Services>>,
+    State(jobs): State<Arc<Jobs>>,
+) -> Result<Json<ChangeView>, Problem> {
+    let change = jobs.change(move || services.reload_policy()).await?.map_err(load_problem)?;
     Ok(Json(change.into()))
 }
 
 /// `PUT /policy`: another set, until the next reload or restart.
 pub(super) async fn replace(
     State(services): State<Arc<Services>>,
+    State(jobs): State<Arc<Jobs>>,
     RawBody(bytes): RawBody,
 ) -> Result<Json<ChangeView>, Problem> {
-    let change = blocking(move || services.replace_policy(&bytes)).await?.map_err(load_problem)?;
+    let change = jobs.change(move || services.replace_policy(&bytes)).await?.map_err(load_problem)?;
     Ok(Json(change.into()))
 }
 
@@ -191,6 +202,7 @@ type Answer = Option<bool>;
 /// `POST /policy/evaluate`: what would be made of the flow that this context describes.
 pub(super) async fn evaluate(
     State(services): State<Arc<Services>>,
+    State(jobs): State<Arc<Jobs>>,
     mut parameters: Parameters,
     JsonBody(context): JsonBody<Value>,
 ) -> Result<Json<JudgementView>, Problem> {
@@ -198,7 +210,7 @@ pub(super) async fn evaluate(
         text.parse::<usize>().ok().filter(|count| *count <= 10_000)
     });
     parameters.finish()?;
-    let judged = blocking(move || services.evaluate(&context, tried_max.unwrap_or(TRIED_DEFAULT))).await?;
+    let judged = jobs.read(move || services.evaluate(&context, tried_max.unwrap_or(TRIED_DEFAULT))).await?;
     Ok(Json(judged.map_err(context_problem)?.into()))
 }
 

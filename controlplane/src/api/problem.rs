@@ -160,6 +160,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documentation_has_every_code() {
+        let readme = include_str!("../../README.md");
+        for code in Code::ALL {
+            let line = format!("| `{}` | {} | {} |", code.as_str(), code.status().as_u16(), code.title());
+            assert!(readme.contains(&line), "README.md lacks {line}");
+        }
+    }
+
+    #[test]
     fn codes_are_unique_and_have_a_title() {
         for code in Code::ALL {
             assert!(code.title().ends_with('.'), "{code:?}");

@@ -50,15 +50,6 @@ fn json_problem(error: &serde_json::Error) -> Problem {
     Problem::new(Code::InvalidBody, "The body is not the JSON that this call takes.").with_faults(vec![fault])
 }
 
-/// Runs what waits for a worker or computes for long on a thread where it stops nobody else.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_panicked| Problem::new(Code::Internal, "The call ended without an answer."))
-}
-
 /// Query parameters by name, taken one by one; what is left over is a fault, so that a misspelt filter
 /// never shows everything.
 #[derive(Debug, Default)]

@@ -2,20 +2,40 @@
 
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::Uri;
 use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Router, middleware};
 
 use super::guard::{Guard, guard};
+use super::jobs::Jobs;
 use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{flows, policy, system, telemetry, wire};
 use crate::services::Services;
 
+/// What handlers take what they need from.
+#[derive(Clone)]
+pub(super) struct Rooms {
+    services: Arc<Services>,
+    jobs: Arc<Jobs>,
+}
+
+impl FromRef<Rooms> for Arc<Services> {
+    fn from_ref(rooms: &Rooms) -> Self {
+        Self::clone(&rooms.services)
+    }
+}
+
+impl FromRef<Rooms> for Arc<Jobs> {
+    fn from_ref(rooms: &Rooms) -> Self {
+        Self::clone(&rooms.jobs)
+    }
+}
+
 /// All calls; [`super::guard`] decides who may make which.
 pub(super) fn router(services: Arc<Services>, limits: &Limits) -> Router {
-    let policy_set: MethodRouter<Arc<Services>> =
+    let policy_set: MethodRouter<Rooms> =
         get(policy::show).put(policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
     Router::new()
         // Anyone.
@@ -42,7 +62,7 @@ pub(super) fn router(services: Arc<Services>, limits: &Limits) -> Router {
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(middleware::from_fn_with_state(Guard::new(limits.request_timeout), guard))
-        .with_state(services)
+        .with_state(Rooms { services, jobs: Arc::new(Jobs::new()) })
 }
 
 async fn not_found(uri: Uri) -> Problem {

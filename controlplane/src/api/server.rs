@@ -9,7 +9,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use tower::Service as _;
 
 use super::guard::Client;
-use super::router;
+use super::{jobs, router};
 use crate::services::{RateLimited, Services};
 
 /// Where to listen, and the bounds.
@@ -129,7 +129,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("jarvis-ctl-job")
-            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .max_blocking_threads(jobs::THREADS_MAX)
             .build()
             .map_err(StartError::Thread)?;
         let (tcp, unix) = {
@@ -142,7 +142,11 @@ impl Server {
         let router = router::router(services, &limits);
         let thread = std::thread::Builder::new()
             .name("jarvis-control".into())
-            .spawn(move || runtime.block_on(serve(tcp, unix, limits, router, stopped)))
+            .spawn(move || {
+                runtime.block_on(serve(tcp, unix, limits, router, stopped));
+                // Jobs that wait for a worker that hangs are not waited for.
+                runtime.shutdown_timeout(JOBS_DRAIN_TIMEOUT);
+            })
             .map_err(StartError::Thread)?;
         Ok(Self { tcp_addr, stop, thread: Some(thread) })
     }
@@ -179,8 +183,8 @@ impl Drop for Server {
     }
 }
 
-/// Threads that wait for workers or compile policies; more work than that waits its turn.
-const BLOCKING_THREADS_MAX: usize = 4;
+/// How long a stop waits for jobs after the answers are out.
+const JOBS_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn listen_tcp(addr: SocketAddr) -> Result<TcpListener, StartError> {
     let bind = || {
@@ -204,8 +208,8 @@ struct UnixSocket {
 }
 
 impl UnixSocket {
-    /// Makes the socket under another name, closes it to others, then renames it into place: at no moment
-    /// does `path` name a socket that others could open.
+    /// Makes the socket in a directory that is closed to others, then moves it into place: whatever the umask,
+    /// at no moment is there a socket that others could open.
     fn listen(path: PathBuf) -> Result<Self, StartError> {
         match std::fs::symlink_metadata(&path) {
             Ok(found) if !found.file_type().is_socket() => {
@@ -228,15 +232,17 @@ impl UnixSocket {
     fn place(path: &Path) -> io::Result<UnixListener> {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}", std::process::id()));
-        let beside = PathBuf::from(name);
-        let _ = std::fs::remove_file(&beside);
-        let listener = UnixListener::bind(&beside)?;
-        std::fs::set_permissions(&beside, PermissionsExt::from_mode(0o600))
-            .and_then(|()| std::fs::rename(&beside, path))
-            .inspect_err(|_| {
-                let _ = std::fs::remove_file(&beside);
-            })?;
-        Ok(listener)
+        let closed_dir = PathBuf::from(name);
+        std::fs::DirBuilder::new().mode(0o700).create(&closed_dir)?;
+        let inside = closed_dir.join("socket");
+        let placed = UnixListener::bind(&inside).and_then(|listener| {
+            std::fs::set_permissions(&inside, PermissionsExt::from_mode(0o600))?;
+            std::fs::rename(&inside, path)?;
+            Ok(listener)
+        });
+        let _ = std::fs::remove_file(&inside);
+        let _ = std::fs::remove_dir(&closed_dir);
+        placed
     }
 }
 

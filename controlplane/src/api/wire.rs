@@ -9,8 +9,9 @@ use dataplane::control::{BlockListError, WireReading};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::jobs::Jobs;
 use super::problem::{Code, Fault, Problem};
-use super::request::{JsonBody, blocking};
+use super::request::JsonBody;
 use crate::services::Services;
 use crate::services::wire::WireError;
 
@@ -39,8 +40,11 @@ pub(super) struct Blocked {
 }
 
 /// `GET /admin/block`.
-pub(super) async fn blocked(State(services): State<Arc<Services>>) -> Result<Json<Blocked>, Problem> {
-    let prefixes = blocking(move || services.blocked()).await?.map_err(|error| problem_of(&error))?;
+pub(super) async fn blocked(
+    State(services): State<Arc<Services>>,
+    State(jobs): State<Arc<Jobs>>,
+) -> Result<Json<Blocked>, Problem> {
+    let prefixes = jobs.read(move || services.blocked()).await?.map_err(|error| problem_of(&error))?;
     Ok(Json(Blocked { prefixes }))
 }
 
@@ -59,10 +63,11 @@ pub(super) struct Added {
 /// `POST /admin/block`.
 pub(super) async fn block(
     State(services): State<Arc<Services>>,
+    State(jobs): State<Arc<Jobs>>,
     JsonBody(body): JsonBody<Prefixes>,
 ) -> Result<Json<Added>, Problem> {
     let prefixes = body.parse()?;
-    let added = blocking(move || services.block(&prefixes)).await?.map_err(|error| problem_of(&error))?;
+    let added = jobs.change(move || services.block(&prefixes)).await?.map_err(|error| problem_of(&error))?;
     Ok(Json(Added { added }))
 }
 
@@ -74,10 +79,12 @@ pub(super) struct Removed {
 /// `DELETE /admin/block`.
 pub(super) async fn unblock(
     State(services): State<Arc<Services>>,
+    State(jobs): State<Arc<Jobs>>,
     JsonBody(body): JsonBody<Prefixes>,
 ) -> Result<Json<Removed>, Problem> {
     let prefixes = body.parse()?;
-    let removed = blocking(move || services.unblock(&prefixes)).await?.map_err(|error| problem_of(&error))?;
+    let removed =
+        jobs.change(move || services.unblock(&prefixes)).await?.map_err(|error| problem_of(&error))?;
     Ok(Json(Removed { removed }))
 }
 
@@ -90,9 +97,10 @@ pub(super) struct Bypass {
 /// `POST /admin/bypass`.
 pub(super) async fn bypass(
     State(services): State<Arc<Services>>,
+    State(jobs): State<Arc<Jobs>>,
     JsonBody(Bypass { on }): JsonBody<Bypass>,
 ) -> Result<Json<Bypass>, Problem> {
-    blocking(move || services.set_bypass(on)).await?.map_err(|error| problem_of(&error))?;
+    jobs.change(move || services.set_bypass(on)).await?.map_err(|error| problem_of(&error))?;
     Ok(Json(Bypass { on }))
 }
 

@@ -103,15 +103,19 @@ impl Services {
     ///
     /// # Errors
     ///
-    /// [`QueryError::TimedOut`] when the worker is hung or stopped.
+    /// [`QueryError::TimedOut`] when the worker is hung or stopped, or the table takes too long to walk.
     pub fn end_flow(&self, flow_id: u64) -> Result<Option<FlowRecord>, QueryError> {
         let worker = (flow_id >> 56) as usize;
         if worker >= self.door.workers() {
             return Ok(None);
         }
         let filter = FlowFilter { flow_id: Some(flow_id), ..FlowFilter::default() };
+        let begun = Instant::now();
         let mut slot = 0;
         loop {
+            if begun.elapsed() >= PAGE_TIMEOUT {
+                return Err(QueryError::TimedOut { worker, waited_ms: PAGE_TIMEOUT.as_millis() as u64 });
+            }
             let page = self.ask_flows(worker, slot, filter, 1, true)?;
             if let Some(record) = page.flows.first() {
                 return Ok(Some(*record));
