@@ -84,6 +84,15 @@ pub(crate) struct Live {
     /// Event file (EVE JSON), instead of the configuration's.
     #[arg(long, value_name = "FILE")]
     pub eve: Option<PathBuf>,
+    /// The wire's name, instead of the configuration's.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Unix socket of the control plane, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub socket: Option<PathBuf>,
+    /// Address of the read-only API, instead of the configuration's.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<std::net::SocketAddr>,
 }
 
 /// `replay`.

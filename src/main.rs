@@ -138,8 +138,11 @@ fn detach(typed: &cli::Detach) -> Result<Vec<String>, Failure> {
 fn configure(typed: &Live) -> Result<Config, Failure> {
     let mut config = setup::read_config(&typed.config, &typed.ports.flags(), Ports::Required)?;
     config.policy_file = typed.policy.clone().or(config.policy_file);
-    if let Some(file) = &typed.eve {
-        config.set_eve_file(file.clone());
+    config.eve.file = typed.eve.clone().or(config.eve.file);
+    config.api.socket = typed.socket.clone().unwrap_or(config.api.socket);
+    config.api.listen = typed.listen.unwrap_or(config.api.listen);
+    if let Some(name) = &typed.name {
+        config.rename(name).map_err(Failure::line)?;
     }
     log::start(&config.log);
     for notice in &config.notices {

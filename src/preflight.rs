@@ -53,7 +53,20 @@ pub(crate) fn check_ports(config: &Config) -> Result<(), Failure> {
 /// Asks the machine and judges; warnings are logged.
 fn look(config: &Config) -> Vec<String> {
     let ports: Vec<Option<PortFacts>> = config.ports.iter().map(|port| port_facts(&port.interface)).collect();
-    let Judgement { refusals, warnings } = judge(config, &ports, &machine_facts());
+    let Judgement { mut refusals, warnings } = judge(config, &ports, &machine_facts());
+    if let Some(mirror) = &config.mirror {
+        match port_facts(mirror) {
+            None => refusals.push(format!("there is no interface {mirror} (mirror.interface)")),
+            Some(facts) if !facts.up => {
+                refusals.push(format!("{mirror} (mirror.interface) is down: `ip link set {mirror} up`"));
+            }
+            Some(facts) if facts.tx_queues < u32::from(config.worker.count) => refusals.push(format!(
+                "{mirror} (mirror.interface) has {} transmit queue(s), each of {} worker(s) needs one",
+                facts.tx_queues, config.worker.count
+            )),
+            Some(_) => {}
+        }
+    }
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -249,7 +262,8 @@ pub(crate) fn machine_facts() -> MachineFacts {
         missing: needed
             .into_iter()
             .filter(|capability| {
-                !has(*capability) && !(*capability == Capability::CAP_BPF && has(Capability::CAP_SYS_ADMIN))
+                let stands_in = *capability == Capability::CAP_BPF && has(Capability::CAP_SYS_ADMIN);
+                !(has(*capability) || stands_in)
             })
             .collect(),
         lockable_bytes: if unlimited { None } else { lockable_bytes() },

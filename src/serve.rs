@@ -20,13 +20,15 @@ use dataplane::time::Now;
 use dataplane::worker::{Clock, Lifecycle, Phase, SystemClock, Worker};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xsk::XskQueue;
 
 /// How often the main thread looks around when nobody asks for anything.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What was on its way into the rings when the sockets left the map has come by then.
 const DRAIN: Duration = Duration::from_millis(3);
+/// A worker turns within microseconds, on a core that is busy within milliseconds.
+const FIRST_TURN_PATIENCE: Duration = Duration::from_secs(2);
 /// A worker ends 10 million flows in less.
 const JOIN_PATIENCE: Duration = Duration::from_secs(3);
 /// A worker turns its loop every 5 ms at the latest; one silent for so long does not deserve its food.
@@ -90,13 +92,18 @@ impl Serving {
             });
             started.map_err(thread_failed)?;
         }
+        // Ready means that frames are judged, so each worker must have turned once.
+        let deadline = Instant::now() + FIRST_TURN_PATIENCE;
+        while door.boards().iter().any(|board| board.last_turn_ns() == 0) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let supervisor = Supervisor::of_process();
         supervisor.ready("the wire is served");
         tracing::info!(
             workers = count,
             cores = crate::cores::list(&plan.workers),
             control_cores = crate::cores::list(&plan.control),
-            api = %config.api.listen,
+            api = %server.tcp_addr().unwrap_or(config.api.listen),
             socket = %config.api.socket.display(),
             "the wire is served"
         );

@@ -139,4 +139,25 @@ mod tests {
         assert_eq!(workers.join(Duration::from_millis(10)), ["jarvis-w0"]);
         drop(hold);
     }
+
+    /// Run by the test below, in a process of its own.
+    #[test]
+    #[ignore = "ends the process"]
+    fn worker_that_panics() {
+        let mut workers = Workers::new();
+        workers.start(cores::usable().unwrap()[0], || panic!("on purpose")).unwrap();
+        workers.join(Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_workers_panic_ends_the_process_loudly() {
+        use std::os::unix::process::ExitStatusExt;
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "threads::tests::worker_that_panics", "--ignored", "--nocapture"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.signal(), Some(6), "{output:?}");
+        assert!(said.contains("on purpose") && said.contains("jarvis-w0 panicked"), "{said}");
+    }
 }

@@ -260,3 +260,21 @@ fn every_script_says_what_it_does_and_is_executable() {
     }
     assert_none("scripts", &broken);
 }
+
+#[test]
+fn the_readme_names_every_command_and_the_changelog_is_kept() {
+    use clap::CommandFactory;
+    // Before there is a README it cannot be wrong.
+    let Ok(readme) = fs::read_to_string(root().join("README.md")) else { return };
+    let missing: Vec<String> = crate::cli::Cli::command()
+        .get_subcommands()
+        .map(|command| format!("jarvis {}", command.get_name()))
+        .filter(|command| !readme.contains(command.as_str()))
+        .collect();
+    assert_none("README.md does not mention", &missing);
+    let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap_or_default();
+    assert!(
+        changelog.contains(env!("CARGO_PKG_VERSION")) || changelog.contains("Unreleased"),
+        "CHANGELOG.md"
+    );
+}

@@ -49,9 +49,17 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Writes events to `file`, of the types that the configuration says.
-    pub(crate) fn set_eve_file(&mut self, file: PathBuf) {
-        self.eve.file = Some(file);
+    /// Gives the wire another name, as the command line asks.
+    ///
+    /// # Errors
+    ///
+    /// What a name must be.
+    pub(crate) fn rename(&mut self, name: &str) -> Result<(), String> {
+        if !is_name(name, NAME_LEN_MAX) {
+            return Err(format!("--name is \"{name}\", must be {}", name_form(NAME_LEN_MAX)));
+        }
+        name.clone_into(&mut self.name);
+        Ok(())
     }
 }
 
@@ -370,4 +378,18 @@ pub(crate) enum Ports {
     Required,
     /// For replay, and for a look at the embedded defaults.
     Optional,
+}
+
+/// A wire's name becomes a directory's.
+pub(super) const NAME_LEN_MAX: usize = 64;
+
+/// Whether `word` can name something.
+pub(super) fn is_name(word: &str, len_max: usize) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !word.is_empty() && word.len() <= len_max && word.chars().all(fine)
+}
+
+/// What such a word looks like.
+pub(super) fn name_form(len_max: usize) -> String {
+    format!("1 to {len_max} letters, digits, hyphens and underscores")
 }

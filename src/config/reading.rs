@@ -8,7 +8,8 @@ use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
     Api, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow, Level,
-    Log, Mode, Overlap, Port, PortFlags, Ports, Service, TimeoutS, Wait, Wire, Worker, ZeroCopy,
+    Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service, TimeoutS, Wait, Wire, Worker,
+    ZeroCopy, is_name, name_form,
 };
 use super::problem::Problem;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -56,7 +57,7 @@ fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports)
     };
     let name = match root.text("name") {
         Some(at) => {
-            check_name(root, &at, "name", 64);
+            check_name(root, &at, "name", NAME_LEN_MAX);
             at.value
         }
         None => "jarvis".to_owned(),
@@ -496,14 +497,7 @@ fn check_interface(section: &Section<'_, '_>, at: &At<String>, key: &str) {
 }
 
 fn check_name(section: &Section<'_, '_>, at: &At<String>, key: &str, len_max: usize) {
-    let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if at.value.is_empty() || at.value.len() > len_max || !at.value.chars().all(fine) {
-        section.note(
-            Some(at.line),
-            format!(
-                "{key} is \"{}\", must be 1 to {len_max} letters, digits, hyphens and underscores",
-                at.value
-            ),
-        );
+    if !is_name(&at.value, len_max) {
+        section.note(Some(at.line), format!("{key} is \"{}\", must be {}", at.value, name_form(len_max)));
     }
 }

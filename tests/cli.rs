@@ -1,0 +1,166 @@
+//! What does the built program say, and with which exit code? No rights needed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs `jarvis` in `directory`, without the environment's say.
+fn jarvis(directory: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_jarvis"))
+        .args(words)
+        .current_dir(directory)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .output()
+        .unwrap()
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
+}
+
+/// A pcap of `packets` Ethernet frames, one second apart: UDP from 10.0.0.1 to 10.0.0.2, port 53.
+fn pcap(packets: u32) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+    frame.extend([0x45, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0x66, 0xca, 10, 0, 0, 1, 10, 0, 0, 2]);
+    // UDP without a checksum (RFC 768: zero means none).
+    frame.extend([0x10, 0x00, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4]);
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
+        file.extend(word.to_le_bytes());
+    }
+    for packet in 0..packets {
+        for word in [1_700_000_000 + packet, 0, frame.len() as u32, frame.len() as u32] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(&frame);
+    }
+    file
+}
+
+#[test]
+fn exit_codes_tell_done_wrong_input_and_wrong_usage() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("bad.toml"), "mode = \"router\"\n").unwrap();
+    std::fs::write(directory.path().join("bad.json"), "{\"policies\": [{}]}").unwrap();
+    for (words, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["check"], 0),
+        (&["check", "--config", "bad.toml"], 1),
+        (&["check", "--config", "absent.toml"], 1),
+        (&["check", "--policy", "bad.json"], 1),
+        (&["replay", "absent.pcap", "--eve", "e.json"], 1),
+        (&["ctl", "--socket", "absent.sock", "status"], 1),
+        (&["ctl", "flows", "port"], 1),
+        (&["run", "--config", "bad.toml"], 1),
+        (&["run", "--tap", "a", "--inside", "b"], 2),
+        (&["replay", "--eve", "e.json"], 2),
+        (&["detach", "--name", "a", "--config", "b"], 2),
+        (&["frobnicate"], 2),
+        (&["check", "--colour"], 2),
+        (&[], 2),
+    ] {
+        let output = jarvis(directory.path(), words);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {output:?}");
+        let speaks = if code == 0 { &output.stdout } else { &output.stderr };
+        assert!(!speaks.is_empty(), "{words:?} is silent");
+    }
+}
+
+#[test]
+fn check_lists_every_error_with_file_and_line() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(
+        directory.path().join("c.toml"),
+        "[[port]]\ninterface = \"a\"\n[[port]]\ninterface = \"b\"\n[wire]\nwatchdog = 5\n[log]\nlevel = \"loud\"\n",
+    )
+    .unwrap();
+    std::fs::write(
+        directory.path().join("p.json"),
+        "{\n \"default_action\": \"allow\",\n \"policies\": [\n  {\"policy_id\": \"p\", \"action\": \"explode\"}\n ]\n}\n",
+    )
+    .unwrap();
+    let output = jarvis(directory.path(), &["check", "--config", "c.toml", "--policy", "p.json"]);
+    let said = lines(&output.stderr);
+    assert_eq!(said[0], "c.toml:6: unknown key wire.watchdog; did you mean watchdog_ms?");
+    assert_eq!(said[1], "c.toml:8: log.level is \"loud\", must be one of error, warn, info, debug, trace");
+    assert!(said[2].starts_with("p.json:4:"), "{said:?}");
+}
+
+#[test]
+fn inline_without_a_default_action_is_refused_and_tap_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("p.json"), "{\"policies\": []}").unwrap();
+    let inline =
+        jarvis(directory.path(), &["check", "--policy", "p.json", "--inside", "a", "--outside", "b"]);
+    assert_eq!(inline.status.code(), Some(1));
+    assert!(lines(&inline.stderr)[0].contains("default_action"), "{inline:?}");
+    let tap = jarvis(directory.path(), &["check", "--policy", "p.json", "--tap", "a"]);
+    assert_eq!(tap.status.code(), Some(0), "{tap:?}");
+}
+
+#[test]
+fn replay_is_the_same_to_the_byte_and_ends_with_stats() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("in.pcap"), pcap(200)).unwrap();
+    let mut outputs = Vec::new();
+    for eve in ["a.json", "b.json"] {
+        // What an earlier run left in the file goes.
+        std::fs::write(directory.path().join(eve), "stale\n").unwrap();
+        let output = jarvis(directory.path(), &["replay", "in.pcap", "--eve", eve]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        outputs.push(std::fs::read(directory.path().join(eve)).unwrap());
+    }
+    assert_eq!(outputs[0], outputs[1]);
+    let events = lines(&outputs[0]);
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert!(events[0].contains("\"event_type\":\"flow\"") && events[0].contains("\"pkts_toserver\":200"));
+    let stats: serde_json::Value = serde_json::from_str(&events[1]).unwrap();
+    assert_eq!(stats["event_type"], "stats");
+    assert_eq!(stats["stats"]["decoder"]["pkts"], 200);
+}
+
+#[test]
+fn a_capture_cut_short_is_judged_to_its_end_and_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = pcap(10);
+    std::fs::write(directory.path().join("cut.pcap"), &whole[..whole.len() - 5]).unwrap();
+    std::fs::write(directory.path().join("good.pcap"), pcap(3)).unwrap();
+    // The file after the broken one is judged too.
+    let output = jarvis(directory.path(), &["replay", "cut.pcap", "good.pcap", "--eve", "-"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        lines(&output.stderr).last().unwrap().starts_with("cut.pcap: the file ends inside"),
+        "{output:?}"
+    );
+    let stats: serde_json::Value = serde_json::from_str(lines(&output.stdout).last().unwrap()).unwrap();
+    assert_eq!(stats["stats"]["decoder"]["pkts"], 9 + 3);
+}
+
+#[test]
+fn the_former_systems_environment_is_accepted() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_jarvis"))
+        .arg("check")
+        .current_dir(directory.path())
+        .env_clear()
+        .envs([
+            ("PQC_SK_B64", "c2VjcmV0"),
+            ("API_HMAC_KEY", "k"),
+            ("JARVIS_MTLS_REQUIRED", "true"),
+            ("DATABASE_URL", "sqlite:///./jarvis.db"),
+            ("DATABASE_POOL_SIZE", "5"),
+            ("UVICORN_HOST", "0.0.0.0"),
+            ("UVICORN_PORT", "8000"),
+            ("UVICORN_RELOAD", "false"),
+            ("LOG_LEVEL", "INFO"),
+            ("LOG_FORMAT", "json"),
+            ("RATE_LIMIT_ENABLED", "true"),
+            ("RATE_LIMIT_PER_SECOND", "10"),
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("c2VjcmV0"));
+}
