@@ -1,2 +1,156 @@
 //! The appliance: configure, pin, start, serve, drain, stop.
-fn main() {}
+//!
+//! [`run`] is the boot story from top to bottom; every other command is one call. What a step does is in the
+//! module that it names.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")
+)]
+
+mod check;
+mod cli;
+mod config;
+mod cores;
+mod ctl;
+mod failure;
+mod links;
+mod log;
+mod preflight;
+mod privileges;
+mod replay;
+mod serve;
+mod setup;
+mod signals;
+mod threads;
+#[cfg(test)]
+mod tidy;
+mod wire;
+mod workers;
+
+use clap::Parser;
+use cli::{Cli, Command, Live};
+use config::{Config, Ports};
+use controlplane::services::{EventCounts, EventPump, Names, Parts, Services};
+use dataplane::control::{Snapshot, door};
+use dataplane::host::Buckets;
+use failure::Failure;
+use serve::Serving;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(typed) => run(&typed),
+        Command::Attach(typed) => attach(&typed),
+        Command::Replay(typed) => replay::run(&typed),
+        Command::Check(typed) => check::run(&typed).map(|lines| say(&lines)),
+        Command::Detach(typed) => detach(&typed).map(|lines| say(&lines)),
+        Command::Ctl(typed) => ctl::run(&typed).map(|answer| say(&[answer])),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Puts the appliance on the wire and serves until it is asked to stop.
+fn run(typed: &Live) -> Result<(), Failure> {
+    // What was typed, what it means, and whether this machine can do it.
+    let config = configure(typed)?;
+    let mut policies = setup::policies(&config);
+    let policy = setup::load_policies(&mut policies, &config)?;
+    serve::make_directories(&config)?;
+    links::recover(&serve::held_down_note(&config), &config);
+    let plan = preflight::check(&config)?;
+
+    // Whatever thread is made from here on stays off the workers' cores.
+    cores::keep_to(&plan.control)
+        .map_err(|error| Failure::line(format!("cannot keep to cores {:?}: {error}", plan.control)))?;
+
+    // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
+    let (live_wire, fresh) = wire::attach(&config).map_err(Failure::line)?;
+    let first = Snapshot {
+        version: u64::from(setup::FIRST_VERSION),
+        policy: Arc::new(policy),
+        settings: workers::settings(&config),
+    };
+    let (door, doors, receivers) = door(first, plan.workers.len(), Some(Box::new(live_wire.clone())));
+    let door = Arc::new(door);
+    let built =
+        workers::build(&config, &live_wire, doors, &Arc::new(Buckets::default())).map_err(Failure::line)?;
+
+    // The control plane: events to disk, requests from the socket and from TCP.
+    let names = Arc::new(Names::new(workers::port_names(&config)));
+    let events = Arc::new(EventCounts::default());
+    let (file, types) = serve::event_file(&config)?;
+    let pump = EventPump::new(receivers, Arc::clone(&names), file, types, Arc::clone(&events));
+    let services = Services::new(Parts {
+        door: Arc::clone(&door),
+        names,
+        policies,
+        events,
+        clock: serve::now,
+        version: env!("CARGO_PKG_VERSION"),
+    });
+
+    // All is open: rights go, threads come. The one that keeps a right is made first.
+    let links = serve::pass_links_on(&config)?;
+    privileges::lower(&[]).map_err(|error| Failure::line(format!("cannot give up capabilities: {error}")))?;
+    let serving = Serving::start(&config, &plan, built, pump, services, door, live_wire, links)?;
+    fresh.stays();
+    serving.until_asked_to_stop();
+    Ok(())
+}
+
+/// Attaches the wire and leaves it to its fail mode.
+fn attach(typed: &Live) -> Result<(), Failure> {
+    let config = configure(typed)?;
+    preflight::check_ports(&config)?;
+    let (_wire, fresh) = wire::attach(&config).map_err(Failure::line)?;
+    fresh.stays();
+    Ok(())
+}
+
+fn detach(typed: &cli::Detach) -> Result<Vec<String>, Failure> {
+    let (name, pin_root) = match (&typed.name, &typed.config.config) {
+        (Some(name), _) => (name.clone(), typed.pin_root.clone()),
+        (None, None) => ("jarvis".to_owned(), typed.pin_root.clone()),
+        (None, Some(_)) => {
+            let config = setup::read_config(&typed.config, &config::PortFlags::default(), Ports::Optional)?;
+            (config.name, config.wire.pin_root)
+        }
+    };
+    if !wire::pinned(&pin_root).contains(&name) {
+        return Ok(vec![format!("no wire {name} is pinned under {}", pin_root.display())]);
+    }
+    let ports = wire::detach(&pin_root, &name).map_err(Failure::line)?;
+    Ok(vec![format!(
+        "wire {name} is off {}",
+        if ports.is_empty() { "its ports".to_owned() } else { ports.join(" and ") }
+    )])
+}
+
+/// Reads the configuration, lets the flags win, and starts the log.
+fn configure(typed: &Live) -> Result<Config, Failure> {
+    let mut config = setup::read_config(&typed.config, &typed.ports.flags(), Ports::Required)?;
+    config.policy_file = typed.policy.clone().or(config.policy_file);
+    if let Some(file) = &typed.eve {
+        config.set_eve_file(file.clone());
+    }
+    log::start(&config.log);
+    for notice in &config.notices {
+        tracing::info!("{notice}");
+    }
+    Ok(config)
+}
+
+#[expect(clippy::print_stdout, reason = "the command line speaks to the terminal")]
+fn say(lines: &[String]) {
+    for line in lines {
+        println!("{line}");
+    }
+}

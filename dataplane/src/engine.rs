@@ -145,6 +145,7 @@ impl Engine {
             out.release(hold, Disposition::Drop(Reason::FragmentTimeout));
             counters.notice(Reason::FragmentTimeout);
         });
+        self.limits.sweep(now.tick);
         self.sweep_some(now, idle, snapshot, out, events);
     }
 
@@ -166,6 +167,7 @@ impl Engine {
     /// Ends every flow and lets go of every held frame: the daemon stops, or the capture file is over.
     pub fn end_all(&mut self, now: Now, out: &mut Outcome, events: &mut EventSender) {
         self.end_flows(now, &mut |record| tell(events, record));
+        self.limits.release_all(now.tick);
         let counters = &mut self.counters;
         self.defrag.drain(|hold| {
             out.release(hold, Disposition::Drop(Reason::Stopping));

@@ -11,7 +11,7 @@ use super::SharedHistogram;
 use crate::verdict::{Counters, Reason};
 
 /// Ports a worker serves: two wires and `host`.
-pub const PORTS: usize = 3;
+pub(super) const PORTS: usize = 3;
 
 macro_rules! gauges {
     ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])+ $field:ident,)+ }) => {

@@ -11,9 +11,9 @@ use crate::time::Wall;
 use crate::verdict::Reason;
 
 /// Slots of the `alerts` ring of one worker.
-pub const ALERTS_MAX: usize = 4_096;
+pub(super) const ALERTS_MAX: usize = 4_096;
 /// Slots of the `records` ring of one worker (about 5 MiB).
-pub const RECORDS_MAX: usize = 16_384;
+pub(super) const RECORDS_MAX: usize = 16_384;
 
 /// Something that happened in the packet path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub struct EventReceiver {
 
 /// Both ends of one worker's rings.
 #[must_use]
-pub fn event_rings(alerts_max: usize, records_max: usize) -> (EventSender, EventReceiver) {
+pub(super) fn event_rings(alerts_max: usize, records_max: usize) -> (EventSender, EventReceiver) {
     let (alerts_in, alerts) = RingBuffer::new(alerts_max);
     let (records_in, records) = RingBuffer::new(records_max);
     let sender =

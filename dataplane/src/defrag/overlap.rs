@@ -34,6 +34,39 @@ pub(super) struct Span {
 }
 
 impl OverlapPolicy {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Refuse,
+        Self::First,
+        Self::Last,
+        Self::Bsd,
+        Self::BsdRight,
+        Self::Linux,
+        Self::Windows,
+        Self::Solaris,
+    ];
+
+    /// The name in the configuration; those of receivers are Suricata's `host-os-policy` names.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::First => "first",
+            Self::Last => "last",
+            Self::Bsd => "bsd",
+            Self::BsdRight => "bsd-right",
+            Self::Linux => "linux",
+            Self::Windows => "windows",
+            Self::Solaris => "solaris",
+        }
+    }
+
+    /// The policy of a name.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|policy| policy.label() == label)
+    }
+
     /// Whether `new` replaces bytes of `old`, which came before it. Never under [`OverlapPolicy::Refuse`].
     pub(super) const fn replaces(self, old: Span, new: Span) -> bool {
         match self {

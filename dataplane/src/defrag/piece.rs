@@ -13,6 +13,7 @@ pub(super) const HEADER_BYTES_MAX: usize = 256;
 /// Longest datagram, its header included. IPv4's length field ends there. IPv6 could say 40 bytes more, but
 /// offsets are 16 bits in all rooms, and no sender is known to go that far.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
+const IPV4_HEADER_BYTES: usize = 20;
 const IPV6_HEADER_BYTES: usize = 40;
 const FRAGMENT_HEADER_BYTES: usize = 8;
 const EXTENSIONS_MAX: usize = 16;
@@ -75,12 +76,16 @@ impl<'a> Piece<'a> {
         let (header_bytes, data_at, protocol_at) = match version {
             4 => {
                 let length = usize::from(packet[0] & 0x0f) * 4;
+                if length < IPV4_HEADER_BYTES {
+                    return Err(Reason::Ipv4HeaderLength);
+                }
                 (length, length, 9)
             }
-            _ => {
+            6 => {
                 let (at, protocol_at) = fragment_header(packet)?;
                 (at, at + FRAGMENT_HEADER_BYTES, protocol_at)
             }
+            _ => return Err(Reason::FragmentLength),
         };
         let data = packet.get(data_at..).ok_or(Reason::FragmentLength)?;
         let start = usize::from(fragment.offset);

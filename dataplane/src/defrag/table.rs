@@ -553,7 +553,7 @@ fn unfragment(header: &mut [u8], data_bytes: usize) {
         header[6] &= 0x40;
         header[7] = 0;
         header[10..12].fill(0);
-        let sum = Sum::default().add(header).checksum();
+        let sum = Sum::default().add_bytes(header).checksum();
         header[10..12].copy_from_slice(&sum.to_be_bytes());
     } else {
         let payload = (header.len() - 40 + data_bytes) as u16;

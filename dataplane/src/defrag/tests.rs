@@ -456,6 +456,14 @@ fn what_is_no_fragment_is_refused() {
     assert_eq!(defrag.offer(Tick(0), &bytes, &headers), refused);
 }
 
+#[test]
+fn every_policy_is_found_by_its_name() {
+    for policy in OverlapPolicy::ALL {
+        assert_eq!(OverlapPolicy::from_label(policy.label()), Some(*policy));
+    }
+    assert_eq!(OverlapPolicy::from_label("vista"), None);
+}
+
 /// The figure of Novak's paper: (letter, first block, blocks), in order of arrival; the last one ends it.
 const NOVAK: &[(u8, usize, usize)] = &[
     (b'A', 0, 3),
@@ -614,17 +622,6 @@ impl Model {
     }
 }
 
-const POLICIES: [OverlapPolicy; 8] = [
-    OverlapPolicy::Refuse,
-    OverlapPolicy::First,
-    OverlapPolicy::Last,
-    OverlapPolicy::Bsd,
-    OverlapPolicy::BsdRight,
-    OverlapPolicy::Linux,
-    OverlapPolicy::Windows,
-    OverlapPolicy::Solaris,
-];
-
 prop_compose! {
     /// (datagram, first block, blocks, odd bytes, more, colour): overlaps, gaps and contradictions abound.
     fn arrival()(
@@ -640,7 +637,7 @@ proptest! {
 
     #[test]
     fn agrees_with_the_byte_map(
-        policy in prop::sample::select(POLICIES.to_vec()),
+        policy in prop::sample::select(OverlapPolicy::ALL),
         v6: bool,
         stride in prop::sample::select(vec![1usize, 150]),
         arrivals in prop::collection::vec(arrival(), 1..40),
@@ -687,7 +684,7 @@ proptest! {
 
     #[test]
     fn no_bytes_and_no_headers_panic(
-        policy in prop::sample::select(POLICIES.to_vec()),
+        policy in prop::sample::select(OverlapPolicy::ALL),
         frames in prop::collection::vec((
             prop::collection::vec(any::<u8>(), 0..200), 0u16..80, any::<u16>(), any::<u16>(), any::<u16>(),
             any::<bool>(), prop::sample::select(vec![0x45u8, 0x4f, 0x40, 0x60, 0x00]), any::<u64>(),

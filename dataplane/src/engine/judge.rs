@@ -8,7 +8,7 @@ use crate::nat::{Original, Redirect, Target};
 use crate::parse::checksum::{ChecksumState, heal, outermost, transport_checksum};
 use crate::parse::quoted::parse_quoted;
 use crate::parse::{Addr, Headers, Mac, Transport};
-use crate::policy::{DecidingMode, Evaluation, Facts, OutcomeAction};
+use crate::policy::{DecidingMode, Evaluation, Facts, OutcomeAction, PolicyIndex};
 use crate::time::Tick;
 use crate::verdict::{Effects, Reason, Verdict};
 
@@ -153,7 +153,6 @@ impl Engine {
         let now = packet.at.tick;
         let len_bytes = packet.bytes.len() as u32;
         let step = self.flows.judge(id, direction, headers);
-        let one_way = self.is_one_way(id, direction, headers);
         self.flows.count(id, direction, len_bytes, headers, now);
         let exception = match step.outcome() {
             TcpOutcome::Ok | TcpOutcome::Challenge => None,
@@ -165,14 +164,13 @@ impl Engine {
                 self.counters.notice(Reason::StateViolationForwarded);
                 None
             }
+            TcpOutcome::Oneway => Some((snapshot.settings.exceptions.oneway, Reason::Oneway)),
             TcpOutcome::Midstream => {
                 self.counters.notice(Reason::MidstreamPickup);
                 let adopting = self.is_adopting(now, snapshot.settings.adopt_s);
                 (!adopting).then_some((snapshot.settings.exceptions.midstream, Reason::Midstream))
             }
         };
-        let exception =
-            exception.or(one_way.then_some((snapshot.settings.exceptions.oneway, Reason::Oneway)));
         if let Some((action, reason)) = exception
             && action != ExceptionAction::Ignore
         {
@@ -182,7 +180,7 @@ impl Engine {
 
         let decision = self.decide(snapshot, found, headers, packet, events);
         let verdict = match decision.verdict {
-            Verdict::RateLimit(bucket) if !self.limits.admit(bucket, len_bytes, now) => {
+            Verdict::RateLimit(_) if !self.is_within_limit(snapshot, &decision, id, len_bytes, now) => {
                 Verdict::Drop(Reason::RateLimited)
             }
             Verdict::Redirect(_) if entry.datagram.is_some() => Verdict::Drop(Reason::RedirectImpossible),
@@ -268,13 +266,8 @@ impl Engine {
                     },
                     OutcomeAction::RateLimit(rule) => match policy.limit(rule) {
                         Some(limit) => {
-                            let flow = self.flows.flow(id);
-                            let (initiator, flow_id) = (flow.initiator().0, self.flows.flow_id(id));
-                            self.limits.bucket(limit, initiator, flow_id, at.tick).map_or(
-                                // The table of buckets is full of live ones: the strictest is not to let more in.
-                                Verdict::Drop(Reason::RateLimited),
-                                Verdict::RateLimit,
-                            )
+                            let source = self.flows.flow(id).initiator().0;
+                            Verdict::RateLimit(self.limits.bucket(limit, source, self.flows.flow_id(id)))
                         }
                         None => Verdict::Forward,
                     },
@@ -360,7 +353,18 @@ impl Engine {
         let found =
             entry.located.and_then(|located| self.flows.find_at(located, &entry.key, entry.src_is_lo));
         let verdict = match found {
-            Some(found) => self.decide(snapshot, found, headers, packet, events).verdict,
+            Some(found) => {
+                let decision = self.decide(snapshot, found, headers, packet, events);
+                let (len_bytes, now) = (packet.bytes.len() as u32, packet.at.tick);
+                match decision.verdict {
+                    Verdict::RateLimit(_)
+                        if !self.is_within_limit(snapshot, &decision, found.id, len_bytes, now) =>
+                    {
+                        Verdict::Drop(Reason::RateLimited)
+                    }
+                    verdict => verdict,
+                }
+            }
             None => {
                 self.evaluations += 1;
                 let zone = self.zone(packet.in_port);
@@ -378,11 +382,6 @@ impl Engine {
             }
         };
         let verdict = match verdict {
-            Verdict::RateLimit(bucket)
-                if !self.limits.admit(bucket, packet.bytes.len() as u32, packet.at.tick) =>
-            {
-                Verdict::Drop(Reason::RateLimited)
-            }
             Verdict::Redirect(_) => Verdict::Drop(Reason::RedirectImpossible),
             Verdict::Reject(reason) => {
                 self.refuse(packet, headers, None, snapshot.settings.reject_per_s, out);
@@ -459,19 +458,23 @@ impl Engine {
         self.count_drop(reason)
     }
 
+    /// Whether the bucket of a rate-limited flow has room for a frame; its bytes are spent then.
+    fn is_within_limit(
+        &mut self,
+        snapshot: &Snapshot,
+        decision: &CachedDecision,
+        id: FlowId,
+        len_bytes: u32,
+        now: Tick,
+    ) -> bool {
+        let Some(limit) = snapshot.policy.limit(PolicyIndex(decision.policy_index)) else { return true };
+        let source = self.flows.flow(id).initiator().0;
+        self.limits.admit(limit, source, self.flows.flow_id(id), len_bytes, now)
+    }
+
     /// Whether mid-stream flows are still picked up loosely.
     fn is_adopting(&self, now: Tick, adopt_s: u32) -> bool {
         self.started.is_none_or(|started| now.ns_since(started) < u64::from(adopt_s) * Tick::SECOND)
-    }
-
-    /// Whether a TCP flow goes on in one direction while nothing was ever seen of the other.
-    fn is_one_way(&self, id: FlowId, direction: Direction, headers: &Headers) -> bool {
-        let Transport::Tcp(tcp) = headers.transport else { return false };
-        let packets = self.flows.flow(id).packets();
-        !tcp.flags.syn()
-            && !tcp.flags.rst()
-            && packets[direction as usize] > 0
-            && packets[direction.opposite() as usize] == 0
     }
 }
 

@@ -1,34 +1,66 @@
-//! Has this packet's bucket tokens left?
+//! Has the bucket of this packet's flow tokens left? Spends from slices that this worker has leased.
 
 use std::sync::Arc;
 
-use crate::host::Buckets;
+use crate::host::{BucketKey, Buckets, LeaseCache, Shape};
 use crate::parse::Addr;
-use crate::policy::Limit;
+use crate::policy::{Limit, Per};
 use crate::time::Tick;
 use crate::verdict::BucketId;
 
+/// How often idle slices go back, nanoseconds.
+const SWEEP_EVERY_NS: u64 = Tick::MS;
+
+/// One worker's part of the shared buckets.
 #[derive(Debug)]
 pub(super) struct Limits {
-    _buckets: Arc<Buckets>,
+    buckets: Arc<Buckets>,
+    leases: LeaseCache,
+    swept: Tick,
 }
 
 impl Limits {
     pub(super) fn new(buckets: Arc<Buckets>) -> Self {
-        Self { _buckets: buckets }
+        Self { buckets, leases: LeaseCache::new(), swept: Tick(0) }
     }
 
-    pub(super) fn bucket(
+    /// The bucket that a verdict names.
+    pub(super) fn bucket(&self, limit: &Limit, source: Addr, flow_id: u64) -> BucketId {
+        self.buckets.id_of(key_of(limit, source, flow_id))
+    }
+
+    /// Whether a frame may pass; if so its bytes are spent.
+    pub(super) fn admit(
         &mut self,
-        _limit: &Limit,
-        _source: Addr,
-        _flow_id: u64,
-        _now: Tick,
-    ) -> Option<BucketId> {
-        None
+        limit: &Limit,
+        source: Addr,
+        flow_id: u64,
+        len_bytes: u32,
+        now: Tick,
+    ) -> bool {
+        let shape = Shape { bytes_per_s: limit.bytes_per_s, burst_bytes: limit.burst_bytes };
+        self.leases.take(&self.buckets, key_of(limit, source, flow_id), shape, u64::from(len_bytes), now)
     }
 
-    pub(super) fn admit(&mut self, _bucket: BucketId, _len_bytes: u32, _now: Tick) -> bool {
-        true
+    /// Gives idle slices back; call it once a turn.
+    pub(super) fn sweep(&mut self, now: Tick) {
+        if now.ns_since(self.swept) >= SWEEP_EVERY_NS {
+            self.swept = now;
+            self.leases.sweep(&self.buckets, now);
+        }
+    }
+
+    /// Gives every slice back: the worker stops.
+    pub(super) fn release_all(&mut self, now: Tick) {
+        self.leases.release_all(&self.buckets, now);
+    }
+}
+
+/// Who shares the bucket. A limit per user is one per source while nothing tells who the user is.
+fn key_of(limit: &Limit, source: Addr, flow_id: u64) -> BucketKey {
+    match limit.per {
+        Per::Flow => BucketKey::per_flow(limit.rule_hash, flow_id),
+        Per::Source | Per::User => BucketKey::per_source(limit.rule_hash, source),
+        Per::Rule => BucketKey::per_rule(limit.rule_hash),
     }
 }

@@ -177,7 +177,7 @@ fn write_segment(
             let mut header = [0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, Protocol::TCP, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
             header[12..16].copy_from_slice(&src);
             header[16..20].copy_from_slice(&dst);
-            let checksum = Sum::default().add(&header).checksum();
+            let checksum = Sum::default().add_bytes(&header).checksum();
             header[10..12].copy_from_slice(&checksum.to_be_bytes());
             put(&header);
         }

@@ -116,6 +116,7 @@ const DECIDED: u8 = 4;
 const MIRROR: u8 = 8;
 const CAPTURE: u8 = 16;
 const LOG: u8 = 32;
+const STARTED_BY_RESPONDER: u8 = 64;
 
 /// What records need and packets do not.
 #[derive(Debug, Clone)]
@@ -192,10 +193,16 @@ impl Flow {
         }
     }
 
-    /// Port index that the first packet came in by.
+    /// Port index that the first packet came in by: the initiator's, unless [`Self::started_by_responder`].
     #[must_use]
     pub const fn in_port(&self) -> u8 {
         self.in_port
+    }
+
+    /// Whether the first packet that was seen came from the responder (TCP mid-stream).
+    #[must_use]
+    pub const fn started_by_responder(&self) -> bool {
+        self.bits & STARTED_BY_RESPONDER != 0
     }
 
     /// Time of the last packet.
@@ -359,8 +366,14 @@ impl Flow {
         !matches!(self.place, Place::Free)
     }
 
+    /// Whether the flow is redirected: then it has a second key.
+    #[must_use]
     pub const fn has_alias(&self) -> bool {
         self.bits & HAS_ALIAS != 0
+    }
+
+    pub(super) const fn set_started_by_responder(&mut self) {
+        self.bits |= STARTED_BY_RESPONDER;
     }
 
     pub(super) const fn set_alias(&mut self) {

@@ -70,7 +70,7 @@ impl Index {
     /// The high half of the hash scaled to the buckets (Lemire's multiply-shift).
     #[inline]
     fn home(&self, hash: u64) -> usize {
-        ((hash >> 32) * self.buckets.len() as u64 >> 32) as usize
+        (((hash >> 32) * self.buckets.len() as u64) >> 32) as usize
     }
 
     /// From the low half; never 0.
@@ -174,6 +174,7 @@ impl Index {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed case is a failed test")]
 mod tests {
     use super::*;
 

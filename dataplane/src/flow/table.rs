@@ -6,8 +6,8 @@
 //!
 //! A batch goes through in three steps so that cache misses overlap: [`FlowTable::prefetch`] for every key,
 //! [`FlowTable::locate`] for every key, then [`FlowTable::find_or_start`] and the rest packet by packet.
-//! A [`FlowId`] holds until the next call that may end a flow; judge and commit one packet before the
-//! next one.
+//! A [`FlowId`] holds until the next call that may end a flow; judge and commit one packet before the next
+//! one.
 
 use super::config::{EvictionClass, FlowConfig, TimeoutKind, TimeoutsNs};
 use super::entry::{Cold, Flow, Links, NO_SLOT, Place};
@@ -339,15 +339,18 @@ impl FlowTable {
                 let before = (flow.tcp.state(), flow.tcp.is_two_way());
                 match step.outcome {
                     TcpOutcome::Ok | TcpOutcome::Challenge => {}
-                    TcpOutcome::Midstream => self.stats.midstream += 1,
+                    TcpOutcome::Midstream | TcpOutcome::Oneway => self.stats.midstream += 1,
                     TcpOutcome::Violation(_) => {
                         flow.count_violation();
                         self.stats.violations += 1;
                     }
                 }
-                flow.tcp = step.next;
-                if before != (flow.tcp.state(), flow.tcp.is_two_way()) {
-                    self.change_tcp_state(id.0, now);
+                if before == (step.next.state(), step.next.is_two_way()) {
+                    flow.tcp = step.next;
+                } else {
+                    let kind_before = flow.timeout_kind();
+                    flow.tcp = step.next;
+                    self.change_tcp_state(id.0, kind_before, now);
                 }
             }
             Step::Sctp(chunk) => {
@@ -358,11 +361,17 @@ impl FlowTable {
                     (_, Direction::Reverse) if flow.state == FlowState::New => FlowState::Established,
                     (_, Direction::Forward | Direction::Reverse) => flow.state,
                 };
-                self.change_state(id.0, state, now);
+                if state != flow.state {
+                    let kind_before = flow.timeout_kind();
+                    self.change_state(id.0, state);
+                    self.rearm_if_shorter(id.0, kind_before, now);
+                }
             }
             Step::Datagram => {
                 if direction == Direction::Reverse && flow.state == FlowState::New {
-                    self.change_state(id.0, FlowState::Established, now);
+                    let kind_before = flow.timeout_kind();
+                    self.change_state(id.0, FlowState::Established);
+                    self.rearm_if_shorter(id.0, kind_before, now);
                 }
             }
         }
@@ -537,7 +546,10 @@ impl FlowTable {
             Direction::Forward => (src_is_lo, headers.src_mac, headers.dst_mac),
             Direction::Reverse => (!src_is_lo, headers.dst_mac, headers.src_mac),
         };
-        let flow = Flow::new(*key, initiator_is_lo, in_port, now.tick);
+        let mut flow = Flow::new(*key, initiator_is_lo, in_port, now.tick);
+        if direction == Direction::Reverse {
+            flow.set_started_by_responder();
+        }
         let cold = Cold {
             flow_id: self.next_flow_id,
             start: now.tick,
@@ -687,7 +699,7 @@ impl FlowTable {
     }
 
     /// Follows a change of the TCP state: folded state, class, timer.
-    fn change_tcp_state(&mut self, slot: u32, now: Tick) {
+    fn change_tcp_state(&mut self, slot: u32, kind_before: TimeoutKind, now: Tick) {
         let tcp = &self.flows[slot as usize].tcp;
         let state = match tcp.state() {
             TcpState::Unopened | TcpState::SynSent | TcpState::SynSentBoth | TcpState::SynReceived => {
@@ -706,13 +718,20 @@ impl FlowTable {
             }
             TcpState::TimeWait | TcpState::Closed => FlowState::Closed,
         };
-        self.change_state(slot, state, now);
-        // A closing state has a shorter timeout than the one the wheel knows.
-        self.wheel.remove(&mut self.flows, slot);
-        self.arm(slot, now);
+        self.change_state(slot, state);
+        self.rearm_if_shorter(slot, kind_before, now);
     }
 
-    fn change_state(&mut self, slot: u32, state: FlowState, now: Tick) {
+    /// The wheel follows longer timeouts lazily; a shorter one it must be told.
+    fn rearm_if_shorter(&mut self, slot: u32, kind_before: TimeoutKind, now: Tick) {
+        let kind = self.flows[slot as usize].timeout_kind();
+        if self.timeouts.of_kind(kind) < self.timeouts.of_kind(kind_before) {
+            self.wheel.remove(&mut self.flows, slot);
+            self.arm(slot, now);
+        }
+    }
+
+    fn change_state(&mut self, slot: u32, state: FlowState) {
         let flow = &mut self.flows[slot as usize];
         if flow.state == state {
             return;
@@ -726,10 +745,6 @@ impl FlowTable {
             FlowState::Closed => EvictionClass::Closed,
         };
         self.reclass(slot, class);
-        if state == FlowState::Closed {
-            self.wheel.remove(&mut self.flows, slot);
-            self.arm(slot, now);
-        }
     }
 
     fn reclass(&mut self, slot: u32, class: EvictionClass) {

@@ -92,6 +92,9 @@ pub enum TcpOutcome {
     /// First segment of an unknown flow and not a SYN: `exceptions.midstream` decides. Committed, the
     /// flow is picked up loosely.
     Midstream,
+    /// The end that sent the SYN goes on although no answer was seen: only one direction crosses the box,
+    /// `exceptions.oneway` decides. Committed, the flow is followed loosely.
+    Oneway,
     /// In the window, yet only good for a challenge ACK of the receiver (RFC 5961 3.2, or an ACK that
     /// answers a SYN): send it on, it moves nothing.
     Challenge,
@@ -162,6 +165,9 @@ const SCALE_MAX: u8 = 14;
 
 /// How far an acknowledgement may lag behind the data (Linux `MAXACKWINCONST`).
 const ACK_LAG_MIN: u32 = 66_000;
+
+/// What an end may send ahead while the other was never heard, bytes.
+const UNHEARD_WINDOW: u32 = 1 << 20;
 
 /// After so many violations in a row that were sent on, the tracker is wrong, not the ends (capture loss):
 /// it picks the flow up anew.
@@ -241,7 +247,7 @@ impl TcpTrack {
             | TcpState::Closed => next.synchronised(from, &segment),
         };
         match outcome {
-            TcpOutcome::Ok | TcpOutcome::Midstream => next.bad_run = 0,
+            TcpOutcome::Ok | TcpOutcome::Midstream | TcpOutcome::Oneway => next.bad_run = 0,
             TcpOutcome::Challenge => next = *self,
             TcpOutcome::Violation(reason) => {
                 next = *self;
@@ -278,6 +284,7 @@ impl TcpTrack {
             self.bits |= MIDSTREAM;
             self.ends[from].next_expected = segment.ack;
             self.ends[from].bits |= End::ACKED;
+            self.ends[from].limit = segment.end.wrapping_add(UNHEARD_WINDOW);
             let other = &mut self.ends[1 - from];
             other.next_sent = segment.ack;
             other.limit = segment.ack.wrapping_add(segment.window.max(1));
@@ -286,20 +293,21 @@ impl TcpTrack {
             self.state = TcpState::SynReceived;
             return TcpOutcome::Midstream;
         }
+        if !flags.ack() {
+            // No connection has such a segment.
+            return TcpOutcome::Violation(Reason::TcpBadState);
+        }
         self.state = TcpState::Established;
         self.adopt(from, segment);
-        if flags.fin() {
-            self.ends[from].bits |= End::FIN;
-            self.state = TcpState::FinWait;
-        }
+        self.note_fin(from, segment);
         TcpOutcome::Midstream
     }
 
     /// Believes one segment of an unknown connection; the other end is learned from its own next one.
     fn adopt(&mut self, from: usize, segment: &Segment) {
         self.bits |= MIDSTREAM;
-        let window = (segment.window << SCALE_MAX).max(1);
-        let ack = if segment.flags.ack() { segment.ack } else { 0 };
+        let window = (segment.window << SCALE_MAX).max(UNHEARD_WINDOW);
+        let ack = segment.ack;
         self.ends[from] = End {
             next_sent: segment.end,
             limit: segment.end.wrapping_add(window),
@@ -357,7 +365,7 @@ impl TcpTrack {
     }
 
     fn handshake(&mut self, from: usize, segment: &Segment) -> TcpOutcome {
-        use TcpOutcome::{Challenge, Ok, Violation};
+        use TcpOutcome::{Challenge, Ok, Oneway, Violation};
         let flags = segment.flags;
         let to = 1 - from;
         if flags.rst() {
@@ -439,12 +447,17 @@ impl TcpTrack {
                 Ok
             }
             (false, true, TcpState::SynSent) => {
-                // An old connection of the responder answers the SYN; its peer will reset it.
-                if self.ends[from].has(End::HEARD) || segment.len > 0 || flags.fin() {
-                    Violation(Reason::TcpBadState)
-                } else {
-                    Challenge
+                if self.ends[from].has(End::HEARD) {
+                    if segment.seq != self.ends[from].next_sent {
+                        return Violation(Reason::TcpBadState);
+                    }
+                    self.state = TcpState::Established;
+                    self.adopt(from, segment);
+                    self.note_fin(from, segment);
+                    return Oneway;
                 }
+                // An old connection of the responder answers the SYN; its peer will reset it.
+                if segment.len > 0 || flags.fin() { Violation(Reason::TcpBadState) } else { Challenge }
             }
             (false, true, TcpState::SynSentBoth) | (false, false, _) => Violation(Reason::TcpBadState),
             (false, true, _) => {
@@ -483,8 +496,10 @@ impl TcpTrack {
             return if self.state == TcpState::Closed { Ok } else { self.reset(from, segment) };
         }
         if flags.syn() {
-            // The final ACK was lost beyond us and the responder repeats its SYN/ACK.
-            return if flags.ack() && self.repeats_syn(from, segment) {
+            // The final ACK was lost beyond us and the responder repeats its SYN/ACK; or its SYN/ACK is the first
+            // that we see of it, after the other end was followed one-way.
+            let first_words = self.is_midstream() && !self.ends[from].has(End::HEARD);
+            return if flags.ack() && (first_words || self.repeats_syn(from, segment)) {
                 Ok
             } else {
                 Violation(Reason::TcpSynInConnection)
@@ -542,6 +557,7 @@ impl TcpTrack {
             sender.bits |= End::HEARD;
         }
         let sender = self.ends[from];
+        // An unheard receiver has granted nothing; `take` moves the limit along then.
         let starts_in_window = at_most(segment.seq, sender.limit);
         let ends_in_window =
             !receiver.has(End::HEARD) || at_most(sender.next_sent.wrapping_sub(receiver.window), segment.end);
@@ -574,9 +590,18 @@ impl TcpTrack {
         }
         self.acknowledge(from, segment, window);
         let receiver = &mut self.ends[1 - from];
-        if receiver.has(End::HEARD) && !at_most(segment.end, limit) {
-            // More than was granted, and the receiver may keep it (a window probe): allow its repetition.
-            receiver.window = receiver.window.saturating_add(segment.end.wrapping_sub(limit)).min(1 << 30);
+        if receiver.has(End::HEARD) {
+            if !at_most(segment.end, limit) {
+                // More than was granted, and the receiver may keep it (a window probe): allow its repetition.
+                let excess = segment.end.wrapping_sub(limit);
+                receiver.window = receiver.window.saturating_add(excess).min(1 << 30);
+            }
+        } else {
+            let sender = &mut self.ends[from];
+            let limit = sender.next_sent.wrapping_add(sender.window.max(UNHEARD_WINDOW));
+            if !at_most(limit, sender.limit) {
+                sender.limit = limit;
+            }
         }
     }
 

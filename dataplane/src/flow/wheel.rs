@@ -83,13 +83,14 @@ impl Wheel {
             if self.occupied[level] == 0 {
                 continue;
             }
-            // Lower levels hold what comes up before anything of a higher one.
+            // Lower levels hold what comes up before any later place of a higher one. The current place of a
+            // higher one may be half emptied, though: ask every level before giving up.
             let shift = level as u32 * PLACE_BITS;
             let position = (self.elapsed >> shift) as u32 % PLACES as u32;
             let ahead = self.occupied[level].rotate_right(position).trailing_zeros();
             let start = ((self.elapsed >> shift) + u64::from(ahead)) << shift;
             if start > now {
-                break;
+                continue;
             }
             self.elapsed = self.elapsed.max(start);
             let slot = self.heads[level][((position + ahead) as usize) % PLACES];

@@ -1,4 +1,21 @@
-//! interim
-/// interim
-#[derive(Debug, Default)]
-pub struct Buckets;
+//! What do all workers know together about an address, a rule or a bucket? Fixed tables of atomics, no locks.
+//!
+//! [`Table`] finds a slot for a key within a bounded probe and gives up the slot that has been of no use for the
+//! longest; [`Buckets`] keeps token buckets in one, and a [`LeaseCache`] a worker holds the slices that it leased,
+//! so that packets rarely touch what is shared.
+
+mod table;
+mod buckets;
+mod lease;
+
+pub use buckets::{BucketKey, Buckets, Shape};
+pub use lease::LeaseCache;
+pub use table::{SlotIndex, Table};
+
+/// The atomics of the model checker under `--cfg loom`, else the machine's.
+pub(crate) mod sync {
+    #[cfg(loom)]
+    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+    #[cfg(not(loom))]
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+}

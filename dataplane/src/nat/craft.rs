@@ -153,7 +153,7 @@ fn gre(flags: u16, protocol: u16, payload: &[u8]) -> Vec<u8> {
     }
     gre.extend(payload);
     if flags & 0x8000 != 0 {
-        let checksum = Sum::default().add(&gre).checksum();
+        let checksum = Sum::default().add_bytes(&gre).checksum();
         gre[4..6].copy_from_slice(&checksum.to_be_bytes());
     }
     gre
@@ -168,7 +168,7 @@ pub(super) fn ip_packet(src: Addr, dst: Addr, protocol: u8, payload: &[u8]) -> V
         packet.extend([0x12, 0x34, 0, 0, 61, protocol, 0, 0]);
         packet.extend(src);
         packet.extend(dst);
-        let checksum = Sum::default().add(&packet).checksum();
+        let checksum = Sum::default().add_bytes(&packet).checksum();
         packet[10..12].copy_from_slice(&checksum.to_be_bytes());
     } else {
         packet.extend([0x60, 0, 0, 0]);
@@ -186,7 +186,7 @@ pub(super) fn udp(src: Addr, dst: Addr, src_port: u16, dst_port: u16, data: &[u8
     let mut udp = [src_port, dst_port, length, 0].map(u16::to_be_bytes).concat();
     udp.extend(data);
     if summed {
-        let checksum = pseudo_header(src, dst, Protocol::UDP, u32::from(length)).add(&udp).checksum();
+        let checksum = pseudo_header(src, dst, Protocol::UDP, u32::from(length)).add_bytes(&udp).checksum();
         udp[6..8].copy_from_slice(&(if checksum == 0 { 0xffff } else { checksum }).to_be_bytes());
     }
     udp
@@ -208,7 +208,7 @@ pub(super) fn tcp(src: Addr, dst: Addr, segment: Segment<'_>) -> Vec<u8> {
     tcp.extend(segment.ack.to_be_bytes());
     tcp.extend([0x50, segment.flags, 0xff, 0, 0, 0, 0, 0]);
     tcp.extend(segment.data);
-    let checksum = pseudo_header(src, dst, Protocol::TCP, tcp.len() as u32).add(&tcp).checksum();
+    let checksum = pseudo_header(src, dst, Protocol::TCP, tcp.len() as u32).add_bytes(&tcp).checksum();
     tcp[16..18].copy_from_slice(&checksum.to_be_bytes());
     tcp
 }
@@ -221,7 +221,7 @@ pub(super) fn icmp(src: Addr, dst: Addr, kind: u8, code: u8, rest: &[u8]) -> Vec
     } else {
         pseudo_header(src, dst, Protocol::ICMPV6, icmp.len() as u32)
     };
-    let checksum = pseudo.add(&icmp).checksum();
+    let checksum = pseudo.add_bytes(&icmp).checksum();
     icmp[2..4].copy_from_slice(&checksum.to_be_bytes());
     icmp
 }
@@ -247,20 +247,20 @@ pub(super) fn sound(frame: &[u8]) -> Headers {
             Layer::Pppoe(at) => assert_eq!(be16(at + 4), end - at - 6),
             Layer::Ipv4(at) => {
                 assert_eq!(be16(at + 2), end - at);
-                assert_eq!(Sum::default().add(&frame[at..at + 20]).folded(), 0xffff);
-                addrs = Sum::default().add(&frame[at + 12..at + 20]);
+                assert_eq!(Sum::default().add_bytes(&frame[at..at + 20]).folded(), 0xffff);
+                addrs = Sum::default().add_bytes(&frame[at + 12..at + 20]);
             }
             Layer::Ipv6(at) => {
                 assert_eq!(be16(at + 4), end - at - 40);
-                addrs = Sum::default().add(&frame[at + 8..at + 40]);
+                addrs = Sum::default().add_bytes(&frame[at + 8..at + 40]);
             }
             Layer::Udp(at) | Layer::UdpTeredo(at) => {
                 assert_eq!(be16(at + 4), end - at);
-                let whole = addrs.add_u32(17).add_u32((end - at) as u32).add(&frame[at..end]);
+                let whole = addrs.add_u32(17).add_u32((end - at) as u32).add_bytes(&frame[at..end]);
                 assert!(be16(at + 6) == 0 || whole.folded() == 0xffff, "UDP of a tunnel");
             }
             Layer::Gre { at, has_checksum, .. } => {
-                assert!(!has_checksum || Sum::default().add(&frame[at..end]).folded() == 0xffff, "GRE");
+                assert!(!has_checksum || Sum::default().add_bytes(&frame[at..end]).folded() == 0xffff, "GRE");
             }
             Layer::Gtpu(at) => assert_eq!(be16(at + 2), end - at - 8),
             Layer::Pptp(_) => {}

@@ -173,26 +173,35 @@ impl Layers {
 /// Whether a routing header stands between the IPv6 header at `at` and the transport: the destination that
 /// the transport's checksum covers may then be another (RFC 8200 8.1).
 pub(super) fn has_routing(bytes: &[u8], at: usize) -> bool {
-    extensions(bytes, at).is_none_or(|(_, _, has_routing)| has_routing)
+    extensions(bytes, at).is_none_or(|chain| chain.has_routing)
 }
 
-/// Protocol and offset of what the IP packet at `at` carries, after every extension header. A fragment
-/// header is passed; whether data follows that is no header (a later fragment) is the caller's to know.
+/// Protocol and offset of what the IP packet at `at` carries, after every extension header; `None` where
+/// that is cut, or is a later fragment's data.
 pub(super) fn transport(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
     let first = *bytes.get(at)?;
     if first >> 4 == 4 {
-        return Some((*bytes.get(at + 9)?, at + usize::from(first & 0x0f) * 4));
+        let is_first = word(bytes, at + 6)? & 0x1fff == 0;
+        return is_first.then_some((*bytes.get(at + 9)?, at + usize::from(first & 0x0f) * 4));
     }
-    extensions(bytes, at).map(|(protocol, at, _)| (protocol, at))
+    extensions(bytes, at).filter(|chain| chain.is_first).map(|chain| (chain.protocol, chain.at))
 }
 
-/// Protocol and offset of what is behind the extension headers of the IPv6 header at `at`, and whether a
-/// routing header is among them.
-fn extensions(bytes: &[u8], at: usize) -> Option<(u8, usize, bool)> {
-    let (mut protocol, mut at, mut has_routing) = (*bytes.get(at + 6)?, at + 40, false);
+/// What is behind the extension headers of an IPv6 header.
+struct Chain {
+    protocol: u8,
+    at: usize,
+    has_routing: bool,
+    /// Whether it is no fragment, or the first one.
+    is_first: bool,
+}
+
+fn extensions(bytes: &[u8], at: usize) -> Option<Chain> {
+    let protocol = *bytes.get(at + 6)?;
+    let mut chain = Chain { protocol, at: at + 40, has_routing: false, is_first: true };
     for _ in 0..LAYERS_MAX {
-        has_routing |= protocol == Protocol::ROUTING;
-        let length = match protocol {
+        let at = chain.at;
+        let length = match chain.protocol {
             Protocol::HOP_BY_HOP
             | Protocol::ROUTING
             | Protocol::DESTINATION_OPTIONS
@@ -201,9 +210,15 @@ fn extensions(bytes: &[u8], at: usize) -> Option<(u8, usize, bool)> {
             | Protocol::SHIM6 => (usize::from(*bytes.get(at + 1)?) + 1) * 8,
             Protocol::FRAGMENT => 8,
             Protocol::AH => (usize::from(*bytes.get(at + 1)?) + 2) * 4,
-            _ => return Some((protocol, at, has_routing)),
+            _ => return Some(chain),
         };
-        (protocol, at) = (*bytes.get(at)?, at + length);
+        chain.has_routing |= chain.protocol == Protocol::ROUTING;
+        if chain.protocol == Protocol::FRAGMENT && word(bytes, at + 2)? & 0xfff8 != 0 {
+            chain.is_first = false;
+            (chain.protocol, chain.at) = (*bytes.get(at)?, at + length);
+            return Some(chain);
+        }
+        (chain.protocol, chain.at) = (*bytes.get(at)?, at + length);
     }
     None
 }

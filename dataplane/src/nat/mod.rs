@@ -23,6 +23,4 @@ mod craft;
 mod tests;
 
 pub use redirect::{Original, Redirect, Target};
-pub use refuse::{
-    REFUSAL_BYTES_MAX, Silent, Tracked, may_refuse, reset_receiver, reset_sender, reset_silent, unreachable,
-};
+pub use refuse::{REFUSAL_BYTES_MAX, Tracked, may_refuse, reset_receiver, reset_sender, unreachable};

@@ -298,22 +298,22 @@ struct Quote {
 impl Quote {
     fn at(bytes: &[u8], at: usize, end: usize) -> Option<Self> {
         let bytes = bytes.get(..end.min(bytes.len()))?;
-        let (src, dst, is_later) = match bytes.get(at)? >> 4 {
+        let (src, dst) = match bytes.get(at)? >> 4 {
             4 => {
                 let header = bytes.get(at..at + 20)?;
                 let addr = |from: usize| {
                     Addr::v4([header[from], header[from + 1], header[from + 2], header[from + 3]])
                 };
-                (addr(12), addr(16), word(header, 6)? & 0x1fff != 0)
+                (addr(12), addr(16))
             }
             6 => {
                 let header = bytes.get(at..at + 40)?;
                 let addr = |from: usize| header[from..from + 16].try_into().map(Addr::v6);
-                (addr(8).ok()?, addr(24).ok()?, false)
+                (addr(8).ok()?, addr(24).ok()?)
             }
             _ => return None,
         };
-        let transport = transport(bytes, at).filter(|_| !is_later);
+        let transport = transport(bytes, at);
         let ports = match transport {
             Some((Protocol::TCP | Protocol::UDP, at)) => word(bytes, at).zip(word(bytes, at + 2)),
             _ => None,

@@ -8,9 +8,9 @@
 //! address.
 
 use super::edit::{nonzero, word};
-use super::layers::{Layer, Layers};
+use super::layers::{Layer, Layers, has_routing};
 use crate::parse::checksum::{Sum, pseudo_header};
-use crate::parse::{Addr, Headers, Mac, Network, Protocol, Tcp, TcpFlags, Transport};
+use crate::parse::{Addr, Headers, Network, Protocol, Tcp, TcpFlags, Transport};
 
 /// Longest frame that [`unreachable`] writes: 1,280 bytes of IPv6 and the headers around them.
 pub const REFUSAL_BYTES_MAX: usize = 2048;
@@ -135,59 +135,9 @@ pub fn unreachable(out: &mut [u8], bytes: &[u8], headers: &Headers) -> Option<us
     });
     icmp[8..].copy_from_slice(quoted);
     let pseudo = if src.is_v4() { Sum::default() } else { pseudo_header(src, dst, protocol, length as u32) };
-    let checksum = pseudo.add(icmp).checksum();
+    let checksum = pseudo.add_bytes(icmp).checksum();
     icmp[2..4].copy_from_slice(&checksum.to_be_bytes());
     wrap(out, bytes, &layers, Way::Back, l3 + header_bytes + length, l3)
-}
-
-/// One end of a connection that is reset while no segment of it is at hand, as its flow remembers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Silent {
-    /// Ethernet address of the end that the RST seems to come from.
-    pub src_mac: Mac,
-    /// Ethernet address of the end that is told.
-    pub dst_mac: Mac,
-    /// Outer VLAN, 0 for none.
-    pub vlan_outer: u16,
-    /// Inner VLAN, 0 for none.
-    pub vlan_inner: u16,
-    /// The end that the RST seems to come from.
-    pub src: (Addr, u16),
-    /// The end that is told.
-    pub dst: (Addr, u16),
-    /// What `dst` expects next (its RCV.NXT).
-    pub seq: u32,
-    /// What `src` expects next, where that is known.
-    pub ack: Option<u32>,
-}
-
-/// Writes a RST toward one end of a silent connection: a change of policy ended it between packets. Only for
-/// what is not tunnelled, for a flow does not remember its tunnel's headers; VLAN priorities are lost, and a
-/// second tag makes the first an 802.1ad one.
-///
-/// Returns its length in `out`, `None` where the addresses are of two versions or it does not fit.
-#[must_use]
-pub fn reset_silent(out: &mut [u8], silent: &Silent) -> Option<usize> {
-    let ((src, _), (dst, _)) = (silent.src, silent.dst);
-    if src.is_v4() != dst.is_v4() {
-        return None;
-    }
-    let tags = match (silent.vlan_outer, silent.vlan_inner) {
-        (0, 0) => [None, None],
-        (one, 0) | (0, one) => [Some((0x8100, one)), None],
-        (outer, inner) => [Some((0x88a8, outer)), Some((0x8100, inner))],
-    };
-    out.get_mut(..6)?.copy_from_slice(&silent.dst_mac.0);
-    out.get_mut(6..12)?.copy_from_slice(&silent.src_mac.0);
-    let mut at = 12;
-    for (ethertype, vid) in tags.into_iter().flatten() {
-        set_word(out, at, ethertype)?;
-        set_word(out, at + 2, usize::from(vid & 0x0fff))?;
-        at += 4;
-    }
-    set_word(out, at, if src.is_v4() { 0x0800 } else { 0x86dd })?;
-    let end = write_segment(out, at + 2, silent.src, silent.dst, silent.seq, silent.ack)?;
-    pad(out, end)
 }
 
 /// Where a crafted frame goes.
@@ -236,24 +186,11 @@ fn write_reset(
     let Network::Ip { src, dst, .. } = headers.network else { return None };
     let layers = Layers::around(bytes, headers)?;
     let (src_port, dst_port) = headers.ports();
-    let (src, dst) = match way {
-        Way::Back => ((dst, dst_port), (src, src_port)),
-        Way::On => ((src, src_port), (dst, dst_port)),
+    let (src, dst, src_port, dst_port) = match way {
+        Way::Back => (dst, src, dst_port, src_port),
+        Way::On => (src, dst, src_port, dst_port),
     };
     let l3 = usize::from(headers.l3_offset);
-    let end = write_segment(out, l3, src, dst, seq, ack)?;
-    wrap(out, bytes, &layers, way, end, l3)
-}
-
-/// Writes an IP packet with a bare RST at `l3`; returns its end.
-fn write_segment(
-    out: &mut [u8],
-    l3: usize,
-    (src, src_port): (Addr, u16),
-    (dst, dst_port): (Addr, u16),
-    seq: u32,
-    ack: Option<u32>,
-) -> Option<usize> {
     let header_bytes = if src.is_v4() { 20 } else { 40 };
     let end = l3 + header_bytes + 20;
     let (header, tcp) = out.get_mut(l3..end)?.split_at_mut(header_bytes);
@@ -265,9 +202,9 @@ fn write_segment(
     tcp[12] = 5 << 4;
     tcp[13] = TcpFlags::RST | if ack.is_some() { TcpFlags::ACK } else { 0 };
     tcp[14..20].fill(0);
-    let checksum = pseudo_header(src, dst, Protocol::TCP, 20).add(tcp).checksum();
+    let checksum = pseudo_header(src, dst, Protocol::TCP, 20).add_bytes(tcp).checksum();
     tcp[16..18].copy_from_slice(&checksum.to_be_bytes());
-    Some(end)
+    wrap(out, bytes, &layers, way, end, l3)
 }
 
 /// A header of 20 or 40 bytes before `data_bytes` of data.
@@ -282,7 +219,7 @@ fn write_ip(header: &mut [u8], protocol: u8, src: Addr, dst: Addr, data_bytes: u
             header[9] = protocol;
             header[12..16].copy_from_slice(&src);
             header[16..20].copy_from_slice(&dst);
-            let checksum = Sum::default().add(header).checksum();
+            let checksum = Sum::default().add_bytes(header).checksum();
             header[10..12].copy_from_slice(&checksum.to_be_bytes());
         }
         (None, _) | (_, None) => {
@@ -323,7 +260,7 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
                 }
                 if has_checksum {
                     set_word(out, at + 4, 0)?;
-                    let checksum = Sum::default().add(out.get(at..end)?).checksum();
+                    let checksum = Sum::default().add_bytes(out.get(at..end)?).checksum();
                     set_word(out, at + 4, usize::from(checksum))?;
                 }
             }
@@ -344,9 +281,9 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
                 *out.get_mut(at + 8)? = TTL;
                 set_word(out, at + 10, 0)?;
                 let header_bytes = usize::from(out.get(at)? & 0x0f) * 4;
-                let checksum = Sum::default().add(out.get(at..at + header_bytes)?).checksum();
+                let checksum = Sum::default().add_bytes(out.get(at..at + header_bytes)?).checksum();
                 set_word(out, at + 10, usize::from(checksum))?;
-                let addrs = Sum::default().add(out.get(at + 12..at + 20)?);
+                let addrs = Sum::default().add_bytes(out.get(at + 12..at + 20)?);
                 finish_udp(out, upper.take(), addrs, end)?;
             }
             Layer::Ipv6(at) => {
@@ -354,21 +291,16 @@ fn wrap(out: &mut [u8], bytes: &[u8], layers: &Layers, way: Way, end: usize, l3:
                     swap(out, at + 8, at + 24, 16)?;
                 }
                 // A routing header would have to be turned round, too.
-                if *out.get(at + 6)? == Protocol::ROUTING {
+                if has_routing(bytes, at) {
                     return None;
                 }
                 set_word(out, at + 4, end - at - 40)?;
                 *out.get_mut(at + 7)? = TTL;
-                let addrs = Sum::default().add(out.get(at + 8..at + 40)?);
+                let addrs = Sum::default().add_bytes(out.get(at + 8..at + 40)?);
                 finish_udp(out, upper.take(), addrs, end)?;
             }
         }
     }
-    pad(out, end)
-}
-
-/// Fills a short frame up with zeros.
-fn pad(out: &mut [u8], end: usize) -> Option<usize> {
     let length = end.max(FRAME_BYTES_MIN);
     out.get_mut(end..length)?.fill(0);
     Some(length)
@@ -381,7 +313,7 @@ fn finish_udp(out: &mut [u8], udp: Option<usize>, addrs: Sum, end: usize) -> Opt
     if word(out, at + 6)? != 0 {
         set_word(out, at + 6, 0)?;
         let pseudo = addrs.add_u32(u32::from(Protocol::UDP)).add_u32((end - at) as u32);
-        let checksum = nonzero(pseudo.add(out.get(at..end)?).checksum());
+        let checksum = nonzero(pseudo.add_bytes(out.get(at..end)?).checksum());
         set_word(out, at + 6, usize::from(checksum))?;
     }
     Some(())

@@ -227,6 +227,22 @@ fn icmp_error_about_something_else_is_left_alone() {
     }
 }
 
+#[test]
+fn icmp_error_about_a_later_fragment_gets_its_addresses_back() {
+    for v6 in [false, true] {
+        let redirect = redirect(v6);
+        let (client, server) = addrs(v6);
+        let target = redirect.target.addr;
+        // Data that would read as other ports.
+        let sent = |dst| fragments(&packet(Kind::Udp, (client, dst), (5555, 443), &[9; 64]), 32).remove(1);
+        let mut frame = Layout::Plain.frame(&error(target, client, &sent(target), 100), false);
+        let headers = sound(&frame);
+        redirect.apply(Direction::Reverse, &mut frame, &headers).unwrap();
+        sound(&frame);
+        assert_eq!(frame, Layout::Plain.frame(&error(server, client, &sent(server), 100), false));
+    }
+}
+
 /// Cuts a packet into fragments of `size` bytes of data.
 fn fragments(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
     let v6 = packet[0] >> 4 == 6;
@@ -250,7 +266,7 @@ fn fragments(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
                 let word = offset >> 3 | if more { 0x2000 } else { 0 };
                 fragment[6..8].copy_from_slice(&word.to_be_bytes());
                 fragment[10..12].fill(0);
-                let sum = crate::parse::checksum::Sum::default().add(&fragment[..20]).checksum();
+                let sum = crate::parse::checksum::Sum::default().add_bytes(&fragment[..20]).checksum();
                 fragment[10..12].copy_from_slice(&sum.to_be_bytes());
                 fragment
             }
@@ -425,33 +441,6 @@ fn reset_numbers_follow_rfc_9293_and_the_tracked_state() {
 }
 
 #[test]
-fn silent_connection_is_reset_without_a_frame_to_copy() {
-    let mut out = [0xaa; REFUSAL_BYTES_MAX];
-    for (vlan_outer, vlan_inner) in [(0, 0), (42, 0), (7, 42)] {
-        for v6 in [false, true] {
-            let (client, server) = addrs(v6);
-            let silent = Silent {
-                src_mac: Mac(SERVER_MAC),
-                dst_mac: Mac(CLIENT_MAC),
-                vlan_outer,
-                vlan_inner,
-                src: (server, 443),
-                dst: (client, 5555),
-                seq: 7000,
-                ack: Some(1000),
-            };
-            let length = reset_silent(&mut out, &silent).unwrap();
-            let (headers, tcp) = written(&out, length);
-            assert_eq!((headers.vlan_outer, headers.vlan_inner), (vlan_outer, vlan_inner));
-            assert_eq!((headers.src_mac, headers.dst_mac), (Mac(SERVER_MAC), Mac(CLIENT_MAC)));
-            assert_eq!((headers.addrs(), headers.ports()), (Some((server, client)), (443, 5555)));
-            assert_eq!((tcp.seq, tcp.ack, tcp.flags.0), (7000, 1000, TcpFlags::RST | TcpFlags::ACK));
-            assert_eq!(reset_silent(&mut out[..50], &silent), None);
-        }
-    }
-}
-
-#[test]
 fn resets_are_not_answered_by_resets() {
     let mut out = [0; REFUSAL_BYTES_MAX];
     let (frame, headers) = tcp_frame(Layout::Plain, false, Segment { flags: TcpFlags::RST, ..DATA });
@@ -525,7 +514,7 @@ fn only_single_hosts_first_fragments_and_no_errors_may_be_refused() {
     let mut flooded = Layout::Vxlan.frame(&udp_to(client, server), false);
     flooded[30..34].copy_from_slice(&[239, 1, 1, 1]);
     flooded[24..26].fill(0);
-    let sum = crate::parse::checksum::Sum::default().add(&flooded[14..34]).checksum();
+    let sum = crate::parse::checksum::Sum::default().add_bytes(&flooded[14..34]).checksum();
     flooded[24..26].copy_from_slice(&sum.to_be_bytes());
     let echo = |kind| ip_packet(client, server, 1, &icmp(client, server, kind, 0, &[0; 8]));
     let nd = |kind| ip_packet(CLIENT6, SERVER6, 58, &icmp(CLIENT6, SERVER6, kind, 0, &[0; 40]));
@@ -566,6 +555,35 @@ fn only_single_hosts_first_fragments_and_no_errors_may_be_refused() {
         let headers = parse_ethernet(&frame).unwrap();
         assert_eq!(may_refuse(&headers, &frame), expected, "{name}");
     }
+}
+
+#[test]
+fn every_packet_of_the_parsers_corpus_can_be_refused_or_is_known_not_to_be() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/parse_frame");
+    let mut out = [0; REFUSAL_BYTES_MAX];
+    let mut refused = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        let path = entry.unwrap().path();
+        let (name, frame) = (path.file_name().unwrap().to_str().unwrap(), std::fs::read(&path).unwrap());
+        let Ok(headers) = parse_ethernet(&frame) else { continue };
+        if headers.addrs().is_none() {
+            continue;
+        }
+        // ERSPAN is a copy of a packet that went elsewhere: nobody is to be answered.
+        assert_eq!(Layers::around(&frame, &headers).is_none(), name.starts_with("gre_erspan"), "{name}");
+        match unreachable(&mut out, &frame, &headers) {
+            Some(length) => {
+                sound(&out[..length]);
+                refused += 1;
+            }
+            // The way back through these is the receiver's secret, or numbered.
+            None => assert!(
+                ["gre", "gre_pptp", "gre_erspan", "gre_erspan_iii", "gtpu", "gtpu_extension"].contains(&name),
+                "{name}"
+            ),
+        }
+    }
+    assert!(refused >= 30, "{refused}");
 }
 
 /// A capture file of Ethernet frames, as `tcpdump -w` writes it.

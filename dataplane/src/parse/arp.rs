@@ -34,3 +34,36 @@ pub(super) fn parse(walk: &mut Walk<'_>, at: usize) -> Result<(), Reason> {
     };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::parse::craft::eth;
+    use crate::parse::{Addr, Network, ethernet, parse_ethernet};
+    use crate::verdict::Reason;
+
+    const REQUEST: [u8; 28] =
+        [0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2];
+
+    #[test]
+    fn a_request_tells_who_asks_for_whom() {
+        let headers = parse_ethernet(&eth(ethernet::ARP, &REQUEST)).unwrap();
+        let (sender, target) = (Addr::v4([10, 0, 0, 1]), Addr::v4([10, 0, 0, 2]));
+        assert_eq!(headers.network, Network::Arp { operation: 1, sender, target });
+        assert_eq!((headers.l3_offset, headers.end), (14, 42));
+    }
+
+    #[test]
+    fn cut_short_is_truncated() {
+        for len in 0..REQUEST.len() {
+            let frame = eth(ethernet::ARP, &REQUEST[..len]);
+            assert_eq!(parse_ethernet(&frame), Err(Reason::ArpTruncated));
+        }
+    }
+
+    #[test]
+    fn other_hardware_is_passed_on() {
+        let mut request = REQUEST;
+        request[1] = 6;
+        assert_eq!(parse_ethernet(&eth(ethernet::ARP, &request)).unwrap().network, Network::Other);
+    }
+}

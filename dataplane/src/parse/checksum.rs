@@ -30,7 +30,7 @@ impl Sum {
     /// Adds bytes that start at an even offset of what is summed; an odd last byte is padded with zero.
     #[inline]
     #[must_use]
-    pub fn add(self, bytes: &[u8]) -> Self {
+    pub fn add_bytes(self, bytes: &[u8]) -> Self {
         let (words, tail) = bytes.as_chunks::<4>();
         let mut sum = self.0;
         for word in words {
@@ -73,8 +73,8 @@ impl Sum {
 #[must_use]
 pub fn pseudo_header(src: Addr, dst: Addr, protocol: u8, length: u32) -> Sum {
     let sum = match (src.as_v4(), dst.as_v4()) {
-        (Some(src), Some(dst)) => Sum::default().add(&src).add(&dst),
-        _ => Sum::default().add(&src.0).add(&dst.0),
+        (Some(src), Some(dst)) => Sum::default().add_bytes(&src).add_bytes(&dst),
+        _ => Sum::default().add_bytes(&src.0).add_bytes(&dst.0),
     };
     sum.add_u32(length).add_u32(u32::from(protocol))
 }
@@ -94,8 +94,8 @@ pub const fn update_u16(checksum: u16, old: u16, new: u16) -> u16 {
 #[must_use]
 pub fn update(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
     // Subtracting is adding the complement.
-    let old = Sum::default().add(old).folded();
-    Sum::default().add_u32(u32::from(!checksum)).add_u32(u32::from(!old)).add(new).checksum()
+    let old = Sum::default().add_bytes(old).folded();
+    Sum::default().add_u32(u32::from(!checksum)).add_u32(u32::from(!old)).add_bytes(new).checksum()
 }
 
 /// The state of the innermost packet's transport checksum. Reads the whole segment.
@@ -107,7 +107,7 @@ pub fn transport_checksum(bytes: &[u8], headers: &Headers) -> ChecksumState {
         // RFC 768: none was computed. RFC 8200 8.1: over IPv6 it must be.
         return if field.is_v4 { ChecksumState::Absent } else { ChecksumState::Bad };
     }
-    if field.pseudo.add(field.segment).folded() == 0xffff {
+    if field.pseudo.add_bytes(field.segment).folded() == 0xffff {
         ChecksumState::Good
     } else if field.has_pseudo && stored == field.pseudo.folded() {
         ChecksumState::Partial
@@ -120,7 +120,7 @@ pub fn transport_checksum(bytes: &[u8], headers: &Headers) -> ChecksumState {
 pub fn heal(bytes: &mut [u8], headers: &Headers) -> bool {
     let Some(field) = Field::of(bytes, headers) else { return false };
     let stored = be16(field.segment, field.at);
-    let mut full = field.pseudo.add(field.segment).add_u32(u32::from(!stored)).checksum();
+    let mut full = field.pseudo.add_bytes(field.segment).add_u32(u32::from(!stored)).checksum();
     if full == 0 && field.is_udp {
         full = 0xffff;
     }
@@ -153,9 +153,9 @@ pub fn outermost(bytes: &[u8], headers: &Headers) -> Option<Headers> {
 /// Whether the 20 fixed bytes and the options of an IPv4 header sum up to what they must.
 #[inline]
 pub(super) fn ipv4_header_is_good(fixed: &[u8; 20], options: &[u8]) -> bool {
-    let mut sum = Sum::default().add(fixed);
+    let mut sum = Sum::default().add_bytes(fixed);
     if !options.is_empty() {
-        sum = sum.add(options);
+        sum = sum.add_bytes(options);
     }
     sum.folded() == 0xffff
 }
@@ -224,4 +224,174 @@ fn address_changes_on_the_way(bytes: &[u8], headers: &Headers) -> bool {
         at += length;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{ChecksumState, Sum, heal, outermost, pseudo_header, transport_checksum, update, update_u16};
+    use crate::parse::craft::{
+        DST_V4, DST_V6, SRC_V4, SRC_V6, eth, extension, ipv4, ipv6, join, mend_transport, tcp, udp,
+    };
+    use crate::parse::{Addr, Protocol, TcpFlags, ethernet, parse_ethernet};
+
+    /// RFC 1071 1, word by word.
+    fn plain_sum(bytes: &[u8]) -> u16 {
+        let mut sum = 0u32;
+        for pair in bytes.chunks(2) {
+            sum += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        sum as u16
+    }
+
+    /// (name, frame without a transport checksum, offset of the field in the segment, protocol, is IPv4)
+    fn frames() -> Vec<(&'static str, Vec<u8>, usize, u8, bool)> {
+        let (tcp, udp) = (tcp(TcpFlags::ACK, &[], b"odd"), udp(1, 2, b"odd"));
+        let echo = [&[128, 0, 0, 0, 0, 1, 0, 1][..], b"odd"].concat();
+        vec![
+            ("tcp4", eth(ethernet::IPV4, &ipv4(Protocol::TCP, &tcp)), 16, Protocol::TCP, true),
+            ("udp4", eth(ethernet::IPV4, &ipv4(Protocol::UDP, &udp)), 6, Protocol::UDP, true),
+            ("tcp6", eth(ethernet::IPV6, &ipv6(Protocol::TCP, &tcp)), 16, Protocol::TCP, false),
+            ("udp6", eth(ethernet::IPV6, &ipv6(Protocol::UDP, &udp)), 6, Protocol::UDP, false),
+            ("icmp6", eth(ethernet::IPV6, &ipv6(Protocol::ICMPV6, &echo)), 2, Protocol::ICMPV6, false),
+        ]
+    }
+
+    fn pseudo_sum(protocol: u8, is_v4: bool, length: usize) -> u16 {
+        let (src, dst) =
+            if is_v4 { (Addr::v4(SRC_V4), Addr::v4(DST_V4)) } else { (Addr::v6(SRC_V6), Addr::v6(DST_V6)) };
+        pseudo_header(src, dst, protocol, length as u32).folded()
+    }
+
+    #[test]
+    fn a_right_checksum_is_good_and_a_wrong_one_bad() {
+        for (name, mut frame, at, protocol, is_v4) in frames() {
+            let headers = parse_ethernet(&frame).unwrap();
+            let l4 = usize::from(headers.l4_offset);
+            mend_transport(&mut frame[l4..], at, protocol, is_v4);
+            assert_eq!(transport_checksum(&frame, &headers), ChecksumState::Good, "{name}");
+            frame[l4] ^= 1;
+            assert_eq!(transport_checksum(&frame, &headers), ChecksumState::Bad, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_pseudo_header_sum_is_partial_and_heals_to_the_right_checksum() {
+        for (name, mut frame, at, protocol, is_v4) in frames() {
+            let headers = parse_ethernet(&frame).unwrap();
+            let l4 = usize::from(headers.l4_offset);
+            let mut expected = frame.clone();
+            mend_transport(&mut expected[l4..], at, protocol, is_v4);
+            let partial = pseudo_sum(protocol, is_v4, frame.len() - l4);
+            frame[l4 + at..l4 + at + 2].copy_from_slice(&partial.to_be_bytes());
+            assert_eq!(transport_checksum(&frame, &headers), ChecksumState::Partial, "{name}");
+            assert!(heal(&mut frame, &headers));
+            assert_eq!(frame, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn padding_is_not_summed() {
+        let (_, mut frame, at, protocol, is_v4) = frames().remove(1);
+        mend_transport(&mut frame[34..], at, protocol, is_v4);
+        frame.extend([0xff; 7]);
+        let headers = parse_ethernet(&frame).unwrap();
+        assert_eq!(transport_checksum(&frame, &headers), ChecksumState::Good);
+    }
+
+    #[test]
+    fn udp_without_a_checksum_is_absent_over_ipv4_and_bad_over_ipv6() {
+        let v4 = eth(ethernet::IPV4, &ipv4(Protocol::UDP, &udp(1, 2, b"")));
+        let headers = parse_ethernet(&v4).unwrap();
+        assert_eq!(transport_checksum(&v4, &headers), ChecksumState::Absent);
+        let v6 = eth(ethernet::IPV6, &ipv6(Protocol::UDP, &udp(1, 2, b"")));
+        assert_eq!(transport_checksum(&v6, &parse_ethernet(&v6).unwrap()), ChecksumState::Bad);
+    }
+
+    #[test]
+    fn a_udp_sum_of_zero_is_written_as_all_ones() {
+        let mut frame = eth(ethernet::IPV4, &ipv4(Protocol::UDP, &udp(1, 2, &[0, 0])));
+        let headers = parse_ethernet(&frame).unwrap();
+        let rest =
+            pseudo_header(Addr::v4(SRC_V4), Addr::v4(DST_V4), Protocol::UDP, 10).add_bytes(&frame[34..]);
+        frame[42..44].copy_from_slice(&rest.checksum().to_be_bytes());
+        assert!(heal(&mut frame, &headers));
+        assert_eq!(frame[40..42], [0xff, 0xff]);
+        assert_eq!(transport_checksum(&frame, &headers), ChecksumState::Good);
+    }
+
+    #[test]
+    fn icmp_over_ipv4_has_no_pseudo_header() {
+        let mut echo = [8, 0, 0, 0, 0, 7, 0, 9];
+        let sum = Sum::default().add_bytes(&echo).checksum();
+        echo[2..4].copy_from_slice(&sum.to_be_bytes());
+        let frame = eth(ethernet::IPV4, &ipv4(Protocol::ICMP, &echo));
+        assert_eq!(transport_checksum(&frame, &parse_ethernet(&frame).unwrap()), ChecksumState::Good);
+    }
+
+    #[test]
+    fn a_final_destination_elsewhere_makes_the_checksum_absent() {
+        let segments_left = join(&[&[Protocol::UDP, 0, 4, 1, 0, 0, 0, 0], &udp(1, 2, b"x")]);
+        let frame = eth(ethernet::IPV6, &ipv6(Protocol::ROUTING, &segments_left));
+        let headers = parse_ethernet(&frame).unwrap();
+        assert_eq!(transport_checksum(&frame, &headers), ChecksumState::Absent);
+        let mut no_change = udp(1, 2, b"x");
+        mend_transport(&mut no_change, 6, Protocol::UDP, false);
+        let packet = ipv6(Protocol::DESTINATION_OPTIONS, &extension(Protocol::UDP, &no_change));
+        let frame = eth(ethernet::IPV6, &packet);
+        assert_eq!(transport_checksum(&frame, &parse_ethernet(&frame).unwrap()), ChecksumState::Good);
+    }
+
+    #[test]
+    fn the_outer_udp_of_a_tunnel_heals_after_the_inner() {
+        let inner = eth(ethernet::IPV4, &ipv4(Protocol::TCP, &tcp(TcpFlags::ACK, &[], b"data")));
+        let vxlan = join(&[&[8, 0, 0, 0, 0, 0, 1, 0], &inner]);
+        let mut frame = eth(ethernet::IPV4, &ipv4(Protocol::UDP, &udp(9, 4789, &vxlan)));
+        let headers = parse_ethernet(&frame).unwrap();
+        let outer = outermost(&frame, &headers).unwrap();
+        assert_eq!((outer.ports(), outer.l4_offset), ((9, 4789), 34));
+        for (layer, at, protocol) in [(&outer, 6, Protocol::UDP), (&headers, 16, Protocol::TCP)] {
+            let partial = pseudo_sum(protocol, true, usize::from(layer.end - layer.l4_offset));
+            let at = usize::from(layer.l4_offset) + at;
+            frame[at..at + 2].copy_from_slice(&partial.to_be_bytes());
+        }
+        for layer in [&headers, &outer] {
+            assert_eq!(transport_checksum(&frame, layer), ChecksumState::Partial);
+            assert!(heal(&mut frame, layer));
+        }
+        for layer in [&headers, &outer] {
+            assert_eq!(transport_checksum(&frame, layer), ChecksumState::Good);
+        }
+        assert_eq!(outermost(&frame, &outer), None, "nothing is tunnelled in what is outermost");
+    }
+
+    proptest! {
+        #[test]
+        fn the_fast_sum_is_the_plain_one(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            prop_assert_eq!(Sum::default().add_bytes(&bytes).folded(), plain_sum(&bytes));
+        }
+
+        #[test]
+        fn an_update_is_what_summing_again_gives(
+            mut bytes in proptest::collection::vec(any::<u8>(), 64),
+            new in any::<[u8; 16]>(),
+            word in 0usize..24,
+        ) {
+            // As in any real header, some byte is never zero: RFC 1624 cannot tell +0 from -0.
+            bytes[63] |= 1;
+            let before = Sum::default().add_bytes(&bytes).checksum();
+            let at = word * 2;
+            let old: [u8; 16] = *bytes[at..].first_chunk().unwrap();
+            bytes[at..at + 16].copy_from_slice(&new);
+            let after = Sum::default().add_bytes(&bytes).checksum();
+            prop_assert_eq!(update(before, &old, &new), after);
+
+            let (old, new) = (u16::from_be_bytes([new[0], new[1]]), 0x1234u16);
+            bytes[at..at + 2].copy_from_slice(&new.to_be_bytes());
+            let last = Sum::default().add_bytes(&bytes).checksum();
+            prop_assert_eq!(update_u16(after, old, new), last);
+        }
+    }
 }

@@ -70,3 +70,58 @@ pub(super) fn parse_payload(walk: &mut Walk<'_>, at: usize, ethertype: u16) -> R
 pub(super) const fn is_common(ethertype: u16) -> bool {
     matches!(ethertype, IPV4 | IPV6 | ARP | VLAN | QINQ | QINQ_OLD | MPLS | PPPOE_SESSION)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::IPV4;
+    use crate::parse::craft::{DST_MAC, SRC_MAC, eth, inner_ipv4, join};
+    use crate::parse::{Mac, Network, Transport, parse_ethernet};
+    use crate::verdict::Reason;
+
+    #[test]
+    fn addresses_and_type_are_read() {
+        let headers = parse_ethernet(&eth(IPV4, &inner_ipv4())).unwrap();
+        assert_eq!((headers.src_mac, headers.dst_mac), (Mac(SRC_MAC), Mac(DST_MAC)));
+        assert_eq!((headers.ethertype, headers.l3_offset, headers.outer_l3_offset), (IPV4, 14, 14));
+    }
+
+    #[test]
+    fn a_runt_is_truncated() {
+        for len in 0..14 {
+            assert_eq!(parse_ethernet(&eth(IPV4, &[])[..len]), Err(Reason::EthernetTruncated));
+        }
+    }
+
+    #[test]
+    fn more_than_offsets_can_hold_is_too_large() {
+        assert_eq!(parse_ethernet(&vec![0; 65_536]), Err(Reason::FrameTooLarge));
+    }
+
+    #[test]
+    fn an_unknown_type_is_of_layer_2() {
+        let headers = parse_ethernet(&eth(0x88cc, b"lldp")).unwrap();
+        assert_eq!((headers.network, headers.transport), (Network::Other, Transport::None));
+        assert_eq!((headers.ethertype, headers.l3_offset, headers.end), (0x88cc, 14, 18));
+    }
+
+    #[test]
+    fn padding_is_beyond_the_end() {
+        let frame = join(&[&eth(IPV4, &inner_ipv4()), &[0; 13]]);
+        let headers = parse_ethernet(&frame).unwrap();
+        assert_eq!(usize::from(headers.end), frame.len() - 13);
+        assert_eq!(headers.payload(&frame), b"inner");
+    }
+
+    #[test]
+    fn stp_behind_a_length_is_of_layer_2() {
+        let headers = parse_ethernet(&eth(3, &[0x42, 0x42, 3, 0, 0, 0])).unwrap();
+        assert_eq!((headers.network, headers.ethertype, headers.end), (Network::Other, 0, 17));
+    }
+
+    #[test]
+    fn snap_is_followed_into_ip() {
+        let llc = join(&[&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &inner_ipv4()]);
+        let headers = parse_ethernet(&eth(llc.len() as u16, &llc)).unwrap();
+        assert_eq!((headers.ports(), headers.l3_offset), ((1000, 2000), 22));
+    }
+}

@@ -40,3 +40,47 @@ fn check(walk: &Walk<'_>, at: usize) -> Result<Geneve, Reason> {
     }
     Ok(Geneve { vni: be32(header, 4) >> 8, protocol, inner_at: at + HEADER_LEN + options_len })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PORT, check};
+    use crate::parse::craft::{eth, inner_ipv4, inner_ipv6, join, udp_frame};
+    use crate::parse::walk::Walk;
+    use crate::parse::{Tunnel, ethernet, parse_ethernet};
+    use crate::verdict::Reason;
+
+    #[test]
+    fn ethernet_and_ip_are_found_behind_options() {
+        let bridged = eth(ethernet::IPV4, &inner_ipv4());
+        let option = [0, 1, 2, 1, 9, 9, 9, 9];
+        for (protocol, options, inner) in [
+            ([0x65, 0x58], &[][..], &bridged),
+            ([0x65, 0x58], &option, &bridged),
+            ([0x86, 0xdd], &option, &inner_ipv6()),
+        ] {
+            let first = (options.len() / 4) as u8;
+            let geneve = join(&[&[first, 0], &protocol, &[0, 0, 5, 0], options, inner]);
+            let frame = udp_frame(40_000, PORT, &geneve);
+            let headers = parse_ethernet(&frame).unwrap();
+            assert_eq!((headers.tunnel, headers.vni), (Tunnel::Geneve, 5));
+            assert_eq!(headers.payload(&frame), b"inner");
+        }
+    }
+
+    #[test]
+    fn a_header_cut_short_or_impossible_is_no_geneve() {
+        for bytes in [
+            &[0, 0, 0x65, 0x58, 0, 0, 5][..],
+            &[0x40, 0, 0x65, 0x58, 0, 0, 5, 0],
+            &[0, 0, 0x65, 0x58, 0, 0, 5, 1],
+            &[0, 0, 0, 1, 0, 0, 5, 0],
+            &[1, 0, 0x65, 0x58, 0, 0, 5, 0, 0, 0, 0],
+            &[1, 0, 0x65, 0x58, 0, 0, 5, 0, 0, 0, 0, 1],
+        ] {
+            let walk = Walk::new(bytes).unwrap();
+            assert_eq!(check(&walk, 0).map(|geneve| geneve.vni), Err(Reason::Geneve), "{bytes:?}");
+            let headers = parse_ethernet(&udp_frame(40_000, PORT, bytes)).unwrap();
+            assert_eq!((headers.tunnel, headers.ports()), (Tunnel::None, (40_000, PORT)));
+        }
+    }
+}

@@ -75,3 +75,61 @@ fn check(walk: &Walk<'_>, at: usize) -> Result<Option<Pdu>, Reason> {
     }
     Ok(Some(Pdu { at: inner_at, end }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PORT, check};
+    use crate::parse::craft::{inner_ipv4, inner_ipv6, join, udp_frame};
+    use crate::parse::walk::Walk;
+    use crate::parse::{Tunnel, parse_ethernet};
+    use crate::verdict::Reason;
+
+    fn gtpu(flags: u8, message: u8, rest: &[u8]) -> Vec<u8> {
+        let length = (rest.len() as u16).to_be_bytes();
+        join(&[&[flags, message], &length, &[0, 0, 0, 9], rest])
+    }
+
+    #[test]
+    fn a_users_packet_is_found_behind_optional_and_extension_headers() {
+        for pdu in [
+            gtpu(0x30, 255, &inner_ipv4()),
+            gtpu(0x30, 255, &inner_ipv6()),
+            gtpu(0x32, 255, &join(&[&[0, 1, 0, 0], &inner_ipv4()])),
+            gtpu(0x34, 255, &join(&[&[0, 0, 0, 0x85], &[1, 0, 9, 0], &inner_ipv4()])),
+            gtpu(0x36, 255, &join(&[&[0, 1, 0, 0x85], &[1, 0, 9, 0xc0], &[1, 0, 0, 0], &inner_ipv4()])),
+        ] {
+            let frame = udp_frame(40_000, PORT, &pdu);
+            let headers = parse_ethernet(&frame).unwrap();
+            assert_eq!((headers.tunnel, headers.vni), (Tunnel::Gtpu, 0), "a TEID is no VNI");
+            assert_eq!(headers.payload(&frame), b"inner");
+        }
+    }
+
+    #[test]
+    fn signalling_stays_plain_udp() {
+        let headers = parse_ethernet(&udp_frame(PORT, PORT, &gtpu(0x32, 1, &[0, 1, 0, 0]))).unwrap();
+        assert_eq!((headers.tunnel, headers.ports()), (Tunnel::None, (PORT, PORT)));
+    }
+
+    #[test]
+    fn a_header_cut_short_or_impossible_is_no_gtpu() {
+        let mut lies = gtpu(0x30, 255, b"x");
+        lies[3] = 2;
+        for bytes in [
+            &gtpu(0x30, 255, b"")[..7],
+            &gtpu(0x50, 255, &inner_ipv4()),
+            &gtpu(0x38, 255, &inner_ipv4()),
+            &gtpu(0x34, 255, &[0, 0, 0]),
+            &gtpu(0x34, 255, &[0, 0, 0, 0x85]),
+            &gtpu(0x34, 255, &[0, 0, 0, 0x85, 0, 0, 0, 0]),
+            &gtpu(0x34, 255, &[0, 0, 0, 0x85, 2, 0, 0, 0]),
+            &gtpu(0x34, 255, &join(&[&[0, 0, 0, 0x85], &[1, 0, 9, 0x85].repeat(9)])),
+            &lies,
+        ] {
+            let walk = Walk::new(bytes).unwrap();
+            assert_eq!(check(&walk, 0).map(|_| ()), Err(Reason::Gtpu), "{bytes:?}");
+            let headers = parse_ethernet(&udp_frame(40_000, PORT, bytes)).unwrap();
+            assert_eq!((headers.tunnel, headers.ports()), (Tunnel::None, (40_000, PORT)));
+        }
+    }
+}

@@ -48,3 +48,51 @@ fn note(
         is_error,
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::parse::craft::{eth, ipv4, ipv6};
+    use crate::parse::{Headers, Icmp, Protocol, Transport, ethernet, parse_ethernet};
+    use crate::verdict::Reason;
+
+    fn parse_v4(message: &[u8]) -> Result<Headers, Reason> {
+        parse_ethernet(&eth(ethernet::IPV4, &ipv4(Protocol::ICMP, message)))
+    }
+
+    fn parse_v6(message: &[u8]) -> Result<Headers, Reason> {
+        parse_ethernet(&eth(ethernet::IPV6, &ipv6(Protocol::ICMPV6, message)))
+    }
+
+    #[test]
+    fn an_echo_has_identifier_and_sequence() {
+        let expected = |kind| Transport::Icmp(Icmp { kind, code: 0, id: 7, seq: 9, is_error: false });
+        let headers = parse_v4(&[8, 0, 0, 0, 0, 7, 0, 9, 1]).unwrap();
+        assert_eq!((headers.transport, headers.ports()), (expected(8), (7, 7)));
+        assert_eq!((headers.l4_offset, headers.payload_offset, headers.end), (34, 42, 43));
+        assert_eq!(parse_v6(&[128, 0, 0, 0, 0, 7, 0, 9]).unwrap().transport, expected(128));
+    }
+
+    #[test]
+    fn a_timestamp_query_has_an_identifier_only() {
+        let expected = Icmp { kind: 13, code: 0, id: 7, seq: 0, is_error: false };
+        let headers = parse_v4(&[13, 0, 0, 0, 0, 7, 0, 9]).unwrap();
+        assert_eq!(headers.transport, Transport::Icmp(expected));
+    }
+
+    #[test]
+    fn errors_are_told_from_the_rest() {
+        let is_error = |headers: Headers| matches!(headers.transport, Transport::Icmp(icmp) if icmp.is_error);
+        for kind in [3, 4, 5, 11, 12] {
+            assert!(is_error(parse_v4(&[kind, 0, 0, 0, 1, 1, 1, 1]).unwrap()));
+        }
+        assert!(!is_error(parse_v4(&[9, 0, 0, 0, 0, 0, 0, 0]).unwrap()));
+        assert!(is_error(parse_v6(&[2, 0, 0, 0, 0, 0, 5, 0]).unwrap()));
+        assert!(!is_error(parse_v6(&[135, 0, 0, 0, 0, 0, 0, 0]).unwrap()));
+    }
+
+    #[test]
+    fn cut_short_is_truncated() {
+        assert_eq!(parse_v4(&[8, 0, 0, 0, 0, 7, 0]), Err(Reason::IcmpTruncated));
+        assert_eq!(parse_v6(&[128, 0, 0, 0, 0, 7, 0]), Err(Reason::Icmpv6Truncated));
+    }
+}

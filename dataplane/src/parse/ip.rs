@@ -63,3 +63,64 @@ pub(super) fn refuse_land(walk: &Walk<'_>) -> Result<(), Reason> {
 fn is_loopback(addr: Addr) -> bool {
     addr.to_ip().is_loopback()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::parse::craft::{DST_V4, eth, inner_ipv4, inner_ipv6, ipv4, ipv6, mend_ipv4, tcp, udp};
+    use crate::parse::{Protocol, TUNNEL_DEPTH_MAX, TcpFlags, Tunnel, ethernet, parse_ethernet};
+    use crate::verdict::Reason;
+
+    #[test]
+    fn each_version_is_found_in_each() {
+        for outer in [
+            ipv4(Protocol::IPV4, &inner_ipv4()),
+            ipv4(Protocol::IPV6, &inner_ipv6()),
+            ipv6(Protocol::IPV4, &inner_ipv4()),
+            ipv6(Protocol::IPV6, &inner_ipv6()),
+        ] {
+            let is_v4 = outer[0] >> 4 == 4;
+            let frame = eth(if is_v4 { ethernet::IPV4 } else { ethernet::IPV6 }, &outer);
+            let headers = parse_ethernet(&frame).unwrap();
+            assert_eq!((headers.tunnel, headers.tunnel_depth), (Tunnel::IpInIp, 1));
+            assert_eq!((headers.outer_l3_offset, headers.l3_offset), (14, if is_v4 { 34 } else { 54 }));
+            assert_eq!(headers.payload(&frame), b"inner");
+        }
+    }
+
+    #[test]
+    fn tunnels_inside_each_other_are_bounded() {
+        let mut packet = inner_ipv4();
+        for _ in 0..TUNNEL_DEPTH_MAX {
+            packet = ipv4(Protocol::IPV4, &packet);
+        }
+        let headers = parse_ethernet(&eth(ethernet::IPV4, &packet)).unwrap();
+        assert_eq!((headers.tunnel_depth, headers.ports()), (TUNNEL_DEPTH_MAX, (1000, 2000)));
+        packet = ipv4(Protocol::IPV4, &packet);
+        assert_eq!(parse_ethernet(&eth(ethernet::IPV4, &packet)), Err(Reason::TunnelTooDeep));
+    }
+
+    #[test]
+    fn a_malformed_inner_packet_is_malformed() {
+        let packet = ipv4(Protocol::IPV4, &inner_ipv4()[..19]);
+        assert_eq!(parse_ethernet(&eth(ethernet::IPV4, &packet)), Err(Reason::Ipv4Truncated));
+    }
+
+    #[test]
+    fn the_same_source_and_destination_is_refused() {
+        for (protocol, mut segment) in
+            [(Protocol::TCP, tcp(TcpFlags::SYN, &[], &[])), (Protocol::UDP, udp(7, 7, b""))]
+        {
+            let (src, dst) = segment.split_at_mut(2);
+            dst[..2].copy_from_slice(src);
+            let mut packet = ipv4(protocol, &segment);
+            assert!(parse_ethernet(&eth(ethernet::IPV4, &packet)).is_ok(), "ports alone are no attack");
+            packet[12..16].copy_from_slice(&DST_V4);
+            mend_ipv4(&mut packet);
+            let frame = eth(ethernet::IPV4, &packet);
+            assert_eq!(parse_ethernet(&frame), Err(Reason::SameSourceDestination));
+            packet[12..20].copy_from_slice(&[127, 0, 0, 1, 127, 0, 0, 1]);
+            mend_ipv4(&mut packet);
+            assert!(parse_ethernet(&eth(ethernet::IPV4, &packet)).is_ok(), "loopback talks to itself");
+        }
+    }
+}

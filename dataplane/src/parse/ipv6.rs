@@ -122,3 +122,152 @@ fn check_options(options: &[u8]) -> Result<(), Reason> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::EXTENSIONS_MAX;
+    use crate::parse::craft::{DST_V6, SRC_V6, eth, extension, fragment6, inner_ipv6, ipv6, join, udp};
+    use crate::parse::{Addr, Fragment, Headers, Network, Protocol, Transport, ethernet, parse_ethernet};
+    use crate::verdict::Reason;
+
+    fn parse(packet: &[u8]) -> Result<Headers, Reason> {
+        parse_ethernet(&eth(ethernet::IPV6, packet))
+    }
+
+    fn datagram() -> Vec<u8> {
+        udp(1000, 2000, b"inner")
+    }
+
+    #[test]
+    fn the_fields_are_read() {
+        let mut packet = inner_ipv6();
+        packet[0] = 0x6a;
+        packet[1] = 0xb0;
+        let headers = parse(&packet).unwrap();
+        let network = Network::Ip {
+            src: Addr::v6(SRC_V6),
+            dst: Addr::v6(DST_V6),
+            protocol: Protocol::UDP,
+            ttl: 64,
+            tos: 0xab,
+        };
+        assert_eq!((headers.network, headers.l4_offset), (network, 54));
+    }
+
+    #[test]
+    fn a_header_cut_short_is_truncated() {
+        assert_eq!(parse(&inner_ipv6()[..39]), Err(Reason::Ipv6Truncated));
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let mut packet = inner_ipv6();
+        packet[0] = 0x70;
+        assert_eq!(parse(&packet), Err(Reason::Ipv6Version));
+    }
+
+    #[test]
+    fn a_payload_length_beyond_the_frame_is_refused() {
+        let mut packet = inner_ipv6();
+        packet[5] += 1;
+        assert_eq!(parse(&packet), Err(Reason::Ipv6PayloadLength));
+    }
+
+    #[test]
+    fn a_jumbogram_cannot_be_in_a_frame() {
+        let jumbo = join(&[&[Protocol::UDP, 0, 0xc2, 4, 0, 1, 0, 0], &datagram()]);
+        let mut packet = ipv6(Protocol::HOP_BY_HOP, &jumbo);
+        assert_eq!(parse(&packet), Err(Reason::Ipv6PayloadLength), "the option beside a length");
+        packet[4..6].fill(0);
+        assert_eq!(parse(&packet), Err(Reason::Ipv6PayloadLength), "a length of zero");
+    }
+
+    #[test]
+    fn every_extension_header_is_walked() {
+        let routing_type_2 = join(&[&[Protocol::DESTINATION_OPTIONS, 0, 2, 0, 0, 0, 0, 0]]);
+        let chain = join(&[
+            &extension(Protocol::ROUTING, &[]),
+            &routing_type_2,
+            &extension(Protocol::AH, &[]),
+            // RFC 4302: length 4 means 24 bytes.
+            &join(&[&[Protocol::MOBILITY, 4], &[0; 22]]),
+            &extension(Protocol::HIP, &[]),
+            &extension(Protocol::SHIM6, &[]),
+            &extension(Protocol::UDP, &[]),
+            &datagram(),
+        ]);
+        let headers = parse(&ipv6(Protocol::HOP_BY_HOP, &chain)).unwrap();
+        assert_eq!((headers.ports(), headers.l4_offset), ((1000, 2000), 54 + 6 * 8 + 24));
+    }
+
+    #[test]
+    fn a_mobility_message_is_its_own_protocol() {
+        let headers = parse(&ipv6(Protocol::MOBILITY, &extension(Protocol::NO_NEXT, &[]))).unwrap();
+        assert!(matches!(headers.network, Network::Ip { protocol: Protocol::MOBILITY, .. }));
+        assert_eq!(headers.l4_offset, 54);
+    }
+
+    #[test]
+    fn nothing_follows_no_next_header_and_esp() {
+        for protocol in [Protocol::NO_NEXT, Protocol::ESP] {
+            let headers = parse(&ipv6(protocol, b"x")).unwrap();
+            assert_eq!((headers.transport, headers.l4_offset), (Transport::None, 54));
+        }
+    }
+
+    #[test]
+    fn an_extension_header_cut_short_is_truncated() {
+        for chain in [
+            &[Protocol::UDP, 0, 0, 0, 0, 0, 0][..],
+            &[Protocol::UDP, 1, 1, 4, 0, 0, 0, 0],
+            &[Protocol::UDP, 0, 1, 5, 0, 0, 0, 0],
+            &[Protocol::UDP, 0, 1, 3, 0, 0, 0, 9],
+        ] {
+            let packet = ipv6(Protocol::DESTINATION_OPTIONS, chain);
+            assert_eq!(parse(&packet), Err(Reason::Ipv6ExtensionTruncated), "{chain:?}");
+        }
+    }
+
+    #[test]
+    fn hop_by_hop_options_anywhere_but_first_are_refused() {
+        let chain = extension(Protocol::HOP_BY_HOP, &extension(Protocol::UDP, &datagram()));
+        let packet = ipv6(Protocol::DESTINATION_OPTIONS, &chain);
+        assert_eq!(parse(&packet), Err(Reason::Ipv6ExtensionOrder));
+    }
+
+    #[test]
+    fn more_extension_headers_than_we_follow_are_refused() {
+        let mut chain = extension(Protocol::UDP, &datagram());
+        for _ in 1..EXTENSIONS_MAX {
+            chain = extension(Protocol::DESTINATION_OPTIONS, &chain);
+        }
+        assert!(parse(&ipv6(Protocol::DESTINATION_OPTIONS, &chain)).is_ok());
+        chain = extension(Protocol::DESTINATION_OPTIONS, &chain);
+        let packet = ipv6(Protocol::DESTINATION_OPTIONS, &chain);
+        assert_eq!(parse(&packet), Err(Reason::Ipv6ExtensionTooMany));
+    }
+
+    #[test]
+    fn routing_type_0_is_refused() {
+        let chain = join(&[&[Protocol::UDP, 0, 0, 0, 0, 0, 0, 0], &datagram()]);
+        assert_eq!(parse(&ipv6(Protocol::ROUTING, &chain)), Err(Reason::Ipv6RoutingType0));
+    }
+
+    #[test]
+    fn a_fragment_has_no_transport() {
+        for (field, offset, more) in [(1, 0, true), (0x0010, 16, false), (0xfff9, 0xfff8, true)] {
+            let chain = extension(Protocol::FRAGMENT, &fragment6(Protocol::UDP, field, &datagram()));
+            let headers = parse(&ipv6(Protocol::DESTINATION_OPTIONS, &chain)).unwrap();
+            let fragment = Fragment { id: 0xabcd, offset, more, protocol: Protocol::UDP };
+            assert_eq!((headers.fragment, headers.transport), (Some(fragment), Transport::None));
+            assert_eq!(headers.l4_offset, 54 + 16);
+        }
+    }
+
+    #[test]
+    fn an_atomic_fragment_is_a_whole_packet() {
+        let packet = ipv6(Protocol::FRAGMENT, &fragment6(Protocol::UDP, 0, &datagram()));
+        let headers = parse(&packet).unwrap();
+        assert_eq!((headers.fragment, headers.ports()), (None, (1000, 2000)));
+    }
+}

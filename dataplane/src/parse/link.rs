@@ -161,3 +161,79 @@ fn ethertype_or_other(walk: &mut Walk<'_>, at: usize, ethertype: u16) -> Result<
     }
     ethernet::parse_payload(walk, at, ethertype)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::LinkType;
+    use crate::parse::craft::{eth, inner_ipv4, inner_ipv6, join};
+    use crate::parse::{Headers, Mac, Network, ethernet, parse_frame};
+    use crate::verdict::Reason;
+
+    fn parse(code: u32, parts: &[&[u8]]) -> Result<Headers, Reason> {
+        parse_frame(&join(parts), LinkType::from_code(code))
+    }
+
+    #[test]
+    fn every_link_type_leads_to_the_packet() {
+        let (v4, v6) = (inner_ipv4(), inner_ipv6());
+        let (snap, sll) = ([0xaa, 0xaa, 3, 0, 0, 0, 8, 0], [0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0]);
+        let sll2 = [0, 0, 0, 0, 0, 1, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0];
+        let wifi = join(&[&[0x08, 1], &[0; 22], &snap]);
+        let wifi_qos_four_addresses = join(&[&[0x88, 3], &[0; 22], &[0; 6], &[0, 0], &snap]);
+        for (code, parts) in [
+            (1, &[&eth(ethernet::IPV4, &v4)[..]][..]),
+            (101, &[&v4]),
+            (12, &[&v6]),
+            (228, &[&v4]),
+            (229, &[&v6]),
+            (0, &[&[2, 0, 0, 0], &v4]),
+            (0, &[&[0, 0, 0, 30], &v6]),
+            (108, &[&[0, 0, 0, 2], &v4]),
+            (9, &[&[0xff, 3, 0, 0x21], &v4]),
+            (9, &[&[0x21], &v4]),
+            (50, &[&[0x0f, 0, 8, 0], &v4]),
+            (51, &[&[0x11, 0, 0, 1, 0, v4.len() as u8 + 2, 0, 0x21], &v4]),
+            (104, &[&[0x0f, 0, 0x86, 0xdd], &v6]),
+            (113, &[&sll, &[8, 0], &v4]),
+            (276, &[&[8, 0], &sll2, &v4]),
+            (105, &[&wifi, &v4]),
+            (105, &[&wifi_qos_four_addresses, &v4]),
+            (127, &[&[0, 0, 10, 0, 0, 0, 0, 0, 0, 0], &wifi, &v4]),
+            (219, &[&[0, 1, 1, 64], &v4]),
+        ] {
+            let bytes = join(parts);
+            let headers = parse(code, parts).unwrap();
+            assert_eq!((headers.ports(), headers.payload(&bytes)), ((1000, 2000), &b"inner"[..]), "{code}");
+            assert!(matches!(headers.ethertype, ethernet::IPV4 | ethernet::IPV6), "{code}");
+        }
+        assert_eq!(parse(113, &[&sll, &[8, 0], &v4]).unwrap().src_mac, Mac([2, 0, 0, 0, 0, 1]));
+    }
+
+    #[test]
+    fn what_carries_no_packet_is_of_layer_2() {
+        for (code, bytes) in [
+            (0, &[9, 9, 9, 9][..]),
+            (113, &[0; 16]),
+            (276, &[0; 20]),
+            (105, &[0x80, 0, 0]),
+            (105, &[0x80; 24]),
+            (105, &[0x08, 0x41, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (189, b"usb"),
+        ] {
+            assert_eq!(parse(code, &[bytes]).unwrap().network, Network::Other, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_header_cut_short_is_truncated() {
+        for (code, bytes) in [
+            (0, &[2, 0, 0][..]),
+            (104, &[15, 0, 8]),
+            (113, &[0; 15]),
+            (276, &[0; 19]),
+            (127, &[0, 0, 9, 0, 0, 0, 0, 0]),
+        ] {
+            assert_eq!(parse(code, &[bytes]), Err(Reason::EthernetTruncated), "{code}");
+        }
+    }
+}

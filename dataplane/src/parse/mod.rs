@@ -38,6 +38,10 @@ mod geneve;
 mod gtpu;
 mod teredo;
 pub mod checksum;
+#[cfg(test)]
+pub(crate) mod craft;
+#[cfg(test)]
+mod properties;
 
 pub use addr::{Addr, Mac};
 pub use headers::{Fragment, Headers, Icmp, Network, Protocol, Tcp, TcpFlags, TcpOptions, Transport, Tunnel};
@@ -75,8 +79,8 @@ pub fn parse_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
     Ok(walk.finish())
 }
 
-/// As [`parse_frame`], but believes a wrong IPv4 header checksum: for captures that were taken before the
-/// sender's NIC filled it in.
+/// As [`parse_frame`], but believes a wrong IPv4 header checksum and takes a total length of zero for "all of
+/// it": for captures that were taken before the sender's NIC filled them in.
 ///
 /// # Errors
 ///
@@ -107,4 +111,44 @@ fn parse_other_link(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
     let mut walk = Walk::new(bytes)?;
     link::parse(&mut walk, link)?;
     Ok(walk.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::craft::{eth, inner_ipv4, ipv4, ipv4_with, join, udp, vlan};
+    use super::{Headers, Protocol, Tunnel, ethernet, parse_datagram, parse_ethernet};
+
+    #[test]
+    fn a_datagram_takes_its_link_layer_from_a_fragment() {
+        let fragment = ipv4_with(Protocol::UDP, 0x2000, &[], b"12345678");
+        let vxlan = join(&[&[8, 0, 0, 0, 0, 0, 1, 0], &eth(ethernet::IPV4, &fragment)]);
+        let outer = ipv4(Protocol::UDP, &udp(9, 4789, &vxlan));
+        let link = parse_ethernet(&eth(ethernet::VLAN, &vlan(5, ethernet::IPV4, &outer))).unwrap();
+        assert_eq!((link.tunnel, link.fragment.map(|fragment| fragment.more)), (Tunnel::Vxlan, Some(true)));
+
+        let datagram = inner_ipv4();
+        let headers = parse_datagram(&datagram, &link).unwrap();
+        let expected = Headers {
+            outer_l3_offset: 0,
+            l3_offset: 0,
+            l4_offset: 20,
+            payload_offset: 28,
+            end: 33,
+            fragment: None,
+            network: headers.network,
+            transport: headers.transport,
+            ..link
+        };
+        assert_eq!(headers, expected);
+        assert_eq!((headers.ports(), headers.payload(&datagram)), ((1000, 2000), &b"inner"[..]));
+    }
+
+    #[test]
+    fn a_tunnel_inside_a_datagram_is_entered() {
+        let link =
+            parse_ethernet(&eth(ethernet::IPV4, &ipv4_with(Protocol::IPV4, 0x2000, &[], &[0; 8]))).unwrap();
+        assert_eq!(link.tunnel, Tunnel::None, "a fragment is not entered");
+        let headers = parse_datagram(&ipv4(Protocol::IPV4, &inner_ipv4()), &link).unwrap();
+        assert_eq!((headers.tunnel, headers.outer_l3_offset, headers.l3_offset), (Tunnel::IpInIp, 0, 20));
+    }
 }

@@ -65,3 +65,64 @@ fn pseudowire(walk: &mut Walk<'_>, at: usize, ethernet_at: usize) -> Result<(), 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MPLS_LABELS_MAX;
+    use crate::parse::craft::{eth, inner_ipv4, inner_ipv6, join};
+    use crate::parse::{Network, TUNNEL_DEPTH_MAX, Tunnel, ethernet, parse_ethernet};
+    use crate::verdict::Reason;
+
+    const LABEL: [u8; 4] = [0, 1, 0, 64];
+    const BOTTOM: [u8; 4] = [0, 1, 1, 64];
+
+    #[test]
+    fn ip_below_labels_is_found_by_its_version() {
+        for (packet, ethertype) in [(inner_ipv4(), ethernet::IPV4), (inner_ipv6(), ethernet::IPV6)] {
+            let frame = eth(ethernet::MPLS, &join(&[&LABEL, &BOTTOM, &packet]));
+            let headers = parse_ethernet(&frame).unwrap();
+            assert_eq!((headers.l3_offset, headers.ethertype), (22, ethertype));
+            assert_eq!((headers.ports(), headers.tunnel), ((1000, 2000), Tunnel::None));
+        }
+    }
+
+    #[test]
+    fn a_pseudowire_is_entered_with_and_without_control_word() {
+        let inner = eth(ethernet::IPV4, &inner_ipv4());
+        for control_word in [&[0u8; 4][..], &[]] {
+            let frame = eth(ethernet::MPLS, &join(&[&BOTTOM, control_word, &inner]));
+            assert_eq!(parse_ethernet(&frame).unwrap().ports(), (1000, 2000));
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_pseudowire_is_of_layer_2() {
+        let frame = eth(ethernet::MPLS, &join(&[&BOTTOM, &eth(ethernet::IPV4, b"no header")]));
+        assert_eq!(parse_ethernet(&frame).unwrap().network, Network::Other);
+        let frame = eth(ethernet::MPLS, &join(&[&BOTTOM, &[0x10, 0, 0, 0]]));
+        assert_eq!(parse_ethernet(&frame).unwrap().network, Network::Other);
+    }
+
+    #[test]
+    fn pseudowires_inside_each_other_are_bounded() {
+        let mut frame = eth(ethernet::IPV4, &inner_ipv4());
+        for _ in 0..TUNNEL_DEPTH_MAX {
+            frame = eth(ethernet::MPLS, &join(&[&BOTTOM, &frame]));
+        }
+        assert_eq!(parse_ethernet(&frame).unwrap().ports(), (1000, 2000));
+        frame = eth(ethernet::MPLS, &join(&[&BOTTOM, &frame]));
+        assert_eq!(parse_ethernet(&frame), Err(Reason::TunnelTooDeep));
+    }
+
+    #[test]
+    fn a_stack_cut_short_is_truncated() {
+        let frame = eth(ethernet::MPLS, &join(&[&LABEL, &BOTTOM[..3]]));
+        assert_eq!(parse_ethernet(&frame), Err(Reason::MplsTruncated));
+    }
+
+    #[test]
+    fn a_stack_without_a_bottom_is_too_deep() {
+        let frame = eth(ethernet::MPLS, &join(&[&LABEL.repeat(MPLS_LABELS_MAX), &BOTTOM, &inner_ipv4()]));
+        assert_eq!(parse_ethernet(&frame), Err(Reason::MplsTooDeep));
+    }
+}

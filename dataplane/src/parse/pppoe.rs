@@ -74,3 +74,50 @@ pub(super) fn parse_ppp(walk: &mut Walk<'_>, at: usize) -> Result<(), Reason> {
         _ => walk.other(at),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::parse::craft::{eth, inner_ipv4, inner_ipv6, join};
+    use crate::parse::{Network, ethernet, parse_ethernet};
+    use crate::verdict::Reason;
+
+    fn session(ppp: &[u8]) -> Vec<u8> {
+        let length = (ppp.len() as u16).to_be_bytes();
+        eth(ethernet::PPPOE_SESSION, &join(&[&[0x11, 0, 0, 9], &length, ppp]))
+    }
+
+    #[test]
+    fn ip_is_found_behind_a_full_and_a_compressed_protocol_field() {
+        for ppp in [
+            join(&[&[0, 0x21], &inner_ipv4()]),
+            join(&[&[0x21], &inner_ipv4()]),
+            join(&[&[0, 0x57], &inner_ipv6()]),
+        ] {
+            assert_eq!(parse_ethernet(&session(&ppp)).unwrap().ports(), (1000, 2000));
+        }
+    }
+
+    #[test]
+    fn control_protocols_and_discovery_are_of_layer_2() {
+        let lcp = session(&[0xc0, 0x21, 1, 1, 0, 4]);
+        assert_eq!(parse_ethernet(&lcp).unwrap().network, Network::Other);
+        let discovery = eth(ethernet::PPPOE_DISCOVERY, &[0x11, 9, 0, 0, 0, 0]);
+        assert_eq!(parse_ethernet(&discovery).unwrap().network, Network::Other);
+    }
+
+    #[test]
+    fn a_header_cut_short_and_a_length_that_lies_are_truncated() {
+        let short = eth(ethernet::PPPOE_SESSION, &[0x11, 0, 0, 9, 0]);
+        assert_eq!(parse_ethernet(&short), Err(Reason::PppoeTruncated));
+        let mut lies = session(&join(&[&[0, 0x21], &inner_ipv4()]));
+        lies[19] += 1;
+        assert_eq!(parse_ethernet(&lies), Err(Reason::PppoeTruncated));
+        assert_eq!(parse_ethernet(&session(&[0])), Err(Reason::PppoeTruncated));
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let frame = eth(ethernet::PPPOE_SESSION, &[0x21, 0, 0, 9, 0, 0]);
+        assert_eq!(parse_ethernet(&frame), Err(Reason::PppoeVersion));
+    }
+}

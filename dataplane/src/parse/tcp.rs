@@ -106,3 +106,109 @@ fn each_option(bytes: &[u8]) -> Result<TcpOptions, Reason> {
         rest = &rest[length..];
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::parse::craft::{eth, ipv4, tcp};
+    use crate::parse::{Headers, Protocol, Tcp, TcpFlags, TcpOptions, Transport, ethernet, parse_ethernet};
+    use crate::verdict::Reason;
+
+    fn parse(segment: &[u8]) -> Result<Headers, Reason> {
+        parse_ethernet(&eth(ethernet::IPV4, &ipv4(Protocol::TCP, segment)))
+    }
+
+    fn options_of(options: &[u8]) -> Result<TcpOptions, Reason> {
+        match parse(&tcp(TcpFlags::SYN, options, &[]))?.transport {
+            Transport::Tcp(tcp) => Ok(tcp.options),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_fields_are_read() {
+        let headers = parse(&tcp(TcpFlags::ACK | TcpFlags::PSH, &[], b"data")).unwrap();
+        let expected = Tcp {
+            src_port: 40_000,
+            dst_port: 80,
+            seq: 1,
+            ack: 2,
+            flags: TcpFlags(0x18),
+            window: 0x2000,
+            options: TcpOptions::default(),
+        };
+        assert_eq!(headers.transport, Transport::Tcp(expected));
+        assert_eq!((headers.l4_offset, headers.payload_offset, headers.end), (34, 54, 58));
+    }
+
+    #[test]
+    fn a_header_cut_short_is_truncated() {
+        assert_eq!(parse(&tcp(TcpFlags::ACK, &[], &[])[..19]), Err(Reason::TcpTruncated));
+    }
+
+    #[test]
+    fn an_impossible_header_length_is_refused() {
+        for offset in [4, 6] {
+            let mut segment = tcp(TcpFlags::ACK, &[], &[]);
+            segment[12] = offset << 4;
+            assert_eq!(parse(&segment), Err(Reason::TcpHeaderLength));
+        }
+    }
+
+    #[test]
+    fn flags_that_no_stack_sends_are_refused() {
+        const F: u8 = TcpFlags::FIN;
+        const S: u8 = TcpFlags::SYN;
+        for flags in [0, TcpFlags::ECE | TcpFlags::CWR, S | F, S | TcpFlags::RST, S | F | TcpFlags::ACK] {
+            assert_eq!(parse(&tcp(flags, &[], &[])), Err(Reason::TcpFlags), "{flags:#x}");
+        }
+        for flags in [S, S | TcpFlags::ACK, S | TcpFlags::ECE | TcpFlags::CWR, F, TcpFlags::RST] {
+            assert!(parse(&tcp(flags, &[], &[])).is_ok(), "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn the_options_of_a_syn_are_read() {
+        let options = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 0, 1, 3, 3, 7];
+        let expected = TcpOptions {
+            mss: 1460,
+            window_scale: Some(7),
+            sack_permitted: true,
+            timestamps: Some((7, 0)),
+            fast_open: false,
+        };
+        assert_eq!(options_of(&options), Ok(expected));
+    }
+
+    #[test]
+    fn aligned_timestamps_are_read_alone() {
+        let expected = TcpOptions { timestamps: Some((1, 2)), ..TcpOptions::default() };
+        assert_eq!(options_of(&[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]), Ok(expected));
+        assert_eq!(options_of(&[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0]), Ok(expected));
+    }
+
+    #[test]
+    fn fast_open_is_known_by_both_its_numbers() {
+        assert!(options_of(&[34, 2, 1, 1]).unwrap().fast_open);
+        assert!(options_of(&[254, 4, 0xf9, 0x89]).unwrap().fast_open);
+        assert!(!options_of(&[254, 4, 0, 0]).unwrap().fast_open);
+    }
+
+    #[test]
+    fn nothing_behind_the_end_of_options_counts() {
+        assert_eq!(options_of(&[0, 2, 9, 9]), Ok(TcpOptions::default()));
+    }
+
+    #[test]
+    fn an_option_that_runs_past_the_header_is_refused() {
+        for options in [[2, 5, 0, 0], [99, 0, 0, 0], [99, 1, 0, 0], [1, 1, 1, 2]] {
+            assert_eq!(options_of(&options), Err(Reason::TcpOptions), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn an_option_of_impossible_length_is_refused() {
+        for options in [[2, 3, 0, 0], [3, 2, 0, 0], [4, 3, 0, 0], [8, 4, 0, 0], [5, 4, 0, 0]] {
+            assert_eq!(options_of(&options), Err(Reason::TcpOptions), "{options:?}");
+        }
+    }
+}

@@ -39,3 +39,37 @@ fn inner_at(walk: &Walk<'_>, at: usize) -> Result<usize, Reason> {
     }
     Ok(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PORT, inner_at};
+    use crate::parse::craft::{inner_ipv6, join, udp_frame};
+    use crate::parse::walk::Walk;
+    use crate::parse::{Tunnel, parse_ethernet};
+    use crate::verdict::Reason;
+
+    const ORIGIN: [u8; 8] = [0, 0, 1, 2, 3, 4, 5, 6];
+    const AUTHENTICATION: [u8; 15] = [0, 1, 1, 1, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn ipv6_is_found_behind_authentication_and_origin() {
+        for before in [&[][..], &ORIGIN, &AUTHENTICATION, &join(&[&AUTHENTICATION, &ORIGIN])] {
+            for (src, dst) in [(PORT, 40_000), (40_000, PORT)] {
+                let frame = udp_frame(src, dst, &join(&[before, &inner_ipv6()]));
+                let headers = parse_ethernet(&frame).unwrap();
+                assert_eq!((headers.tunnel, headers.ports()), (Tunnel::Teredo, (1000, 2000)));
+                assert_eq!(headers.payload(&frame), b"inner");
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_cut_short_is_no_teredo() {
+        for bytes in [&[0x60, 0, 0][..], &ORIGIN, &AUTHENTICATION[..14], &AUTHENTICATION, &[0x45; 40]] {
+            let walk = Walk::new(bytes).unwrap();
+            assert_eq!(inner_at(&walk, 0), Err(Reason::Teredo), "{bytes:?}");
+            let headers = parse_ethernet(&udp_frame(40_000, PORT, bytes)).unwrap();
+            assert_eq!((headers.tunnel, headers.ports()), (Tunnel::None, (40_000, PORT)));
+        }
+    }
+}

@@ -40,3 +40,49 @@ fn length_zero(walk: &Walk<'_>, length: usize, available: usize) -> Result<usize
     let version = walk.rest(usize::from(walk.headers.l3_offset)).first().map(|byte| byte >> 4);
     if length == 0 && version == Some(6) { Ok(available) } else { Err(Reason::UdpLength) }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::parse::craft::{eth, ipv4, ipv6, join, udp};
+    use crate::parse::{Headers, Protocol, Transport, ethernet, parse_ethernet};
+    use crate::verdict::Reason;
+
+    fn parse_v4(segment: &[u8]) -> Result<Headers, Reason> {
+        parse_ethernet(&eth(ethernet::IPV4, &ipv4(Protocol::UDP, segment)))
+    }
+
+    #[test]
+    fn ports_and_payload_are_found() {
+        let headers = parse_v4(&udp(1, 2, b"data")).unwrap();
+        assert_eq!(headers.transport, Transport::Udp { src_port: 1, dst_port: 2 });
+        assert_eq!((headers.payload_offset, headers.end), (42, 46));
+    }
+
+    #[test]
+    fn a_header_cut_short_is_truncated() {
+        assert_eq!(parse_v4(&udp(1, 2, b"")[..7]), Err(Reason::UdpTruncated));
+    }
+
+    #[test]
+    fn an_impossible_length_is_refused() {
+        for length in [0, 7, 13] {
+            let mut segment = udp(1, 2, b"data");
+            segment[5] = length;
+            assert_eq!(parse_v4(&segment), Err(Reason::UdpLength), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_length_of_zero_over_ipv6_means_all_of_it() {
+        let mut segment = udp(1, 2, b"data");
+        segment[5] = 0;
+        let frame = eth(ethernet::IPV6, &ipv6(Protocol::UDP, &segment));
+        assert_eq!(parse_ethernet(&frame).unwrap().payload(&frame), b"data");
+    }
+
+    #[test]
+    fn what_exceeds_the_length_is_no_payload() {
+        let frame = eth(ethernet::IPV4, &ipv4(Protocol::UDP, &join(&[&udp(1, 2, b"data"), b"more"])));
+        assert_eq!(parse_ethernet(&frame).unwrap().payload(&frame), b"data");
+    }
+}

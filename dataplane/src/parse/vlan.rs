@@ -34,3 +34,43 @@ pub(super) fn skip(walk: &mut Walk<'_>, at: usize, ethertype: u16) -> Result<(us
     }
     Err(Reason::VlanTooDeep)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{QINQ, QINQ_OLD, VLAN};
+    use crate::parse::craft::{eth, inner_ipv4, vlan};
+    use crate::parse::{ethernet, parse_ethernet};
+    use crate::verdict::Reason;
+
+    #[test]
+    fn one_tag_is_the_outer_vlan() {
+        let frame = eth(VLAN, &vlan(0x6064, ethernet::IPV4, &inner_ipv4()));
+        let headers = parse_ethernet(&frame).unwrap();
+        assert_eq!((headers.vlan_outer, headers.vlan_inner), (100, 0), "priority bits are no part of it");
+        assert_eq!((headers.ethertype, headers.l3_offset), (ethernet::IPV4, 18));
+        assert_eq!(headers.ports(), (1000, 2000));
+    }
+
+    #[test]
+    fn stacked_tags_are_outer_and_inner() {
+        for outer in [VLAN, QINQ, QINQ_OLD] {
+            let frame = eth(outer, &vlan(7, VLAN, &vlan(8, ethernet::IPV4, &inner_ipv4())));
+            let headers = parse_ethernet(&frame).unwrap();
+            assert_eq!((headers.vlan_outer, headers.vlan_inner, headers.l3_offset), (7, 8, 22));
+        }
+    }
+
+    #[test]
+    fn a_third_tag_is_skipped_and_a_fourth_is_too_deep() {
+        let three = vlan(1, VLAN, &vlan(2, VLAN, &vlan(3, ethernet::IPV4, &inner_ipv4())));
+        assert_eq!(parse_ethernet(&eth(VLAN, &three)).unwrap().l3_offset, 26);
+        let four = eth(VLAN, &vlan(9, VLAN, &three));
+        assert_eq!(parse_ethernet(&four), Err(Reason::VlanTooDeep));
+    }
+
+    #[test]
+    fn a_tag_cut_short_is_truncated() {
+        let frame = eth(VLAN, &[0, 100, 8]);
+        assert_eq!(parse_ethernet(&frame), Err(Reason::VlanTruncated));
+    }
+}

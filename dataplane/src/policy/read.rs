@@ -125,7 +125,12 @@ impl PolicyFile {
             }
         };
         let set = reader.set(&root);
-        if reader.errors.is_empty() { Ok(set) } else { Err(reader.errors) }
+        if reader.errors.is_empty() {
+            return Ok(set);
+        }
+        let mut errors = reader.errors;
+        errors.sort_by_key(|error| (error.line, error.column));
+        Err(errors)
     }
 
     /// What inline mode requires beyond a valid file: a default action.

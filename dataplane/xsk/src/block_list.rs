@@ -21,6 +21,7 @@ pub(crate) trait Family {
     const BITS: u8;
     const MAP: &'static str;
     fn raw(self, len: u8) -> Self::Raw;
+    fn of_raw(raw: Self::Raw) -> Self;
 }
 
 impl Family for Ipv4Addr {
@@ -32,6 +33,10 @@ impl Family for Ipv4Addr {
         let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
         (self.to_bits() & mask).to_be()
     }
+
+    fn of_raw(raw: u32) -> Self {
+        Self::from_bits(u32::from_be(raw))
+    }
 }
 
 impl Family for Ipv6Addr {
@@ -42,6 +47,10 @@ impl Family for Ipv6Addr {
     fn raw(self, len: u8) -> [u8; 16] {
         let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
         (self.to_bits() & mask).to_be_bytes()
+    }
+
+    fn of_raw(raw: [u8; 16]) -> Self {
+        Self::from(raw)
     }
 }
 
@@ -64,6 +73,11 @@ impl<F: Family + Copy> BlockList<F> {
 
     pub(crate) fn len(&self) -> usize {
         self.held.len()
+    }
+
+    /// What is in it, in no order.
+    pub(crate) fn prefixes(&self) -> Vec<(F, u8)> {
+        self.held.iter().map(|(raw, len)| (F::of_raw(*raw), *len)).collect()
     }
 
     /// Adds prefixes; those already there stay.

@@ -16,6 +16,7 @@ mod pin;
 pub mod clock;
 pub mod memory;
 pub mod netdev;
+pub mod prefetch;
 pub mod program;
 pub mod tap;
 pub mod wait;
@@ -31,5 +32,24 @@ pub use socket::{Mode, ObtainedMode, SocketConfig, XskQueue};
 pub use tap::Tap;
 pub use umem::{FrameSize, Umem, UmemConfig};
 pub use wait::BusyPoll;
-pub mod prefetch;
 pub use wire::{AttachMode, FailMode, Wire, WireConfig, WireCounters};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Built on the main thread, used by workers.
+    #[test]
+    fn everything_may_change_its_thread() {
+        fn may_change_thread<T: Send>() {}
+        may_change_thread::<Frame>();
+        may_change_thread::<FrameBatch>();
+        may_change_thread::<FramePool>();
+        may_change_thread::<Umem>();
+        may_change_thread::<XskQueue>();
+        may_change_thread::<memory::MemoryPort>();
+        may_change_thread::<Wire>();
+        may_change_thread::<Heartbeat>();
+        may_change_thread::<Tap>();
+    }
+}

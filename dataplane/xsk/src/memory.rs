@@ -171,3 +171,156 @@ impl MemoryPort {
         waiting == 0 || first.iter().chain(second).any(|frame| !frame.more())
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FRAMES: usize = 96;
+    const RING: usize = 32;
+
+    /// One thing that a port's owner may do.
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// Send a packet of so many pieces, if the pool has the frames.
+        Send(usize),
+        /// Receive at most so many frames.
+        Receive(usize),
+        Complete,
+        Refill(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1_usize..5).prop_map(Step::Send),
+            (0_usize..40).prop_map(Step::Receive),
+            Just(Step::Complete),
+            (0_usize..40).prop_map(Step::Refill),
+        ]
+    }
+
+    struct End {
+        port: MemoryPort,
+        pool: FramePool,
+        waiting: FrameBatch,
+    }
+
+    proptest! {
+        /// The oracle is a queue of the packets that `send` accepted.
+        #[test]
+        fn packets_arrive_whole_once_and_in_order(steps in vec((any::<bool>(), step()), 1..400)) {
+            let pools = (FramePool::in_memory(FRAMES, 8), FramePool::in_memory(FRAMES, 8));
+            let (left, right) = pair(&pools.0, &pools.1, RING);
+            let mut ends = [
+                End { port: left, pool: pools.0, waiting: FrameBatch::new() },
+                End { port: right, pool: pools.1, waiting: FrameBatch::new() },
+            ];
+            let mut on_the_wire = [VecDeque::new(), VecDeque::new()];
+            let mut serial = 0_u64;
+            for (which, step) in steps {
+                let which = usize::from(which);
+                let end = &mut ends[which];
+                match step {
+                    Step::Send(pieces) => {
+                        if end.pool.free() >= pieces && end.waiting.room() >= pieces {
+                            for piece in 0..pieces {
+                                let mut frame = end.pool.take().unwrap();
+                                frame.copy_from(&serial.to_be_bytes());
+                                frame.set_more(piece + 1 < pieces);
+                                end.waiting.push(frame).unwrap();
+                                serial += 1;
+                            }
+                        }
+                        let offered: Vec<_> = end.waiting.iter().map(|frame| (frame.bytes().to_vec(), frame.more())).collect();
+                        let sent = end.port.send(&mut end.waiting);
+                        prop_assert!(sent == 0 || !offered[sent - 1].1, "half a packet was sent");
+                        on_the_wire[which].extend(offered.into_iter().take(sent));
+                    }
+                    Step::Receive(max) => {
+                        let mut batch = FrameBatch::new();
+                        end.port.receive(&mut batch, max);
+                        prop_assert!(batch.last().is_none_or(|last| !last.more()), "half a packet was received");
+                        for frame in batch.iter() {
+                            prop_assert_eq!(Some((frame.bytes().to_vec(), frame.more())), on_the_wire[1 - which].pop_front());
+                        }
+                        end.pool.give_all(&mut batch);
+                    }
+                    Step::Complete => {
+                        end.port.complete(&mut end.pool);
+                    }
+                    Step::Refill(target) => {
+                        end.port.refill(&mut end.pool, target);
+                    }
+                }
+            }
+            // Everything still under way arrives once both ends turn.
+            for _ in 0..2 * FRAMES {
+                for which in [0, 1] {
+                    let end = &mut ends[which];
+                    end.port.refill(&mut end.pool, RING);
+                    let offered: Vec<_> = end.waiting.iter().map(|frame| (frame.bytes().to_vec(), frame.more())).collect();
+                    let sent = end.port.send(&mut end.waiting);
+                    on_the_wire[which].extend(offered.into_iter().take(sent));
+                    end.port.complete(&mut end.pool);
+                    let mut batch = FrameBatch::new();
+                    end.port.receive(&mut batch, usize::MAX);
+                    for frame in batch.iter() {
+                        prop_assert_eq!(Some((frame.bytes().to_vec(), frame.more())), on_the_wire[1 - which].pop_front());
+                    }
+                    end.pool.give_all(&mut batch);
+                }
+            }
+            for which in [0, 1] {
+                prop_assert!(on_the_wire[which].is_empty() && ends[which].waiting.is_empty());
+                prop_assert_eq!(ends[which].pool.outstanding(), 0);
+                prop_assert_eq!(ends[which].pool.free() + ends[which].port.filled, FRAMES);
+            }
+        }
+    }
+
+    #[test]
+    fn two_threads_exchange_every_packet_in_order() {
+        const PACKETS: u64 = 20_000;
+        let mut senders = FramePool::in_memory(64, 16);
+        let mut receivers = FramePool::in_memory(64, 16);
+        let (mut out, mut back) = pair(&senders, &receivers, 32);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut batch = FrameBatch::new();
+                let mut next = 0;
+                while next < PACKETS || !batch.is_empty() || out.in_flight() > 0 {
+                    while next < PACKETS && batch.len() < 8 {
+                        let Some(mut frame) = senders.take() else { break };
+                        frame.copy_from(&next.to_be_bytes());
+                        batch.push(frame).unwrap();
+                        next += 1;
+                    }
+                    if out.send(&mut batch) + out.complete(&mut senders) == 0 {
+                        std::thread::yield_now();
+                    }
+                }
+                assert_eq!((senders.free(), senders.outstanding()), (64, 0));
+            });
+            let mut expected = 0_u64;
+            while expected < PACKETS {
+                back.refill(&mut receivers, 32);
+                let mut batch = FrameBatch::new();
+                if back.receive(&mut batch, 64) == 0 {
+                    std::thread::yield_now();
+                }
+                for frame in batch.iter() {
+                    assert_eq!(frame.bytes(), expected.to_be_bytes());
+                    expected += 1;
+                }
+                receivers.give_all(&mut batch);
+            }
+            assert_eq!(receivers.outstanding(), 0);
+        });
+    }
+}

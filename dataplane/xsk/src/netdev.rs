@@ -306,7 +306,7 @@ pub enum LinkState {
     Gone,
 }
 
-/// Hears of every link change in this network namespace. Readable when [`LinkWatch::next`] has something.
+/// Hears of every link change in this network namespace. Readable when [`LinkWatch::take`] has something.
 #[derive(Debug)]
 pub struct LinkWatch {
     socket: OwnedFd,
@@ -363,7 +363,7 @@ impl LinkWatch {
     /// # Errors
     ///
     /// What `recv(2)` says; `ENOBUFS` means that changes were lost and the interfaces should be read anew.
-    pub fn next(&mut self) -> io::Result<Option<LinkEvent>> {
+    pub fn take(&mut self) -> io::Result<Option<LinkEvent>> {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(Some(event));

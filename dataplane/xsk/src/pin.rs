@@ -43,6 +43,11 @@ impl Pins {
         self.directory().join(format!("tcx{port}"))
     }
 
+    /// Whether any version of this wire has a directory.
+    pub(crate) fn exist(&self) -> bool {
+        self.directory().is_dir() || !self.other_versions().is_empty()
+    }
+
     /// Makes sure that a BPF file system holds the directory.
     pub(crate) fn create(&self) -> Result<(), XskError> {
         ensure_bpffs(&self.root)?;
@@ -61,19 +66,28 @@ impl Pins {
             .collect()
     }
 
-    /// Removes every pin of this wire in every layout version: links first, so that nothing runs on without its
-    /// maps. Says how many links there were.
+    /// Detaches every link of this wire, in every layout version, and removes every pin. Says how many links there
+    /// were.
     pub(crate) fn remove(&self) -> Result<usize, XskError> {
         let mut links = 0;
         for directory in self.other_versions().into_iter().chain([self.directory()]) {
-            links += remove_directory(&directory)?;
+            links += remove_directory(&directory, Links::Detach)?;
         }
         Ok(links)
     }
 }
 
-/// Removes one version's pins of a wire.
-pub(crate) fn remove_directory(directory: &Path) -> Result<usize, XskError> {
+/// What becomes of the links whose pins are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// Detached at once: the kernel frees an unpinned link some time later.
+    Detach,
+    /// Left to their other holders.
+    Keep,
+}
+
+/// Removes one version's pins of a wire; says how many of them were links.
+pub(crate) fn remove_directory(directory: &Path, fate: Links) -> Result<usize, XskError> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -84,13 +98,18 @@ pub(crate) fn remove_directory(directory: &Path) -> Result<usize, XskError> {
     paths.sort_by_key(|path| is_map(path));
     let mut links = 0;
     for path in &paths {
+        if !is_map(path) {
+            links += 1;
+            if fate == Links::Detach {
+                detach_link(path)?;
+            }
+        }
         remove_pin(path)?;
-        links += usize::from(!is_map(path));
     }
     std::fs::remove_dir(directory).map_err(|err| pin_error(directory, "removing the directory", &err))?;
-    // The version's directory goes with its last wire.
-    if let Some(version) = directory.parent() {
-        let _ = std::fs::remove_dir(version);
+    // The version's directory goes with its last wire, and the root with its last version.
+    for above in directory.ancestors().skip(1).take(2) {
+        let _ = std::fs::remove_dir(above);
     }
     Ok(links)
 }
@@ -155,6 +174,24 @@ fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
 }
 
+/// Takes the program of a pinned link off its interface, if that still exists.
+fn detach_link(path: &Path) -> Result<(), XskError> {
+    const BPF_LINK_DETACH: libc::c_int = 34;
+    let link = c_path(path)
+        .and_then(|path| object_get(&path))
+        .map_err(|err| pin_error(path, "opening the pin", &err))?;
+    let attr = link.as_raw_fd();
+    // SAFETY: the attribute, a link's descriptor alone, is valid for its size.
+    // JUSTIFICATION: the loader detaches by closing, which takes effect later.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_LINK_DETACH, &raw const attr, size_of::<i32>()) };
+    // A tcx link whose interface has gone says ENOLINK; an XDP link says nothing.
+    let err = io::Error::last_os_error();
+    if result == 0 || err.raw_os_error() == Some(libc::ENOLINK) {
+        return Ok(());
+    }
+    Err(pin_error(path, "detaching the link", &err))
+}
+
 /// The interface that a pinned link runs on: `None` if there is no such pin, 0 if its interface is gone.
 pub(crate) fn link_ifindex(path: &Path) -> Result<Option<u32>, XskError> {
     let opened = c_path(path).and_then(|path| object_get(&path));
@@ -176,7 +213,7 @@ pub(crate) fn wires(root: &Path) -> Vec<String> {
     names
 }
 
-/// All (link, tcx) pin paths that this version can have.
+/// The ports that pins can be of.
 pub(crate) fn ports() -> std::ops::Range<u32> {
     0..PORTS_MAX
 }

@@ -111,7 +111,6 @@ impl SocketConfig {
 ///
 /// When it is dropped, the frames in its rings are gone with it: neither outstanding nor free. The kernel lets
 /// go of the queue once the UMEM's pool, its other queues and the [`Umem`] are dropped too.
-#[derive(Debug)]
 pub struct XskQueue {
     interface: String,
     queue: u32,
@@ -268,8 +267,8 @@ impl XskQueue {
         let fitting = frames.get(..room.min(frames.len())).unwrap_or_default();
         match fitting.iter().rposition(|frame| !frame.more()) {
             Some(last) => last + 1,
-            // A packet longer than a whole batch came in pieces, and leaves in pieces.
-            None if fitting.len() == FrameBatch::CAPACITY => fitting.len(),
+            // Longer than one ring operation: its pieces follow each other in several.
+            None if fitting.len() == RING_BATCH => fitting.len(),
             None => 0,
         }
     }
@@ -278,9 +277,10 @@ impl XskQueue {
 impl PacketPort for XskQueue {
     fn receive(&mut self, batch: &mut FrameBatch, max: usize) -> usize {
         let start = batch.len();
-        let mut partial = std::mem::take(&mut self.partial);
-        partial.move_tail(0, batch);
-        self.partial = partial;
+        if self.partial.len() > batch.room() {
+            return 0;
+        }
+        self.partial.move_tail(0, batch);
         loop {
             let wanted = max.saturating_sub(batch.len() - start).max(1).min(batch.room());
             let taken = self.take_received(batch, wanted);
@@ -398,14 +398,16 @@ impl PacketPort for XskQueue {
 
     fn kick(&mut self) {
         if self.sending > 0 && (!self.need_wakeup || self.tx.needs_wakeup()) {
+            let mut free = self.tx.nb_free_exact();
             for _ in 0..TX_CALLS_MAX {
                 // Copy mode takes a bounded number of frames a call and says EAGAIN when more wait. Other answers
                 // (ENOBUFS, EBUSY, ENETDOWN) mean that the driver cannot now: the next turn tries again.
-                let drained = self.tx.nb_free_exact() >= self.tx_ring_frames;
-                if drained && self.mode == ObtainedMode::Copy {
+                if free >= self.tx_ring_frames && self.mode == ObtainedMode::Copy {
                     break;
                 }
-                if transmit(self.tx.fd().as_raw_fd()) != Err(libc::EAGAIN) {
+                let more_waits = transmit(self.tx.fd().as_raw_fd()) == Err(libc::EAGAIN);
+                let before = std::mem::replace(&mut free, self.tx.nb_free_exact());
+                if !more_waits || free == before {
                     break;
                 }
             }
@@ -437,6 +439,18 @@ impl PacketPort for XskQueue {
 
     fn in_flight(&self) -> usize {
         self.sending
+    }
+}
+
+impl std::fmt::Debug for XskQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("XskQueue")
+            .field("interface", &self.interface)
+            .field("queue", &self.queue)
+            .field("mode", &self.mode)
+            .field("waiting", &self.filled)
+            .field("in_flight", &self.sending)
+            .finish_non_exhaustive()
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aya::Ebpf;
-use aya::maps::{Array, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::links::{FdLink, LinkError, LinkOrder, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::xdp::XdpLink;
@@ -190,8 +190,19 @@ impl Wire {
     /// # Errors
     ///
     /// One sentence each: no such interface, no privileges, no BPF file system, another program on the port.
-    /// What was attached before the error stays attached: [`detach`] removes it.
+    /// A first start that fails leaves nothing behind; a take-over that fails leaves what was there attached.
     pub fn attach(config: &WireConfig) -> Result<Self, XskError> {
+        let pins = Pins::new(&config.pin_root, &config.name);
+        let first_start = !pins.exist();
+        let attached = Self::try_attach(config, &pins);
+        if attached.is_err() && first_start {
+            // The error that is told is the first one.
+            let _ = pins.remove();
+        }
+        attached
+    }
+
+    fn try_attach(config: &WireConfig, pins: &Pins) -> Result<Self, XskError> {
         let ifindexes =
             config.ports.iter().map(|name| netdev::ifindex(name)).collect::<Result<Vec<_>, _>>()?;
         if ifindexes.is_empty() || ifindexes.len() > PORTS_MAX as usize {
@@ -202,7 +213,6 @@ impl Wire {
                 queues_max: QUEUES_MAX,
             });
         }
-        let pins = Pins::new(&config.pin_root, &config.name);
         pins.create()?;
         let mut objects = Vec::with_capacity(ifindexes.len());
         for port in 0..ifindexes.len() {
@@ -237,18 +247,26 @@ impl Wire {
             reason: err.to_string(),
         })?;
 
+        // Every link of this wire, held so that moving its pin does not detach it.
         let older = pins.other_versions();
+        let mut held = HeldLinks::gather(pins, &older)?;
         let mut ports = Vec::with_capacity(objects.len());
         for (port, object) in objects.iter_mut().enumerate() {
             let target =
                 Target { port: port as u32, interface: &config.ports[port], ifindex: ifindexes[port] };
             if ifindexes.len() == 2 {
-                attach_classifier(object, &target, &pins, &older)?;
+                attach_classifier(object, &target, pins, &mut held)?;
+            } else {
+                pin::remove_pin(&pins.tcx(target.port))?;
             }
-            ports.push(attach_xdp(object, &target, &pins, &older, config.generic_only)?);
+            ports.push(attach_xdp(object, &target, pins, &mut held, config.generic_only)?);
+        }
+        for port in pin::ports().skip(ports.len()) {
+            pin::remove_pin(&pins.link(port))?;
+            pin::remove_pin(&pins.tcx(port))?;
         }
         for directory in &older {
-            pin::remove_directory(directory)?;
+            pin::remove_directory(directory, pin::Links::Keep)?;
         }
         Ok(Self { ports, xsks, conf, counters, block_v4, block_v6, beats })
     }
@@ -394,20 +412,19 @@ impl Wire {
         (self.block_v4.len(), self.block_v6.len())
     }
 
+    /// The block list, v4 and v6, in no order.
+    #[must_use]
+    pub fn block_list(&self) -> (Vec<(Ipv4Addr, u8)>, Vec<(Ipv6Addr, u8)>) {
+        (self.block_v4.prefixes(), self.block_v6.prefixes())
+    }
+
     /// What the program of `port` counted.
     ///
     /// # Errors
     ///
     /// [`XskError::Map`].
     pub fn counters(&self, port: usize) -> Result<WireCounters, XskError> {
-        let values = self.counters.get(&(port as u32), 0).map_err(map_error(maps::OUTCOMES, "read"))?;
-        let mut sum = [0_u64; OUTCOMES];
-        for cpu in values.iter() {
-            for (total, count) in sum.iter_mut().zip(cpu) {
-                *total += count;
-            }
-        }
-        Ok(WireCounters::from_outcomes(sum))
+        sum_counters(&self.counters, port)
     }
 
     fn publish_block_list(&mut self) -> Result<(), XskError> {
@@ -465,6 +482,32 @@ pub fn status(pin_root: &Path) -> Result<Vec<PinnedWire>, XskError> {
     Ok(wires)
 }
 
+/// What the program of `port` of the pinned wire `name` counted, whether or not a daemon runs.
+///
+/// # Errors
+///
+/// [`XskError::Map`] where there is no such wire.
+pub fn pinned_counters(pin_root: &Path, name: &str, port: usize) -> Result<WireCounters, XskError> {
+    let path = Pins::new(pin_root, name).directory().join(maps::OUTCOMES);
+    let map =
+        MapData::from_pin(path).and_then(Map::from_map_data).map_err(map_error(maps::OUTCOMES, "opened"))?;
+    sum_counters(&map.try_into().map_err(map_error(maps::OUTCOMES, "opened"))?, port)
+}
+
+/// Switches the bypass of the pinned wire `name`, whether or not a daemon runs. See [`Wire::set_bypass`].
+///
+/// # Errors
+///
+/// [`XskError::Map`] where there is no such wire.
+pub fn set_pinned_bypass(pin_root: &Path, name: &str, on: bool) -> Result<(), XskError> {
+    let path = Pins::new(pin_root, name).directory().join(maps::CONF);
+    let map =
+        MapData::from_pin(path).and_then(Map::from_map_data).map_err(map_error(maps::CONF, "opened"))?;
+    let mut map: Array<_, Conf> = map.try_into().map_err(map_error(maps::CONF, "opened"))?;
+    let conf = map.get(&0, 0).map_err(map_error(maps::CONF, "read"))?;
+    map.set(0, Conf { bypass: u32::from(on), ..conf }, 0).map_err(map_error(maps::CONF, "written"))
+}
+
 /// Takes the programs of wire `name` off their ports and removes every pin; says how many links there were.
 ///
 /// The wire is dead from then on, unless something else forwards between its ports.
@@ -482,11 +525,43 @@ struct Target<'a> {
     ifindex: u32,
 }
 
+/// The links that an earlier daemon pinned, by the interface they run on.
+#[derive(Debug, Default)]
+struct HeldLinks {
+    xdp: Vec<(u32, FdLink)>,
+    tcx: Vec<(u32, FdLink)>,
+}
+
+impl HeldLinks {
+    fn gather(pins: &Pins, older: &[PathBuf]) -> Result<Self, XskError> {
+        let mut held = Self::default();
+        for directory in older.iter().chain([&pins.directory()]) {
+            for port in pin::ports() {
+                held.xdp.extend(open_link(&directory.join(format!("link{port}")))?);
+                held.tcx.extend(open_link(&directory.join(format!("tcx{port}")))?);
+            }
+        }
+        Ok(held)
+    }
+}
+
+/// A pinned link and its interface; `None` if there is no such pin.
+fn open_link(path: &Path) -> Result<Option<(u32, FdLink)>, XskError> {
+    let Some(ifindex) = pin::link_ifindex(path)? else { return Ok(None) };
+    let link = PinnedLink::from_pin(path).map_err(|err| pin_error(path, "opening the pin", &err))?;
+    Ok(Some((ifindex, link.into())))
+}
+
+fn take_link_on(links: &mut Vec<(u32, FdLink)>, ifindex: u32) -> Option<FdLink> {
+    let position = links.iter().position(|(held, _)| *held == ifindex)?;
+    Some(links.swap_remove(position).1)
+}
+
 fn attach_xdp(
     object: &mut Ebpf,
     target: &Target<'_>,
     pins: &Pins,
-    older: &[PathBuf],
+    held: &mut HeldLinks,
     generic_only: bool,
 ) -> Result<PortStatus, XskError> {
     let program: &mut Xdp = object
@@ -495,7 +570,6 @@ fn attach_xdp(
         .try_into()
         .expect("it is an XDP program");
     let path = pins.link(target.port);
-    let pinned = pin::link_ifindex(&path)?;
     let status = |mode, origin| PortStatus {
         interface: target.interface.to_owned(),
         ifindex: target.ifindex,
@@ -509,30 +583,22 @@ fn attach_xdp(
         match program.attach_to_if_index(target.ifindex, mode.aya()) {
             // Nothing was attached, so a pin of that name is stale.
             Ok(id) => {
+                let stale = pin::link_ifindex(&path)?.is_some();
                 let link = program.take_link(id).map_err(attach_error(target, "xdp"))?;
                 pin_link(link_of(link, target, "xdp")?, &path)?;
-                let origin = if pinned.is_some() { Origin::ReplacedStale } else { Origin::Fresh };
-                return Ok(status(*mode, origin));
+                return Ok(status(*mode, if stale { Origin::ReplacedStale } else { Origin::Fresh }));
             }
             Err(err) => match errno_of(&err) {
-                // EBUSY: a link holds the port in this mode. EEXIST: in the other mode (net/core/dev.c).
+                // EBUSY: a program holds the port in this mode. EEXIST: in the other mode (net/core/dev.c).
                 Some(code @ (libc::EBUSY | libc::EEXIST)) => {
-                    let same = code == libc::EBUSY;
-                    let live = if same { *mode } else { other(*mode) };
-                    let held = live_pin(&path, target.port, "link", older, target.ifindex)?;
-                    let Some(held) = held else {
-                        return Err(XskError::Taken { interface: target.interface.to_owned() });
-                    };
-                    let link = PinnedLink::from_pin(&held)
-                        .map_err(|err| pin_error(&held, "opening the pin", &err))?;
-                    let link = XdpLink::try_from(FdLink::from(link))
-                        .map_err(|err: LinkError| pin_error(&held, "opening the pin", &err))?;
+                    let link = take_link_on(&mut held.xdp, target.ifindex)
+                        .ok_or_else(|| XskError::Taken { interface: target.interface.to_owned() })?;
+                    let link = XdpLink::try_from(link)
+                        .map_err(|err: LinkError| pin_error(&path, "opening the pin", &err))?;
                     let id = program.attach_to_link(link).map_err(attach_error(target, "xdp"))?;
                     let link = program.take_link(id).map_err(attach_error(target, "xdp"))?;
-                    let link = link_of(link, target, "xdp")?;
-                    if held != path {
-                        pin_link(link, &path)?;
-                    }
+                    pin_link(link_of(link, target, "xdp")?, &path)?;
+                    let live = if code == libc::EBUSY { *mode } else { other(*mode) };
                     return Ok(status(live, Origin::TakenOver));
                 }
                 Some(_) | None => refusal = Some(err),
@@ -546,7 +612,7 @@ fn attach_classifier(
     object: &mut Ebpf,
     target: &Target<'_>,
     pins: &Pins,
-    older: &[PathBuf],
+    held: &mut HeldLinks,
 ) -> Result<(), XskError> {
     let program: &mut SchedClassifier = object
         .program_mut("to_peer")
@@ -555,49 +621,21 @@ fn attach_classifier(
         .expect("it is a classifier");
     let path = pins.tcx(target.port);
     // tcx takes several programs a port, so a second attach would succeed: only the pin tells.
-    if let Some(held) = live_pin(&path, target.port, "tcx", older, target.ifindex)? {
-        let link = PinnedLink::from_pin(&held).map_err(|err| pin_error(&held, "opening the pin", &err))?;
-        let link = FdLink::from(link)
-            .try_into()
-            .map_err(|err: LinkError| pin_error(&held, "opening the pin", &err))?;
-        // A link whose interface index lives in another network namespace refuses nothing, but then the XDP link
-        // of this port is not held either, and its fresh attach tells.
-        let id = program.attach_to_link(link).map_err(attach_error(target, "tcx"))?;
-        let link = program.take_link(id).map_err(attach_error(target, "tcx"))?;
-        let link =
-            FdLink::try_from(link).map_err(|err: LinkError| pin_error(&held, "opening the pin", &err))?;
-        if held != path {
-            pin_link(link, &path)?;
+    let id = match take_link_on(&mut held.tcx, target.ifindex) {
+        Some(link) => {
+            let link = link.try_into().map_err(|err: LinkError| pin_error(&path, "opening the pin", &err))?;
+            program.attach_to_link(link)
         }
-        return Ok(());
-    }
-    let id = program
-        .attach_with_options(
+        None => program.attach_with_options(
             target.interface,
             TcAttachType::Ingress,
             TcAttachOptions::TcxOrder(LinkOrder::default()),
-        )
-        .map_err(attach_error(target, "tcx"))?;
+        ),
+    }
+    .map_err(attach_error(target, "tcx"))?;
     let link = program.take_link(id).map_err(attach_error(target, "tcx"))?;
     let link = FdLink::try_from(link).map_err(|err: LinkError| pin_error(&path, "opening the link", &err))?;
     pin_link(link, &path)
-}
-
-/// The pin, of this or another layout version, whose link runs on `ifindex`.
-fn live_pin(
-    path: &Path,
-    port: u32,
-    kind: &str,
-    older: &[PathBuf],
-    ifindex: u32,
-) -> Result<Option<PathBuf>, XskError> {
-    let others = older.iter().map(|directory| directory.join(format!("{kind}{port}")));
-    for candidate in std::iter::once(path.to_owned()).chain(others) {
-        if pin::link_ifindex(&candidate)? == Some(ifindex) {
-            return Ok(Some(candidate));
-        }
-    }
-    Ok(None)
 }
 
 fn link_of(link: XdpLink, target: &Target<'_>, program: &'static str) -> Result<FdLink, XskError> {
@@ -608,6 +646,7 @@ fn link_of(link: XdpLink, target: &Target<'_>, program: &'static str) -> Result<
     })
 }
 
+/// Pins a link under its name, in place of what was pinned there.
 fn pin_link(link: FdLink, path: &Path) -> Result<(), XskError> {
     pin::remove_pin(path)?;
     link.pin(path).map_err(|err| pin_error(path, "pinning the link", &error_chain(&err)))?;
@@ -631,6 +670,20 @@ fn attach_error<'a>(target: &'a Target<'_>, program: &'static str) -> impl Fn(Pr
 
 fn map_error(map: &'static str, operation: &'static str) -> impl Fn(MapError) -> XskError {
     move |err| XskError::Map { map, operation, reason: error_chain(&err) }
+}
+
+fn sum_counters(
+    counters: &PerCpuArray<MapData, [u64; OUTCOMES]>,
+    port: usize,
+) -> Result<WireCounters, XskError> {
+    let values = counters.get(&(port as u32), 0).map_err(map_error(maps::OUTCOMES, "read"))?;
+    let mut sum = [0_u64; OUTCOMES];
+    for cpu in values.iter() {
+        for (total, count) in sum.iter_mut().zip(cpu) {
+            *total += count;
+        }
+    }
+    Ok(WireCounters::from_outcomes(sum))
 }
 
 fn key_of(port: u32, queue: u32) -> Result<u32, XskError> {

@@ -1,0 +1,51 @@
+//! What is wrong with a configuration and its policies?
+//!
+//! Nothing is touched and the machine is not asked: a configuration can be checked anywhere. Both the
+//! configuration's errors and the policies' are told in one go where the configuration can be read at all.
+
+use crate::cli::{self, ConfigFlag};
+use crate::config::{PortFlags, Ports};
+use crate::failure::Failure;
+use crate::setup;
+
+/// Runs `jarvis check`; what it says on success.
+///
+/// # Errors
+///
+/// Everything that is wrong, each with file and line.
+pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
+    // The embedded configuration names no ports and is fine as it is.
+    let need = if typed.config.config.is_some() { Ports::Required } else { Ports::Optional };
+    let read = setup::read_config(&typed.config, &typed.ports.flags(), need);
+    let mut config = match (read, &typed.policy) {
+        (Ok(config), _) => config,
+        (Err(failure), None) => return Err(failure),
+        // A policy file named beside a broken configuration can still be read by itself.
+        (Err(failure), Some(path)) => {
+            let alone = ConfigFlag { config: None };
+            let mut config = setup::read_config(&alone, &PortFlags::default(), Ports::Optional)?;
+            config.policy_file = Some(path.clone());
+            setup::assume_ports(&mut config);
+            return match setup::load_policies(&mut setup::policies(&config), &config) {
+                Ok(_set) => Err(failure),
+                Err(more) => Err(failure.and(more)),
+            };
+        }
+    };
+    if let Some(path) = &typed.policy {
+        config.policy_file = Some(path.clone());
+    }
+    let set = setup::load_policies(&mut setup::policies(&config), &config)?;
+    let mut lines: Vec<String> =
+        setup::policy_warnings(&config).into_iter().map(|warning| format!("warning: {warning}")).collect();
+    let source = |path: &Option<std::path::PathBuf>| {
+        path.as_ref().map_or_else(|| "embedded".to_owned(), |path| path.display().to_string())
+    };
+    lines.push(format!(
+        "valid: configuration {}, {} policies in force of {}",
+        source(&typed.config.config),
+        set.len(),
+        source(&config.policy_file)
+    ));
+    Ok(lines)
+}

@@ -1,0 +1,286 @@
+//! What was typed?
+//!
+//! Words and flags only; what they mean together with the file is decided in [`crate::config`]. Wrong
+//! usage ends here with exit code 2.
+
+use crate::config::PortFlags;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Inline security appliance over AF_XDP.
+///
+/// Frames come in on one port, are parsed, tracked and judged on one core, and leave on the other port or
+/// do not leave at all.
+#[derive(Debug, Parser)]
+#[command(name = "jarvis", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 the input is wrong or the machine refuses, 2 wrong usage.")]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One thing that the program does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Put the appliance on the wire and serve until SIGTERM.
+    ///
+    /// SIGHUP reads the policy file again and opens the event file anew. After an orderly stop, as after a
+    /// crash, the XDP program stays and the wire's fail mode holds: only `detach` removes it.
+    Run(Live),
+    /// Attach the wire and leave: its fail mode holds until `run` serves it.
+    Attach(Live),
+    /// Judge capture files with the same engine; time comes from the files.
+    Replay(Replay),
+    /// Tell everything that is wrong with a configuration and its policies.
+    Check(Check),
+    /// Take the XDP program and its pins off the ports.
+    ///
+    /// The wire is dead from then on, unless something else forwards between its ports.
+    Detach(Detach),
+    /// Ask a running daemon, or tell it what to do.
+    Ctl(Ctl),
+}
+
+/// The file that everything else follows from.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFlag {
+    /// Configuration file (TOML); the embedded defaults where left out.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Which interfaces are ports, over what the file says.
+#[derive(Debug, Args)]
+pub(crate) struct PortArgs {
+    /// First port, instead of the file's.
+    #[arg(long, value_name = "INTERFACE", conflicts_with = "tap")]
+    pub inside: Option<String>,
+    /// Second port, instead of the file's.
+    #[arg(long, value_name = "INTERFACE", conflicts_with = "tap")]
+    pub outside: Option<String>,
+    /// The one port of tap mode, instead of the file's ports and mode.
+    #[arg(long, value_name = "INTERFACE")]
+    pub tap: Option<String>,
+}
+
+impl PortArgs {
+    /// As the configuration wants them.
+    pub(crate) fn flags(&self) -> PortFlags {
+        PortFlags { inside: self.inside.clone(), outside: self.outside.clone(), tap: self.tap.clone() }
+    }
+}
+
+/// `run` and `attach`.
+#[derive(Debug, Args)]
+pub(crate) struct Live {
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    #[command(flatten)]
+    pub ports: PortArgs,
+    /// Policy file, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Event file (EVE JSON), instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub eve: Option<PathBuf>,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Capture files (pcap or pcapng), in the order of their time.
+    #[arg(required = true, value_name = "PCAP")]
+    pub captures: Vec<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    /// Policy file, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Where events go (EVE JSON, one a line); `-` is the standard output.
+    #[arg(long, value_name = "FILE")]
+    pub eve: PathBuf,
+    /// Judge as inline does, instead of as an observer: verdicts are obeyed.
+    #[arg(long)]
+    pub inline: bool,
+    /// Layer 4 checksums: check them, or take them as good (captures of offloaded senders).
+    #[arg(short = 'k', long = "checksum", value_name = "WHAT", default_value = "all")]
+    pub checksum: ChecksumFlag,
+}
+
+/// Suricata's `-k`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChecksumFlag {
+    /// Check; a bad one is kept from the state machine.
+    All,
+    /// Take all as good.
+    None,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    #[command(flatten)]
+    pub ports: PortArgs,
+    /// Policy file, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+/// `detach`.
+#[derive(Debug, Args)]
+pub(crate) struct Detach {
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    /// The wire's name, where there is no configuration; `jarvis` where left out.
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub name: Option<String>,
+    /// Where it is pinned, where there is no configuration.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "config", default_value = xsk::PIN_ROOT)]
+    pub pin_root: PathBuf,
+}
+
+/// `ctl`.
+#[derive(Debug, Args)]
+pub(crate) struct Ctl {
+    /// The daemon's socket, instead of the configuration's.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    /// What to ask.
+    #[command(subcommand)]
+    pub command: CtlCommand,
+}
+
+/// One question, or one order.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CtlCommand {
+    /// Totals of all workers.
+    Status,
+    /// One part of the telemetry.
+    Telemetry {
+        /// Which.
+        part: TelemetryPart,
+    },
+    /// Live flows.
+    Flows {
+        /// Filters: ip=ADDRESS[/BITS], port=N, proto=NAME, state=new|established|closed, flow_id=N, cursor=C.
+        #[arg(value_name = "KEY=VALUE")]
+        filter: Vec<String>,
+        /// Flows wanted.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// End one flow.
+    EndFlow {
+        /// Its `flow_id`.
+        flow_id: u64,
+    },
+    /// The policies in force.
+    Policy {
+        /// What about them.
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// The block list of the XDP program; it holds while the daemon is down.
+    Block {
+        /// What about it.
+        #[command(subcommand)]
+        command: BlockCommand,
+    },
+    /// Let everything that is not blocked pass in the kernel, around inspection, or end that.
+    Bypass {
+        /// Whether.
+        state: OnOff,
+    },
+    /// Any reading call of the API.
+    Get {
+        /// Path and query, such as /telemetry/wire.
+        path: String,
+    },
+}
+
+/// Parts of the telemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TelemetryPart {
+    /// By worker.
+    Workers,
+    /// By port and queue.
+    Ports,
+    /// By reason of a drop or notice.
+    Reasons,
+    /// Batch time and ring-to-ring time.
+    Latency,
+    /// The XDP program.
+    Wire,
+}
+
+impl TelemetryPart {
+    /// As the API calls it.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::Workers => "workers",
+            Self::Ports => "ports",
+            Self::Reasons => "reasons",
+            Self::Latency => "latency",
+            Self::Wire => "wire",
+        }
+    }
+}
+
+/// `ctl policy`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// The set in force, in evaluation order.
+    Show,
+    /// Read the policy file again; the old set stays if it has an error.
+    Reload,
+    /// What would be made of a flow, and why.
+    Evaluate {
+        /// JSON file that describes the flow.
+        #[arg(value_name = "FILE")]
+        context: PathBuf,
+    },
+}
+
+/// `ctl block`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BlockCommand {
+    /// What is on the list.
+    List,
+    /// Put addresses or prefixes on the list.
+    Add {
+        /// Such as 192.0.2.0/24 or 2001:db8::1.
+        #[arg(required = true, value_name = "PREFIX")]
+        prefixes: Vec<String>,
+    },
+    /// Take them off, whole as they were put there.
+    Remove {
+        /// Such as 192.0.2.0/24 or 2001:db8::1.
+        #[arg(required = true, value_name = "PREFIX")]
+        prefixes: Vec<String>,
+    },
+}
+
+/// A switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnOff {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_tree_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

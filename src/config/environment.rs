@@ -1,0 +1,231 @@
+//! Which environment variables change the configuration?
+//!
+//! The names are those of the system that this one replaces, so that its environment file starts the
+//! daemon unchanged: what has a meaning here overrides the file, the rest is accepted with one notice.
+//! Values of secrets are never repeated in a message.
+
+use super::meaning::{Config, Level};
+use super::problem::Problem;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Variables that are known but change nothing here. Keys and certificates are not used before the API
+/// has tokens and TLS: until then TCP is read-only and changes go over the Unix socket.
+const WITHOUT_MEANING: &[&str] = &[
+    "PQC_SK_B64",
+    "PQC_PK_B64",
+    "API_HMAC_KEY",
+    "JARVIS_MTLS_REQUIRED",
+    "JARVIS_MTLS_ALLOWED_FINGERPRINTS",
+    "DATABASE_POOL_SIZE",
+    "DATABASE_MAX_OVERFLOW",
+    "UVICORN_RELOAD",
+    "RATE_LIMIT_ENABLED",
+    "RATE_LIMIT_PER_SECOND",
+];
+
+/// What the environment asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Environment {
+    listen_address: Option<IpAddr>,
+    listen_port: Option<u16>,
+    level: Option<Level>,
+    json: Option<bool>,
+    state_directory: Option<PathBuf>,
+    notices: Vec<String>,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
+}
+
+impl Environment {
+    /// Reads this process's environment.
+    pub(crate) fn of_process() -> Self {
+        Self::of(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the variables that `get` knows; an empty value counts as unset.
+    pub(crate) fn of(get: impl Fn(&str) -> Option<String>) -> Self {
+        let get = |name: &str| get(name).filter(|value| !value.is_empty());
+        let mut found = Self::default();
+        if let Some(value) = get("UVICORN_HOST") {
+            let address = if value == "localhost" { Ok(IpAddr::from([127, 0, 0, 1])) } else { value.parse() };
+            found.listen_address =
+                found.accept("UVICORN_HOST", &value, address.ok(), "an address such as 127.0.0.1");
+        }
+        if let Some(value) = get("UVICORN_PORT") {
+            found.listen_port =
+                found.accept("UVICORN_PORT", &value, value.parse().ok(), "a port such as 8000");
+        }
+        if let Some(value) = get("LOG_LEVEL") {
+            let level = match value.to_ascii_lowercase().as_str() {
+                "critical" | "fatal" | "error" => Some(Level::Error),
+                "warning" | "warn" => Some(Level::Warn),
+                "info" => Some(Level::Info),
+                "debug" => Some(Level::Debug),
+                "trace" | "notset" => Some(Level::Trace),
+                _ => None,
+            };
+            found.level = found.accept(
+                "LOG_LEVEL",
+                &value,
+                level,
+                "one of critical, error, warning, info, debug, trace",
+            );
+        }
+        if let Some(value) = get("LOG_FORMAT") {
+            let json = match value.to_ascii_lowercase().as_str() {
+                "json" => Some(true),
+                "text" | "console" | "plain" => Some(false),
+                _ => None,
+            };
+            found.json = found.accept("LOG_FORMAT", &value, json, "json or text");
+        }
+        if let Some(value) = get("DATABASE_URL") {
+            found.database_url(&value);
+        }
+        let idle: Vec<&str> = WITHOUT_MEANING.iter().copied().filter(|name| get(name).is_some()).collect();
+        if !idle.is_empty() {
+            found
+                .notices
+                .push(format!("set in the environment, without effect in this release: {}", idle.join(", ")));
+        }
+        found
+    }
+
+    /// The configuration with the environment's overrides and notices.
+    pub(crate) fn apply(&self, mut config: Config) -> Config {
+        if let Some(address) = self.listen_address {
+            config.api.listen.set_ip(address);
+        }
+        if let Some(port) = self.listen_port {
+            config.api.listen.set_port(port);
+        }
+        if let Some(level) = self.level {
+            config.log.level = level;
+        }
+        if let Some(json) = self.json {
+            config.log.json = json;
+        }
+        if let Some(directory) = &self.state_directory {
+            config.state_directory.clone_from(directory);
+        }
+        config.notices.extend(self.notices.iter().cloned());
+        config
+    }
+
+    fn accept<T>(&mut self, name: &str, value: &str, parsed: Option<T>, form: &str) -> Option<T> {
+        if parsed.is_none() {
+            self.problems.push(Problem::new("environment", format!("{name} is \"{value}\", must be {form}")));
+        }
+        parsed
+    }
+
+    /// `sqlite:///relative/file.db`, `sqlite:////absolute/file.db`, also `sqlite+aiosqlite:`; the
+    /// directory of that file becomes ours. The URL of a server may hold a password and is not repeated.
+    fn database_url(&mut self, url: &str) {
+        let path = url
+            .split_once(":///")
+            .filter(|(scheme, _)| *scheme == "sqlite" || scheme.starts_with("sqlite+"))
+            .map(|(_, path)| path.split('?').next().unwrap_or_default());
+        match path {
+            Some(path) if !path.is_empty() && path != ":memory:" => {
+                let path = PathBuf::from(path);
+                let directory = match path.parent() {
+                    Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+                    Some(_) | None => PathBuf::from("."),
+                };
+                self.notices.push(format!("state directory is {}, from DATABASE_URL", directory.display()));
+                self.state_directory = Some(directory);
+            }
+            Some(_) | None => self.notices.push(
+                "DATABASE_URL names no sqlite file and has no effect: state is kept in files".to_owned(),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{PortFlags, Ports, understand};
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        Environment::of(|name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn config(pairs: &[(&str, &str)], text: &str) -> Config {
+        understand("t.toml", text, &environment(pairs), &PortFlags::default(), Ports::Optional).unwrap()
+    }
+
+    #[test]
+    fn variables_override_the_file() {
+        let config = config(
+            &[
+                ("UVICORN_HOST", "0.0.0.0"),
+                ("UVICORN_PORT", "9000"),
+                ("LOG_LEVEL", "WARNING"),
+                ("LOG_FORMAT", "json"),
+            ],
+            "[api]\nlisten = \"127.0.0.1:8000\"\n[log]\nlevel = \"debug\"\n",
+        );
+        assert_eq!(config.api.listen.to_string(), "0.0.0.0:9000");
+        assert_eq!(config.log.level, Level::Warn);
+        assert!(config.log.json);
+    }
+
+    #[test]
+    fn host_alone_keeps_the_port() {
+        assert_eq!(config(&[("UVICORN_HOST", "localhost")], "").api.listen.to_string(), "127.0.0.1:8000");
+    }
+
+    #[test]
+    fn sqlite_url_names_the_state_directory_and_says_so() {
+        for (url, directory) in [
+            ("sqlite:///./data/jarvis.db", "./data"),
+            ("sqlite:////var/lib/old/jarvis.db", "/var/lib/old"),
+            ("sqlite+aiosqlite:////srv/j.db?cache=shared", "/srv"),
+            ("sqlite:///jarvis.db", "."),
+        ] {
+            let config = config(&[("DATABASE_URL", url)], "[state]\ndirectory = \"/elsewhere\"\n");
+            assert_eq!(config.state_directory, PathBuf::from(directory), "{url}");
+            assert_eq!(config.notices, [format!("state directory is {directory}, from DATABASE_URL")]);
+        }
+    }
+
+    #[test]
+    fn server_url_changes_nothing_and_its_password_is_not_repeated() {
+        let config = config(&[("DATABASE_URL", "postgresql://u:secret@db/j")], "");
+        assert_eq!(config.state_directory, PathBuf::from("/var/lib/jarvis"));
+        assert_eq!(config.notices.len(), 1);
+        assert!(!config.notices[0].contains("secret"));
+    }
+
+    #[test]
+    fn what_has_no_meaning_is_accepted_with_one_notice_and_no_value() {
+        let config = config(
+            &[("PQC_SK_B64", "c2VjcmV0"), ("RATE_LIMIT_ENABLED", "true"), ("API_HMAC_KEY", "hush")],
+            "",
+        );
+        assert_eq!(config.notices.len(), 1);
+        for (needle, there) in
+            [("PQC_SK_B64", true), ("RATE_LIMIT_ENABLED", true), ("hush", false), ("c2VjcmV0", false)]
+        {
+            assert_eq!(config.notices[0].contains(needle), there, "{needle}");
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_all_reported() {
+        let found = environment(&[
+            ("UVICORN_HOST", "example.org:80"),
+            ("UVICORN_PORT", "70000"),
+            ("LOG_LEVEL", "loud"),
+            ("LOG_FORMAT", "xml"),
+        ]);
+        let names: Vec<&str> =
+            found.problems.iter().map(|p| p.what.split(' ').next().unwrap_or_default()).collect();
+        assert_eq!(names, ["UVICORN_HOST", "UVICORN_PORT", "LOG_LEVEL", "LOG_FORMAT"]);
+    }
+}

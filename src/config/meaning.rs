@@ -1,0 +1,373 @@
+//! What does the configuration mean, once it has been checked?
+//!
+//! [`Config`] is what the rest of the process works with: every number is in range, every word is an
+//! enum, every path is whole. It is made in one place, [`super::reading`].
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A checked configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Bump in the wire, or listening to a mirror.
+    pub mode: Mode,
+    /// Names the pinned wire, so that two appliances fit on one machine.
+    pub name: String,
+    /// Two for inline, one for tap; fewer only where [`Ports::Optional`] was asked for.
+    pub ports: Vec<Port>,
+    /// The XDP program.
+    pub wire: Wire,
+    /// The packet path's threads.
+    pub worker: Worker,
+    /// Cores that the control plane keeps; empty: all that no worker has.
+    pub control_cores: Vec<usize>,
+    /// The box's own in-band addresses.
+    pub service: Option<Service>,
+    /// Flow tracking.
+    pub flow: Flow,
+    /// Fragments.
+    pub defrag: Defrag,
+    /// What to do when something runs out or does not fit.
+    pub exceptions: Exceptions,
+    /// The policy file; `None` is the embedded one.
+    pub policy_file: Option<PathBuf>,
+    /// At most so many RSTs and ICMP errors a second and worker.
+    pub reject_per_s: u32,
+    /// Where mirror copies leave.
+    pub mirror: Option<String>,
+    /// What the process says about itself.
+    pub log: Log,
+    /// The control plane's doors.
+    pub api: Api,
+    /// The event file.
+    pub eve: Eve,
+    /// Where what must outlive the process is kept.
+    pub state_directory: PathBuf,
+    /// Facts to announce once the log is up.
+    pub notices: Vec<String>,
+}
+
+impl Config {
+    /// Writes events to `file`, of the types that the configuration says.
+    pub(crate) fn set_eve_file(&mut self, file: PathBuf) {
+        self.eve.file = Some(file);
+    }
+}
+
+/// How the box sits in the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Two ports, verdicts are obeyed.
+    Inline,
+    /// One port on a mirror, verdicts are advice.
+    Tap,
+}
+
+/// One network port of the appliance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Port {
+    /// The interface's name.
+    pub interface: String,
+    /// What policies call this side.
+    pub zone: String,
+    /// What to make of wrong layer 4 checksums.
+    pub checksum: Checksum,
+    /// Source addresses that belong here; empty: any.
+    pub networks: Vec<IpNet>,
+}
+
+/// What to make of layer 4 checksums that came in by a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checksum {
+    /// Check; forward a bad one but keep it from the state machine.
+    Verify,
+    /// Do not look.
+    AssumeGood,
+    /// Check and drop a bad one.
+    DropBad,
+}
+
+/// The XDP program and its pins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wire {
+    /// What the wire does without us.
+    pub fail_mode: FailMode,
+    /// Silence of a worker after which the fail mode holds.
+    pub watchdog_ms: u32,
+    /// Whether a link that goes down takes the other one with it.
+    pub link_propagation: bool,
+    /// A directory on a bpffs.
+    pub pin_root: PathBuf,
+}
+
+/// What the wire does while no worker serves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailMode {
+    /// The kernel forwards, uninspected.
+    Open,
+    /// Nothing passes.
+    Closed,
+}
+
+/// The packet path's threads and their memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Worker {
+    /// One a queue pair.
+    pub count: u8,
+    /// A core for each worker; empty: chosen at start.
+    pub cores: Vec<usize>,
+    /// How a worker waits for packets.
+    pub wait: Wait,
+    /// Descriptors in each ring, a power of two.
+    pub ring_entries: u32,
+    /// Frames of each worker's UMEM; `None`: four rings for each port.
+    pub frames: Option<u32>,
+    /// 2048 or 4096.
+    pub frame_bytes: u32,
+    /// Whether the UMEM lies in huge pages.
+    pub huge_pages: bool,
+    /// Whether the driver shares its buffers with us.
+    pub zero_copy: ZeroCopy,
+    /// `SO_BUSY_POLL` in microseconds, for [`Wait::BusyPoll`].
+    pub busy_poll_us: u32,
+}
+
+/// How a worker waits for packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Spins while there is traffic, sleeps in `poll` when there is none.
+    Adaptive,
+    /// Never sleeps, drives the driver itself.
+    BusyPoll,
+    /// Sleeps in `poll` after every empty look.
+    Interrupt,
+}
+
+/// Whether frames are shared with the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ZeroCopy {
+    /// Where the driver has it.
+    Auto,
+    /// Refuse to start without.
+    On,
+    /// Never.
+    Off,
+}
+
+/// The `host` port and its in-band addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// Name of the TAP device.
+    pub interface: String,
+    /// Address answered by ARP, with its network.
+    pub ipv4: Option<Ipv4Net>,
+    /// Address answered by neighbour discovery, with its network.
+    pub ipv6: Option<Ipv6Net>,
+    /// VLAN that the addresses live in; 0: untagged.
+    pub vlan: u16,
+}
+
+/// Flow tracking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Flow {
+    /// Flows over all workers.
+    pub capacity: u32,
+    /// Whether VLANs tell flows apart.
+    pub vlan_in_key: bool,
+    /// Seconds after a start in which mid-stream flows are picked up.
+    pub adopt_s: u32,
+    /// Who goes first when the table is full.
+    pub eviction: Eviction,
+    /// Idle times.
+    pub timeout_s: TimeoutS,
+}
+
+/// Who goes first when the flow table is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Eviction {
+    /// Embryonic, closed, the longest idle; never a protected flow.
+    Protect,
+    /// The same, then protected flows that are idle.
+    ProtectedLast,
+    /// Closed, embryonic, the longest idle; never a protected flow.
+    ClosedFirst,
+    /// Nobody: new flows meet `exceptions.flow_table_full`.
+    Never,
+}
+
+/// Seconds of silence after which a flow ends, by state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimeoutS {
+    /// TCP: SYN seen, not answered yet.
+    pub tcp_syn: u32,
+    /// TCP: SYN/ACK seen, not acknowledged yet.
+    pub tcp_syn_received: u32,
+    /// TCP: open.
+    pub tcp_established: u32,
+    /// TCP: open, with data that the receiver has not acknowledged.
+    pub tcp_unacknowledged: u32,
+    /// TCP: after the first FIN.
+    pub tcp_fin: u32,
+    /// TCP: both FINs, one not acknowledged.
+    pub tcp_last_ack: u32,
+    /// TCP: both FINs acknowledged.
+    pub tcp_time_wait: u32,
+    /// TCP: reset.
+    pub tcp_closed: u32,
+    /// UDP: one way.
+    pub udp_new: u32,
+    /// UDP: both ways.
+    pub udp_established: u32,
+    /// ICMP and ICMPv6.
+    pub icmp: u32,
+    /// SCTP: one way.
+    pub sctp_new: u32,
+    /// SCTP: both ways.
+    pub sctp_established: u32,
+    /// SCTP: after ABORT or SHUTDOWN COMPLETE.
+    pub sctp_closed: u32,
+    /// Any other protocol: one way.
+    pub other_new: u32,
+    /// Any other protocol: both ways.
+    pub other_established: u32,
+}
+
+/// Fragment memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Defrag {
+    /// Bytes of held fragments, each worker.
+    pub memory_bytes: u32,
+    /// Datagrams that are put together at once, each worker.
+    pub datagrams_max: u32,
+    /// Fragments of one datagram.
+    pub fragments_max: u32,
+    /// How long a datagram may take to be complete.
+    pub timeout_ms: u32,
+    /// Whose bytes count where fragments overlap, in tap and replay; inline such a datagram is dropped.
+    pub overlap: Overlap,
+}
+
+/// Whose bytes count where fragments overlap: the target's stack decides (Novak, 2005).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overlap {
+    Drop,
+    First,
+    Last,
+    Bsd,
+    BsdRight,
+    Linux,
+    Windows,
+    Solaris,
+}
+
+/// What to do when something runs out or does not fit, in the manner of Suricata's exception policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exceptions {
+    /// No slot for a new flow and nothing to evict.
+    pub flow_table_full: Exception,
+    /// No room to hold another fragment.
+    pub fragment_memory: Exception,
+    /// A segment of a connection whose start was not seen.
+    pub midstream: Exception,
+    /// Only one direction crosses the box.
+    pub oneway: Exception,
+}
+
+/// One answer to an exception.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exception {
+    /// As the wire would without us: open forwards unjudged, closed drops.
+    FailMode,
+    /// Judge it as any other, as far as it is known.
+    Ignore,
+    /// Forward it unjudged.
+    Pass,
+    /// Drop.
+    Drop,
+    /// Drop and tell the sender.
+    Reject,
+}
+
+/// What the process says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// The least severe level written.
+    pub level: Level,
+    /// One JSON object a line, or text.
+    pub json: bool,
+}
+
+/// Log levels, the most severe first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Something failed.
+    Error,
+    /// Something needs a look.
+    Warn,
+    /// What happened.
+    Info,
+    /// How it happened.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// The control plane's doors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Api {
+    /// TCP, read-only.
+    pub listen: SocketAddr,
+    /// Unix socket, mode 0600, for changes.
+    pub socket: PathBuf,
+}
+
+/// The event file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Eve {
+    /// Appended to, opened anew on SIGHUP; `None` writes none.
+    pub file: Option<PathBuf>,
+    /// Kinds of event that are written.
+    pub types: EveTypes,
+}
+
+/// Kinds of event that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent switch of the file")]
+pub(crate) struct EveTypes {
+    /// One a flow, at its end.
+    pub flow: bool,
+    /// One a flow that policy drops.
+    pub drop: bool,
+    /// Counters, every few seconds.
+    pub stats: bool,
+    /// Malformed traffic.
+    pub anomaly: bool,
+}
+
+/// Ports named on the command line; they replace the file's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct PortFlags {
+    /// `--inside`.
+    pub inside: Option<String>,
+    /// `--outside`.
+    pub outside: Option<String>,
+    /// `--tap`; switches to tap mode.
+    pub tap: Option<String>,
+}
+
+impl PortFlags {
+    /// Whether any port was named.
+    pub(super) fn given(&self) -> bool {
+        self.inside.is_some() || self.outside.is_some() || self.tap.is_some()
+    }
+}
+
+/// Whether a configuration without ports will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ports {
+    /// For a live wire.
+    Required,
+    /// For replay, and for a look at the embedded defaults.
+    Optional,
+}

@@ -1,0 +1,93 @@
+//! How does an operator ask a running daemon? `jarvis ctl`, a client of the API over the Unix socket.
+//!
+//! Each subcommand is one call; the answer is printed as the API gave it, as indented JSON.
+
+use crate::cli::{BlockCommand, Ctl, CtlCommand, OnOff, PolicyCommand};
+use crate::config::{PortFlags, Ports};
+use crate::failure::Failure;
+use crate::setup;
+use controlplane::client::Client;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Runs `jarvis ctl`; the answer.
+///
+/// # Errors
+///
+/// No daemon, or its refusal with every fault.
+pub(crate) fn run(typed: &Ctl) -> Result<String, Failure> {
+    let client = Client::new(socket(typed)?);
+    let answer = match &typed.command {
+        CtlCommand::Status => client.get("/telemetry")?,
+        CtlCommand::Telemetry { part } => client.get(&format!("/telemetry/{}", part.path()))?,
+        CtlCommand::Flows { filter, limit } => client.get(&flows_path(filter, *limit)?)?,
+        CtlCommand::EndFlow { flow_id } => client.delete(&format!("/dpi/flows/{flow_id}"), &json!({}))?,
+        CtlCommand::Policy { command } => match command {
+            PolicyCommand::Show => client.get("/policy")?,
+            PolicyCommand::Reload => client.post("/policy/reload", &json!({}))?,
+            PolicyCommand::Evaluate { context } => client.post("/policy/evaluate", &read_json(context)?)?,
+        },
+        CtlCommand::Block { command } => match command {
+            BlockCommand::List => client.get("/admin/block")?,
+            BlockCommand::Add { prefixes } => {
+                client.post("/admin/block", &json!({ "prefixes": prefixes }))?
+            }
+            BlockCommand::Remove { prefixes } => {
+                client.delete("/admin/block", &json!({ "prefixes": prefixes }))?
+            }
+        },
+        CtlCommand::Bypass { state } => {
+            client.post("/admin/bypass", &json!({ "on": *state == OnOff::On }))?
+        }
+        CtlCommand::Get { path } => client.get(path)?,
+    };
+    Ok(serde_json::to_string_pretty(&answer).unwrap_or_else(|_| answer.to_string()))
+}
+
+/// Named on the command line, else by the configuration, else where the embedded configuration puts it.
+fn socket(typed: &Ctl) -> Result<PathBuf, Failure> {
+    match &typed.socket {
+        Some(socket) => Ok(socket.clone()),
+        None => Ok(setup::read_config(&typed.config, &PortFlags::default(), Ports::Optional)?.api.socket),
+    }
+}
+
+fn flows_path(filter: &[String], limit: u32) -> Result<String, Failure> {
+    let mut path = format!("/dpi/flows?limit={limit}");
+    for pair in filter {
+        let (key, value) = pair.split_once('=').ok_or_else(|| {
+            Failure::line(format!("\"{pair}\" is no filter: write KEY=VALUE, such as port=443"))
+        })?;
+        path.push('&');
+        for text in [key, "=", value] {
+            path.extend(text.bytes().map(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'=' | b':' => {
+                    char::from(byte).to_string()
+                }
+                _ => format!("%{byte:02X}"),
+            }));
+        }
+    }
+    Ok(path)
+}
+
+fn read_json(path: &std::path::Path) -> Result<Value, Failure> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::line(format!("cannot read {name}: {error}")))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::line(format!("{name}:{}: not valid JSON: {error}", error.line())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_become_a_query() {
+        let filter = ["ip=10.0.0.0/8".to_owned(), "state=established".to_owned()];
+        assert_eq!(flows_path(&filter, 5).unwrap(), "/dpi/flows?limit=5&ip=10.0.0.0%2F8&state=established");
+        assert_eq!(flows_path(&["x&y=1".to_owned()], 1).unwrap(), "/dpi/flows?limit=1&x%26y=1");
+        assert!(flows_path(&["port".to_owned()], 5).is_err());
+    }
+}

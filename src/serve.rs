@@ -1,0 +1,259 @@
+//! Who watches over the threads while packets flow, and how does it all stop?
+//!
+//! The main thread: it hears signals, feeds the supervisor's watchdog only while every worker turns its loop,
+//! starts the control thread anew if that alone dies, and ends the process if a worker does. An orderly stop
+//! takes the sockets out of the map first (the fail mode holds at once), serves what is already in the rings,
+//! and leaves the wire attached.
+
+use crate::config::Config;
+use crate::cores::CorePlan;
+use crate::failure::Failure;
+use crate::links::Links;
+use crate::signals::{Ask, Asks, Supervisor};
+use crate::threads::Workers;
+use crate::wire::LiveWire;
+use controlplane::api::{self, Server};
+use controlplane::services::{EveTypes, EventPump, PolicyLoadError, PumpHandle, Services};
+use controlplane::store::EveFile;
+use dataplane::control::Door;
+use dataplane::time::Now;
+use dataplane::worker::{Clock, Lifecycle, Phase, SystemClock, Worker};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use xsk::XskQueue;
+
+/// How often the main thread looks around when nobody asks for anything.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// What was on its way into the rings when the sockets left the map has come by then.
+const DRAIN: Duration = Duration::from_millis(3);
+/// A worker ends 10 million flows in less.
+const JOIN_PATIENCE: Duration = Duration::from_secs(3);
+/// A worker turns its loop every 5 ms at the latest; one silent for so long does not deserve its food.
+const SILENCE_MAX_NS: u64 = 2_000_000_000;
+/// Suricata's interval of `stats` events.
+const STATS_EVERY: Duration = Duration::from_secs(8);
+
+/// The running appliance.
+pub(crate) struct Serving {
+    door: Arc<Door>,
+    services: Arc<Services>,
+    wire: LiveWire,
+    workers: Workers,
+    lifecycle: Arc<Lifecycle>,
+    pump: PumpHandle,
+    server: Server,
+    server_config: api::Config,
+    links: Option<Links>,
+    asks: Asks,
+    supervisor: Supervisor,
+    count: u32,
+}
+
+impl Serving {
+    /// Starts every thread; the workers last, so that nothing is forwarded that could not be accounted for.
+    ///
+    /// # Errors
+    ///
+    /// One sentence: an address that is taken, a thread that the system does not give.
+    #[expect(clippy::too_many_arguments, reason = "each is one finished part of the boot story in main")]
+    pub(crate) fn start(
+        config: &Config,
+        plan: &CorePlan,
+        built: Vec<Worker<XskQueue>>,
+        pump: EventPump,
+        services: Arc<Services>,
+        door: Arc<Door>,
+        wire: LiveWire,
+        links: Option<Links>,
+    ) -> Result<Self, Failure> {
+        let thread_failed = |error: std::io::Error| Failure::line(format!("cannot start a thread: {error}"));
+        let server_config = api::Config {
+            tcp: Some(config.api.listen),
+            unix: Some(config.api.socket.clone()),
+            limits: api::Limits::default(),
+        };
+        let asks = Asks::listen().map_err(|error| Failure::line(format!("cannot hear signals: {error}")))?;
+        let server = Server::start(server_config.clone(), Arc::clone(&services))
+            .map_err(|error| Failure::line(error.to_string()))?;
+        let pump = pump.start(Arc::clone(&door), now).map_err(thread_failed)?;
+        let lifecycle = Arc::new(Lifecycle::default());
+        let count = built.len() as u32;
+        let mut workers = Workers::new();
+        for (worker, core) in built.into_iter().zip(&plan.workers) {
+            let lifecycle = Arc::clone(&lifecycle);
+            let started = workers.start(*core, move || {
+                let farewell = worker.run(SystemClock::default(), &lifecycle);
+                if farewell.outstanding != 0 {
+                    tracing::warn!(frames = farewell.outstanding, "frames were lost track of");
+                }
+            });
+            started.map_err(thread_failed)?;
+        }
+        let supervisor = Supervisor::of_process();
+        supervisor.ready("the wire is served");
+        tracing::info!(
+            workers = count,
+            cores = crate::cores::list(&plan.workers),
+            control_cores = crate::cores::list(&plan.control),
+            api = %config.api.listen,
+            socket = %config.api.socket.display(),
+            "the wire is served"
+        );
+        Ok(Self {
+            door,
+            services,
+            wire,
+            workers,
+            lifecycle,
+            pump,
+            server,
+            server_config,
+            links,
+            asks,
+            supervisor,
+            count,
+        })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then stops in order.
+    pub(crate) fn until_asked_to_stop(mut self) {
+        let mut pump_missed = false;
+        loop {
+            match self.asks.wait(LOOK_EVERY) {
+                Some(Ask::Stop) => break,
+                Some(Ask::Reload) => self.reload(),
+                None => {}
+            }
+            if self.workers.any_ended() {
+                tracing::error!("a worker ended by itself: the process ends, the wire's fail mode holds");
+                std::process::abort();
+            }
+            if !self.server.is_alive() {
+                self.restart_server();
+            }
+            if !self.pump.is_alive() && !std::mem::replace(&mut pump_missed, true) {
+                tracing::error!("the event thread died: events are shed until a restart, packets flow on");
+            }
+            if self.all_turn() {
+                self.supervisor.feed();
+            }
+        }
+        self.stop();
+    }
+
+    fn all_turn(&self) -> bool {
+        let now_ns = xsk::clock::monotonic_ns();
+        self.door.boards().iter().all(|board| now_ns.saturating_sub(board.last_turn_ns()) < SILENCE_MAX_NS)
+    }
+
+    /// The control thread alone is started anew; packets flow under the snapshot in force meanwhile.
+    fn restart_server(&mut self) {
+        match Server::start(self.server_config.clone(), Arc::clone(&self.services)) {
+            Ok(server) => {
+                tracing::error!("the control thread died and was started anew; packets were not concerned");
+                self.server = server;
+            }
+            Err(error) => tracing::error!(%error, "the control thread died and cannot be started yet"),
+        }
+    }
+
+    fn reload(&self) {
+        self.supervisor.reloading();
+        self.pump.reopen();
+        match self.services.reload_policy() {
+            Ok(_told_by_services) => {}
+            Err(PolicyLoadError::NoFile) => {
+                tracing::info!("no policy file is configured: only the event file was opened anew");
+            }
+            Err(error) => {
+                for line in Failure::from(error).to_string().lines() {
+                    tracing::error!("{line}");
+                }
+                tracing::error!("the policy was not reloaded, the one before stays in force");
+            }
+        }
+        self.supervisor.ready("the wire is served");
+    }
+
+    fn stop(self) {
+        tracing::info!("stopping: the wire's fail mode holds from now on, the wire stays attached");
+        self.supervisor.stopping();
+        self.wire.release_sockets(self.count);
+        self.lifecycle.enter(Phase::Draining);
+        std::thread::sleep(DRAIN);
+        self.lifecycle.enter(Phase::Stopped);
+        for name in self.workers.join(JOIN_PATIENCE) {
+            tracing::error!(thread = name, "a worker did not stop in time and is left behind");
+        }
+        // After the workers, so that their last records are written.
+        self.pump.stop();
+        self.server.stop();
+        drop(self.links);
+        tracing::info!("stopped");
+    }
+}
+
+/// Both clocks, for everyone but the workers.
+pub(crate) fn now() -> Now {
+    SystemClock::default().now()
+}
+
+/// The event file and what goes into it.
+///
+/// # Errors
+///
+/// One sentence when the file cannot be opened.
+pub(crate) fn event_file(config: &Config) -> Result<(Option<EveFile>, EveTypes), Failure> {
+    let wanted = config.eve.types;
+    let types = EveTypes {
+        flow: wanted.flow,
+        drop: wanted.drop,
+        anomaly: wanted.anomaly,
+        engine: true,
+        stats_every: wanted.stats.then_some(STATS_EVERY),
+    };
+    let open = |path: &PathBuf| {
+        EveFile::open(path, None)
+            .map_err(|error| Failure::line(format!("cannot write events to {}: {error}", path.display())))
+    };
+    Ok((config.eve.file.as_ref().map(open).transpose()?, types))
+}
+
+/// Makes the directories that the daemon writes to.
+///
+/// # Errors
+///
+/// One sentence for the first that cannot be made.
+pub(crate) fn make_directories(config: &Config) -> Result<(), Failure> {
+    let files = [Some(&config.api.socket), config.eve.file.as_ref()];
+    let parents = files.into_iter().flatten().filter_map(|file| file.parent());
+    let all = parents.chain([config.state_directory.as_path()]).filter(|path| *path != Path::new(""));
+    for directory in all {
+        std::fs::create_dir_all(directory).map_err(|error| {
+            Failure::line(format!("cannot make the directory {}: {error}", directory.display()))
+        })?;
+    }
+    Ok(())
+}
+
+/// Where it is noted which port was set down for the other's sake.
+pub(crate) fn held_down_note(config: &Config) -> PathBuf {
+    config.state_directory.join(format!("{}.held-down", config.name))
+}
+
+/// Starts to pass link states on, where the configuration says so and there are two ports.
+///
+/// # Errors
+///
+/// One sentence when the kernel refuses.
+pub(crate) fn pass_links_on(config: &Config) -> Result<Option<Links>, Failure> {
+    let [first, second] = config.ports.as_slice() else { return Ok(None) };
+    if !config.wire.link_propagation {
+        return Ok(None);
+    }
+    let interfaces = [first.interface.clone(), second.interface.clone()];
+    Links::start(interfaces, held_down_note(config))
+        .map(Some)
+        .map_err(|error| Failure::line(format!("cannot listen to link changes: {error}")))
+}

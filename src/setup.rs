@@ -1,0 +1,76 @@
+//! Which configuration and which policies does a command work with?
+//!
+//! Named on the command line, or named by the configuration, or embedded: in this order. Shared by every
+//! command that reads them, so that `check` finds exactly what `run` would.
+
+use crate::cli::ConfigFlag;
+use crate::config::{
+    Checksum, Config, DEFAULT_CONFIG, DEFAULT_POLICY, Environment, Mode, Port, PortFlags, Ports, understand,
+};
+use crate::failure::Failure;
+use crate::workers;
+use controlplane::services::Policies;
+use dataplane::policy::{PolicyFile, PolicySet, Supplied};
+
+/// The version of the first policy set of a run; reloads count up.
+pub(crate) const FIRST_VERSION: u32 = 1;
+
+/// Reads the configuration that `flag` names, or the embedded one.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub(crate) fn read_config(flag: &ConfigFlag, ports: &PortFlags, need: Ports) -> Result<Config, Failure> {
+    let environment = Environment::of_process();
+    match &flag.config {
+        Some(path) => {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::line(format!("cannot read the configuration {name}: {error}")))?;
+            Ok(understand(&name, &text, &environment, ports, need)?)
+        }
+        None => Ok(understand("(embedded configuration)", DEFAULT_CONFIG, &environment, ports, need)?),
+    }
+}
+
+/// Compiles policies for this configuration. Inline, a set without a default action is refused.
+pub(crate) fn policies(config: &Config) -> Policies {
+    Policies::new(workers::policy_environment(config), config.mode == Mode::Inline)
+}
+
+/// Loads the configured policies, or the embedded ones.
+///
+/// # Errors
+///
+/// Everything that is wrong with them.
+pub(crate) fn load_policies(policies: &mut Policies, config: &Config) -> Result<PolicySet, Failure> {
+    Ok(match &config.policy_file {
+        Some(path) => policies.load_file(path, FIRST_VERSION)?,
+        None => policies.load_embedded(DEFAULT_POLICY.as_bytes(), FIRST_VERSION)?,
+    })
+}
+
+/// What deserves a second look in the configured policies, although they are valid.
+pub(crate) fn policy_warnings(config: &Config) -> Vec<String> {
+    let (name, bytes) = match &config.policy_file {
+        Some(path) => (path.display().to_string(), std::fs::read(path).unwrap_or_default()),
+        None => ("(embedded)".to_owned(), DEFAULT_POLICY.as_bytes().to_vec()),
+    };
+    // Whoever asks has loaded them before and told every error.
+    let Ok(file) = PolicyFile::parse(&name, &bytes) else { return Vec::new() };
+    file.lint(Supplied::default()).iter().map(ToString::to_string).collect()
+}
+
+/// Gives a configuration without ports the two that a capture file is judged by.
+pub(crate) fn assume_ports(config: &mut Config) {
+    if config.ports.is_empty() {
+        config.ports = ["inside", "outside"]
+            .map(|zone| Port {
+                interface: zone.to_owned(),
+                zone: zone.to_owned(),
+                checksum: Checksum::Verify,
+                networks: Vec::new(),
+            })
+            .into();
+    }
+}
