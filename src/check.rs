@@ -7,6 +7,7 @@ use crate::cli::{self, ConfigFlag};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
 use crate::setup;
+use std::path::PathBuf;
 
 /// Runs `jarvis check`; what it says on success.
 ///
@@ -38,14 +39,14 @@ pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
     let set = setup::load_policies(&mut setup::policies(&config), &config)?;
     let mut lines: Vec<String> =
         setup::policy_warnings(&config).into_iter().map(|warning| format!("warning: {warning}")).collect();
-    let source = |path: &Option<std::path::PathBuf>| {
-        path.as_ref().map_or_else(|| "embedded".to_owned(), |path| path.display().to_string())
+    let named = |path: &Option<PathBuf>, what: &str| {
+        path.as_ref().map_or_else(|| format!("the embedded {what}"), |path| path.display().to_string())
     };
     lines.push(format!(
-        "valid: configuration {}, {} policies in force of {}",
-        source(&typed.config.config),
+        "valid: {}, and {} with {} policies",
+        named(&typed.config.config, "configuration"),
+        named(&config.policy_file, "policy set"),
         set.len(),
-        source(&config.policy_file)
     ));
     Ok(lines)
 }

@@ -7,7 +7,9 @@
 //! down.
 
 use crate::config::Config;
+use crate::privileges;
 use crate::threads::AbortOnPanic;
+use caps::Capability;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,6 +77,9 @@ impl Links {
         let seen = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("jarvis-links".to_owned()).spawn(move || {
             let _guard = AbortOnPanic::of("jarvis-links");
+            if let Err(error) = privileges::lower(&[Capability::CAP_NET_ADMIN]) {
+                tracing::warn!(%error, "the link thread keeps all its capabilities");
+            }
             Watcher { interfaces, note, propagation: Propagation::default() }.run(watch, &seen);
         })?;
         Ok(Self { stop, thread: Some(thread) })

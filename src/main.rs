@@ -33,7 +33,7 @@ use cli::{Cli, Command, Live};
 use config::{Config, Ports};
 use controlplane::services::{EventCounts, EventPump, Names, Parts, Services};
 use dataplane::control::{Snapshot, door};
-use dataplane::host::Buckets;
+use dataplane::host::Shared;
 use failure::Failure;
 use serve::Serving;
 use std::process::ExitCode;
@@ -81,7 +81,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let (door, doors, receivers) = door(first, plan.workers.len(), Some(Box::new(live_wire.clone())));
     let door = Arc::new(door);
     let built =
-        workers::build(&config, &live_wire, doors, &Arc::new(Buckets::default())).map_err(Failure::line)?;
+        workers::build(&config, &live_wire, doors, &Arc::new(Shared::default())).map_err(Failure::line)?;
 
     // The control plane: events to disk, requests from the socket and from TCP.
     let names = Arc::new(Names::new(workers::port_names(&config)));

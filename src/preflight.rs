@@ -8,6 +8,7 @@ use crate::config::{Config, Mode, Port};
 use crate::cores::{self, CorePlan};
 use crate::failure::Failure;
 use caps::Capability;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use xsk::Interface;
 
@@ -18,6 +19,10 @@ use xsk::Interface;
 /// Every refusal, one sentence each.
 pub(crate) fn check(config: &Config) -> Result<CorePlan, Failure> {
     let mut refusals = look(config);
+    if UnixStream::connect(&config.api.socket).is_ok() {
+        refusals
+            .push(format!("another daemon serves already: it answers on {}", config.api.socket.display()));
+    }
     let usable = cores::usable().map_err(|error| Failure::line(format!("cannot read the cores: {error}")))?;
     let workers = usize::from(config.worker.count);
     match cores::plan(&usable, workers, &config.worker.cores, &config.control_cores) {

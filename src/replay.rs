@@ -14,9 +14,9 @@ use crate::failure::Failure;
 use crate::{setup, workers};
 use controlplane::services::{EveTypes, EventCounts, EventPump, Names};
 use controlplane::store::EveFile;
-use dataplane::control::{Door, Event, Snapshot, WorkerDoor, door};
+use dataplane::control::{Door, Event, PortGauges, Snapshot, WorkerDoor, door};
 use dataplane::engine::{BATCH_MAX, Engine, Hop, Outcome, Packet};
-use dataplane::host::Buckets;
+use dataplane::host::Shared;
 use dataplane::parse::{Headers, LinkType, parse_frame};
 use dataplane::rx::savefile::SavefileReader;
 use dataplane::time::{Now, Tick, Wall};
@@ -103,9 +103,9 @@ impl Replay {
         let counts = Arc::new(EventCounts::default());
         let file = open_output(eve)?;
         let types = EveTypes { stats_every: None, ..EveTypes::default() };
-        let buckets = Arc::new(Buckets::default());
+        let shared = Arc::new(Shared::default());
         Ok(Self {
-            engine: Engine::new(workers::engine_config(config, 0, SEED), buckets),
+            engine: Engine::new(workers::engine_config(config, 0, SEED), shared),
             door: Arc::new(door),
             inside,
             pump: EventPump::new(receivers, names, Some(file), types, Arc::clone(&counts)),
@@ -217,7 +217,10 @@ impl Replay {
         });
         outcome.clear();
         engine.end_all(*now, outcome, events);
-        board.write_counters(engine.counters());
+        let counters = engine.counters();
+        let (rx_packets, rx_bytes) = (counters.received, counters.received_bytes);
+        board.write_port(0, &PortGauges { rx_packets, rx_bytes, ..PortGauges::default() });
+        board.write_counters(counters);
         board.write_flow(&engine.gauges(events));
         pump.turn(now.wall);
         pump.stats(door, uptime, now.wall);

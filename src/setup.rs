@@ -58,7 +58,17 @@ pub(crate) fn policy_warnings(config: &Config) -> Vec<String> {
     };
     // Whoever asks has loaded them before and told every error.
     let Ok(file) = PolicyFile::parse(&name, &bytes) else { return Vec::new() };
-    file.lint(Supplied::default()).iter().map(ToString::to_string).collect()
+    let mut warnings: Vec<String> = file.lint(Supplied::default()).iter().map(ToString::to_string).collect();
+    if config.mirror.is_none() {
+        let idle = file.policies.iter().filter(|policy| policy.enabled && policy.mirror);
+        warnings.extend(idle.map(|policy| {
+            format!(
+                "{name}:{}: policy {}: copies frames to the mirror port, but [mirror] names no interface",
+                policy.line, policy.policy_id
+            )
+        }));
+    }
+    warnings
 }
 
 /// Gives a configuration without ports the two that a capture file is judged by.

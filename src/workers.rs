@@ -11,7 +11,7 @@ use dataplane::defrag::{DefragConfig, OverlapPolicy};
 use dataplane::engine::{self, ChecksumMode, Engine, EngineConfig, PortConfig, Service};
 use dataplane::flow::owner::OwnerTable;
 use dataplane::flow::{EvictionOrder, FlowConfig, Timeouts};
-use dataplane::host::Buckets;
+use dataplane::host::Shared;
 use dataplane::parse::Addr;
 use dataplane::policy::Environment;
 use dataplane::tx::handoff;
@@ -38,7 +38,7 @@ pub(crate) fn build(
     config: &Config,
     wire: &LiveWire,
     doors: Vec<WorkerDoor>,
-    buckets: &Arc<Buckets>,
+    buckets: &Arc<Shared>,
 ) -> Result<Vec<Worker<XskQueue>>, String> {
     let count = doors.len();
     let sleepers =
@@ -156,6 +156,8 @@ fn flow_config(config: &Config, workers: u32) -> FlowConfig {
 fn defrag_config(config: &Config) -> DefragConfig {
     let defrag = &config.defrag;
     DefragConfig {
+        // The rest is for traffic that is not held.
+        fragments_max: preflight::frames(config) as usize / 4,
         datagrams_max: defrag.datagrams_max as usize,
         bytes_max: defrag.memory_bytes as usize,
         fragments_per_datagram_max: defrag.fragments_max as usize,

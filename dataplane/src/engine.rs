@@ -27,7 +27,7 @@ use std::sync::Arc;
 use crate::control::{Event, EventSender, FlowGauges, FlowQuery, Snapshot};
 use crate::defrag::{Defrag, HoldId};
 use crate::flow::{EndReason, FlowKey, FlowRecord, FlowTable, Located};
-use crate::host::Buckets;
+use crate::host::Shared;
 use crate::parse::{Addr, Headers};
 use crate::policy::Scratch;
 use crate::time::{Now, Tick};
@@ -57,6 +57,9 @@ pub struct Engine {
     pending: Vec<Pending>,
     scratch: Scratch,
     limits: Limits,
+    shared: Arc<Shared>,
+    /// Whether there is no other worker.
+    alone: bool,
     refusals: Refusals,
     notices: Notices,
     neighbours: Neighbours,
@@ -82,14 +85,17 @@ struct Pending {
 impl Engine {
     /// An engine with empty tables; all memory it will ever need is reserved here.
     #[must_use]
-    pub fn new(config: EngineConfig, buckets: Arc<Buckets>) -> Self {
+    pub fn new(config: EngineConfig, shared: Arc<Shared>) -> Self {
+        let alone = config.owners.entries().iter().all(|worker| *worker == config.worker);
         Self {
             flows: FlowTable::new(config.flow.clone(), config.seed, config.worker),
             defrag: Defrag::new(config.defrag),
             datagram: Vec::with_capacity(DATAGRAM_BYTES_MAX),
             pending: Vec::with_capacity(BATCH_MAX),
             scratch: Scratch::default(),
-            limits: Limits::new(buckets),
+            limits: Limits::new(Arc::clone(&shared)),
+            shared,
+            alone,
             refusals: Refusals::default(),
             notices: Notices::default(),
             neighbours: Neighbours::default(),

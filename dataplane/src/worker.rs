@@ -225,14 +225,14 @@ impl<P: PacketPort> Worker<P> {
         let mut frames = received.drain();
         for packet in 0..gathered.packets() {
             while let Some(release) = releases.next_if(|release| usize::from(release.before) <= packet) {
-                exits.release(release.hold, release.disposition, now.tick, counters);
+                exits.release(release, now.tick, counters);
             }
             let pieces = frames.by_ref().take(gathered.pieces(packet).len());
             exits.place(pieces, outcome.dispositions[packet], gathered.origin(packet), counters);
         }
         drop(frames);
         for release in releases {
-            exits.release(release.hold, release.disposition, now.tick, counters);
+            exits.release(release, now.tick, counters);
         }
         for (port, bytes) in outcome.injected.iter() {
             exits.inject(bytes, port, counters);
@@ -267,7 +267,7 @@ impl<P: PacketPort> Worker<P> {
         engine.between_batches(now, idle, snapshot, outcome, &mut door.events);
         let counters = engine.counters_mut();
         for release in &outcome.releases {
-            exits.release(release.hold, release.disposition, now.tick, counters);
+            exits.release(release, now.tick, counters);
         }
         for (port, bytes) in outcome.injected.iter() {
             exits.inject(bytes, port, counters);
@@ -331,7 +331,7 @@ impl<P: PacketPort> Worker<P> {
         self.outcome.clear();
         self.engine.end_all(now, &mut self.outcome, &mut self.door.events);
         for release in &self.outcome.releases {
-            self.exits.release(release.hold, release.disposition, now.tick, self.engine.counters_mut());
+            self.exits.release(release, now.tick, self.engine.counters_mut());
         }
         self.exits.flush(0, self.engine.counters_mut());
         self.publish(now);

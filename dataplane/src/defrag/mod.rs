@@ -34,6 +34,8 @@ pub struct DefragConfig {
     pub datagrams_max: usize,
     /// Bytes of fragment data held at once, rounded down to chunks of 2 KiB.
     pub bytes_max: usize,
+    /// Frames held at once, of all datagrams: well below what the worker has, for a held frame receives nothing.
+    pub fragments_max: usize,
     /// Fragments (duplicates included) held of one datagram; at most 255.
     pub fragments_per_datagram_max: usize,
     /// Age at which a datagram is given up, counted from its first fragment.
@@ -47,6 +49,8 @@ impl Default for DefragConfig {
         Self {
             datagrams_max: 1024,
             bytes_max: 4 << 20,
+            // A quarter of the 4,096 frames of a small worker; 4 MiB in packets of 1,500 are 2,800.
+            fragments_max: 1024,
             fragments_per_datagram_max: FRAGMENTS_PER_DATAGRAM_MAX,
             timeout_ms: 1000,
             policy: OverlapPolicy::Refuse,

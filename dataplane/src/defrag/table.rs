@@ -151,6 +151,8 @@ pub struct Defrag {
     oldest: u32,
     newest: u32,
     pool: Pool,
+    /// Frames that the worker holds for all slots together.
+    fragments: usize,
     linear: Vec<u8>,
 }
 
@@ -175,6 +177,7 @@ impl Defrag {
             oldest: NIL,
             newest: NIL,
             pool: Pool::new(config.bytes_max),
+            fragments: 0,
             linear: vec![0; HEADER_BYTES_MAX + CHUNKS_PER_DATAGRAM * CHUNK_BYTES],
         }
     }
@@ -279,6 +282,12 @@ impl Defrag {
         self.len() == 0
     }
 
+    /// Frames held for all datagrams together.
+    #[must_use]
+    pub const fn fragments_held(&self) -> usize {
+        self.fragments
+    }
+
     /// Bytes of fragment memory that are free.
     #[must_use]
     pub fn bytes_free(&self) -> usize {
@@ -329,6 +338,9 @@ impl Defrag {
         if usize::from(slot.fragments) >= self.config.fragments_per_datagram_max {
             return Err(Reason::FragmentTooMany);
         }
+        if self.fragments >= self.config.fragments_max {
+            return Err(Reason::FragmentMemory);
+        }
         let agrees = match (slot.total, piece.more) {
             (Some(total), true) => end <= total,
             (Some(total), false) => end == total,
@@ -359,6 +371,7 @@ impl Defrag {
             data = later;
         }
 
+        self.fragments += 1;
         slot.fragments += 1;
         slot.duplicates += u8::from(filled == 0);
         slot.blocks += filled;
@@ -395,6 +408,7 @@ impl Defrag {
         let hold = self.hold_of(index);
         let slot = &mut self.slots[index as usize];
         let held = usize::from(slot.fragments) > usize::from(!current_is_apart);
+        self.fragments -= usize::from(std::mem::take(&mut slot.fragments));
         slot.state = State::Condemned(reason);
         slot.first = None;
         slot.chunks.iter_mut().for_each(|chunk| self.pool.give(chunk));
@@ -468,6 +482,7 @@ impl Defrag {
         }
         let slot = &mut self.slots[index as usize];
         slot.chunks.iter_mut().for_each(|chunk| self.pool.give(chunk));
+        self.fragments -= usize::from(std::mem::take(&mut slot.fragments));
         slot.state = State::Free;
         slot.key = None;
         slot.generation = slot.generation.wrapping_add(1);

@@ -391,6 +391,27 @@ fn full_memory_condemns_the_datagram_that_needed_it_and_gives_its_room_back() {
 }
 
 #[test]
+fn frames_held_are_bounded_whatever_their_size() {
+    let config = DefragConfig { fragments_max: 5, ..DefragConfig::default() };
+    let mut defrag = Defrag::new(config);
+    let mut holds = Vec::new();
+    for id in 0..5 {
+        holds.push(held(Cut { id, offset: 8, data: &[0; 8], ..CUT }.offer(&mut defrag, Tick(0))));
+    }
+    let sixth = Cut { id: 4, offset: 16, data: &[0; 8], ..CUT };
+    let refused = Offer::Refused { reason: Reason::FragmentMemory, hold: Some(holds[4]) };
+    assert_eq!((sixth.offer(&mut defrag, Tick(0)), defrag.fragments_held()), (refused, 4));
+    let another = Cut { id: 9, data: &[0; 8], ..CUT };
+    held(another.offer(&mut defrag, Tick(0)));
+    let refused = Offer::Refused { reason: Reason::FragmentMemory, hold: None };
+    assert_eq!(Cut { id: 10, ..another }.offer(&mut defrag, Tick(0)), refused);
+    defrag.release(holds[0]);
+    assert_eq!(defrag.fragments_held(), 4);
+    defrag.drain(|_| {});
+    assert_eq!(defrag.fragments_held(), 0);
+}
+
+#[test]
 fn full_table_refuses_and_remembers_nothing() {
     let mut defrag = Defrag::new(DefragConfig { datagrams_max: 2, ..DefragConfig::default() });
     for id in 0..2 {
@@ -644,7 +665,8 @@ proptest! {
     ) {
         let max = 12;
         let mut defrag = Defrag::new(DefragConfig {
-            datagrams_max: 4, bytes_max: 1 << 20, fragments_per_datagram_max: max, timeout_ms: 1000, policy,
+            datagrams_max: 4, bytes_max: 1 << 20, fragments_max: 1024, fragments_per_datagram_max: max,
+            timeout_ms: 1000, policy,
         });
         let mut models: [Model; 3] = Default::default();
         let mut held_by = [0usize; 4];
@@ -674,6 +696,7 @@ proptest! {
                 }
             };
             prop_assert_eq!(got, expected);
+            prop_assert_eq!(defrag.fragments_held(), held_by.iter().sum::<usize>());
         }
         // Every frame that was to be held is accounted for, and all memory comes back.
         defrag.drain(|hold| held_by[hold.index()] = 0);

@@ -1,11 +1,12 @@
 //! Is this packet ours to judge, now? Parses it, holds fragments, and finds its owner.
 
-use super::{DATAGRAM_BYTES_MAX, Disposition, Engine, HOST_PORT, Hop, Outcome, Packet, Pending};
+use super::{DATAGRAM_BYTES_MAX, Disposition, Engine, HOST_PORT, Hop, Outcome, Packet, Pending, Release};
 use crate::control::{EventSender, ExceptionAction, Snapshot};
 use crate::defrag::{HoldId, Offer};
 use crate::flow::FlowKey;
 use crate::flow::owner::rss_hash;
-use crate::parse::{Headers, Network, parse_datagram, parse_frame};
+use crate::host::ExpectedKey;
+use crate::parse::{Addr, Headers, LinkType, Network, parse_datagram, parse_frame};
 use crate::verdict::{Reason, ReasonClass, Verdict};
 
 impl Engine {
@@ -45,9 +46,8 @@ impl Engine {
         if headers.fragment.is_some() {
             return self.admit_fragment(snapshot, index, packet, &headers, out, events);
         }
-        let (src_port, dst_port) = headers.ports();
         if packet.hop == Hop::Wire
-            && let Some(worker) = self.other_owner(rss_hash(src, dst, src_port, dst_port))
+            && let Some(worker) = self.other_owner(self.owner_of(&headers, src, dst))
         {
             return Some(Disposition::HandOff { worker, hop: Hop::Owner });
         }
@@ -62,9 +62,23 @@ impl Engine {
         self.pending.push(Pending { index, headers, key, src_is_lo, hash, located: None, datagram });
     }
 
-    /// The worker of a hash, where it is another one.
-    fn other_owner(&self, hash: u32) -> Option<u8> {
-        let worker = self.config.owners.worker(hash);
+    /// The worker that owns a packet's flow: by hash, but for replies to a redirected flow, whose owner is the
+    /// flow's.
+    fn owner_of(&self, headers: &Headers, src: Addr, dst: Addr) -> u8 {
+        let (src_port, dst_port) = headers.ports();
+        if !self.alone
+            && self.shared.expected.any()
+            && let Network::Ip { protocol, .. } = headers.network
+            && let Some(worker) =
+                self.shared.expected.owner(ExpectedKey::of((src, src_port), (dst, dst_port), protocol))
+        {
+            return worker;
+        }
+        self.config.owners.worker(rss_hash(src, dst, src_port, dst_port))
+    }
+
+    /// `worker`, where it is another one.
+    fn other_owner(&self, worker: u8) -> Option<u8> {
         (worker != self.config.worker).then_some(worker)
     }
 
@@ -80,7 +94,7 @@ impl Engine {
     ) -> Option<Disposition> {
         let (src, dst) = headers.addrs()?;
         if packet.hop == Hop::Wire
-            && let Some(worker) = self.other_owner(rss_hash(src, dst, 0, 0))
+            && let Some(worker) = self.other_owner(self.config.owners.worker(rss_hash(src, dst, 0, 0)))
         {
             return Some(Disposition::HandOff { worker, hop: Hop::Owner });
         }
@@ -91,20 +105,22 @@ impl Engine {
             }),
             Offer::Complete { hold } => self.admit_datagram(index, packet, hold, out, events),
             Offer::Refused { reason, hold } => {
-                if let Some(hold) = hold {
-                    out.release_before(index, hold, self.dropped(reason));
-                }
-                if reason.class() == ReasonClass::Capacity
+                let passes = reason.class() == ReasonClass::Capacity
                     && matches!(
                         snapshot.settings.exceptions.fragment_memory,
                         ExceptionAction::Ignore | ExceptionAction::Pass
-                    )
-                {
+                    );
+                let disposition = if passes {
                     self.counters.count(Verdict::Forward, packet.bytes.len() as u64);
-                    return Some(self.across(packet.in_port));
+                    self.across(packet.in_port)
+                } else {
+                    self.notices.anomaly(reason, packet, Some(headers), events);
+                    self.count_drop(reason)
+                };
+                if let Some(hold) = hold {
+                    out.release_before(index, hold, disposition);
                 }
-                self.notices.anomaly(reason, packet, Some(headers), events);
-                Some(self.count_drop(reason))
+                Some(disposition)
             }
         }
     }
@@ -137,9 +153,8 @@ impl Engine {
             }
         };
         let (src, dst) = headers.addrs()?;
-        let (src_port, dst_port) = headers.ports();
         if packet.hop != Hop::Judge
-            && let Some(worker) = self.other_owner(rss_hash(src, dst, src_port, dst_port))
+            && let Some(worker) = self.other_owner(self.owner_of(&headers, src, dst))
         {
             let disposition = Disposition::HandOff { worker, hop: Hop::Judge };
             out.release_before(index, hold, disposition);
@@ -156,7 +171,7 @@ impl Engine {
         snapshot: &Snapshot,
         entry: &Pending,
         hold: HoldId,
-        packet: &Packet<'_>,
+        packet: &mut Packet<'_>,
         out: &mut Outcome,
         events: &mut EventSender,
     ) -> Disposition {
@@ -167,6 +182,7 @@ impl Engine {
         }
         let frames = self.defrag.holding(hold).map_or(1, |holding| holding.fragments as u64);
         let mut whole = Packet { bytes: &mut bytes, ..packet.without_bytes() };
+        out.redirected_datagram = None;
         let disposition = self.judge(snapshot, entry, &mut whole, out, events);
         // The verdict was counted once; it is that of every fragment.
         if let Disposition::Drop(reason) = disposition {
@@ -175,8 +191,15 @@ impl Engine {
             self.counters.forwarded += frames.saturating_sub(1);
         }
         self.datagram = bytes;
-        out.release_before(entry.index, hold, disposition);
+        let redirect = out.redirected_datagram.take();
+        out.releases.push(Release { hold, disposition, before: entry.index as u8, redirect });
         self.defrag.release(hold);
+        if let Some((redirect, direction)) = redirect
+            && let Ok(headers) = parse_frame(packet.bytes, LinkType::Ethernet)
+            && redirect.apply(direction, packet.bytes, &headers).is_ok()
+        {
+            out.rewritten |= 1 << entry.index;
+        }
         disposition
     }
 

@@ -1,6 +1,8 @@
 //! What goes into the engine and what comes out of it: borrowed bytes in, one disposition each out.
 
 use crate::defrag::HoldId;
+use crate::flow::Direction;
+use crate::nat::Redirect;
 use crate::parse::LinkType;
 use crate::time::Now;
 use crate::verdict::Reason;
@@ -94,6 +96,8 @@ pub struct Release {
     pub disposition: Disposition,
     /// They leave before the packet of this index, so that order is kept.
     pub before: u8,
+    /// How each of them is rewritten first.
+    pub redirect: Option<(Redirect, Direction)>,
 }
 
 /// What the engine says about a batch. Reused from batch to batch; nothing in it is allocated per packet.
@@ -108,6 +112,8 @@ pub struct Outcome {
     pub releases: Vec<Release>,
     /// Frames that the engine made.
     pub injected: Injected,
+    /// Set while a datagram of a redirected flow is judged; its fragments are rewritten by it.
+    pub(super) redirected_datagram: Option<(Redirect, Direction)>,
 }
 
 /// Refusals, written into memory that is reused.
@@ -127,6 +133,7 @@ impl Default for Outcome {
                 bytes: vec![[0; INJECTED_BYTES_MAX]; INJECTED_MAX],
                 frames: Vec::with_capacity(INJECTED_MAX),
             },
+            redirected_datagram: None,
         }
     }
 }
@@ -137,7 +144,7 @@ const RELEASES_MAX: usize = 2 * BATCH_MAX;
 impl Outcome {
     /// Lets the frames of `hold` leave before packet `index`.
     pub fn release_before(&mut self, index: usize, hold: HoldId, disposition: Disposition) {
-        self.releases.push(Release { hold, disposition, before: index as u8 });
+        self.releases.push(Release { hold, disposition, before: index as u8, redirect: None });
     }
 
     /// Lets the frames of `hold` leave, whenever.

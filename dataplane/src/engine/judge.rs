@@ -4,6 +4,7 @@ use super::notices::describe;
 use super::{ChecksumMode, Disposition, Engine, Outcome, Packet, Pending, tell};
 use crate::control::{Event, EventSender, ExceptionAction, Snapshot};
 use crate::flow::{AliasError, CachedDecision, Decision, Direction, FlowId, FlowKey, Found, TcpOutcome};
+use crate::host::ExpectedKey;
 use crate::nat::{Original, Redirect, Target};
 use crate::parse::checksum::{ChecksumState, heal, outermost, transport_checksum};
 use crate::parse::quoted::parse_quoted;
@@ -118,18 +119,21 @@ impl Engine {
             return None;
         };
         // The quoted packet went one way, so the error goes the other.
-        let direction = found.direction.opposite();
-        let verdict = self.flows.flow(found.id).decision().verdict;
-        let verdict = match verdict {
-            Verdict::Redirect(_) => match self.rewrite(found.id, direction, None, headers, packet) {
-                Ok(()) => {
-                    out.rewritten |= 1 << entry.index;
-                    verdict
+        let found = Found { direction: found.direction.opposite(), ..found };
+        let decision = self.flows.flow(found.id).decision();
+        let verdict = match decision.verdict {
+            Verdict::Redirect(target) => {
+                // A target's number means something only in the policy set that the decision was made under.
+                let current = decision.is_current(snapshot.version as u32, IDENTITY_GENERATION);
+                let target = current.then(|| snapshot.policy.target(target)).flatten();
+                let next_hop = target.and_then(|target| target.next_hop);
+                match self.rewrite(entry, found, next_hop, packet, out) {
+                    Ok(()) => decision.verdict,
+                    Err(reason) => Verdict::Drop(reason),
                 }
-                Err(reason) => Verdict::Drop(reason),
-            },
+            }
             Verdict::Reject(reason) => Verdict::Drop(reason),
-            Verdict::Forward | Verdict::Drop(_) | Verdict::RateLimit(_) => verdict,
+            Verdict::Forward | Verdict::Drop(_) | Verdict::RateLimit(_) => decision.verdict,
         };
         self.counters.count(verdict, packet.bytes.len() as u64);
         Some(match verdict {
@@ -152,45 +156,41 @@ impl Engine {
         let Found { id, direction, .. } = found;
         let now = packet.at.tick;
         let len_bytes = packet.bytes.len() as u32;
-        let step = self.flows.judge(id, direction, headers);
+        let strict = snapshot.policy.strict();
         self.flows.count(id, direction, len_bytes, headers, now);
-        let exception = match step.outcome() {
-            TcpOutcome::Ok | TcpOutcome::Challenge => None,
-            TcpOutcome::Violation(reason) if snapshot.policy.strict() => {
-                self.flows.refuse(id, step);
-                return self.drop_of_flow(id, reason, false, headers, packet, events);
+        let decision = self.decide(snapshot, found, headers, packet, events);
+        if decision.verdict == Verdict::Forward {
+            let outcome = self.flows.track(id, direction, headers, strict, now);
+            if outcome != TcpOutcome::Ok
+                && let Some(disposition) = self.object(outcome, snapshot, found, headers, packet, out, events)
+            {
+                return disposition;
             }
-            TcpOutcome::Violation(_) => {
-                self.counters.notice(Reason::StateViolationForwarded);
-                None
+            if decision.effects.mirror {
+                out.mirrored |= 1 << entry.index;
             }
-            TcpOutcome::Oneway => Some((snapshot.settings.exceptions.oneway, Reason::Oneway)),
-            TcpOutcome::Midstream => {
-                self.counters.notice(Reason::MidstreamPickup);
-                let adopting = self.is_adopting(now, snapshot.settings.adopt_s);
-                (!adopting).then_some((snapshot.settings.exceptions.midstream, Reason::Midstream))
-            }
-        };
-        if let Some((action, reason)) = exception
-            && action != ExceptionAction::Ignore
-        {
-            self.flows.advance(id, direction, step, now);
-            return self.except(action, reason, Some(found), snapshot, headers, packet, out, events);
+            self.counters.count(Verdict::Forward, u64::from(len_bytes));
+            return self.across(packet.in_port);
         }
 
-        let decision = self.decide(snapshot, found, headers, packet, events);
+        let step = self.flows.judge(id, direction, headers);
+        if let TcpOutcome::Violation(reason) = step.outcome()
+            && strict
+        {
+            self.flows.refuse(id, step);
+            return self.drop_of_flow(id, reason, false, headers, packet, events);
+        }
+        if decision.effects.mirror {
+            out.mirrored |= 1 << entry.index;
+        }
         let verdict = match decision.verdict {
             Verdict::RateLimit(_) if !self.is_within_limit(snapshot, &decision, id, len_bytes, now) => {
                 Verdict::Drop(Reason::RateLimited)
             }
-            Verdict::Redirect(_) if entry.datagram.is_some() => Verdict::Drop(Reason::RedirectImpossible),
             Verdict::Redirect(target) => {
                 let next_hop = snapshot.policy.target(target).and_then(|target| target.next_hop);
-                match self.rewrite(id, direction, next_hop, headers, packet) {
-                    Ok(()) => {
-                        out.rewritten |= 1 << entry.index;
-                        decision.verdict
-                    }
+                match self.rewrite(entry, found, next_hop, packet, out) {
+                    Ok(()) => decision.verdict,
                     Err(reason) => Verdict::Drop(reason),
                 }
             }
@@ -198,12 +198,12 @@ impl Engine {
                 decision.verdict
             }
         };
-        if decision.effects.mirror {
-            out.mirrored |= 1 << entry.index;
-        }
         match verdict {
             Verdict::Forward | Verdict::Redirect(_) | Verdict::RateLimit(_) => {
                 self.flows.advance(id, direction, step, now);
+                if let TcpOutcome::Violation(_) = step.outcome() {
+                    self.counters.notice(Reason::StateViolationForwarded);
+                }
                 self.counters.count(verdict, u64::from(len_bytes));
                 self.across(packet.in_port)
             }
@@ -216,6 +216,55 @@ impl Engine {
                 let per_s = snapshot.settings.reject_per_s;
                 let told = self.refuse(packet, headers, Some((id, direction)), per_s, out);
                 self.drop_of_flow(id, reason, told, headers, packet, events)
+            }
+        }
+    }
+
+    /// What the tracker's objection makes of a packet that policy lets pass. `None`: it passes.
+    #[cold]
+    #[expect(clippy::too_many_arguments, reason = "all of them are the packet and what it may cause")]
+    fn object(
+        &mut self,
+        outcome: TcpOutcome,
+        snapshot: &Snapshot,
+        found: Found,
+        headers: &Headers,
+        packet: &Packet<'_>,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) -> Option<Disposition> {
+        let exceptions = snapshot.settings.exceptions;
+        let (action, reason) = match outcome {
+            TcpOutcome::Ok | TcpOutcome::Challenge => return None,
+            TcpOutcome::Violation(reason) if snapshot.policy.strict() => {
+                return Some(self.drop_of_flow(found.id, reason, false, headers, packet, events));
+            }
+            TcpOutcome::Violation(_) => {
+                self.counters.notice(Reason::StateViolationForwarded);
+                return None;
+            }
+            TcpOutcome::Oneway => (exceptions.oneway, Reason::Oneway),
+            TcpOutcome::Midstream => {
+                self.counters.notice(Reason::MidstreamPickup);
+                if self.is_adopting(packet.at.tick, snapshot.settings.adopt_s) {
+                    return None;
+                }
+                (exceptions.midstream, Reason::Midstream)
+            }
+        };
+        match action {
+            ExceptionAction::Ignore | ExceptionAction::Pass => None,
+            ExceptionAction::Drop | ExceptionAction::Reject => {
+                // The exception speaks for the whole flow, not for the packet that it was noticed on.
+                let verdict = match action {
+                    ExceptionAction::Reject => Verdict::Reject(reason),
+                    ExceptionAction::Ignore | ExceptionAction::Pass | ExceptionAction::Drop => {
+                        Verdict::Drop(reason)
+                    }
+                };
+                let flow = self.flows.flow_mut(found.id);
+                flow.set_decision(CachedDecision { verdict, ..flow.decision() });
+                Some(self.except(action, reason, Some(found), snapshot, headers, packet, out, events))
             }
         }
     }
@@ -267,7 +316,12 @@ impl Engine {
                     OutcomeAction::RateLimit(rule) => match policy.limit(rule) {
                         Some(limit) => {
                             let source = self.flows.flow(id).initiator().0;
-                            Verdict::RateLimit(self.limits.bucket(limit, source, self.flows.flow_id(id)))
+                            Verdict::RateLimit(self.limits.bucket(
+                                limit,
+                                source,
+                                self.flows.flow_id(id),
+                                at.tick,
+                            ))
                         }
                         None => Verdict::Forward,
                     },
@@ -321,23 +375,37 @@ impl Engine {
         }
     }
 
-    /// Rewrites a packet of a redirected flow.
+    /// Rewrites a packet of a redirected flow; a datagram's fragments are rewritten one by one as they leave.
     fn rewrite(
         &mut self,
-        id: FlowId,
-        direction: Direction,
+        entry: &Pending,
+        found: Found,
         next_hop: Option<Mac>,
-        headers: &Headers,
         packet: &mut Packet<'_>,
+        out: &mut Outcome,
     ) -> Result<(), Reason> {
-        let flow = self.flows.flow(id);
-        let (addr, port) = self.flows.redirect_target(id).ok_or(Reason::RedirectImpossible)?;
-        let (original, original_port) = flow.responder();
-        let redirect = Redirect {
+        let redirect = self.redirect_of(found.id, next_hop).ok_or(Reason::RedirectImpossible)?;
+        if entry.datagram.is_some() {
+            out.redirected_datagram = Some((redirect, found.direction));
+            return Ok(());
+        }
+        redirect.apply(found.direction, packet.bytes, &entry.headers)?;
+        out.rewritten |= 1 << entry.index;
+        let (addr, port) = self.flows.flow(found.id).initiator();
+        let (target, protocol) = (redirect.target, self.flows.flow(found.id).key().protocol);
+        let key = ExpectedKey::of((addr, port), (target.addr, target.port), protocol);
+        self.shared.expected.expect(key, self.config.worker, packet.at.tick);
+        Ok(())
+    }
+
+    /// How packets of a redirected flow are rewritten.
+    pub(super) fn redirect_of(&self, id: FlowId, next_hop: Option<Mac>) -> Option<Redirect> {
+        let (addr, port) = self.flows.redirect_target(id)?;
+        let (original, original_port) = self.flows.flow(id).responder();
+        Some(Redirect {
             target: Target { addr, port, next_hop },
             original: Original { addr: original, port: original_port, mac: Some(self.flows.macs(id).1) },
-        };
-        redirect.apply(direction, packet.bytes, headers)
+        })
     }
 
     /// A packet that no flow may learn from: its flow's stored verdict, or policy asked for it alone.

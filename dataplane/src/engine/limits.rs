@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::host::{BucketKey, Buckets, LeaseCache, Shape};
+use crate::host::{BucketKey, LeaseCache, Shape, Shared};
 use crate::parse::Addr;
 use crate::policy::{Limit, Per};
 use crate::time::Tick;
@@ -14,19 +14,19 @@ const SWEEP_EVERY_NS: u64 = Tick::MS;
 /// One worker's part of the shared buckets.
 #[derive(Debug)]
 pub(super) struct Limits {
-    buckets: Arc<Buckets>,
+    shared: Arc<Shared>,
     leases: LeaseCache,
     swept: Tick,
 }
 
 impl Limits {
-    pub(super) fn new(buckets: Arc<Buckets>) -> Self {
-        Self { buckets, leases: LeaseCache::new(), swept: Tick(0) }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, leases: LeaseCache::new(), swept: Tick(0) }
     }
 
     /// The bucket that a verdict names.
-    pub(super) fn bucket(&self, limit: &Limit, source: Addr, flow_id: u64) -> BucketId {
-        self.buckets.id_of(key_of(limit, source, flow_id))
+    pub(super) fn bucket(&self, limit: &Limit, source: Addr, flow_id: u64, now: Tick) -> BucketId {
+        self.shared.buckets.id_of(key_of(limit, source, flow_id), now)
     }
 
     /// Whether a frame may pass; if so its bytes are spent.
@@ -39,20 +39,26 @@ impl Limits {
         now: Tick,
     ) -> bool {
         let shape = Shape { bytes_per_s: limit.bytes_per_s, burst_bytes: limit.burst_bytes };
-        self.leases.take(&self.buckets, key_of(limit, source, flow_id), shape, u64::from(len_bytes), now)
+        self.leases.take(
+            &self.shared.buckets,
+            key_of(limit, source, flow_id),
+            shape,
+            u64::from(len_bytes),
+            now,
+        )
     }
 
     /// Gives idle slices back; call it once a turn.
     pub(super) fn sweep(&mut self, now: Tick) {
         if now.ns_since(self.swept) >= SWEEP_EVERY_NS {
             self.swept = now;
-            self.leases.sweep(&self.buckets, now);
+            self.leases.sweep(&self.shared.buckets, now);
         }
     }
 
     /// Gives every slice back: the worker stops.
     pub(super) fn release_all(&mut self, now: Tick) {
-        self.leases.release_all(&self.buckets, now);
+        self.leases.release_all(&self.shared.buckets, now);
     }
 }
 

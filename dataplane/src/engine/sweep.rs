@@ -122,7 +122,16 @@ impl Engine {
         let Ok(headers) = parse_frame(segment, LinkType::Ethernet) else { return };
         let here = record.in_port & 1;
         out.injected.push(here, |to| nat::reset_sender(to, segment, &headers, tracked));
-        out.injected.push(1 - here, |to| nat::reset_receiver(to, segment, &headers, tracked));
+        let redirect = self.redirect_of(id, None);
+        out.injected.push(1 - here, |to| {
+            let len = nat::reset_receiver(to, segment, &headers, tracked)?;
+            if let Some(redirect) = redirect {
+                let reset = to.get_mut(..len)?;
+                let headers = parse_frame(reset, LinkType::Ethernet).ok()?;
+                redirect.apply(Direction::Forward, reset, &headers).ok()?;
+            }
+            Some(len)
+        });
     }
 }
 

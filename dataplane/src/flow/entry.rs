@@ -1,7 +1,7 @@
 //! What does the table know about one flow, and where do its bytes lie?
 //!
 //! Three cache lines a flow, each with one reader: the key and what a lookup needs; TCP and byte counters;
-//! decision, packet counters and links. What only records need lies beside, in [`Cold`].
+//! decision, packet counters and links. What only records need lies beside, in `Cold`.
 
 use super::config::{EvictionClass, TimeoutKind};
 use super::tcp::TcpTrack;

@@ -52,13 +52,16 @@ pub(super) struct NoRoom;
 
 #[derive(Debug)]
 pub(super) struct Index {
-    buckets: Box<[Bucket]>,
+    buckets: Vec<Bucket>,
 }
 
 impl Index {
     pub(super) fn new(capacity: u32) -> Self {
         let buckets = (u64::from(capacity) * 2).div_ceil(LOAD_TIMES_2).max(1) as usize;
-        Self { buckets: vec![Bucket::EMPTY; buckets].into_boxed_slice() }
+        let mut memory = Vec::with_capacity(buckets);
+        xsk::prefetch::huge_pages(&memory);
+        memory.resize(buckets, Bucket::EMPTY);
+        Self { buckets: memory }
     }
 
     /// Bytes of the index for `capacity` slots.

@@ -127,13 +127,17 @@ impl FlowTable {
     pub fn new(mut config: FlowConfig, seed: u64, worker: u8) -> Self {
         config.capacity = config.capacity.clamp(1, (1 << 31) - 1);
         let capacity = config.capacity as usize;
+        let flows = Vec::with_capacity(capacity);
+        let cold = Vec::with_capacity(capacity);
+        xsk::prefetch::huge_pages(&flows);
+        xsk::prefetch::huge_pages(&cold);
         Self {
             timeouts: TimeoutsNs::of(&config.timeouts),
             evictable_idle_ns: u64::from(config.evictable_idle_s) * Tick::SECOND,
             hasher: KeyHasher::new(seed),
             index: Index::new(config.capacity),
-            flows: Vec::with_capacity(capacity),
-            cold: Vec::with_capacity(capacity),
+            flows,
+            cold,
             free: NO_SLOT,
             lists: ClassLists::new(),
             wheel: Wheel::new(),
@@ -383,6 +387,34 @@ impl FlowTable {
             self.flows[id.0 as usize].count_violation();
             self.stats.violations += 1;
         }
+    }
+
+    /// Judges and commits at once, for a packet whose verdict waits for nothing else: a violation is refused
+    /// where `strict`, and the caller must drop it then; anything else must be sent on.
+    ///
+    /// The same as [`Self::judge`] with [`Self::advance`] or [`Self::refuse`], and cheaper on established TCP.
+    #[inline]
+    pub fn track(
+        &mut self,
+        id: FlowId,
+        direction: Direction,
+        headers: &Headers,
+        strict: bool,
+        now: Tick,
+    ) -> TcpOutcome {
+        if let Transport::Tcp(tcp) = &headers.transport {
+            let payload_len = u32::from(headers.end.saturating_sub(headers.payload_offset));
+            if self.flows[id.0 as usize].tcp.pass_established(direction as usize, tcp, payload_len) {
+                return TcpOutcome::Ok;
+            }
+        }
+        let step = self.judge(id, direction, headers);
+        if strict && matches!(step.outcome(), TcpOutcome::Violation(_)) {
+            self.refuse(id, step);
+        } else {
+            self.advance(id, direction, step, now);
+        }
+        step.outcome()
     }
 
     /// Gives a flow that is redirected to `target` a second key, under which replies of the target find it.

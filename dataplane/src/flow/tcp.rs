@@ -4,7 +4,7 @@
 //! folded over both ends, windows as in van Rooij, "Real Stateful TCP Packet Filtering in IP Filter" (2000)
 //! and Linux's `nf_conntrack_proto_tcp.c`, resets and blind data as in RFC 5961, scales as in RFC 7323.
 //!
-//! [`TcpTrack::judge`] computes and changes nothing; the caller commits the returned step when the segment
+//! `TcpTrack::judge` computes and changes nothing; the caller commits the returned step when the segment
 //! was sent on, so that a dropped segment never moves the state. SACK blocks are not read.
 
 use crate::parse::{Tcp, TcpFlags};
@@ -186,6 +186,22 @@ struct Segment {
     flags: TcpFlags,
 }
 
+impl Segment {
+    #[inline]
+    fn of(tcp: &Tcp, payload_len: u32) -> Self {
+        let occupied = payload_len + u32::from(tcp.flags.syn()) + u32::from(tcp.flags.fin());
+        Self {
+            seq: tcp.seq,
+            end: tcp.seq.wrapping_add(occupied),
+            ack: tcp.ack,
+            window: u32::from(tcp.window),
+            len: payload_len,
+            scale: tcp.options.window_scale,
+            flags: tcp.flags,
+        }
+    }
+}
+
 /// `a <= b` in sequence space (RFC 9293 3.4).
 #[inline]
 const fn at_most(a: u32, b: u32) -> bool {
@@ -221,17 +237,7 @@ impl TcpTrack {
     /// Judges a segment from end `from` (0 initiator, 1 responder) with `payload_len` bytes of data.
     #[inline]
     pub(super) fn judge(&self, from: usize, tcp: &Tcp, payload_len: u32) -> TcpStep {
-        let flags = tcp.flags;
-        let occupied = payload_len + u32::from(flags.syn()) + u32::from(flags.fin());
-        let segment = Segment {
-            seq: tcp.seq,
-            end: tcp.seq.wrapping_add(occupied),
-            ack: tcp.ack,
-            window: u32::from(tcp.window),
-            len: payload_len,
-            scale: tcp.options.window_scale,
-            flags,
-        };
+        let segment = Segment::of(tcp, payload_len);
         let mut next = *self;
         let outcome = match self.state {
             TcpState::Unopened => next.open(from, &segment),
@@ -256,7 +262,7 @@ impl TcpTrack {
                 if window_is_wrong
                     && next.bad_run >= RESYNC_AFTER
                     && self.state == TcpState::Established
-                    && flags.ack()
+                    && segment.flags.ack()
                 {
                     next.adopt(from, &segment);
                     next.bad_run = 0;
@@ -264,6 +270,25 @@ impl TcpTrack {
             }
         }
         TcpStep { outcome, next }
+    }
+
+    /// Takes a segment in place where it is the common one: established after a handshake that was seen,
+    /// ACK and no other flag that matters, in the window. `false`: nothing is changed, ask [`Self::judge`].
+    #[inline]
+    pub(super) fn pass_established(&mut self, from: usize, tcp: &Tcp, payload_len: u32) -> bool {
+        const DECISIVE: u8 = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST | TcpFlags::ACK;
+        let segment = Segment::of(tcp, payload_len);
+        // With both ends heard and exact windows `check` changes nothing.
+        if self.state != TcpState::Established
+            || self.bits & MIDSTREAM != 0
+            || tcp.flags.0 & DECISIVE != TcpFlags::ACK
+            || self.check(from, &segment).is_err()
+        {
+            return false;
+        }
+        self.take(from, &segment);
+        self.bad_run = 0;
+        true
     }
 
     /// First segment of a flow.
@@ -539,6 +564,7 @@ impl TcpTrack {
     }
 
     /// The four bounds of van Rooij, and the first words of an end that was not heard before.
+    #[inline]
     fn check(&mut self, from: usize, segment: &Segment) -> Result<(), Reason> {
         let loose = self.is_midstream();
         let receiver = self.ends[1 - from];
@@ -580,6 +606,7 @@ impl TcpTrack {
     }
 
     /// Takes what a checked segment says.
+    #[inline]
     fn take(&mut self, from: usize, segment: &Segment) {
         let sender = &mut self.ends[from];
         let window = segment.window << sender.scale;
@@ -606,6 +633,7 @@ impl TcpTrack {
     }
 
     /// Takes acknowledgement and window (bytes): they grant the other end its limit.
+    #[inline]
     fn acknowledge(&mut self, from: usize, segment: &Segment, window: u32) {
         let sender = &mut self.ends[from];
         if !sender.has(End::ACKED) || !at_most(segment.ack, sender.next_expected) {

@@ -102,8 +102,8 @@ impl Buckets {
 
     /// The bucket of `key`, for a verdict that names it. It may go to another key once it is full again.
     #[must_use]
-    pub fn id_of(&self, key: BucketKey) -> BucketId {
-        BucketId(self.table.find_or_take(key.0).0)
+    pub fn id_of(&self, key: BucketKey, now: Tick) -> BucketId {
+        BucketId(self.table.find_or_take(key.0, now).0)
     }
 
     /// Takes up to `want_bytes` from the bucket of `key` at `now`, and nothing where fewer than `need_bytes` are
@@ -113,7 +113,7 @@ impl Buckets {
     #[inline]
     #[must_use]
     pub fn lease(&self, key: BucketKey, shape: Shape, need_bytes: u64, want_bytes: u64, now: Tick) -> u64 {
-        let slot = self.table.find_or_take(key.0);
+        let slot = self.table.find_or_take(key.0, now);
         self.lease_from(slot, shape, need_bytes, want_bytes, now)
     }
 
@@ -228,6 +228,7 @@ mod tests {
 }
 
 #[cfg(all(test, loom))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod model {
     use super::*;
     use loom::sync::Arc;
@@ -241,8 +242,6 @@ mod model {
             let shape = Shape { bytes_per_s: 1_000, burst_bytes: 3_000 };
             let key = BucketKey::per_rule(1);
             let now = Tick(Tick::SECOND);
-            // The key is known: two workers that bring a new one at once may start two buckets.
-            let _ = buckets.id_of(key);
             let other = {
                 let buckets = Arc::clone(&buckets);
                 thread::spawn(move || buckets.lease(key, shape, 1_000, 2_000, now))
@@ -281,11 +280,11 @@ mod model {
             let key = BucketKey::per_rule(1);
             let other = {
                 let buckets = Arc::clone(&buckets);
-                thread::spawn(move || buckets.id_of(key))
+                thread::spawn(move || buckets.id_of(key, Tick(Tick::SECOND)))
             };
-            let _ = buckets.id_of(key);
-            let _ = other.join().unwrap();
-            assert!(buckets.table().find(key.0).is_some());
+            let mine = buckets.id_of(key, Tick(Tick::SECOND));
+            assert_eq!(mine, other.join().unwrap());
+            assert_eq!(buckets.table().find(key.0).map(|slot| slot.0), Some(mine.0));
         });
     }
 }

@@ -7,10 +7,21 @@
 mod table;
 mod buckets;
 mod lease;
+mod expected;
 
 pub use buckets::{BucketKey, Buckets, Shape};
+pub use expected::{ExpectedFlows, ExpectedKey};
 pub use lease::LeaseCache;
 pub use table::{SlotIndex, Table};
+
+/// Everything that the workers share.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Token buckets of rate limits.
+    pub buckets: Buckets,
+    /// Flows that belong to another worker than their hash says.
+    pub expected: ExpectedFlows,
+}
 
 /// The atomics of the model checker under `--cfg loom`, else the machine's.
 pub(crate) mod sync {

@@ -4,8 +4,9 @@
 //! state of what lives until then (a token bucket's); nothing else has to be initialised, so that a slot changes
 //! hands by one compare-and-swap. Never allocates after [`Table::new`], never waits, looks at two cache lines.
 //!
-//! Two keys with the same 64-bit hash share their state. Two workers that bring the same new key at the same instant
-//! may take two slots for it; every later search finds the first of them, the other runs out.
+//! Two keys with the same 64-bit hash share their state. Workers whose clocks differ by a batch may disagree on
+//! whether a slot has ended and so take two slots for one new key: every later search finds the same one of them, and
+//! what was noted in the other is forgotten.
 
 use super::sync::{AtomicU64, Ordering};
 use crate::time::Tick;
@@ -61,31 +62,45 @@ impl Table {
     pub fn find(&self, key: u64) -> Option<SlotIndex> {
         let key = key.max(1);
         let start = self.group(key);
-        let group = &self.slots[start..start + PROBES_MAX];
-        // Relaxed, here and below: a slot's two words are each complete in themselves; none announces other memory.
-        let found = group.iter().position(|slot| slot.key.load(Ordering::Relaxed) == key)?;
-        Some(SlotIndex((start + found) as u32))
+        // Relaxed, as wherever nothing is said: a slot's two words are each complete in themselves.
+        (0..PROBES_MAX)
+            .map(|step| start + ((key >> 56) as usize + step) % PROBES_MAX)
+            .find(|index| self.slots[*index].key.load(Ordering::Relaxed) == key)
+            .map(|index| SlotIndex(index as u32))
     }
 
-    /// The slot of `key`; where it has none, the one of its group whose state ends first is given to it with the
-    /// state that it has. Where that end is past (always, unless eight keys of one group are in use) it means
-    /// nothing; otherwise the newcomer inherits it.
+    /// The slot of `key`; where it has none, the first of its group whose state has ended by `now` is given to it,
+    /// or else the one whose state ends first. A state that has ended means nothing; one that has not (eight keys of
+    /// one group are in use) is inherited by the newcomer.
+    ///
+    /// Every worker looks in the same order, so that those who bring one new key at once agree on its slot.
     #[must_use]
-    pub fn find_or_take(&self, key: u64) -> SlotIndex {
+    pub fn find_or_take(&self, key: u64, now: Tick) -> SlotIndex {
         let key = key.max(1);
-        if let Some(slot) = self.find(key) {
-            return slot;
-        }
         let start = self.group(key);
         let mut chosen = start;
         // Each failed exchange means that another worker took a slot; after as many as there are slots any will do.
         for _ in 0..PROBES_MAX {
-            let group = &self.slots[start..start + PROBES_MAX];
-            let first_to_end =
-                group.iter().enumerate().min_by_key(|(_, slot)| slot.until.load(Ordering::Relaxed));
-            chosen = start + first_to_end.map_or(0, |(index, _)| index);
+            let mut before = FREE;
+            let mut earliest = None;
+            // The order depends on the key, so that new keys of one group do not contend for one slot.
+            for step in 0..PROBES_MAX {
+                let index = start + ((key >> 56) as usize + step) % PROBES_MAX;
+                let slot = &self.slots[index];
+                // Acquire, before the key: pairs with the Release in `exchange`. Who sees a state that another worker
+                // moved on sees the key that it was moved for.
+                let until = slot.until.load(Ordering::Acquire);
+                let holder = slot.key.load(Ordering::Relaxed);
+                if holder == key {
+                    return SlotIndex(index as u32);
+                }
+                // All that have ended are equally good: the first of them is taken.
+                let ends = until.max(now.0);
+                if earliest.is_none_or(|earliest| ends < earliest) {
+                    (earliest, chosen, before) = (Some(ends), index, holder);
+                }
+            }
             let slot = &self.slots[chosen].key;
-            let before = slot.load(Ordering::Relaxed);
             match slot.compare_exchange(before, key, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(other) if other == key => break,
@@ -111,7 +126,7 @@ impl Table {
     pub fn exchange(&self, slot: SlotIndex, before: Tick, after: Tick) -> Result<(), Tick> {
         let until = &self.slots[slot.0 as usize].until;
         until
-            .compare_exchange(before.0, after.0, Ordering::Relaxed, Ordering::Relaxed)
+            .compare_exchange(before.0, after.0, Ordering::Release, Ordering::Relaxed)
             .map(|_| ())
             .map_err(Tick)
     }
@@ -122,6 +137,7 @@ impl Table {
 }
 
 #[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -130,13 +146,13 @@ mod tests {
         let table = Table::new(64);
         let slots: Vec<SlotIndex> = (1..=40)
             .map(|key| {
-                let slot = table.find_or_take(key);
+                let slot = table.find_or_take(key, Tick(0));
                 table.exchange(slot, Tick(0), Tick(key)).unwrap();
                 slot
             })
             .collect();
         for (key, slot) in (1..=40).zip(slots) {
-            assert_eq!((table.find(key), table.find_or_take(key)), (Some(slot), slot));
+            assert_eq!((table.find(key), table.find_or_take(key, Tick(0))), (Some(slot), slot));
         }
         assert_eq!(table.live(Tick(10)), 30);
     }
@@ -145,10 +161,10 @@ mod tests {
     fn a_full_group_gives_up_what_ends_first() {
         let table = Table::new(8);
         for key in 1..=8 {
-            let slot = table.find_or_take(key);
+            let slot = table.find_or_take(key, Tick(0));
             table.exchange(slot, Tick(0), Tick(100 - key)).unwrap();
         }
-        let slot = table.find_or_take(9);
+        let slot = table.find_or_take(9, Tick(0));
         assert_eq!((table.find(8), table.find(9), table.until(slot)), (None, Some(slot), Tick(92)));
     }
 }

@@ -29,6 +29,11 @@ pub(super) fn parse(walk: &mut Walk<'_>, at: usize) -> Result<(), Reason> {
     if payload_len > walk.left(l4) || (payload_len == 0 && next == Protocol::HOP_BY_HOP) {
         return Err(Reason::Ipv6PayloadLength);
     }
+    let (src, dst) = (address(header, 8), address(header, 24));
+    // `Addr` could not tell it from IPv4.
+    if src.is_v4() || dst.is_v4() {
+        return Err(Reason::Ipv6MappedAddress);
+    }
     walk.trim(l4 + payload_len);
     walk.at_network(at);
 
@@ -38,13 +43,8 @@ pub(super) fn parse(walk: &mut Walk<'_>, at: usize) -> Result<(), Reason> {
         Chain { protocol: next, l4, fragment: None }
     };
     walk.at_transport(chain.l4, chain.l4);
-    walk.headers.network = Network::Ip {
-        src: address(header, 8),
-        dst: address(header, 24),
-        protocol: chain.protocol,
-        ttl: header[7],
-        tos: (be16(header, 0) >> 4) as u8,
-    };
+    walk.headers.network =
+        Network::Ip { src, dst, protocol: chain.protocol, ttl: header[7], tos: (be16(header, 0) >> 4) as u8 };
     walk.headers.fragment = chain.fragment;
     if chain.fragment.is_some() {
         return Ok(());
@@ -171,6 +171,15 @@ mod tests {
         let mut packet = inner_ipv6();
         packet[5] += 1;
         assert_eq!(parse(&packet), Err(Reason::Ipv6PayloadLength));
+    }
+
+    #[test]
+    fn an_address_that_would_pass_for_ipv4_is_refused() {
+        for at in [8, 24] {
+            let mut packet = inner_ipv6();
+            packet[at..at + 12].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+            assert_eq!(parse(&packet), Err(Reason::Ipv6MappedAddress));
+        }
     }
 
     #[test]

@@ -12,12 +12,17 @@
 //!
 //! Absent on purpose: layer 4 checksums (see [`checksum`]; only who asks pays for them), what is encrypted
 //! (ESP, MACsec, protected 802.11), and AH over IPv4, which stays protocol 51.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")
+)]
 
 pub mod addr;
 pub mod headers;
 pub mod quoted;
 pub mod link;
 mod walk;
+mod common;
 mod ethernet;
 mod vlan;
 mod llc;
@@ -74,6 +79,14 @@ pub fn parse_frame(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
 /// As [`parse_frame`].
 #[inline]
 pub fn parse_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
+    match common::parse(bytes) {
+        Some(headers) => Ok(headers),
+        None => walk_ethernet(bytes),
+    }
+}
+
+#[inline(never)]
+fn walk_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
     let mut walk = Walk::new(bytes)?;
     ethernet::parse_outermost(&mut walk)?;
     Ok(walk.finish())

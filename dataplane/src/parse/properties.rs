@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::checksum::{heal, outermost, transport_checksum};
-use super::{Headers, LinkType, Network, Transport, parse_datagram, parse_frame, parse_frame_unverified};
+use super::{
+    Headers, LinkType, Network, Transport, common, parse_datagram, parse_frame, parse_frame_unverified,
+    walk_ethernet,
+};
 
 /// The fuzzer's corpus: one packet of every shape that the parser knows.
 fn shapes() -> Vec<Vec<u8>> {
@@ -32,6 +35,9 @@ fn check(headers: &Headers, bytes: &[u8]) {
 /// Everything that later rooms may do with a frame.
 fn exercise(bytes: &[u8], link: LinkType) {
     let _ = parse_frame_unverified(bytes, link).inspect(|headers| check(headers, bytes));
+    if let Some(headers) = common::parse(bytes) {
+        assert_eq!(walk_ethernet(bytes), Ok(headers), "the common way and the walk agree");
+    }
     let Ok(headers) = parse_frame(bytes, link) else { return };
     check(&headers, bytes);
     let _ = transport_checksum(bytes, &headers);
@@ -44,11 +50,11 @@ fn exercise(bytes: &[u8], link: LinkType) {
         let _ = transport_checksum(bytes, &outer);
     }
     if matches!(headers.network, Network::Ip { .. }) {
-        let datagram = &bytes[usize::from(headers.l3_offset)..usize::from(headers.end)];
-        if let Ok(inner) = parse_datagram(datagram, &headers) {
-            check(&inner, datagram);
-            assert_eq!((inner.network, inner.transport), (headers.network, headers.transport));
-        }
+        // Not only up to `end`: UDP's length may stop short of what IP holds.
+        let datagram = &bytes[usize::from(headers.l3_offset)..];
+        let again = parse_datagram(datagram, &headers).unwrap();
+        check(&again, datagram);
+        assert_eq!((again.network, again.transport), (headers.network, headers.transport));
     }
 }
 

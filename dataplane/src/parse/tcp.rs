@@ -19,36 +19,66 @@ const EXPERIMENT: u8 = 254;
 const FAST_OPEN_MAGIC: [u8; 2] = [0xf9, 0x89];
 
 /// Validates the header, its options and its flags; the payload is what follows.
-#[inline]
 pub(super) fn parse(walk: &mut Walk<'_>, at: usize) -> Result<(), Reason> {
-    let header: &[u8; HEADER_LEN] = walk.header(at, Reason::TcpTruncated)?;
-    let header_len = usize::from(header[12] >> 4) * 4;
-    if header_len < HEADER_LEN || header_len > walk.left(at) {
-        return Err(Reason::TcpHeaderLength);
-    }
-    let flags = TcpFlags(header[13]);
-    if !are_possible(flags) {
-        return Err(Reason::TcpFlags);
-    }
-    let options = match walk.rest(at + HEADER_LEN).get(..header_len - HEADER_LEN) {
-        None | Some([]) => TcpOptions::default(),
-        Some(bytes) => options(bytes)?,
-    };
-    let tcp = Tcp {
-        src_port: be16(header, 0),
-        dst_port: be16(header, 2),
-        seq: be32(header, 4),
-        ack: be32(header, 8),
-        flags,
-        window: be16(header, 14),
-        options,
-    };
+    let (tcp, header_len) = read(walk.rest(at))?;
     if tcp.src_port == tcp.dst_port {
         ip::refuse_land(walk)?;
     }
     walk.headers.payload_offset = (at + header_len) as u16;
     walk.headers.transport = Transport::Tcp(tcp);
     Ok(())
+}
+
+/// The header that `segment` starts with, and its length.
+fn read(segment: &[u8]) -> Result<(Tcp, usize), Reason> {
+    let header: &[u8; HEADER_LEN] = segment.first_chunk().ok_or(Reason::TcpTruncated)?;
+    let header_len = usize::from(header[12] >> 4) * 4;
+    let Some(option_bytes) = segment.get(HEADER_LEN..header_len) else {
+        return Err(Reason::TcpHeaderLength);
+    };
+    if !are_possible(TcpFlags(header[13])) {
+        return Err(Reason::TcpFlags);
+    }
+    Ok((fields(header, options(option_bytes)?), header_len))
+}
+
+/// As [`read`], where nothing is wrong and the options are none or those of an established connection
+/// (RFC 7323 appendix A), which is known without a loop.
+#[inline]
+pub(super) fn read_established(segment: &[u8]) -> Option<(Tcp, usize)> {
+    const STAMPED: [u8; 4] = [NOP, NOP, TIMESTAMPS, 10];
+    const STAMPED_LEN: usize = HEADER_LEN + 12;
+    let header: &[u8; HEADER_LEN] = segment.first_chunk()?;
+    let header_len = usize::from(header[12] >> 4) * 4;
+    let timestamps = match header_len {
+        HEADER_LEN => None,
+        STAMPED_LEN => {
+            let header: &[u8; STAMPED_LEN] = segment.first_chunk()?;
+            if header[HEADER_LEN..HEADER_LEN + 4] != STAMPED {
+                return None;
+            }
+            Some((be32(header, 24), be32(header, 28)))
+        }
+        _ => return None,
+    };
+    if !are_possible(TcpFlags(header[13])) {
+        return None;
+    }
+    let options = TcpOptions { timestamps, ..TcpOptions::default() };
+    Some((fields(header, options), header_len))
+}
+
+#[inline]
+fn fields(header: &[u8; HEADER_LEN], options: TcpOptions) -> Tcp {
+    Tcp {
+        src_port: be16(header, 0),
+        dst_port: be16(header, 2),
+        seq: be32(header, 4),
+        ack: be32(header, 8),
+        flags: TcpFlags(header[13]),
+        window: be16(header, 14),
+        options,
+    }
 }
 
 /// SYN excludes FIN and RST, and some flag besides the two of ECN is always set.
@@ -60,20 +90,7 @@ const fn are_possible(flags: TcpFlags) -> bool {
 }
 
 /// The options that later rooms need; an unknown one is only measured.
-#[inline]
 fn options(bytes: &[u8]) -> Result<TcpOptions, Reason> {
-    // What an established connection sends (RFC 7323 appendix A).
-    if let [NOP, NOP, TIMESTAMPS, 10, stamps @ ..] = bytes
-        && stamps.len() == 8
-    {
-        let timestamps = Some((be32(stamps, 0), be32(stamps, 4)));
-        return Ok(TcpOptions { timestamps, ..TcpOptions::default() });
-    }
-    each_option(bytes)
-}
-
-#[inline(never)]
-fn each_option(bytes: &[u8]) -> Result<TcpOptions, Reason> {
     let mut found = TcpOptions::default();
     let mut rest = bytes;
     loop {

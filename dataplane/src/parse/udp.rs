@@ -24,13 +24,23 @@ pub(super) fn parse(walk: &mut Walk<'_>, at: usize) -> Result<(), Reason> {
     let payload = at + HEADER_LEN;
     walk.headers.payload_offset = payload as u16;
     walk.headers.transport = Transport::Udp { src_port, dst_port };
+    if hints_at_tunnel(src_port, dst_port) { enter(walk, payload, dst_port) } else { Ok(()) }
+}
+
+/// Whether a tunnel lives on one of the ports.
+#[inline]
+pub(super) const fn hints_at_tunnel(src_port: u16, dst_port: u16) -> bool {
+    matches!(dst_port, vxlan::PORT | vxlan::PORT_LINUX | geneve::PORT | gtpu::PORT | teredo::PORT)
+        || src_port == teredo::PORT
+}
+
+#[cold]
+fn enter(walk: &mut Walk<'_>, payload: usize, dst_port: u16) -> Result<(), Reason> {
     match dst_port {
         vxlan::PORT | vxlan::PORT_LINUX => vxlan::parse(walk, payload),
         geneve::PORT => geneve::parse(walk, payload),
         gtpu::PORT => gtpu::parse(walk, payload),
-        teredo::PORT => teredo::parse(walk, payload),
-        _ if src_port == teredo::PORT => teredo::parse(walk, payload),
-        _ => Ok(()),
+        _ => teredo::parse(walk, payload),
     }
 }
 

@@ -201,7 +201,7 @@ impl PolicySet {
         };
         for policy in &policies {
             compiler.intern(&policy.conditions.all);
-            compiler.intern(&policy.conditions.not);
+            policy.conditions.not.iter().for_each(|not| compiler.intern(not));
         }
         let mut heads = Vec::with_capacity(policies.len());
         let mut conditions: Vec<Condition> = Vec::with_capacity(4 * policies.len());
@@ -212,7 +212,7 @@ impl PolicySet {
         for (rank, policy) in policies.iter().enumerate() {
             let index = PolicyIndex(rank as u32);
             let first = conditions.len();
-            conditions.extend(compiler.conditions(&policy.conditions));
+            compiler.conditions(&policy.conditions, &mut conditions);
             // Those that the index answers come first: with every fact known only the others are looked at.
             conditions[first..].sort_by_key(|condition| !Index::decides(condition));
             let residual = first + conditions[first..].partition_point(Index::decides);
@@ -400,12 +400,15 @@ impl PolicySet {
     }
 }
 
+/// Days, windows and time zone.
+type ScheduleKey = (u8, Vec<(u16, u16)>, String);
+
 struct Compiler<'a> {
     file: &'a PolicyFile,
     environment: &'a Environment,
     names: &'a mut Names,
     schedules: Vec<CompiledSchedule>,
-    schedule_ids: HashMap<(u8, Vec<(u16, u16)>, String), u32>,
+    schedule_ids: HashMap<ScheduleKey, u32>,
     time_zones: Vec<TimeZone>,
     /// Wildcards already resolved: many policies share theirs.
     patterns: HashMap<(Kind, String), Vec<NameId>>,
@@ -446,11 +449,9 @@ impl Compiler<'_> {
         }
     }
 
-    fn conditions(&mut self, conditions: &Conditions) -> Vec<Condition> {
-        let mut out = Vec::new();
-        self.fields(&conditions.all, false, &mut out);
-        self.fields(&conditions.not, true, &mut out);
-        out
+    fn conditions(&mut self, conditions: &Conditions, out: &mut Vec<Condition>) {
+        self.fields(&conditions.all, false, out);
+        conditions.not.iter().for_each(|not| self.fields(not, true, out));
     }
 
     fn fields(&mut self, fields: &Fields, negated: bool, out: &mut Vec<Condition>) {

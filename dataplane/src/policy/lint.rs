@@ -102,7 +102,7 @@ fn redirects_tcp(policy: &Policy) -> bool {
 }
 
 fn needs_application(conditions: &Conditions) -> bool {
-    conditions.all.needs_application() || conditions.not.needs_application()
+    conditions.all.needs_application() || conditions.not.as_ref().is_some_and(|not| not.needs_application())
 }
 
 fn needs_identity(fields: &Fields) -> bool {

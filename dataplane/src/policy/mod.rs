@@ -25,6 +25,7 @@ mod explain;
 mod lint;
 mod context;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests;
 
 pub use compile::{Environment, Limit, Outcome, OutcomeAction, PolicyIndex, PolicyInfo, PolicySet, Target};

@@ -124,8 +124,9 @@ pub enum Per {
 pub struct Conditions {
     /// Each written field must hold.
     pub all: Fields,
-    /// Each written field must not hold: none of its values matches.
-    pub not: Fields,
+    /// Each written field must not hold: none of its values matches. Apart, because few policies have any and
+    /// reading moves policies about.
+    pub not: Option<Box<Fields>>,
 }
 
 /// Values per field; an empty list is a field that was not written.

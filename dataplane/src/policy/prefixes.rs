@@ -7,7 +7,7 @@
 use super::rows::{NONE, Rows};
 
 /// A row with few policies is copied into the rows inside it rather than visited by every walk.
-const COPIED_MAX: usize = 48;
+const COPIED_MAX: usize = 96;
 /// Keys between two samples of the upper search level: one page of it stays in the nearest cache.
 const STRIDE: usize = 64;
 

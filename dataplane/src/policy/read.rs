@@ -542,7 +542,9 @@ impl<'a> Reader<'a> {
         self.members(members, |reader, member| match member.key.as_ref() {
             "not" => match &member.node.value {
                 Value::Object(inner) => {
-                    reader.members(inner, |reader, member| reader.condition(member, &mut conditions.not));
+                    let mut not = Box::default();
+                    reader.members(inner, |reader, member| reader.condition(member, &mut not));
+                    conditions.not = (!not.is_empty()).then_some(not);
                 }
                 _ => reader.wrong(&member.node, "an object of conditions"),
             },

@@ -15,6 +15,11 @@ pub(super) const RANKS_MAX: usize = 64 * 64 * 64;
 /// A block with more words than this stores all 64, so that none is searched.
 const PACKED_MAX: u32 = 12;
 
+/// Words of a block that are looked at one by one, because the first policy is mostly in one of them.
+const FIRST_WORDS: u32 = 4;
+/// Where not more than this many words are left, they are looked at one by one too.
+const SINGLY_MAX: u32 = 8;
+
 const _: () = assert!(super::read::POLICIES_MAX <= RANKS_MAX);
 
 #[derive(Debug, Default)]
@@ -83,16 +88,17 @@ impl Rows {
         let mut row = Row { top: 0, first_block: self.blocks.len() as u32, next };
         for block_ranks in ranks.chunk_by(|a, b| a >> 12 == b >> 12) {
             row.top |= 1 << (block_ranks[0] >> 12);
-            let mut words = [0_u64; 64];
-            let mut summary = 0;
-            for rank in block_ranks {
-                let word = rank >> 6 & 63;
-                words[word as usize] |= 1 << (rank & 63);
-                summary |= 1 << word;
+            let word_of = |rank: &u32| rank >> 6 & 63;
+            let summary = block_ranks.iter().fold(0_u64, |summary, rank| summary | 1 << word_of(rank));
+            let dense = summary.count_ones() > PACKED_MAX;
+            let base = self.words.len();
+            self.blocks.push(Block { summary, base: base as u32, dense });
+            let stored = if dense { 64 } else { summary.count_ones() as usize };
+            self.words.resize(base + stored, 0);
+            for (place, word_ranks) in block_ranks.chunk_by(|a, b| a >> 6 == b >> 6).enumerate() {
+                let at = if dense { word_of(&word_ranks[0]) as usize } else { place };
+                self.words[base + at] = word_ranks.iter().fold(0, |word, rank| word | 1 << (rank & 63));
             }
-            let dense = u64::count_ones(summary) > PACKED_MAX;
-            self.blocks.push(Block { summary, base: self.words.len() as u32, dense });
-            self.words.extend(words.iter().filter(|word| dense || **word != 0));
         }
         self.rows.push(row);
         (self.rows.len() - 1) as u32
@@ -165,8 +171,13 @@ impl Rows {
             }
             start = *end as usize;
         }
+        let mut looked_at = 0;
         while summary != 0 {
             let word_index = summary.trailing_zeros();
+            if looked_at == FIRST_WORDS && summary.count_ones() > SINGLY_MAX {
+                return self.walk_whole_block(block, word_index, total, picks, visit);
+            }
+            looked_at += 1;
             summary &= summary - 1;
             let mut word = ones((total - block * 4096 - word_index * 64).min(64));
             let mut start = 0;
@@ -188,14 +199,77 @@ impl Rows {
         ControlFlow::Continue(())
     }
 
+    /// The same for a block with many words in common: all 64 at once, without a branch a word. Visits from
+    /// `first_word` on.
+    fn walk_whole_block(
+        &self,
+        block: u32,
+        first_word: u32,
+        total: u32,
+        picks: &Picks,
+        visit: &mut impl FnMut(u32) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let mut common = [u64::MAX; 64];
+        let mut start = 0;
+        for end in &picks.ends {
+            match &picks.blocks[start..*end as usize] {
+                [only] if only.dense => {
+                    let base = only.base as usize;
+                    for (common, word) in common.iter_mut().zip(&self.words[base..base + 64]) {
+                        *common &= word;
+                    }
+                }
+                several => {
+                    let mut any = [0; 64];
+                    several.iter().for_each(|block| self.add_words(*block, &mut any));
+                    for (common, any) in common.iter_mut().zip(&any) {
+                        *common &= any;
+                    }
+                }
+            }
+            start = *end as usize;
+        }
+        let first = block * 4096;
+        for (index, mut word) in (0..).zip(common).skip(first_word as usize) {
+            let rank = first + index * 64;
+            if word == 0 || rank >= total {
+                continue;
+            }
+            word &= ones(total - rank);
+            while word != 0 {
+                visit(rank + word.trailing_zeros())?;
+                word &= word - 1;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Unites `any` with the words of a block.
+    #[inline]
+    fn add_words(&self, block: Block, any: &mut [u64; 64]) {
+        let base = block.base as usize;
+        if block.dense {
+            for (any, word) in any.iter_mut().zip(&self.words[base..base + 64]) {
+                *any |= word;
+            }
+            return;
+        }
+        let mut summary = block.summary;
+        let mut at = base;
+        while summary != 0 {
+            any[summary.trailing_zeros() as usize] |= self.words[at];
+            summary &= summary - 1;
+            at += 1;
+        }
+    }
+
     #[inline]
     fn block(&self, row: u32, block: u32) -> Block {
         let row = &self.rows[row as usize];
         if row.top >> block & 1 == 0 {
             return EMPTY;
         }
-        let before = (row.top & ((1 << block) - 1)).count_ones();
-        self.blocks[(row.first_block + before) as usize]
+        self.blocks[(row.first_block + set_below(row.top, block)) as usize]
     }
 
     #[inline]
@@ -203,7 +277,7 @@ impl Rows {
         if block.summary >> word & 1 == 0 {
             return 0;
         }
-        let before = if block.dense { word } else { (block.summary & ((1 << word) - 1)).count_ones() };
+        let before = if block.dense { word } else { set_below(block.summary, word) };
         self.words[(block.base + before) as usize]
     }
 
@@ -212,6 +286,14 @@ impl Rows {
             + self.blocks.capacity() * size_of::<Block>()
             + self.words.capacity() * size_of::<u64>()
     }
+}
+
+/// How many bits below `bit` are set.
+#[inline]
+const fn set_below(bits: u64, bit: u32) -> u32 {
+    let below = (1 << bit) - 1;
+    // Mostly all of them or none, and counting is slow on processors that the baseline must run on.
+    if bits & below == below { bit } else { (bits & below).count_ones() }
 }
 
 /// The lowest `count` bits.

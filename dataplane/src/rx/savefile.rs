@@ -7,6 +7,10 @@
 //!
 //! Memory is one buffer of [`BUFFER_LEN`] and the interfaces of the section. A file that ends or goes
 //! wrong in the middle yields every packet before that place, then one error that names it.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")
+)]
 
 use std::io::{self, Read};
 

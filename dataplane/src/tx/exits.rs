@@ -6,8 +6,8 @@ use super::handoff::HandOffs;
 use super::held::HeldFrames;
 use super::outbox::Outbox;
 use crate::control::PortGauges;
-use crate::defrag::HoldId;
-use crate::engine::Disposition;
+use crate::engine::{Disposition, Release};
+use crate::parse::{LinkType, parse_frame};
 use crate::time::Tick;
 use crate::verdict::{Counters, Reason};
 use crate::worker::{HostPort, Sleeper};
@@ -146,18 +146,18 @@ impl<P: PacketPort> Exits<P> {
         }
     }
 
-    /// Sends the held frames of a datagram where `disposition` says.
-    pub fn release(
-        &mut self,
-        hold: HoldId,
-        disposition: Disposition,
-        received: Tick,
-        counters: &mut Counters,
-    ) {
+    /// Sends the held frames of a datagram where the release says, rewritten where it says so.
+    pub fn release(&mut self, release: &Release, received: Tick, counters: &mut Counters) {
         // One at a time: a held frame is a whole packet of one piece.
-        while let Some(held) = self.held.take_first(hold) {
+        while let Some(mut held) = self.held.take_first(release.hold) {
+            if let Some((redirect, direction)) = release.redirect
+                && let Ok(headers) = parse_frame(held.frame.bytes(), LinkType::Ethernet)
+            {
+                // What cannot be rewritten was refused when the datagram was judged.
+                let _rewritten = redirect.apply(direction, held.frame.bytes_mut(), &headers);
+            }
             let origin = Origin { in_port: held.in_port, received };
-            self.place(std::iter::once(held.frame), disposition, origin, counters);
+            self.place(std::iter::once(held.frame), release.disposition, origin, counters);
         }
     }
 

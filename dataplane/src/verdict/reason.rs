@@ -106,7 +106,9 @@ reasons! {
         Ipv6Version = "ipv6_version",
         /// IPv6 payload length beyond the frame.
         Ipv6PayloadLength = "ipv6_payload_length",
-        /// Ends inside an IPv6 extension header.
+        /// An IPv6 packet from or to `::ffff:a.b.c.d`: it would pass for a flow of IPv4 (RFC 4942 2.2).
+        Ipv6MappedAddress = "ipv6_mapped_address",
+        /// Ends inside an IPv6 extension header, or one of its options runs past it.
         Ipv6ExtensionTruncated = "ipv6_extension_truncated",
         /// Hop-by-hop options anywhere but first (RFC 8200 4.1).
         Ipv6ExtensionOrder = "ipv6_extension_order",

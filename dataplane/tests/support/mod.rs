@@ -1,5 +1,5 @@
 //! Packets and workers for tests: frames written byte by byte, workers over rings in memory.
-#![allow(dead_code, reason = "each test uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses its own part of this room")]
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use dataplane::defrag::DefragConfig;
 use dataplane::engine::{ChecksumMode, Engine, EngineConfig, Mode, PortConfig, Service};
 use dataplane::flow::FlowConfig;
 use dataplane::flow::owner::OwnerTable;
-use dataplane::host::Buckets;
+use dataplane::host::Shared;
 use dataplane::policy::{Environment, Names, PolicyFile, PolicySet};
 use dataplane::time::{Now, Tick, Wall};
 use dataplane::tx::handoff::connect;
@@ -141,7 +141,7 @@ pub struct Bench {
 impl Bench {
     pub fn new(count: usize, json: &str) -> Self {
         let (door, doors, events) = door(snapshot(json), count, None);
-        let buckets = Arc::new(Buckets::default());
+        let shared = Arc::new(Shared::default());
         let mut workers = Vec::new();
         let mut far = Vec::new();
         let parts = doors.into_iter().zip(connect(count)).zip(sleepers(count).expect("descriptors are left"));
@@ -164,7 +164,7 @@ impl Bench {
                     fill_frames: 512,
                     reserve_frames: 1024,
                 },
-                engine: Engine::new(engine_config(worker as u8, count as u8), Arc::clone(&buckets)),
+                engine: Engine::new(engine_config(worker as u8, count as u8), Arc::clone(&shared)),
                 wires: vec![near0, near1],
                 mirror: None,
                 host: None,

@@ -219,3 +219,36 @@ fn socket_advice(errno: i32) -> &'static str {
         _ => "see the kernel log",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_name_the_fault_and_the_cure_in_one_sentence() {
+        let memory = XskError::Umem { bytes: 8_388_608, huge_pages: false, errno: libc::ENOBUFS };
+        assert_eq!(
+            memory.to_string(),
+            "packet memory of 8388608 bytes was refused: No buffer space available (os error 105); raise the \
+             locked-memory limit (LimitMEMLOCK=infinity, `ulimit -l`) or give CAP_IPC_LOCK"
+        );
+        let socket = |errno| XskError::Socket { interface: "ens1".to_owned(), queue: 3, errno }.to_string();
+        let cases = [
+            (libc::EBUSY, "another process holds this queue"),
+            (libc::EPERM, "give CAP_NET_RAW"),
+            (libc::ENETDOWN, "set the interface up"),
+            (libc::EINVAL, "the queue does not exist"),
+        ];
+        for (errno, cure) in cases {
+            let told = socket(errno);
+            assert!(told.starts_with("ens1 queue 3: no AF_XDP socket: ") && told.contains(cure), "{told}");
+        }
+    }
+
+    #[test]
+    fn an_errno_is_found_behind_other_errors() {
+        let inner = io::Error::from_raw_os_error(libc::EBUSY);
+        let outer = XskError::Interface { interface: "p0".to_owned(), operation: "x", source: inner };
+        assert_eq!((errno_in(&outer), errno_in(&io::Error::other("none"))), (libc::EBUSY, 0));
+    }
+}

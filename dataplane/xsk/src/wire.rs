@@ -30,6 +30,9 @@ use crate::pin::{self, PIN_ROOT, Pins, pin_error};
 use crate::program::{self, Conf, OUTCOMES, PORTS_MAX, QUEUES_MAX, error_chain, maps};
 use crate::socket::XskQueue;
 
+/// Addresses with the number of their leading bits that count.
+pub type Prefixes<A> = Vec<(A, u8)>;
+
 /// What the wire does without a living worker.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum FailMode {
@@ -414,7 +417,7 @@ impl Wire {
 
     /// The block list, v4 and v6, in no order.
     #[must_use]
-    pub fn block_list(&self) -> (Vec<(Ipv4Addr, u8)>, Vec<(Ipv6Addr, u8)>) {
+    pub fn block_list(&self) -> (Prefixes<Ipv4Addr>, Prefixes<Ipv6Addr>) {
         (self.block_v4.prefixes(), self.block_v6.prefixes())
     }
 

@@ -193,4 +193,44 @@ proptest! {
             }
         }
     }
+
+    /// `track` is `judge` with its commit: two tables fed alike stay alike.
+    #[test]
+    fn tracking_at_once_is_judging_and_committing(
+        segments in proptest::collection::vec(
+            (any::<bool>(), prop_oneof![10 => Just("A"), 4 => Just("PA"), 1 => Just("FA"), 1 => Just("S"),
+              1 => Just("R"), 1 => Just("SA")], -2_i32..40, -40_i32..2, 0_u16..60, 0_u16..30),
+            1..80,
+        ),
+        strict: bool,
+        midstream: bool,
+    ) {
+        let (a, b) = (v4(1, 2000), v4(2, 3000));
+        let (mut whole, mut parts) = (Lab::with_capacity(2), Lab::with_capacity(2));
+        if !midstream {
+            for lab in [&mut whole, &mut parts] {
+                lab.connect(a, b, 0, now(1));
+            }
+        }
+        // Sequence numbers near what each end has sent, so that most segments are plausible.
+        let mut sent = [101_u32, 901];
+        for (forward, flags, ahead, behind, window, len) in segments {
+            let (src, dst) = if forward { (a, b) } else { (b, a) };
+            let (own, other) = if forward { (0, 1) } else { (1, 0) };
+            let seq = sent[own].wrapping_add_signed(ahead.min(2));
+            let ack = sent[other].wrapping_add_signed(behind.max(-3));
+            let headers = segment(src, dst, flags, seq, ack, window * 10, len, None);
+            sent[own] = sent[own].max(seq.wrapping_add(u32::from(len)));
+            let (parted, expected) = parts.send_as(&headers, now(1), strict).unwrap();
+            let found = whole.find_or_start(&headers, now(1)).unwrap();
+            whole.table.count(found.id, found.direction, 60, &headers, now(1).tick);
+            let outcome = whole.table.track(found.id, found.direction, &headers, strict, now(1).tick);
+            prop_assert_eq!(outcome, expected);
+            prop_assert_eq!(
+                format!("{:?}", whole.table.flow(found.id)),
+                format!("{:?}", parts.table.flow(parted.id))
+            );
+        }
+        prop_assert_eq!(whole.table.stats(), parts.table.stats());
+    }
 }

@@ -441,7 +441,8 @@ fn answers(fields: &Fields, plain: &Plain) -> Vec<Maybe> {
 }
 
 fn truth(conditions: &Conditions, plain: &Plain) -> Maybe {
-    let not = answers(&conditions.not, plain).into_iter().map(|answer| answer.map(|holds| !holds));
+    let not =
+        conditions.not.iter().flat_map(|not| answers(not, plain)).map(|answer| answer.map(|holds| !holds));
     let all: Vec<Maybe> = answers(&conditions.all, plain).into_iter().chain(not).collect();
     if all.contains(&Some(false)) {
         Some(false)

@@ -24,7 +24,7 @@ fn the_example_of_the_manual_is_read() {
         (&[6][..], &["quic".to_owned()][..])
     );
     assert_eq!(policy.conditions.all.src_ip.v4, [(0x0a00_0000, 0x0aff_ffff)]);
-    assert_eq!(policy.conditions.not.dst_ip.v4, [(0x0a09_0000, 0x0a09_ffff)]);
+    assert_eq!(policy.conditions.not.as_ref().unwrap().dst_ip.v4, [(0x0a09_0000, 0x0a09_ffff)]);
     assert!(policy.log && policy.inspect && policy.enabled && !policy.mirror);
     assert_eq!(
         (set.default_action, set.deciding, set.strict, set.version),

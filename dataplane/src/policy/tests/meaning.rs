@@ -354,7 +354,7 @@ fn contexts_of_the_former_system_are_read() {
         EvaluationContext::read(context, &Environment::default(), &names, MONDAY_TEN)
     };
     assert_eq!(judge(&set, &read(&context).unwrap().facts()), "media");
-    let mut interim = context.clone();
+    let mut interim = context;
     interim["dpi_classification"] = serde_json::Value::Null;
     assert_eq!(judge(&set, &read(&interim).unwrap().facts()), "none", "an absent field is finally unknown");
     interim["undecided"] = serde_json::json!(["application", "protocol", "min_confidence"]);

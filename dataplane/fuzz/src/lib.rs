@@ -1,0 +1,20 @@
+//! What must hold for any input, one function per target; libFuzzer and `smoke` call the same ones.
+//!
+//! A new target is a module with `pub fn run(bytes: &[u8])`, a line in [`TARGETS`], a two-line file in
+//! `fuzz_targets/`, a `[[bin]]` in Cargo.toml and a folder in `corpus/`.
+
+pub mod defrag;
+pub mod nat;
+pub mod parse_frame;
+pub mod savefile;
+
+/// A target: panics where something that must hold does not.
+pub type Target = fn(&[u8]);
+
+/// Every target by the name of its corpus folder.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("parse_frame", parse_frame::run),
+    ("savefile", savefile::run),
+    ("defrag", defrag::run),
+    ("nat", nat::run),
+];

@@ -1,0 +1,110 @@
+//! Runs every target over its corpus and over mutations of it, without libFuzzer: `smoke [SECONDS] [SEED]`.
+//!
+//! A panic is the failure. The input that caused it is written to `artifacts/<target>/smoke` first, so that
+//! it can be run again and become a corpus file.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use targets::{TARGETS, Target};
+
+/// Of one input, before another is taken from the corpus.
+const MUTATIONS: usize = 8;
+const LEN_MAX: usize = 4096;
+const SECONDS_DEFAULT: u64 = 10;
+const SEED_DEFAULT: u64 = 0x5eed;
+
+fn main() {
+    let mut arguments = env::args().skip(1).map(|text| text.parse().expect("usage: smoke [SECONDS] [SEED]"));
+    let seconds = arguments.next().unwrap_or(SECONDS_DEFAULT);
+    let mut random = Random(arguments.next().unwrap_or(SEED_DEFAULT));
+    for (name, target) in TARGETS {
+        let corpus = corpus_of(name);
+        assert!(!corpus.is_empty(), "corpus/{name} has no files");
+        for input in &corpus {
+            run(name, *target, input);
+        }
+        let until = Instant::now() + Duration::from_secs(seconds);
+        let mut runs = corpus.len() as u64;
+        while Instant::now() < until {
+            let mut input = corpus[random.below(corpus.len())].clone();
+            for _ in 0..MUTATIONS {
+                mutate(&mut input, &corpus, &mut random);
+                run(name, *target, &input);
+            }
+            runs += MUTATIONS as u64;
+        }
+        println!("{name}: {} corpus files, {runs} runs, no panic", corpus.len());
+    }
+}
+
+fn home() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn corpus_of(name: &str) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(home().join("corpus").join(name)).expect("every target has a corpus folder");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable folder").path()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).expect("readable corpus file")).collect()
+}
+
+fn run(name: &str, target: Target, input: &[u8]) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(input))) {
+        let folder = home().join("artifacts").join(name);
+        let path = folder.join("smoke");
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(&path, input))
+            .expect("writable artifacts folder");
+        eprintln!("{name}: the input that failed is in {}", path.display());
+        resume_unwind(panic);
+    }
+}
+
+/// Changes, cuts, doubles, or splices in a piece of another input.
+fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
+    const INTERESTING: [u8; 8] = [0, 1, 4, 6, 0x7f, 0x80, 0xfe, 0xff];
+    if input.is_empty() {
+        input.push(random.next() as u8);
+    }
+    let at = random.below(input.len());
+    match random.below(8) {
+        0 | 1 => input[at] = random.next() as u8,
+        2 => input[at] = INTERESTING[random.below(INTERESTING.len())],
+        3 => input[at] ^= 1 << random.below(8),
+        4 => input[at] = input[at].wrapping_add(if random.below(2) == 0 { 1 } else { 0xff }),
+        5 => input.truncate(at),
+        6 => {
+            let piece = input[at..].to_vec();
+            let to = random.below(input.len());
+            input.splice(to..to, piece);
+        }
+        _ => {
+            let other = &corpus[random.below(corpus.len())];
+            if !other.is_empty() {
+                input.truncate(at);
+                input.extend_from_slice(&other[random.below(other.len())..]);
+            }
+        }
+    }
+    input.truncate(LEN_MAX);
+}
+
+/// SplitMix64: small, seeded, good enough to wander.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
