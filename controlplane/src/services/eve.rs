@@ -1,7 +1,7 @@
 //! How does an event look to Suricata's tools? One JSON object a line, Suricata 7's EVE schema.
 //!
 //! [`Formatter::flow`] and its siblings append one line to a buffer that the caller reuses: no value trees,
-//! no allocation once the buffer has grown; about a microsecond a line. Keys stand in Suricata's order.
+//! no allocation once the buffer has grown. Keys stand in Suricata's order.
 //! What Suricata has no key for is under `"jarvis"`.
 //!
 //! Absent: `community_id`, `pcap_cnt` and `max_regions`, which nothing here knows.
