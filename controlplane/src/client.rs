@@ -1,6 +1,7 @@
 //! How does one ask a running daemon? The `ctl` commands' side of the Unix socket.
 //!
-//! Blocking calls, one connection each: a command asks once or twice and ends.
+//! Blocking calls, one connection each: a command asks once or twice and ends. Paths and bodies are those of the
+//! API's own table (README.md), so that whatever the API can do a command can ask for.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A daemon reached over its Unix socket.
 #[derive(Debug, Clone)]
@@ -108,97 +109,6 @@ impl Client {
     /// [`ClientError`].
     pub fn delete(&self, path_and_query: &str, body: &Value) -> Result<Value, ClientError> {
         self.call(&Method::DELETE, path_and_query, Some(body))
-    }
-
-    /// `/api/system/status`.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub fn status(&self) -> Result<Value, ClientError> {
-        self.get("/api/system/status")
-    }
-
-    /// `/telemetry` or, with a `topic` (`workers`, `ports`, `reasons`, `latency`, `wire`), one part of it.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub fn telemetry(&self, topic: &str) -> Result<Value, ClientError> {
-        if topic.is_empty() { self.get("/telemetry") } else { self.get(&format!("/telemetry/{topic}")) }
-    }
-
-    /// One page of live flows; `query` is `ip=..&port=..&proto=..&state=..&flow_id=..&limit=..&cursor=..`, any of
-    /// them.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub fn flows(&self, query: &str) -> Result<Value, ClientError> {
-        self.get(&format!("/dpi/flows?{query}"))
-    }
-
-    /// Ends the flow of a number that [`Self::flows`] told.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub fn end_flow(&self, flow_id: u64) -> Result<Value, ClientError> {
-        self.delete(&format!("/dpi/flows/{flow_id}"), &Value::Null)
-    }
-
-    /// Reads the policy file again.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`]; every error of the file is in its text.
-    pub fn reload_policy(&self) -> Result<Value, ClientError> {
-        self.post("/policy/reload", &Value::Null)
-    }
-
-    /// Judges the flow that `context` describes.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub fn evaluate(&self, context: &Value) -> Result<Value, ClientError> {
-        self.post("/policy/evaluate", context)
-    }
-
-    /// The block list.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub fn blocked(&self) -> Result<Value, ClientError> {
-        self.get("/admin/block")
-    }
-
-    /// Adds addresses or prefixes to the block list, all or none.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub fn block(&self, prefixes: &[String]) -> Result<Value, ClientError> {
-        self.post("/admin/block", &json!({ "prefixes": prefixes }))
-    }
-
-    /// Takes addresses or prefixes off the block list.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub fn unblock(&self, prefixes: &[String]) -> Result<Value, ClientError> {
-        self.delete("/admin/block", &json!({ "prefixes": prefixes }))
-    }
-
-    /// Switches the bypass.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub fn set_bypass(&self, on: bool) -> Result<Value, ClientError> {
-        self.post("/admin/bypass", &json!({ "on": on }))
     }
 
     fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {

@@ -505,18 +505,16 @@ fn the_client_asks_and_tells_refusals_as_sentences() {
     let daemon = Daemon::start(Options::default());
     let client = Client::new(&daemon.socket);
     assert_eq!(client.get("/health").unwrap(), json!({"status": "ok"}));
-    assert_eq!(client.reload_policy().unwrap()["version"], 2);
-    assert_eq!(client.block(&["192.0.2.0/24".into()]).unwrap()["added"], 1);
-    assert_eq!(client.blocked().unwrap()["prefixes"][0], "192.0.2.0/24");
-    assert_eq!(client.unblock(&["192.0.2.0/24".into()]).unwrap()["removed"], 1);
-    assert_eq!(client.set_bypass(true).unwrap(), json!({"on": true}));
-    assert_eq!(client.flows("limit=3&proto=udp").unwrap()["flows"].as_array().unwrap().len(), 3);
-    assert_eq!(client.telemetry("").unwrap()["workers"], 2);
-    assert_eq!(client.status().unwrap()["system"], "running");
-    let error = client.flows("limit=x").unwrap_err();
+    assert_eq!(client.post("/policy/reload", &Value::Null).unwrap()["version"], 2);
+    let prefixes = json!({"prefixes": ["192.0.2.0/24"]});
+    assert_eq!(client.post("/admin/block", &prefixes).unwrap()["added"], 1);
+    assert_eq!(client.get("/admin/block").unwrap(), prefixes);
+    assert_eq!(client.delete("/admin/block", &prefixes).unwrap()["removed"], 1);
+    assert_eq!(client.get("/dpi/flows?limit=3&proto=udp").unwrap()["flows"].as_array().unwrap().len(), 3);
+    let error = client.get("/dpi/flows?limit=x").unwrap_err();
     assert!(matches!(error, ClientError::Refused { status: 400, .. }));
     assert!(error.to_string().contains("limit: `x` is not"), "{error}");
-    let absent = Client::new(rig::absent(daemon.dir.path())).status().unwrap_err();
+    let absent = Client::new(daemon.dir.path().join("absent")).get("/health").unwrap_err();
     assert!(absent.to_string().contains("is `jarvis run` running?"), "{absent}");
 }
 

@@ -1,7 +1,7 @@
 //! How does an event look to Suricata's tools? One JSON object a line, Suricata 7's EVE schema.
 //!
 //! [`Formatter::flow`] and its siblings append one line to a buffer that the caller reuses: no value trees,
-//! no allocation once the buffer has grown; about a microsecond a line. Keys stand in Suricata's order.
+//! no allocation once the buffer has grown. Keys stand in Suricata's order.
 //! What Suricata has no key for is under `"jarvis"`.
 //!
 //! Absent: `community_id`, `pcap_cnt` and `max_regions`, which nothing here knows.
@@ -234,10 +234,8 @@ impl<'a> FlowView<'a> {
                 dest_macs: [MacText(record.dst_mac)],
                 src_macs: [MacText(record.src_mac)],
             }),
-            tcp: (protocol == Protocol::TCP).then(|| TcpBody {
-                flags: record.tcp_flags,
-                state: TcpState::of_number(record.tcp_state).map_or("none", TcpState::label),
-            }),
+            tcp: (protocol == Protocol::TCP)
+                .then(|| TcpBody { flags: record.tcp_flags, state: tcp_state(record.tcp_state) }),
             jarvis: FlowNotes {
                 worker,
                 policy_id,
@@ -408,6 +406,15 @@ fn suricata_end(end: EndReason) -> &'static str {
         EndReason::Timeout | EndReason::Closed | EndReason::Reset => "timeout",
         EndReason::Evicted | EndReason::Policy | EndReason::Forced => "forced",
         EndReason::Shutdown => "shutdown",
+    }
+}
+
+/// Suricata's name of a TCP state. It calls a connection closed as soon as both FINs are acknowledged.
+fn tcp_state(number: u8) -> &'static str {
+    match TcpState::of_number(number) {
+        None => TcpState::Unopened.label(),
+        Some(TcpState::TimeWait) => TcpState::Closed.label(),
+        Some(state) => state.label(),
     }
 }
 

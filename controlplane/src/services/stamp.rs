@@ -10,7 +10,7 @@ const LEN: usize = 31;
 
 /// A wall-clock instant as Suricata writes it: microseconds, numeric zone, no colon in the zone.
 ///
-/// About 15 ns; nothing is cached and nothing allocated.
+/// A few divisions; nothing is cached and nothing allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp(pub Wall);
 

@@ -177,6 +177,16 @@ fn a_dropped_flow_names_its_policy_and_reason() {
 }
 
 #[test]
+fn a_connection_closed_by_both_ends_is_closed() {
+    for (state, name) in
+        [(TcpState::TimeWait, "closed"), (TcpState::Closed, "closed"), (TcpState::LastAck, "last_ack")]
+    {
+        let ours = FlowRecord { tcp_state: state as u8, ..record(("10.0.0.1", 1), ("10.0.0.2", 2), 6) };
+        assert_eq!(flow_line(&Names::new(vec![]), &ours)["tcp"]["state"], name);
+    }
+}
+
+#[test]
 fn keys_stand_in_suricatas_order() {
     let mut out = Vec::new();
     let ours = record(("10.0.0.1", 1), ("10.0.0.2", 2), 6);
