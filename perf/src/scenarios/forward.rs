@@ -263,6 +263,16 @@ fn ratios(measurements: &[Measurement]) -> Vec<Measurement> {
                     }
                 }
             }
+            let device = "device_cycles_per_packet";
+            let suricata = measurements.iter().find(|other| other.driver == "suricata");
+            if let (Some(ours), Some(theirs), Some(least)) =
+                (measurement.median(device), suricata.and_then(|one| one.median(device)), bare.median(device))
+                && theirs > least
+                && measurement.driver == "jarvis"
+            {
+                // (ours - bare) / (Suricata - bare)
+                ratio.sample("overhead_against_suricata", "x", (ours - least) / (theirs - least));
+            }
             ratio
         })
         .collect()

@@ -303,9 +303,10 @@ pub(crate) fn policy(sweep: &Sweep) -> Outcome {
                     }
                 }
                 let each = start.elapsed().as_secs_f64() / (turns * facts.len()) as f64;
+                let allocations = xsk::alloc_count::calls() - calls;
                 measurement.sample("evaluations", "per_s", 1.0 / each);
                 measurement.sample("time_per_evaluation", "ns", each * 1e9);
-                measurement.sample("allocations", "calls", (xsk::alloc_count::calls() - calls) as f64);
+                measurement.sample("allocations", "calls", allocations as f64);
             }
             recorder.add(measurement);
         }
