@@ -60,6 +60,8 @@ pub struct Engine {
     shared: Arc<Shared>,
     /// Whether there is no other worker.
     alone: bool,
+    /// Counts up when facts change that no packet brings: a schedule begins or ends.
+    generation: u32,
     refusals: Refusals,
     notices: Notices,
     neighbours: Neighbours,
@@ -96,6 +98,7 @@ impl Engine {
             limits: Limits::new(Arc::clone(&shared)),
             shared,
             alone,
+            generation: 0,
             refusals: Refusals::default(),
             notices: Notices::default(),
             neighbours: Neighbours::default(),

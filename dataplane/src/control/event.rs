@@ -17,7 +17,6 @@ pub(super) const RECORDS_MAX: usize = 16_384;
 
 /// Something that happened in the packet path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "the rings are allocated once and hold mostly flow records")]
 pub enum Event {
     /// A flow ended.
     Flow(FlowRecord),

@@ -25,7 +25,7 @@ impl Engine {
             self.counters.received_bytes += packet.bytes.len() as u64;
         }
         if packet.in_port == HOST_PORT {
-            return Some(self.from_host(packet.bytes));
+            return Some(self.judge_host_frame(packet.bytes));
         }
         let headers = match parse_frame(packet.bytes, packet.link) {
             Ok(headers) => headers,

@@ -124,7 +124,7 @@ impl Engine {
         let verdict = match decision.verdict {
             Verdict::Redirect(target) => {
                 // A target's number means something only in the policy set that the decision was made under.
-                let current = decision.is_current(snapshot.version as u32, IDENTITY_GENERATION);
+                let current = decision.is_current(snapshot.version as u32, self.generation);
                 let target = current.then(|| snapshot.policy.target(target)).flatten();
                 let next_hop = target.and_then(|target| target.next_hop);
                 match self.rewrite(entry, found, next_hop, packet, out) {
@@ -280,7 +280,7 @@ impl Engine {
         events: &mut EventSender,
     ) -> CachedDecision {
         let stored = self.flows.flow(found.id).decision();
-        if stored.decided && stored.is_current(snapshot.version as u32, IDENTITY_GENERATION) {
+        if stored.decided && stored.is_current(snapshot.version as u32, self.generation) {
             return stored;
         }
         let flow = self.flows.flow(found.id);
@@ -341,7 +341,7 @@ impl Engine {
         };
         CachedDecision {
             policy_version: snapshot.version as u32,
-            identity_generation: IDENTITY_GENERATION,
+            identity_generation: self.generation,
             policy_index: index,
             verdict,
             effects,
@@ -545,6 +545,3 @@ impl Engine {
         self.started.is_none_or(|started| now.ns_since(started) < u64::from(adopt_s) * Tick::SECOND)
     }
 }
-
-/// Identity has one generation until something supplies users.
-pub(super) const IDENTITY_GENERATION: u32 = 0;

@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// Where a frame of the box goes: to the wire of its neighbour, or to both; only its service addresses speak.
-    pub(super) fn from_host(&mut self, bytes: &[u8]) -> Disposition {
+    pub(super) fn judge_host_frame(&mut self, bytes: &[u8]) -> Disposition {
         let Ok(headers) = parse_frame(bytes, LinkType::Ethernet) else { return Disposition::Consume };
         let speaker = match headers.network {
             Network::Arp { sender, .. } => sender,

@@ -4,7 +4,6 @@
 //! A flow with packets is judged anew at its next packet; this is for the others. Under load 1M slots take
 //! some seconds and cost the path a few per cent.
 
-use super::judge::IDENTITY_GENERATION;
 use super::{Engine, Mode, Outcome, tell};
 use crate::control::{EventSender, Snapshot};
 use crate::flow::{Direction, EndReason, FlowId, FlowRecord, FlowState};
@@ -24,10 +23,10 @@ const SLOTS_IDLE: usize = 256;
 /// Where the sweep stands.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
-    /// Version under which the whole table was judged.
-    done: u64,
-    /// Version and slot of the sweep under way.
-    under_way: Option<(u64, usize)>,
+    /// Version and generation under which the whole table was judged.
+    done: (u64, u32),
+    /// Version and generation of the sweep under way, and the slot that is next.
+    under_way: Option<((u64, u32), usize)>,
     rejudged: u64,
 }
 
@@ -51,27 +50,32 @@ impl Engine {
         out: &mut Outcome,
         events: &mut EventSender,
     ) {
-        if self.sweep.done == snapshot.version {
+        if snapshot.policy.has_schedules() && self.scratch.refresh(&snapshot.policy, now.wall) {
+            // A schedule began or ended: decisions made before are as old as those of an older policy set.
+            self.generation = self.generation.wrapping_add(1);
+        }
+        let wanted = (snapshot.version, self.generation);
+        if self.sweep.done == wanted {
             return;
         }
         // A later version begins anew: flows already looked at were judged under the one before.
         let cursor = match self.sweep.under_way {
-            Some((version, cursor)) if version == snapshot.version => cursor,
+            Some((begun, cursor)) if begun == wanted => cursor,
             Some(_) | None => 0,
         };
         let slots = if idle { SLOTS_IDLE } else { SLOTS_BUSY };
         let end = (cursor + slots).min(self.flows.slots());
         for slot in cursor..end {
             let Some(id) = self.flows.flow_at(slot) else { continue };
-            if !self.flows.flow(id).decision().is_current(snapshot.version as u32, IDENTITY_GENERATION) {
+            if !self.flows.flow(id).decision().is_current(snapshot.version as u32, self.generation) {
                 self.rejudge(id, now, snapshot, out, events);
             }
         }
         if end < self.flows.slots() {
-            self.sweep.under_way = Some((snapshot.version, end));
+            self.sweep.under_way = Some((wanted, end));
         } else {
             self.sweep.under_way = None;
-            self.sweep.done = snapshot.version;
+            self.sweep.done = wanted;
         }
     }
 
