@@ -139,7 +139,7 @@ fn impossible_packets_are_counted_and_harm_nobody() {
     for flags in [&["-S", "-F"][..], &["-S", "-R"], &["-Y", "-X"], &["-F", "-S", "-R", "-P", "-A", "-U"]] {
         lab.client(&[&["hping3"], flags, &burst].concat());
     }
-    assert!(lab.counted("tcp_flags") >= 10, "{}", lab.ctl(&["telemetry", "reasons"]));
+    assert!(lab.counted("tcp_flags") >= 10, "{}", lab.reasons());
     // Tiny fragments, a bad checksum, land, an unknown protocol, ICMP of odd types.
     for words in [
         &["-f", "-d", "600", "-S"][..],
@@ -151,7 +151,7 @@ fn impossible_packets_are_counted_and_harm_nobody() {
     ] {
         lab.client(&[&["hping3"], words, &burst].concat());
     }
-    assert!(lab.counted("same_source_destination") > 0, "{}", lab.ctl(&["telemetry", "reasons"]));
+    assert!(lab.counted("same_source_destination") > 0, "{}", lab.reasons());
     // nmap's null, FIN and Xmas scans, its fragmenting SYN scan, and its guesses at the system.
     for scan in [&["-sN"][..], &["-sF"], &["-sX"], &["-sS", "-f"], &["-sO"]] {
         let output = lab.client(
@@ -216,7 +216,7 @@ fn drop_is_silent_and_reject_answers_at_once() {
         assert_eq!(output.status.code(), Some(28), "{address}: no answer");
     }
     // RFC 1812 5.2.7.1 and RFC 4443 3.1: administratively prohibited, as Linux tells it.
-    assert_eq!(udp(&lab, "10.77.0.2", 5353), "error 113", "{}", lab.ctl(&["telemetry", "reasons"]));
+    assert_eq!(udp(&lab, "10.77.0.2", 5353), "error 113", "{}", lab.reasons());
     assert_eq!(udp(&lab, "fd77::2", 5353), "error 13");
     assert_eq!(udp(&lab, "10.77.0.2", 9090), "silence");
     assert!(lab.counted("policy_reject") >= 4 && lab.counted("policy_drop") >= 3);
@@ -353,7 +353,7 @@ fn strict_drops_what_is_outside_of_the_window_and_without_it_is_only_counted() {
         ];
         lab.client(&[&forged[..], &["10.77.0.2"]].concat());
         let after = lab.ctl(&["status"])["frames"]["dropped"].as_u64().unwrap();
-        assert!(lab.counted("tcp_out_of_window") >= 4, "{}", lab.ctl(&["telemetry", "reasons"]));
+        assert!(lab.counted("tcp_out_of_window") >= 4, "{}", lab.reasons());
         assert_eq!(after >= before + 4, dropped, "strict {strict}: {before} then {after} dropped");
     }
 }

@@ -274,6 +274,14 @@ impl Lab {
         rows.iter().find(|row| row["reason"] == reason).unwrap()["count"].as_u64().unwrap()
     }
 
+    /// All reasons that were counted, for the message of a failed test.
+    pub fn reasons(&self) -> String {
+        let telemetry = self.ctl(&["telemetry", "reasons"]);
+        let rows = telemetry["reasons"].as_array().unwrap().iter();
+        let counted = rows.filter(|row| row["count"] != 0);
+        counted.map(|row| format!("{} {}", row["reason"], row["count"])).collect::<Vec<_>>().join(", ")
+    }
+
     /// A counter of the XDP program.
     pub fn outcome(&self, name: &str) -> u64 {
         self.ctl(&["telemetry", "wire"])["frames"][name].as_u64().unwrap()
