@@ -128,6 +128,10 @@ impl<P: PacketPort> Worker<P> {
                 continue;
             }
             let since = *idle_since.get_or_insert(now.tick);
+            // A sweep with a sleep after every slice would take 20 s for 1M slots.
+            if self.engine.is_sweeping() {
+                continue;
+            }
             self.wait(now.tick.ns_since(since));
         }
     }

@@ -1,0 +1,113 @@
+//! Does the box answer at its own addresses on the wire, and stay invisible otherwise?
+//!
+//! Needs root and AF_XDP; without root the tests say so and pass.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+
+mod lab;
+
+use lab::{Host, Lab, eventually, said, sh};
+
+/// A network that no other lab on this machine routes to its own service port.
+fn network() -> u32 {
+    1 + std::process::id() % 250
+}
+
+fn v4(host: u32) -> String {
+    format!("10.79.{}.{host}", network())
+}
+
+fn v6(host: u32) -> String {
+    format!("fd79:{:x}::{host}", network())
+}
+
+/// A lab whose hosts have addresses in the service network; the name of the service interface.
+fn up() -> Option<(Lab, String)> {
+    let lab = Lab::up(&[])?;
+    for (host, number) in [(Host::Client, 1), (Host::Server, 2)] {
+        for words in [
+            &["ip", "addr", "add", &format!("{}/24", v4(number)), "dev", "eth0"][..],
+            &["ip", "addr", "add", &format!("{}/64", v6(number)), "dev", "eth0", "nodad"],
+        ] {
+            let output = lab.on(host, words);
+            assert!(output.status.success(), "{output:?}");
+        }
+    }
+    let tap = format!("{}-j", lab.name);
+    lab.config(&format!(
+        "[inline.service]\ninterface = \"{tap}\"\nipv4 = \"{}/24\"\nipv6 = \"{}/64\"\n",
+        v4(3),
+        v6(3)
+    ));
+    Some((lab, tap))
+}
+
+/// The MAC that `host` has learned for `address`.
+fn neighbour(lab: &Lab, host: Host, address: &str) -> String {
+    let text = said(&lab.on(host, &["ip", "neigh", "show", address]));
+    text.split("lladdr ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_service_addresses_answer_ping_on_both_sides() {
+    let Some((lab, _tap)) = up() else { return };
+    let _daemon = lab.start();
+    for host in [Host::Client, Host::Server] {
+        assert_eq!(lab.pings_of(host, &v4(3)), 3, "{host:?}\n{}", lab.log());
+        eventually("the IPv6 service address is ready", || lab.pings_of(host, &v6(3)) == 3);
+    }
+    assert_eq!(lab.pings(), 3, "what is not for the box still crosses");
+    assert_eq!(lab.pings_of(Host::Client, &v4(2)), 3, "also in the service network");
+    assert!(lab.ctl(&["status"])["frames"]["to_host"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_server_on_the_box_is_reached_from_both_sides() {
+    let Some((lab, tap)) = up() else { return };
+    let _daemon = lab.start();
+    assert!(said(&sh("ip", &["addr", "show", &tap])).contains(&v4(3)));
+    let listener = std::net::TcpListener::bind((v4(3), 8080)).unwrap();
+    let thread = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            let _read = stream.read(&mut request).unwrap();
+            stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nthe box\n").unwrap();
+        }
+    });
+    for host in [Host::Client, Host::Server] {
+        let url = format!("http://{}:8080/", v4(3));
+        let output = lab.on(host, &["curl", "--silent", "--show-error", "--max-time", "10", &url]);
+        assert_eq!(said(&output), "the box\n", "{host:?}\n{}", lab.reasons());
+    }
+    thread.join().unwrap();
+}
+
+#[test]
+fn arp_is_answered_for_the_service_address_only_and_its_frames_never_cross() {
+    let Some((lab, tap)) = up() else { return };
+    let _daemon = lab.start();
+    let capture = lab.background(
+        Host::Server,
+        &["tcpdump", "-n", "-l", "-i", "eth0", "host", &v4(3), "or", "host", "10.77.0.1"],
+    );
+    eventually("tcpdump listens", || {
+        said(&lab.on(Host::Server, &["cat", "/proc/net/packet"])).lines().count() > 1
+    });
+    assert_eq!(lab.pings_of(Host::Client, &v4(3)), 3, "{}", lab.log());
+    assert_eq!(lab.pings(), 3, "{}", lab.log());
+    let box_mac = std::fs::read_to_string(format!("/sys/class/net/{tap}/address")).unwrap();
+    assert_eq!(neighbour(&lab, Host::Client, &v4(3)), box_mac.trim());
+    assert_eq!(
+        neighbour(&lab, Host::Client, "10.77.0.2"),
+        "02:00:00:00:00:02",
+        "others speak for themselves"
+    );
+    assert_eq!(lab.pings_of(Host::Client, &v4(99)), 0);
+    assert_eq!(neighbour(&lab, Host::Client, &v4(99)), "", "nobody speaks for an address that is nobody's");
+    let text = capture.interrupt();
+    assert!(text.contains("10.77.0.1"), "{text}");
+    let leaked: Vec<&str> =
+        text.lines().filter(|line| line.contains("ICMP") && line.contains(&v4(3))).collect();
+    assert!(leaked.is_empty(), "{leaked:?}");
+}
