@@ -51,7 +51,12 @@ pub(crate) fn compare(a: &ResultFile, b: &ResultFile) -> Vec<Vec<String>> {
                 name.clone(),
                 number(comparison.a.median, &value.unit),
                 number(comparison.b.median, &value.unit),
-                format!("{:.3}", comparison.ratio),
+                // Nothing over nothing: allocations, losses.
+                if comparison.ratio.is_finite() {
+                    format!("{:.3}", comparison.ratio)
+                } else {
+                    "-".to_owned()
+                },
                 comparison.verdict().to_owned(),
             ]);
         }
