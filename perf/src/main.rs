@@ -75,7 +75,7 @@ fn run(command: Command) -> Result<(), Error> {
         }
         Command::Compare { a, b } => compare(&ResultFile::read(&a)?, &ResultFile::read(&b)?),
         Command::Ab { a, b, forward } => {
-            let file = forward::ab(&forward.plans(), [a, b])?;
+            let file = forward::ab(&forward.plans(), &[a, b])?;
             finish(&file, forward.common.json.as_deref())?;
             let (first, second) = halves(&file);
             compare(&first, &second);
