@@ -262,6 +262,10 @@ impl Engine {
         }
     }
 
+    fn checksum_mode(&self, in_port: u8) -> ChecksumMode {
+        self.config.ports.get(usize::from(in_port)).map_or(ChecksumMode::Verify, |port| port.checksum)
+    }
+
     fn zone(&self, in_port: u8) -> u8 {
         self.config.ports.get(usize::from(in_port)).map_or(HOST_PORT, |port| port.zone)
     }

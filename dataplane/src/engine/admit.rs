@@ -1,12 +1,14 @@
 //! Is this packet ours to judge, now? Parses it, holds fragments, and finds its owner.
 
-use super::{DATAGRAM_BYTES_MAX, Disposition, Engine, HOST_PORT, Hop, Outcome, Packet, Pending, Release};
+use super::{
+    ChecksumMode, DATAGRAM_BYTES_MAX, Disposition, Engine, HOST_PORT, Hop, Outcome, Packet, Pending, Release,
+};
 use crate::control::{EventSender, ExceptionAction, Snapshot};
 use crate::defrag::{HoldId, Offer};
 use crate::flow::FlowKey;
 use crate::flow::owner::rss_hash;
 use crate::host::ExpectedKey;
-use crate::parse::{Addr, Headers, LinkType, Network, parse_datagram, parse_frame};
+use crate::parse::{Addr, Headers, LinkType, Network, parse_datagram, parse_frame, parse_frame_unverified};
 use crate::verdict::{Reason, ReasonClass, Verdict};
 
 impl Engine {
@@ -27,7 +29,10 @@ impl Engine {
         if packet.in_port == HOST_PORT {
             return Some(self.judge_host_frame(packet.bytes));
         }
-        let headers = match parse_frame(packet.bytes, packet.link) {
+        // `assume-good` is Suricata's `-k none`: captures of offloaded traffic have no right checksum anywhere.
+        let assume_good = self.checksum_mode(packet.in_port) == ChecksumMode::AssumeGood;
+        let parse = if assume_good { parse_frame_unverified } else { parse_frame };
+        let headers = match parse(packet.bytes, packet.link) {
             Ok(headers) => headers,
             Err(reason) => {
                 self.notices.anomaly(reason, packet, None, events);

@@ -74,8 +74,7 @@ impl Engine {
         packet: &mut Packet<'_>,
         out: &mut Outcome,
     ) -> Result<bool, Reason> {
-        let mode =
-            self.config.ports.get(usize::from(packet.in_port)).map_or(ChecksumMode::Verify, |p| p.checksum);
+        let mode = self.checksum_mode(packet.in_port);
         if mode == ChecksumMode::AssumeGood {
             return Ok(true);
         }
