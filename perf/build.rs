@@ -11,11 +11,15 @@ fn main() {
         println!("cargo:rerun-if-changed={source}");
         compile(&source, &out.join(format!("{name}.bpf.o")));
     }
-    let commit = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
-    let commit = commit.ok().filter(|output| output.status.success());
-    let commit =
-        commit.map_or_else(String::new, |output| String::from_utf8_lossy(&output.stdout).into_owned());
-    println!("cargo:rustc-env=JARVIS_PERF_COMMIT={}", commit.trim());
+    println!("cargo:rustc-env=JARVIS_PERF_COMMIT={}", git(&["rev-parse", "--short=12", "HEAD"]));
+    // Written at every commit, wherever the work tree keeps it.
+    println!("cargo:rerun-if-changed={}", git(&["rev-parse", "--git-path", "logs/HEAD"]));
+}
+
+/// What git says, empty without git.
+fn git(arguments: &[&str]) -> String {
+    let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success());
+    output.map_or_else(String::new, |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn compile(source: &str, object: &Path) {

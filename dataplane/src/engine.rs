@@ -55,6 +55,8 @@ pub struct Engine {
     defrag: Defrag,
     datagram: Vec<u8>,
     pending: Vec<Pending>,
+    /// By packet index; written once by the parser and never moved.
+    headers: Vec<Headers>,
     scratch: Scratch,
     limits: Limits,
     shared: Arc<Shared>,
@@ -71,16 +73,26 @@ pub struct Engine {
     evaluations: u64,
 }
 
-/// An admitted packet on its way to its verdict.
+/// An admitted packet on its way to its verdict; its headers stand apart, at the same index.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     index: usize,
-    headers: Headers,
     key: FlowKey,
     src_is_lo: bool,
     hash: u64,
     located: Option<Located>,
     /// The datagram that this packet completed; it is judged in the packet's stead.
+    datagram: Option<HoldId>,
+}
+
+/// A pending packet with its headers.
+#[derive(Debug, Clone, Copy)]
+struct Entry<'a> {
+    index: usize,
+    headers: &'a Headers,
+    key: &'a FlowKey,
+    src_is_lo: bool,
+    located: Option<Located>,
     datagram: Option<HoldId>,
 }
 
@@ -94,6 +106,7 @@ impl Engine {
             defrag: Defrag::new(config.defrag),
             datagram: Vec::with_capacity(DATAGRAM_BYTES_MAX),
             pending: Vec::with_capacity(BATCH_MAX),
+            headers: vec![Headers::NONE; BATCH_MAX],
             scratch: Scratch::default(),
             limits: Limits::new(Arc::clone(&shared)),
             shared,
@@ -119,24 +132,35 @@ impl Engine {
         events: &mut EventSender,
     ) {
         self.pending.clear();
-        for (index, packet) in packets.iter().enumerate().take(BATCH_MAX) {
+        let mut headers = std::mem::take(&mut self.headers);
+        for (index, (packet, headers)) in packets.iter().zip(&mut headers).enumerate() {
             self.started.get_or_insert(packet.at.tick);
-            if let Some(disposition) = self.admit(snapshot, index, packet, out, events) {
+            if let Some(disposition) = self.admit(snapshot, index, packet, headers, out, events) {
                 out.dispositions[index] = disposition;
             }
         }
         let mut pending = std::mem::take(&mut self.pending);
-        for entry in &mut pending {
-            entry.located = Some(self.flows.locate(entry.hash));
+        for waiting in &mut pending {
+            waiting.located = Some(self.flows.locate(waiting.hash));
         }
-        for entry in &pending {
-            let packet = &mut packets[entry.index];
-            out.dispositions[entry.index] = match entry.datagram {
-                None => self.judge(snapshot, entry, packet, out, events),
-                Some(hold) => self.judge_datagram(snapshot, entry, hold, packet, out, events),
+        for waiting in &pending {
+            let Pending { index, key, src_is_lo, located, datagram, hash: _ } = waiting;
+            let packet = &mut packets[*index];
+            let entry = Entry {
+                index: *index,
+                headers: &headers[*index],
+                key,
+                src_is_lo: *src_is_lo,
+                located: *located,
+                datagram: *datagram,
+            };
+            out.dispositions[*index] = match datagram {
+                None => self.judge(snapshot, &entry, packet, out, events),
+                Some(hold) => self.judge_datagram(snapshot, &entry, *hold, packet, out, events),
             };
         }
         self.pending = pending;
+        self.headers = headers;
     }
 
     /// Timers and the sweep after a policy change, each bounded. Call it once a turn, with a cleared `out`.
@@ -260,6 +284,10 @@ impl Engine {
             Mode::Inline => Disposition::Drop(reason),
             Mode::Tap => Disposition::Consume,
         }
+    }
+
+    fn checksum_mode(&self, in_port: u8) -> ChecksumMode {
+        self.config.ports.get(usize::from(in_port)).map_or(ChecksumMode::Verify, |port| port.checksum)
     }
 
     fn zone(&self, in_port: u8) -> u8 {

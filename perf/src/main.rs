@@ -75,7 +75,7 @@ fn run(command: Command) -> Result<(), Error> {
         }
         Command::Compare { a, b } => compare(&ResultFile::read(&a)?, &ResultFile::read(&b)?),
         Command::Ab { a, b, forward } => {
-            let file = forward::ab(&forward.plans(), [a, b])?;
+            let file = forward::ab(&forward.plans(), &[a, b])?;
             finish(&file, forward.common.json.as_deref())?;
             let (first, second) = halves(&file);
             compare(&first, &second);
@@ -87,7 +87,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Reload { engine, binary } => in_memory(Scenario::Reload, &engine, binary.as_deref())?,
         Command::SynFlood { engine } => in_memory(Scenario::SynFlood, &engine, None)?,
         Command::Dut { device, port_a, port_b, seconds, forward } => {
-            let file = dut::watch(&forward.plans(), device, [port_a, port_b], seconds)?;
+            let file = dut::watch(&forward.plans(), device, &[port_a, port_b], seconds)?;
             finish(&file, forward.common.json.as_deref())?;
         }
         Command::Report { results, document } => report(&results, &document)?,

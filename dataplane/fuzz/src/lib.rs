@@ -4,9 +4,13 @@
 //! `fuzz_targets/`, a `[[bin]]` in Cargo.toml and a folder in `corpus/`.
 
 pub mod defrag;
+pub mod engine_batch;
 pub mod nat;
 pub mod parse_frame;
 pub mod savefile;
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
 
 /// A target: panics where something that must hold does not.
 pub type Target = fn(&[u8]);
@@ -17,4 +21,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("savefile", savefile::run),
     ("defrag", defrag::run),
     ("nat", nat::run),
+    ("engine_batch", engine_batch::run),
 ];

@@ -1,12 +1,15 @@
 //! Is this packet ours to judge, now? Parses it, holds fragments, and finds its owner.
 
-use super::{DATAGRAM_BYTES_MAX, Disposition, Engine, HOST_PORT, Hop, Outcome, Packet, Pending, Release};
+use super::{
+    ChecksumMode, DATAGRAM_BYTES_MAX, Disposition, Engine, Entry, HOST_PORT, Hop, Outcome, Packet, Pending,
+    Release,
+};
 use crate::control::{EventSender, ExceptionAction, Snapshot};
 use crate::defrag::{HoldId, Offer};
 use crate::flow::FlowKey;
 use crate::flow::owner::rss_hash;
 use crate::host::ExpectedKey;
-use crate::parse::{Addr, Headers, LinkType, Network, parse_datagram, parse_frame};
+use crate::parse::{Addr, Headers, LinkType, Network, parse_datagram, parse_frame, parse_frame_unverified};
 use crate::verdict::{Reason, ReasonClass, Verdict};
 
 impl Engine {
@@ -17,6 +20,7 @@ impl Engine {
         snapshot: &Snapshot,
         index: usize,
         packet: &Packet<'_>,
+        headers: &mut Headers,
         out: &mut Outcome,
         events: &mut EventSender,
     ) -> Option<Disposition> {
@@ -27,15 +31,18 @@ impl Engine {
         if packet.in_port == HOST_PORT {
             return Some(self.judge_host_frame(packet.bytes));
         }
-        let headers = match parse_frame(packet.bytes, packet.link) {
-            Ok(headers) => headers,
+        // `assume-good` is Suricata's `-k none`: captures of offloaded traffic have no right checksum anywhere.
+        let assume_good = self.checksum_mode(packet.in_port) == ChecksumMode::AssumeGood;
+        let parse = if assume_good { parse_frame_unverified } else { parse_frame };
+        match parse(packet.bytes, packet.link) {
+            Ok(parsed) => *headers = parsed,
             Err(reason) => {
                 self.notices.anomaly(reason, packet, None, events);
                 return Some(self.count_drop(reason));
             }
-        };
+        }
         if self.config.service.exists()
-            && let Some(disposition) = self.for_service(packet, &headers)
+            && let Some(disposition) = self.for_service(packet, headers)
         {
             return Some(disposition);
         }
@@ -44,10 +51,11 @@ impl Engine {
             return Some(self.across(packet.in_port));
         };
         if headers.fragment.is_some() {
-            return self.admit_fragment(snapshot, index, packet, &headers, out, events);
+            return self.admit_fragment(snapshot, index, packet, headers, out, events);
         }
         if packet.hop == Hop::Wire
-            && let Some(worker) = self.other_owner(self.owner_of(&headers, src, dst))
+            && !self.alone
+            && let Some(worker) = self.other_owner(self.owner_of(headers, src, dst))
         {
             return Some(Disposition::HandOff { worker, hop: Hop::Owner });
         }
@@ -55,11 +63,12 @@ impl Engine {
         None
     }
 
-    fn pend(&mut self, index: usize, headers: Headers, datagram: Option<HoldId>) {
-        let Some((key, src_is_lo)) = FlowKey::of(&headers, self.config.vlan_in_key) else { return };
+    #[inline]
+    fn pend(&mut self, index: usize, headers: &Headers, datagram: Option<HoldId>) {
+        let Some((key, src_is_lo)) = FlowKey::of(headers, self.config.vlan_in_key) else { return };
         let hash = self.flows.hash(&key);
         self.flows.prefetch(hash);
-        self.pending.push(Pending { index, headers, key, src_is_lo, hash, located: None, datagram });
+        self.pending.push(Pending { index, key, src_is_lo, hash, located: None, datagram });
     }
 
     /// The worker that owns a packet's flow: by hash, but for replies to a redirected flow, whose owner is the
@@ -88,7 +97,7 @@ impl Engine {
         snapshot: &Snapshot,
         index: usize,
         packet: &Packet<'_>,
-        headers: &Headers,
+        headers: &mut Headers,
         out: &mut Outcome,
         events: &mut EventSender,
     ) -> Option<Disposition> {
@@ -103,7 +112,7 @@ impl Engine {
                 true => Disposition::Hold(hold),
                 false => Disposition::Consume,
             }),
-            Offer::Complete { hold } => self.admit_datagram(index, packet, hold, out, events),
+            Offer::Complete { hold } => self.admit_datagram(index, packet, headers, hold, out, events),
             Offer::Refused { reason, hold } => {
                 let passes = reason.class() == ReasonClass::Capacity
                     && matches!(
@@ -129,6 +138,7 @@ impl Engine {
         &mut self,
         index: usize,
         packet: &Packet<'_>,
+        headers: &mut Headers,
         hold: HoldId,
         out: &mut Outcome,
         events: &mut EventSender,
@@ -143,18 +153,18 @@ impl Engine {
             }
             None => Err(Reason::FragmentTimeout),
         };
-        let headers = match parsed {
-            Ok(headers) => headers,
+        match parsed {
+            Ok(parsed) => *headers = parsed,
             Err(reason) => {
                 out.release_before(index, hold, self.dropped(reason));
                 self.defrag.release(hold);
                 self.notices.anomaly(reason, packet, None, events);
                 return Some(self.count_drop(reason));
             }
-        };
+        }
         let (src, dst) = headers.addrs()?;
         if packet.hop != Hop::Judge
-            && let Some(worker) = self.other_owner(self.owner_of(&headers, src, dst))
+            && let Some(worker) = self.other_owner(self.owner_of(headers, src, dst))
         {
             let disposition = Disposition::HandOff { worker, hop: Hop::Judge };
             out.release_before(index, hold, disposition);
@@ -169,7 +179,7 @@ impl Engine {
     pub(super) fn judge_datagram(
         &mut self,
         snapshot: &Snapshot,
-        entry: &Pending,
+        entry: &Entry<'_>,
         hold: HoldId,
         packet: &mut Packet<'_>,
         out: &mut Outcome,

@@ -1,7 +1,7 @@
 //! What becomes of this packet? Tracks its flow, asks policy where no decision is stored, applies it.
 
 use super::notices::describe;
-use super::{ChecksumMode, Disposition, Engine, Outcome, Packet, Pending, tell};
+use super::{ChecksumMode, Disposition, Engine, Entry, Outcome, Packet, tell};
 use crate::control::{Event, EventSender, ExceptionAction, Snapshot};
 use crate::flow::{AliasError, CachedDecision, Decision, Direction, FlowId, FlowKey, Found, TcpOutcome};
 use crate::host::ExpectedKey;
@@ -18,12 +18,12 @@ impl Engine {
     pub(super) fn judge(
         &mut self,
         snapshot: &Snapshot,
-        entry: &Pending,
+        entry: &Entry<'_>,
         packet: &mut Packet<'_>,
         out: &mut Outcome,
         events: &mut EventSender,
     ) -> Disposition {
-        let headers = &entry.headers;
+        let headers = entry.headers;
         let Some((src, _)) = headers.addrs() else { return self.across(packet.in_port) };
         if self.is_spoofed(packet.in_port, src) {
             self.notices.anomaly(Reason::Spoofed, packet, Some(headers), events);
@@ -49,7 +49,7 @@ impl Engine {
         let Some(located) = entry.located else { return self.across(packet.in_port) };
         let started = self.flows.find_or_start(
             located,
-            &entry.key,
+            entry.key,
             entry.src_is_lo,
             headers,
             packet.in_port,
@@ -70,20 +70,19 @@ impl Engine {
     /// Whether the transport checksum can be believed; completes a partial one (veth metadata).
     fn verify(
         &mut self,
-        entry: &Pending,
+        entry: &Entry<'_>,
         packet: &mut Packet<'_>,
         out: &mut Outcome,
     ) -> Result<bool, Reason> {
-        let mode =
-            self.config.ports.get(usize::from(packet.in_port)).map_or(ChecksumMode::Verify, |p| p.checksum);
+        let mode = self.checksum_mode(packet.in_port);
         if mode == ChecksumMode::AssumeGood {
             return Ok(true);
         }
-        match transport_checksum(packet.bytes, &entry.headers) {
+        match transport_checksum(packet.bytes, entry.headers) {
             ChecksumState::Good | ChecksumState::Absent => {}
             ChecksumState::Partial => {
-                heal(packet.bytes, &entry.headers);
-                if let Some(outer) = outermost(packet.bytes, &entry.headers)
+                heal(packet.bytes, entry.headers);
+                if let Some(outer) = outermost(packet.bytes, entry.headers)
                     && transport_checksum(packet.bytes, &outer) == ChecksumState::Partial
                 {
                     heal(packet.bytes, &outer);
@@ -104,14 +103,14 @@ impl Engine {
     fn related(
         &mut self,
         snapshot: &Snapshot,
-        entry: &Pending,
+        entry: &Entry<'_>,
         packet: &mut Packet<'_>,
         out: &mut Outcome,
     ) -> Option<Disposition> {
-        let headers = &entry.headers;
+        let headers = entry.headers;
         let quoted_at = usize::from(headers.l4_offset) + 8;
         let quoted = packet.bytes.get(quoted_at..usize::from(headers.end)).and_then(parse_quoted)?;
-        let (key, src_is_lo) = FlowKey::of_quoted(&quoted, &entry.key);
+        let (key, src_is_lo) = FlowKey::of_quoted(&quoted, entry.key);
         let Some(found) = self.flows.find(&key, src_is_lo) else {
             if snapshot.policy.strict() {
                 return Some(self.count_drop(Reason::IcmpUnrelated));
@@ -146,13 +145,13 @@ impl Engine {
     fn judge_flow(
         &mut self,
         snapshot: &Snapshot,
-        entry: &Pending,
+        entry: &Entry<'_>,
         found: Found,
         packet: &mut Packet<'_>,
         out: &mut Outcome,
         events: &mut EventSender,
     ) -> Disposition {
-        let headers = &entry.headers;
+        let headers = entry.headers;
         let Found { id, direction, .. } = found;
         let now = packet.at.tick;
         let len_bytes = packet.bytes.len() as u32;
@@ -378,7 +377,7 @@ impl Engine {
     /// Rewrites a packet of a redirected flow; a datagram's fragments are rewritten one by one as they leave.
     fn rewrite(
         &mut self,
-        entry: &Pending,
+        entry: &Entry<'_>,
         found: Found,
         next_hop: Option<Mac>,
         packet: &mut Packet<'_>,
@@ -389,7 +388,7 @@ impl Engine {
             out.redirected_datagram = Some((redirect, found.direction));
             return Ok(());
         }
-        redirect.apply(found.direction, packet.bytes, &entry.headers)?;
+        redirect.apply(found.direction, packet.bytes, entry.headers)?;
         out.rewritten |= 1 << entry.index;
         let (addr, port) = self.flows.flow(found.id).initiator();
         let (target, protocol) = (redirect.target, self.flows.flow(found.id).key().protocol);
@@ -412,14 +411,13 @@ impl Engine {
     fn judge_untracked(
         &mut self,
         snapshot: &Snapshot,
-        entry: &Pending,
+        entry: &Entry<'_>,
         packet: &mut Packet<'_>,
         out: &mut Outcome,
         events: &mut EventSender,
     ) -> Disposition {
-        let headers = &entry.headers;
-        let found =
-            entry.located.and_then(|located| self.flows.find_at(located, &entry.key, entry.src_is_lo));
+        let headers = entry.headers;
+        let found = entry.located.and_then(|located| self.flows.find_at(located, entry.key, entry.src_is_lo));
         let verdict = match found {
             Some(found) => {
                 let decision = self.decide(snapshot, found, headers, packet, events);

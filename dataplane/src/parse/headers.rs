@@ -234,6 +234,26 @@ impl Protocol {
 }
 
 impl Headers {
+    /// Headers of no packet: what a table of them begins with.
+    pub const NONE: Self = Self {
+        src_mac: Mac([0; 6]),
+        dst_mac: Mac([0; 6]),
+        vlan_outer: 0,
+        vlan_inner: 0,
+        ethertype: 0,
+        tunnel: Tunnel::None,
+        tunnel_depth: 0,
+        vni: 0,
+        outer_l3_offset: 0,
+        l3_offset: 0,
+        l4_offset: 0,
+        payload_offset: 0,
+        end: 0,
+        network: Network::Other,
+        fragment: None,
+        transport: Transport::None,
+    };
+
     /// Source and destination address, where the network is IP.
     #[must_use]
     pub const fn addrs(&self) -> Option<(Addr, Addr)> {

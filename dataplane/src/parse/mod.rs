@@ -22,7 +22,7 @@ pub mod headers;
 pub mod quoted;
 pub mod link;
 mod walk;
-mod common;
+mod usual;
 mod ethernet;
 mod vlan;
 mod llc;
@@ -79,7 +79,7 @@ pub fn parse_frame(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
 /// As [`parse_frame`].
 #[inline]
 pub fn parse_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
-    match common::parse(bytes) {
+    match usual::parse(bytes) {
         Some(headers) => Ok(headers),
         None => walk_ethernet(bytes),
     }

@@ -8,7 +8,7 @@ use proptest::sample::Index;
 
 use super::checksum::{heal, outermost, transport_checksum};
 use super::{
-    Headers, LinkType, Network, Transport, common, parse_datagram, parse_frame, parse_frame_unverified,
+    Headers, LinkType, Network, Transport, parse_datagram, parse_frame, parse_frame_unverified, usual,
     walk_ethernet,
 };
 
@@ -35,7 +35,7 @@ fn check(headers: &Headers, bytes: &[u8]) {
 /// Everything that later rooms may do with a frame.
 fn exercise(bytes: &[u8], link: LinkType) {
     let _ = parse_frame_unverified(bytes, link).inspect(|headers| check(headers, bytes));
-    if let Some(headers) = common::parse(bytes) {
+    if let Some(headers) = usual::parse(bytes) {
         assert_eq!(walk_ethernet(bytes), Ok(headers), "the common way and the walk agree");
     }
     let Ok(headers) = parse_frame(bytes, link) else { return };

@@ -116,12 +116,12 @@ impl Forwarder {
         // Relaxed: the flag carries no data.
         while !stop.load(Ordering::Relaxed) {
             let mut moved = 0;
-            for side in 0..2 {
+            for (side, batch) in batches.iter_mut().enumerate() {
                 // What the other port had no room for last time is still there and goes first.
-                let room = batches[side].room().min(BATCH);
-                moved += self.queues[side].receive(&mut batches[side], room);
+                let room = batch.room().min(BATCH);
+                moved += self.queues[side].receive(batch, room);
                 let other = &mut self.queues[1 - side];
-                other.send(&mut batches[side]);
+                other.send(batch);
                 other.kick();
                 moved += other.complete(&mut self.pool);
                 self.queues[side].refill(&mut self.pool, FILL);

@@ -236,7 +236,14 @@ pub(crate) fn start_program_anywhere(
     folder: &std::path::Path,
 ) -> Result<(Child, PathBuf), Error> {
     let log = folder.join("output");
-    let line = rig.dut_prefix().into_iter().chain(words.iter().cloned()).collect::<Vec<_>>();
+    // The harness itself is pinned to the sender's core, and children inherit that.
+    let cores = format!("taskset -c {},{}", rig.config.sender_core, rig.config.dut_core);
+    let line: Vec<String> = rig
+        .dut_prefix()
+        .into_iter()
+        .chain(cores.split(' ').map(str::to_owned))
+        .chain(words.iter().cloned())
+        .collect();
     let open = || std::fs::File::create(&log).map_err(|source| Error::io(log.display().to_string(), source));
     let output = open()?;
     let errors = output.try_clone().map_err(|source| Error::io("duplicating a file", source))?;

@@ -51,7 +51,12 @@ pub(crate) fn compare(a: &ResultFile, b: &ResultFile) -> Vec<Vec<String>> {
                 name.clone(),
                 number(comparison.a.median, &value.unit),
                 number(comparison.b.median, &value.unit),
-                format!("{:.3}", comparison.ratio),
+                // Nothing over nothing: allocations, losses.
+                if comparison.ratio.is_finite() {
+                    format!("{:.3}", comparison.ratio)
+                } else {
+                    "-".to_owned()
+                },
                 comparison.verdict().to_owned(),
             ]);
         }
@@ -105,7 +110,7 @@ pub(crate) fn thousands(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -13,7 +13,7 @@ use crate::rig::Rig;
 /// # Errors
 ///
 /// The device does not start or ends.
-pub(crate) fn watch(plans: &Plans, driver: Driver, ports: [String; 2], seconds: u64) -> Outcome {
+pub(crate) fn watch(plans: &Plans, driver: Driver, ports: &[String; 2], seconds: u64) -> Outcome {
     let rig = Rig::on_nics(plans.rig.clone(), ports.clone())?;
     let mut device = plans.start(&rig, driver)?;
     let mut recorder = Recorder::new("dut", plans.seed);
@@ -21,14 +21,14 @@ pub(crate) fn watch(plans: &Plans, driver: Driver, ports: [String; 2], seconds: 
     measurement.notes.clone_from(&device.notes);
     measurement.note("ports", ports.join(" and "));
     let ghz = nominal_ghz();
-    let mut last = totals(&ports);
+    let mut last = totals(ports);
     for _ in 0..seconds {
         let mut meter = Meter::start(device.tasks(&rig));
         let start = Instant::now();
         std::thread::sleep(Duration::from_secs(1));
         let elapsed = start.elapsed().as_secs_f64();
         device.check().map_err(Error::from)?;
-        let now = totals(&ports);
+        let now = totals(ports);
         let received = now.0.saturating_sub(last.0) as f64;
         let sent = now.1.saturating_sub(last.1) as f64;
         last = now;

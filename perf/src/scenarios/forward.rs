@@ -153,12 +153,12 @@ pub(crate) fn compare_drivers(plans: &Plans, scenario: &str, costs: bool) -> Out
 /// # Errors
 ///
 /// A device that does not start or ends; BPF.
-pub(crate) fn ab(plans: &Plans, builds: [PathBuf; 2]) -> Outcome {
+pub(crate) fn ab(plans: &Plans, builds: &[PathBuf; 2]) -> Outcome {
     let mut recorder = Recorder::new("ab", plans.seed);
     let mut measurements: Vec<Measurement> = Vec::new();
     let mut half = None;
     for run in 0..plans.runs {
-        for (index, (letter, binary)) in ["A", "B"].iter().zip(&builds).enumerate() {
+        for (index, (letter, binary)) in ["A", "B"].iter().zip(builds).enumerate() {
             let rig = rig_for(plans)?;
             let workload = plans.workload(Driver::Jarvis)?;
             let device = plans.start_jarvis(&rig, binary)?;

@@ -138,6 +138,7 @@ pub(crate) fn ones_sum(bytes: &[u8], start: u32) -> u32 {
     sum as u32
 }
 
+#[derive(Clone, Copy)]
 struct Ipv4Fragment {
     id: u16,
     offset: usize,

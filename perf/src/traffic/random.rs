@@ -19,7 +19,7 @@ impl Random {
 
     /// A number below `bound` (which is not zero); the bias of 2^-32 does not matter here.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 
     /// Fisher and Yates.
