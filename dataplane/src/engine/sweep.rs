@@ -10,7 +10,7 @@ use crate::flow::{Direction, EndReason, FlowId, FlowRecord, FlowState};
 use crate::nat::{self, Tracked};
 use crate::parse::checksum::Sum;
 use crate::parse::{Addr, LinkType, Mac, Protocol, TcpFlags, parse_frame};
-use crate::policy::Facts;
+use crate::policy::{Fact, Facts};
 use crate::time::Now;
 use crate::verdict::Verdict;
 
@@ -142,15 +142,16 @@ impl Engine {
 fn facts_of(record: &FlowRecord, zone: u8, now: Now) -> Facts<'static> {
     let mut facts = Facts::none(now.wall);
     let (src, dst) = record.endpoints();
-    facts.zone = crate::policy::Fact::Known(zone);
-    facts.in_port = crate::policy::Fact::Known(record.in_port);
-    facts.vlan = crate::policy::Fact::Known(record.key.vlan_outer);
-    facts.src_mac = crate::policy::Fact::Known(record.src_mac);
-    facts.l4_protocol = crate::policy::Fact::Known(record.key.protocol);
-    facts.set_endpoints(src, dst);
-    if !matches!(record.key.protocol, Protocol::TCP | Protocol::UDP | Protocol::SCTP) {
-        facts.src_port = crate::policy::Fact::Absent;
-        facts.dst_port = crate::policy::Fact::Absent;
+    facts.zone = Fact::Known(zone);
+    facts.in_port = Fact::Known(record.in_port);
+    facts.vlan = Fact::Known(record.key.vlan_outer);
+    facts.src_mac = Fact::Known(record.src_mac);
+    facts.l4_protocol = Fact::Known(record.key.protocol);
+    facts.src_ip = Fact::Known(src.0);
+    facts.dst_ip = Fact::Known(dst.0);
+    if matches!(record.key.protocol, Protocol::TCP | Protocol::UDP | Protocol::SCTP) {
+        facts.src_port = Fact::Known(src.1);
+        facts.dst_port = Fact::Known(dst.1);
     }
     facts
 }

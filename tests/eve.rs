@@ -1,0 +1,204 @@
+//! Does what the appliance tells agree with what crossed the wire, and does it do what it is told?
+//!
+//! Needs root and AF_XDP; without root the tests say so and pass.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+
+mod lab;
+
+use lab::{Background, Host, Lab, eventually, said, sh};
+use serde_json::Value;
+
+/// Packets and bytes from 10.77.0.1 and from 10.77.0.2 in a pcap of untagged Ethernet.
+fn captured(pcap: &[u8]) -> [(u64, u64); 2] {
+    let mut sums = [(0, 0); 2];
+    let mut rest = &pcap[24..];
+    while rest.len() >= 16 {
+        let word = |at: usize| u32::from_le_bytes(rest[at..at + 4].try_into().unwrap());
+        let (stored, len) = (word(8) as usize, word(12));
+        let frame = &rest[16..16 + stored];
+        let side = match &frame[26..30] {
+            [10, 77, 0, 1] => 0,
+            [10, 77, 0, 2] => 1,
+            other => panic!("a source that is no host of the lab: {other:?}"),
+        };
+        sums[side].0 += 1;
+        sums[side].1 += u64::from(len);
+        rest = &rest[16 + stored..];
+    }
+    sums
+}
+
+/// Captures what `filter` matches at the client; ends by [`Background::interrupt`].
+fn capture(lab: &Lab, filter: &[&str]) -> Background {
+    let file = lab.path("capture.pcap");
+    let words = ["tcpdump", "-n", "-U", "-Z", "root", "-s", "64", "-i", "eth0", "-w", file.to_str().unwrap()];
+    let capture = lab.background(Host::Client, &[&words[..], filter].concat());
+    eventually("tcpdump listens", || {
+        said(&lab.on(Host::Client, &["cat", "/proc/net/packet"])).lines().count() > 1
+    });
+    capture
+}
+
+fn flow_to(lab: &Lab, port: u16) -> Value {
+    let events = lab.events();
+    let found: Vec<&Value> =
+        events.iter().filter(|event| event["event_type"] == "flow" && event["dest_port"] == port).collect();
+    assert_eq!(found.len(), 1, "{events:?}");
+    found[0].clone()
+}
+
+#[test]
+fn a_flow_event_agrees_with_what_tcpdump_saw() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.config("[flow.timeout_s]\ntcp_time_wait = 1\ntcp_closed = 1\ntcp_last_ack = 1\ntcp_fin = 2\n");
+    let _daemon = lab.start();
+    let _http = lab.serve_http(80);
+    lab.write("www/file", vec![b'x'; 300_000]);
+    let capture = capture(&lab, &["tcp", "port", "80"]);
+    let (code, body) = lab.curl("http://10.77.0.2/file");
+    assert_eq!((code, body.len()), (Some(0), 300_000), "{}", lab.log());
+    eventually("the flow ends and is written", || {
+        lab.events().iter().any(|event| event["event_type"] == "flow" && event["dest_port"] == 80)
+    });
+    capture.interrupt();
+    let event = flow_to(&lab, 80);
+    let [to_server, to_client] = captured(&std::fs::read(lab.path("capture.pcap")).unwrap());
+    let flow = &event["flow"];
+    assert_eq!(flow["pkts_toserver"], to_server.0, "{event}");
+    assert_eq!(flow["pkts_toclient"], to_client.0, "{event}");
+    assert_eq!(flow["bytes_toserver"], to_server.1, "{event}");
+    assert_eq!(flow["bytes_toclient"], to_client.1, "{event}");
+    assert_eq!(flow["state"], "closed", "{event}");
+    assert_eq!(flow["reason"], "timeout", "{event}");
+    assert_eq!((&event["src_ip"], &event["dest_ip"]), (&"10.77.0.1".into(), &"10.77.0.2".into()));
+    assert_eq!((&event["proto"], &event["in_iface"]), (&"TCP".into(), &lab.inside().into()));
+    let tcp = &event["tcp"];
+    for flag in ["syn", "fin", "psh", "ack"] {
+        assert_eq!(tcp[flag], true, "{event}");
+    }
+    assert!(tcp["rst"].is_null(), "{event}");
+    assert_eq!(event["jarvis"]["verdict"], "forward", "{event}");
+}
+
+#[test]
+fn an_orderly_stop_writes_live_flows_and_a_drop_names_its_policy() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy(
+        "",
+        r#"{"policy_id": "no-telnet", "conditions": {"dst_port": "23"}, "action": "reject", "log": true}"#,
+    );
+    let daemon = lab.start();
+    assert_eq!(lab.pings(), 3, "{}", lab.log());
+    assert_eq!(lab.curl("http://10.77.0.2:23/").0, Some(7));
+    daemon.stop();
+    let events = lab.events();
+    let of = |kind: &str, proto: &str| {
+        let mut all = events.iter().filter(|event| event["event_type"] == kind && event["proto"] == proto);
+        all.next().unwrap_or_else(|| panic!("no {kind} of {proto} in {events:?}")).clone()
+    };
+    let ping = of("flow", "ICMP");
+    assert_eq!((&ping["flow"]["pkts_toserver"], &ping["flow"]["pkts_toclient"]), (&3.into(), &3.into()));
+    assert_eq!(ping["flow"]["reason"], "shutdown", "{ping}");
+    let drop = of("drop", "TCP");
+    assert_eq!(drop["dest_port"], 23, "{drop}");
+    assert_eq!(drop["jarvis"]["policy_id"], "no-telnet", "{drop}");
+    assert_eq!(drop["jarvis"]["reason"], "policy_reject", "{drop}");
+    assert_eq!(events.last().unwrap()["event_type"], "stats");
+}
+
+#[test]
+fn a_blocked_address_is_silenced_at_once_and_stays_so_without_the_daemon() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.config("[wire]\nfail_mode = \"open\"\n");
+    let daemon = lab.start();
+    assert_eq!(lab.pings(), 3, "{}", lab.log());
+    assert_eq!(lab.ctl(&["block", "add", "10.77.0.1", "fd77::1/128"])["added"], 2);
+    assert_eq!(lab.pings(), 0);
+    assert_eq!(lab.pings_of(Host::Client, "fd77::2"), 0);
+    assert!(lab.outcome("blocked_v4") >= 3 && lab.outcome("blocked_v6") >= 1);
+    daemon.kill();
+    assert_eq!(lab.pings(), 0, "fail open is no way around the list");
+    assert_eq!(lab.pings_of(Host::Client, "fd77::2"), 0);
+    let _daemon = lab.start();
+    assert_eq!(lab.pings(), 0, "the list outlives the daemon");
+    let list = lab.ctl(&["block", "list"]);
+    assert_eq!(list["prefixes"], serde_json::json!(["10.77.0.1/32", "fd77::1/128"]));
+    assert_eq!(lab.ctl(&["block", "remove", "10.77.0.1", "fd77::1"])["removed"], 2);
+    eventually("the address is heard again", || lab.pings() == 3);
+    eventually("the address is heard again", || lab.pings_of(Host::Client, "fd77::2") == 3);
+}
+
+#[test]
+fn bypass_lets_pass_what_policy_drops_until_it_ends() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy("", r#"{"policy_id": "p", "conditions": {"protocol": "icmp"}, "action": "drop"}"#);
+    let daemon = lab.start();
+    assert_eq!(lab.pings(), 0);
+    lab.ctl(&["bypass", "on"]);
+    assert_eq!(lab.pings(), 3, "{}", lab.ctl(&["telemetry", "wire"]));
+    assert_eq!(lab.ctl(&["telemetry", "wire"])["bypass"], true);
+    assert!(lab.outcome("bypassed") >= 6);
+    lab.ctl(&["block", "add", "10.77.0.1"]);
+    assert_eq!(lab.pings(), 0, "bypass is no way around the list");
+    lab.ctl(&["block", "remove", "10.77.0.1"]);
+    assert_eq!(lab.pings(), 3);
+    lab.ctl(&["bypass", "off"]);
+    assert_eq!(lab.pings(), 0);
+    drop(daemon);
+}
+
+#[test]
+fn the_api_answers_readers_over_tcp_and_refuses_them_changes() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    let port = lab.config_with_api("");
+    let _daemon = lab.start();
+    assert_eq!(lab.pings(), 3, "{}", lab.log());
+    let call = |words: &[&str], path: &str| {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        let output = sh(
+            "curl",
+            &[&["--silent", "--max-time", "10", "--write-out", "\n%{http_code}"], words, &[&url]].concat(),
+        );
+        let text = said(&output);
+        let (body, code) = text.rsplit_once('\n').unwrap();
+        (code.to_owned(), body.to_owned())
+    };
+    assert_eq!(call(&[], "/health"), ("200".to_owned(), r#"{"status":"ok"}"#.to_owned()));
+    let status = r#"{"status":"ok","system":"running"}"#;
+    assert_eq!(call(&[], "/api/system/status"), ("200".to_owned(), status.to_owned()));
+    let (code, metrics) = call(&[], "/metrics");
+    assert_eq!(code, "200");
+    assert!(metrics.trim_end().ends_with("# EOF") && metrics.contains("# TYPE jarvis_"), "{metrics}");
+    for path in ["", "/workers", "/ports", "/reasons", "/latency", "/wire"] {
+        let (code, body) = call(&[], &format!("/telemetry{path}"));
+        assert_eq!(code, "200", "{path}: {body}");
+        assert!(serde_json::from_str::<Value>(&body).unwrap().is_object());
+    }
+    let (code, flows) = call(&[], "/dpi/flows?proto=icmp");
+    assert_eq!(code, "200", "{flows}");
+    assert!(flows.contains("10.77.0.2"), "{flows}");
+    for (method, path) in
+        [("POST", "/admin/bypass"), ("POST", "/admin/block"), ("POST", "/policy/reload"), ("PUT", "/policy")]
+    {
+        let words = ["-X", method, "-H", "Content-Type: application/json", "-d", r#"{"on":true}"#];
+        let (code, body) = call(&words, path);
+        assert_eq!(code, "403", "{method} {path}: {body}");
+    }
+    assert_eq!(lab.ctl(&["telemetry", "wire"])["bypass"], false);
+    assert_eq!(call(&[], "/nothing").0, "404");
+    let socket = std::fs::metadata(lab.path("ctl.sock")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&socket.permissions()) & 0o777, 0o600);
+}
+
+#[test]
+fn a_flow_that_is_ended_by_hand_is_gone() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.config("");
+    let _daemon = lab.start();
+    assert_eq!(lab.pings(), 3, "{}", lab.log());
+    let flows = lab.ctl(&["flows", "proto=icmp"]);
+    let flow_id = flows["flows"][0]["flow_id"].as_u64().unwrap_or_else(|| panic!("{flows}")).to_string();
+    lab.ctl(&["end-flow", &flow_id]);
+    let left = lab.ctl(&["flows", "proto=icmp"]);
+    assert_eq!(left["flows"].as_array().map(Vec::len), Some(0), "{left}");
+}
