@@ -8,7 +8,8 @@ use crate::config::{Config, Mode, Port};
 use crate::cores::{self, CorePlan};
 use crate::failure::Failure;
 use caps::Capability;
-use std::os::unix::net::UnixStream;
+use std::net::TcpListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use xsk::Interface;
 
@@ -22,6 +23,8 @@ pub(crate) fn check(config: &Config) -> Result<CorePlan, Failure> {
     if UnixStream::connect(&config.api.socket).is_ok() {
         refusals
             .push(format!("another daemon serves already: it answers on {}", config.api.socket.display()));
+    } else {
+        refusals.extend(deaf(config));
     }
     let usable = cores::usable().map_err(|error| Failure::line(format!("cannot read the cores: {error}")))?;
     let workers = usize::from(config.worker.count);
@@ -38,6 +41,23 @@ pub(crate) fn check(config: &Config) -> Result<CorePlan, Failure> {
             Err(Failure::lines(refusals))
         }
     }
+}
+
+/// Where the API cannot listen. Found here, before rights are given up that undoing an attached wire takes.
+fn deaf(config: &Config) -> Vec<String> {
+    let mut refusals = Vec::new();
+    if let Err(error) = TcpListener::bind(config.api.listen) {
+        refusals.push(format!("cannot listen on {}: {error}", config.api.listen));
+    }
+    let socket = &config.api.socket;
+    let trial = socket.with_file_name(format!(".jarvis-{}", std::process::id()));
+    match UnixListener::bind(&trial) {
+        Ok(_closed) => {
+            let _gone = std::fs::remove_file(&trial);
+        }
+        Err(error) => refusals.push(format!("cannot listen on {}: {error}", socket.display())),
+    }
+    refusals
 }
 
 /// The same for the wire alone, which needs no core.

@@ -112,7 +112,8 @@ fn an_ordinary_user_and_a_process_without_a_capability() {
     sh("chmod", &["777", home.path().to_str().unwrap()]);
     let program = home.path().join("jarvis");
     std::fs::copy(env!("CARGO_BIN_EXE_jarvis"), &program).unwrap();
-    lab.config("");
+    // Packet memory that anyone may lock.
+    lab.config("[worker]\nring_entries = 64\nframes = 512\n");
     std::fs::copy(lab.path("jarvis.toml"), home.path().join("jarvis.toml")).unwrap();
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
