@@ -120,3 +120,48 @@ fn a_bad_policy_is_refused_whole_with_every_error_and_the_old_one_stays() {
     assert!(said(&output).contains("policy.json:2:"), "{}", said(&output));
     assert!(refused());
 }
+
+/// Sends a datagram whenever a line comes in, and tells whether it was answered.
+const UDP_TALKER: &str = "
+import os, socket, time
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.connect(('fd77::2', 5353))
+s.settimeout(1)
+def ask():
+    s.send(b'x')
+    try: return s.recv(9) == b'x'
+    except OSError: return False
+print(ask(), flush=True)
+deadline = time.time() + 15
+while not os.path.exists('go') and time.time() < deadline: time.sleep(0.02)
+print(ask(), flush=True)
+";
+
+const UDP_ECHO: &str = "
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(('::', 5353))
+while True:
+    data, peer = s.recvfrom(2000)
+    s.sendto(data, peer)
+";
+
+#[test]
+fn a_silent_flow_over_ipv6_does_not_outlive_the_policy_that_allowed_it() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy("", NOTHING);
+    let _daemon = lab.start();
+    let _echo = lab.serve_python(Host::Server, UDP_ECHO, 5353);
+    let talker = lab.background(Host::Client, &["python3", "-c", UDP_TALKER]);
+    eventually("the flow is there", || {
+        let flows = lab.ctl(&["flows", "port=5353", "state=established"]);
+        flows["flows"].as_array().is_some_and(|flows| !flows.is_empty())
+    });
+    lab.write_policy(r#"{"policy_id": "p", "conditions": {"dst_port": ["5353"]}, "action": "drop"}"#);
+    lab.ctl(&["policy", "reload"]);
+    eventually("the sweep has ended the flow", || {
+        lab.ctl(&["status"])["flows"]["ended_policy"].as_u64().unwrap() > 0
+    });
+    lab.write("go", "");
+    assert_eq!(talker.finish().1, "True\nFalse\n", "{}", lab.reasons());
+}

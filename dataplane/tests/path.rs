@@ -3,7 +3,8 @@
 
 mod support;
 
-use support::{Bench, ipv4, tcp, udp, udp_segment};
+use dataplane::control::Settings;
+use support::{Bench, ipv4, policy, tcp, udp, udp_segment};
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
 const SERVER: [u8; 4] = [10, 0, 0, 2];
@@ -41,6 +42,45 @@ fn a_dropped_port_is_silent_and_a_rejected_one_answers_with_a_reset() {
     assert_eq!(reset[14 + 20 + 13], RST | ACK);
     assert_eq!(reset[14 + 20 + 8..14 + 20 + 12], 101u32.to_be_bytes(), "it acknowledges the SYN");
     assert_eq!(reset[26..30], SERVER, "it comes from whom the client asked");
+    bench.stop();
+}
+
+#[test]
+fn a_new_policy_on_a_port_reaches_flows_that_have_fallen_silent() {
+    let mut bench = Bench::new(1, ALLOW);
+    let (client, server) = ((CLIENT, 4000), (SERVER, 8080));
+    bench.send(0, 0, &tcp(client, server, 100, 0, SYN, b""));
+    bench.settle();
+    bench.send(0, 1, &tcp(server, client, 500, 101, SYN | ACK, b""));
+    bench.settle();
+    bench.send(0, 0, &tcp(client, server, 101, 501, ACK, b""));
+    bench.send(0, 0, &udp((CLIENT, 4000), (SERVER, 53), b"question"));
+    assert_eq!(bench.settle().len(), 2);
+
+    let json = r#"{"default_action": "allow", "policies": [
+        {"policy_id": "r", "conditions": {"protocol": "tcp", "dst_port": "8080"}, "action": "reject"},
+        {"policy_id": "d", "conditions": {"protocol": "udp", "dst_port": "53"}, "action": "drop"}]}"#;
+    bench.door.publisher.publish(policy(json), Settings::default());
+    // The sweep looks at the whole table, a slice a turn.
+    let mut resets = Vec::new();
+    for _ in 0..50 {
+        resets.extend(bench.settle());
+    }
+    resets.sort();
+    let [(0, to_client), (1, to_server)] = resets.as_slice() else {
+        panic!("a reset each way, not {resets:?}")
+    };
+    for (reset, seq) in [(to_client, 501_u32), (to_server, 101)] {
+        assert_eq!(reset[14 + 20 + 13] & RST, RST);
+        assert_eq!(
+            reset[14 + 20 + 4..14 + 20 + 8],
+            seq.to_be_bytes(),
+            "RFC 5961 3: exactly what is expected next"
+        );
+    }
+    assert_eq!(bench.door.boards()[0].read().flow.active, 0);
+    bench.send(0, 0, &udp((CLIENT, 4000), (SERVER, 53), b"question"));
+    assert_eq!(bench.settle(), []);
     bench.stop();
 }
 
