@@ -93,7 +93,10 @@ fn fail_closed_stops_ping_during_a_sigstop_longer_than_the_watchdog() {
     assert!(stale > 0, "{}", lab.ctl(&["telemetry", "wire"]));
     let crossed = server_echoes(&lab) - answered;
     eventually("all that crossed was answered", || lab.pings() == 3);
-    assert!(crossed >= 3 && crossed.is_multiple_of(3), "{crossed} echo requests reached the server: stale ones too");
+    assert!(
+        crossed >= 3 && crossed.is_multiple_of(3),
+        "{crossed} echo requests reached the server: stale ones too"
+    );
 }
 
 /// Echo requests that the server has answered.
