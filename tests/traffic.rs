@@ -60,14 +60,14 @@ fn both_directions_and_versions_cross_one_worker() {
 
 #[test]
 fn both_directions_and_versions_cross_two_workers() {
-    let Some(lab) = Lab::up(&["--queues", "2"]) else { return };
-    if std::thread::available_parallelism().unwrap().get() < 2 {
-        eprintln!("skipped: needs two cores");
-        return;
-    }
-    lab.config(TWO_WORKERS);
+    let Some((lab, more)) = lab_for(2) else { return };
+    lab.config(more);
     let daemon = lab.start();
     everything_crosses(&lab);
+    let telemetry = lab.ctl(&["telemetry", "workers"]);
+    let workers = telemetry["workers"].as_array().unwrap();
+    assert_eq!(workers.len(), 2);
+    assert!(workers.iter().all(|row| row["frames"]["forwarded"].as_u64().unwrap() > 0), "{telemetry}");
     daemon.stop();
     assert!(!lab.log().contains("lost track"), "{}", lab.log());
 }
@@ -98,12 +98,8 @@ fn the_largest_frame_and_fragments_cross() {
 
 #[test]
 fn fragments_cross_two_workers() {
-    let Some(lab) = Lab::up(&["--queues", "2"]) else { return };
-    if std::thread::available_parallelism().unwrap().get() < 2 {
-        eprintln!("skipped: needs two cores");
-        return;
-    }
-    lab.config(TWO_WORKERS);
+    let Some((lab, more)) = lab_for(2) else { return };
+    lab.config(more);
     let _daemon = lab.start();
     assert_eq!(lab.pings(), 3, "{}", lab.log());
     fragments_cross(&lab);
@@ -195,11 +191,32 @@ fn udp(lab: &Lab, address: &str, port: u16) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// A lab for one worker, or for two; `None` where it cannot be.
+fn lab_for(workers: usize) -> Option<(Lab, &'static str)> {
+    if workers == 1 {
+        return Some((Lab::up(&[])?, ""));
+    }
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        eprintln!("skipped: needs two cores");
+        return None;
+    }
+    Some((Lab::up(&["--queues", "2"])?, TWO_WORKERS))
+}
+
 #[test]
 fn drop_is_silent_and_reject_answers_at_once() {
-    let Some(lab) = Lab::up(&[]) else { return };
+    drop_and_reject(1);
+}
+
+#[test]
+fn drop_is_silent_and_reject_answers_at_once_with_two_workers() {
+    drop_and_reject(2);
+}
+
+fn drop_and_reject(workers: usize) {
+    let Some((lab, more)) = lab_for(workers) else { return };
     lab.policy(
-        "",
+        more,
         r#"{"policy_id": "r", "conditions": {"dst_port": ["8080", "5353"]}, "action": "reject"},
            {"policy_id": "d", "conditions": {"dst_port": ["9090"]}, "action": "drop"}"#,
     );
@@ -224,7 +241,16 @@ fn drop_is_silent_and_reject_answers_at_once() {
 
 #[test]
 fn a_redirected_port_reaches_the_other_server_and_its_answers_come_back() {
-    let Some(lab) = Lab::up(&[]) else { return };
+    redirect_there_and_back(1);
+}
+
+#[test]
+fn a_redirected_port_reaches_the_other_server_with_two_workers() {
+    redirect_there_and_back(2);
+}
+
+fn redirect_there_and_back(workers: usize) {
+    let Some((lab, more)) = lab_for(workers) else { return };
     let redirect = |id: &str, from: &str, port: u16, to: &str| {
         format!(
             "{{\"policy_id\": \"{id}\", \"conditions\": {{\"dst_ip\": [\"{from}\"], \"dst_port\": [\"{port}\"]}}, \
@@ -237,7 +263,7 @@ fn a_redirected_port_reaches_the_other_server_and_its_answers_come_back() {
         redirect("c", "10.77.0.2", 5354, "10.77.0.2:5353"),
         redirect("d", "fd77::2", 5354, "[fd77::2]:5353"),
     ];
-    lab.policy("", &policies.join(",\n"));
+    lab.policy(more, &policies.join(",\n"));
     let _daemon = lab.start();
     let _http = lab.serve_http(80);
     let _echo = lab.serve_python(Host::Server, UDP_ECHO, 5353);
@@ -258,9 +284,9 @@ fn a_redirected_port_reaches_the_other_server_and_its_answers_come_back() {
 
 #[test]
 fn a_rate_limit_holds_within_a_tenth() {
-    let Some(lab) = Lab::up(&[]) else { return };
+    let Some((lab, more)) = lab_for(1) else { return };
     lab.policy(
-        "",
+        more,
         r#"{"policy_id": "slow", "conditions": {"protocol": ["udp"], "dst_port": ["5201"]},
             "action": {"rate_limit": {"bytes_per_s": 250000, "burst_bytes": 25000, "per": "rule"}}}"#,
     );
