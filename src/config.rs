@@ -1,6 +1,6 @@
 //! How is the appliance to behave, according to file, environment and flags?
 //!
-//! One file a step: [`file`] is what was written, [`environment`] what overrides it, [`reading`] makes one
+//! One file a step: [`mod@file`] is what was written, [`environment`] what overrides it, [`reading`] makes one
 //! of them, [`meaning`] is what they come to. Nobody else reads the configuration file or the environment.
 
 mod environment;

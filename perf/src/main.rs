@@ -1,7 +1,7 @@
 //! `jarvis-perf`: is the appliance as fast, as cheap and as small as promised?
 //!
 //! [`traffic`] says what is sent, [`rig`] where, [`drivers`] by whom it is forwarded, [`measure`] how a number
-//! is made, [`scenarios`] which numbers answer which promise, [`report`] how they are kept and shown. The
+//! is made, [`scenarios`] which numbers answer which promise, [`mod@report`] how they are kept and shown. The
 //! promises are in BENCHMARKS.md.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed test may panic"))]
 

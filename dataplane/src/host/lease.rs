@@ -79,7 +79,7 @@ impl LeaseCache {
         true
     }
 
-    /// Gives back slices that lie idle; call it every millisecond or so. Looks at [`SWEEP_MAX`] entries.
+    /// Gives back slices that lie idle; call it every millisecond or so. Looks at `SWEEP_MAX` entries.
     pub fn sweep(&mut self, buckets: &Buckets, now: Tick) {
         for _ in 0..SWEEP_MAX {
             let entry = &mut self.entries[self.next_swept];

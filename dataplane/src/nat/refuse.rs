@@ -12,7 +12,7 @@ use super::layers::{Layer, Layers, has_routing};
 use crate::parse::checksum::{Sum, pseudo_header};
 use crate::parse::{Addr, Headers, Network, Protocol, Tcp, TcpFlags, Transport};
 
-/// Longest frame that [`unreachable`] writes: 1,280 bytes of IPv6 and the headers around them.
+/// Longest frame that [`unreachable()`] writes: 1,280 bytes of IPv6 and the headers around them.
 pub const REFUSAL_BYTES_MAX: usize = 2048;
 
 /// RFC 1812 4.3.2.3.
