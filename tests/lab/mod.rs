@@ -180,6 +180,21 @@ impl Lab {
         Background { child }
     }
 
+    /// Starts tcpdump on a host; it captures when this returns.
+    pub fn tcpdump(&self, host: Host, words: &[&str]) -> Background {
+        let said = self.path("tcpdump");
+        let child = Command::new("ip")
+            .args(["netns", "exec", &self.namespace(host), "timeout", "20", "tcpdump", "-n", "-Z", "root"])
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&said).unwrap())
+            .spawn()
+            .unwrap();
+        eventually("tcpdump listens", || std::fs::read_to_string(&said).unwrap().contains("listening on"));
+        Background { child }
+    }
+
     /// Serves the lab's directory `www` over HTTP on the server, on IPv4 and IPv6.
     pub fn serve_http(&self, port: u16) -> Background {
         std::fs::create_dir_all(self.path("www")).unwrap();
