@@ -31,12 +31,8 @@ fn captured(pcap: &[u8]) -> [(u64, u64); 2] {
 /// Captures what `filter` matches at the client; ends by [`Background::interrupt`].
 fn capture(lab: &Lab, filter: &[&str]) -> Background {
     let file = lab.path("capture.pcap");
-    let words = ["tcpdump", "-n", "-U", "-Z", "root", "-s", "64", "-i", "eth0", "-w", file.to_str().unwrap()];
-    let capture = lab.background(Host::Client, &[&words[..], filter].concat());
-    eventually("tcpdump listens", || {
-        said(&lab.on(Host::Client, &["cat", "/proc/net/packet"])).lines().count() > 1
-    });
-    capture
+    let words = ["-U", "-s", "64", "-i", "eth0", "-w", file.to_str().unwrap()];
+    lab.tcpdump(Host::Client, &[&words[..], filter].concat())
 }
 
 fn flow_to(lab: &Lab, port: u16) -> Value {

@@ -87,13 +87,8 @@ fn a_server_on_the_box_is_reached_from_both_sides() {
 fn arp_is_answered_for_the_service_address_only_and_its_frames_never_cross() {
     let Some((lab, tap)) = up() else { return };
     let _daemon = lab.start();
-    let capture = lab.background(
-        Host::Server,
-        &["tcpdump", "-n", "-l", "-i", "eth0", "host", &v4(3), "or", "host", "10.77.0.1"],
-    );
-    eventually("tcpdump listens", || {
-        said(&lab.on(Host::Server, &["cat", "/proc/net/packet"])).lines().count() > 1
-    });
+    let filter = ["host", &v4(3), "or", "host", "10.77.0.1"];
+    let capture = lab.tcpdump(Host::Server, &[&["-l", "-i", "eth0"], &filter[..]].concat());
     assert_eq!(lab.pings_of(Host::Client, &v4(3)), 3, "{}", lab.log());
     assert_eq!(lab.pings(), 3, "{}", lab.log());
     let box_mac = std::fs::read_to_string(format!("/sys/class/net/{tap}/address")).unwrap();

@@ -332,13 +332,7 @@ fn mirrored_frames_leave_by_the_mirror_port_too() {
         r#"{"policy_id": "m", "conditions": {"protocol": ["icmp"]}, "action": "allow", "mirror": true}"#,
     );
     let _daemon = lab.start();
-    let capture = lab.background(
-        Host::Server,
-        &["timeout", "10", "tcpdump", "-n", "-l", "-c", "6", "-i", "mirror", "icmp"],
-    );
-    eventually("tcpdump listens", || {
-        said(&lab.on(Host::Server, &["cat", "/proc/net/packet"])).lines().count() > 1
-    });
+    let capture = lab.tcpdump(Host::Server, &["-l", "-c", "6", "-i", "mirror", "icmp"]);
     assert_eq!(lab.pings(), 3, "{}", lab.log());
     let (complete, text) = capture.finish();
     assert!(complete, "{text}");

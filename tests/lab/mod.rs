@@ -47,6 +47,21 @@ pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// What these tests need and this machine does not give.
+fn missing() -> Option<&'static str> {
+    if sh("id", &["-u"]).stdout != b"0\n" {
+        return Some("there is no root");
+    }
+    let protocols = std::fs::read_to_string("/proc/net/protocols").unwrap_or_default();
+    if !protocols.lines().any(|line| line.starts_with("XDP ")) {
+        return Some("the kernel has no AF_XDP");
+    }
+    if !sh("unshare", &["--net", "true"]).status.success() {
+        return Some("network namespaces cannot be made");
+    }
+    None
+}
+
 /// A client host, a server host, the appliance's ports between them, and a directory for its files.
 pub struct Lab {
     pub name: String,
@@ -64,16 +79,16 @@ pub enum Host {
 }
 
 impl Lab {
-    /// Makes a lab with more words for `scripts/lab`. `None` where there is no root; then the test has nothing to
-    /// say, unless `JARVIS_NETNS=require`.
+    /// Makes a lab with more words for `scripts/lab`. `None` where the machine cannot do it; then the test has
+    /// nothing to say, unless `JARVIS_NETNS=require`.
     pub fn up(words: &[&str]) -> Option<Self> {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        if sh("id", &["-u"]).stdout != b"0\n" {
+        if let Some(missing) = missing() {
             assert!(
                 std::env::var_os("JARVIS_NETNS").is_none_or(|value| value != "require"),
-                "JARVIS_NETNS=require, but there is no root"
+                "JARVIS_NETNS=require, but {missing}"
             );
-            eprintln!("skipped: needs root (network namespaces, AF_XDP)");
+            eprintln!("skipped: {missing}");
             return None;
         }
         // Interface names hold 15 bytes: this one, "-out", and room.
@@ -162,6 +177,21 @@ impl Lab {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        Background { child }
+    }
+
+    /// Starts tcpdump on a host; it captures when this returns.
+    pub fn tcpdump(&self, host: Host, words: &[&str]) -> Background {
+        let said = self.path("tcpdump");
+        let child = Command::new("ip")
+            .args(["netns", "exec", &self.namespace(host), "timeout", "20", "tcpdump", "-n", "-Z", "root"])
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&said).unwrap())
+            .spawn()
+            .unwrap();
+        eventually("tcpdump listens", || std::fs::read_to_string(&said).unwrap().contains("listening on"));
         Background { child }
     }
 
