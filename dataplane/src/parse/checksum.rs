@@ -123,14 +123,18 @@ pub fn transport_checksum(bytes: &[u8], headers: &Headers) -> ChecksumState {
 /// pseudo-header stand in front of the segment, and one pass over both is enough.
 #[inline]
 fn is_plain_and_good(bytes: &[u8], headers: &Headers) -> bool {
-    let protocol = match headers.transport {
-        Transport::Tcp(_) => Protocol::TCP,
-        Transport::Udp { .. } => Protocol::UDP,
+    let (protocol, field) = match headers.transport {
+        Transport::Tcp(_) => (Protocol::TCP, 16),
+        Transport::Udp { .. } => (Protocol::UDP, 6),
         Transport::Icmp(_) | Transport::Sctp { .. } | Transport::None => return false,
     };
     let (l3, l4, end) =
         (usize::from(headers.l3_offset), usize::from(headers.l4_offset), usize::from(headers.end));
-    if bytes.get(l3) != Some(&0x45) || l4 != l3 + 20 {
+    if bytes.get(l3) != Some(&0x45) || l4 != l3 + 20 || end < l4 {
+        return false;
+    }
+    // A UDP datagram without a checksum may sum up by chance: that is none all the same.
+    if bytes.get(l4 + field..l4 + field + 2).is_none_or(|stored| stored == [0, 0]) {
         return false;
     }
     let Some(covered) = bytes.get(l3 + 12..end) else { return false };
