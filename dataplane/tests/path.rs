@@ -3,7 +3,8 @@
 
 mod support;
 
-use dataplane::control::Settings;
+use dataplane::control::{Event, Settings};
+use dataplane::verdict::Reason;
 use support::{Bench, ipv4, policy, tcp, udp, udp_segment};
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
@@ -84,6 +85,51 @@ fn a_new_policy_on_a_port_reaches_flows_that_have_fallen_silent() {
     bench.stop();
 }
 
+/// Opens a connection from port 4000 to port 80 of the server.
+fn handshake(bench: &mut Bench) {
+    let (client, server) = ((CLIENT, 4000), (SERVER, 80));
+    for (wire, frame) in [
+        (0, tcp(client, server, 100, 0, SYN, b"")),
+        (1, tcp(server, client, 500, 101, SYN | ACK, b"")),
+        (0, tcp(client, server, 101, 501, ACK, b"")),
+    ] {
+        bench.send(0, wire, &frame);
+        assert_eq!(bench.settle().len(), 1);
+    }
+}
+
+#[test]
+fn a_state_violation_is_counted_and_told_by_its_own_reason_strict_or_not() {
+    let (client, server) = ((CLIENT, 4000), (SERVER, 80));
+    let violations = [
+        (tcp(client, server, 101 + 200_000, 501, ACK, b"x"), Reason::TcpOutOfWindow),
+        (tcp(client, server, 101 + 200_000, 501, RST, b""), Reason::TcpRstOutOfWindow),
+        (tcp(client, server, 7_000_000, 0, SYN, b""), Reason::TcpSynInConnection),
+        (tcp(client, server, 101, 501 + 200_000, ACK, b"x"), Reason::TcpAckInvalid),
+    ];
+    for strict in [false, true] {
+        for (frame, reason) in &violations {
+            let json = format!(r#"{{"default_action": "allow", "strict": {strict}, "policies": []}}"#);
+            let mut bench = Bench::new(1, &json);
+            handshake(&mut bench);
+            bench.send(0, 0, frame);
+            let passed = bench.settle();
+            assert_eq!(passed.len(), usize::from(!strict), "{reason:?}, strict {strict}: {passed:?}");
+            let counters = bench.door.boards()[0].read().counters;
+            let notice = reason.forwarded().unwrap();
+            assert_eq!((counters.of(*reason), counters.of(notice)), (u64::from(strict), u64::from(!strict)));
+            assert_eq!(counters.dropped(), u64::from(strict), "{reason:?}");
+            let told = bench.events[0].alerts.pop().unwrap();
+            match told {
+                Event::Drop(record) => assert!(strict && record.reason == *reason, "{record:?}"),
+                Event::Anomaly(record) => assert!(!strict && record.reason == notice, "{record:?}"),
+                Event::Flow(_) | Event::State(_) => panic!("{told:?}"),
+            }
+            bench.stop();
+        }
+    }
+}
+
 #[test]
 fn fragments_are_held_until_their_datagram_is_judged_and_leave_as_they_came() {
     let json = r#"{"default_action": "allow", "policies": [
@@ -110,7 +156,7 @@ fn a_lone_fragment_times_out_and_its_frame_comes_home() {
     assert_eq!(bench.settle(), []);
     bench.clock.ns += 2_000_000_000;
     bench.settle();
-    assert_eq!(bench.door.boards()[0].read().counters.of(dataplane::verdict::Reason::FragmentTimeout), 1);
+    assert_eq!(bench.door.boards()[0].read().counters.of(Reason::FragmentTimeout), 1);
     bench.stop();
 }
 

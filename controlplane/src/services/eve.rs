@@ -39,7 +39,7 @@ impl Formatter {
 
     /// Appends an `anomaly` event.
     pub fn anomaly(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, record: &DropRecord) {
-        let (layer, event) = anomaly_name(record.reason);
+        let (layer, event) = anomaly_name(record.reason.cause());
         self.packet(out, names, worker, record, ("anomaly", Body::Anomaly { layer, event }));
     }
 

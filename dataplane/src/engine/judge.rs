@@ -115,6 +115,7 @@ impl Engine {
             if snapshot.policy.strict() {
                 return Some(self.count_drop(Reason::IcmpUnrelated));
             }
+            self.counters.notice(Reason::IcmpUnrelatedForwarded);
             return None;
         };
         // The quoted packet went one way, so the error goes the other.
@@ -200,8 +201,8 @@ impl Engine {
         match verdict {
             Verdict::Forward | Verdict::Redirect(_) | Verdict::RateLimit(_) => {
                 self.flows.advance(id, direction, step, now);
-                if let TcpOutcome::Violation(_) = step.outcome() {
-                    self.counters.notice(Reason::StateViolationForwarded);
+                if let TcpOutcome::Violation(reason) = step.outcome() {
+                    self.tolerate(reason, packet, headers, events);
                 }
                 self.counters.count(verdict, u64::from(len_bytes));
                 self.across(packet.in_port)
@@ -238,8 +239,8 @@ impl Engine {
             TcpOutcome::Violation(reason) if snapshot.policy.strict() => {
                 return Some(self.drop_of_flow(found.id, reason, false, headers, packet, events));
             }
-            TcpOutcome::Violation(_) => {
-                self.counters.notice(Reason::StateViolationForwarded);
+            TcpOutcome::Violation(reason) => {
+                self.tolerate(reason, packet, headers, events);
                 return None;
             }
             TcpOutcome::Oneway => (exceptions.oneway, Reason::Oneway),
@@ -265,6 +266,15 @@ impl Engine {
                 flow.set_decision(CachedDecision { verdict, ..flow.decision() });
                 Some(self.except(action, reason, Some(found), snapshot, headers, packet, out, events))
             }
+        }
+    }
+
+    /// Counts and tells of a packet that is passed on although `reason` would drop it under a strict policy.
+    #[cold]
+    fn tolerate(&mut self, reason: Reason, packet: &Packet<'_>, headers: &Headers, events: &mut EventSender) {
+        if let Some(notice) = reason.forwarded() {
+            self.counters.notice(notice);
+            self.notices.anomaly(notice, packet, Some(headers), events);
         }
     }
 

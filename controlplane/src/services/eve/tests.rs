@@ -256,6 +256,17 @@ fn an_anomaly_of_an_unreadable_frame_has_no_addresses() {
 }
 
 #[test]
+fn an_anomaly_that_was_passed_on_has_its_causes_name_and_says_forward() {
+    let mut out = Vec::new();
+    let frame = drop_record(Reason::TcpOutOfWindowForwarded);
+    Formatter::default().anomaly(&mut out, &Names::new(vec![]), 0, &frame);
+    let line: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(line["anomaly"], json!({"type":"stream","event":"stream.est_packet_out_of_window"}));
+    assert_eq!(line["jarvis"]["verdict"], "forward");
+    assert_eq!(line["jarvis"]["reason"], "tcp_out_of_window_forwarded");
+}
+
+#[test]
 fn every_reason_has_an_anomaly_name() {
     for reason in Reason::ALL {
         let (layer, event) = anomaly_name(*reason);
