@@ -296,7 +296,8 @@ impl Engine {
         let in_port = flow.in_port();
         let mut facts = Facts::of(headers, found.direction, in_port, self.zone(in_port), packet.at.wall);
         facts.set_endpoints(flow.initiator(), flow.responder());
-        let decision = self.evaluate(snapshot, &facts, found.id, packet.at, events);
+        let len_bytes = packet.bytes.len() as u32;
+        let decision = self.evaluate_flow(snapshot, &mut facts, found.id, Some(len_bytes), packet.at, events);
         self.flows.flow_mut(found.id).set_decision(decision);
         decision
     }

@@ -218,7 +218,7 @@ reasons! {
         DefaultReject = "default_reject",
         /// Undecided, and the policy set's `deciding` says block.
         DecidingBlock = "deciding_block",
-        /// Undecided, and the allowance of `deciding` is spent.
+        /// Undecided, and more than the trickle that the policy set's `deciding` allows.
         DecidingLimit = "deciding_limit",
         /// The token bucket was empty.
         RateLimited = "rate_limited",
