@@ -6,7 +6,7 @@
 //!
 //! Absent: `community_id`, `pcap_cnt` and `max_regions`, which nothing here knows.
 
-use dataplane::control::{DropRecord, StateChange};
+use dataplane::control::{DropRecord, StateChange, TransportFields};
 use dataplane::flow::{Decision, EndReason, FlowRecord, TcpState};
 use dataplane::parse::{Addr, Mac, Protocol, TcpFlags, Tunnel};
 use dataplane::time::Wall;
@@ -33,8 +33,7 @@ impl Formatter {
 
     /// Appends a `drop` event.
     pub fn drop(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, record: &DropRecord) {
-        let body = Body::Drop { len: record.len_bytes, reason: record.reason.label() };
-        self.packet(out, names, worker, record, ("drop", body));
+        self.packet(out, names, worker, record, ("drop", Body::Drop(DropBody(record))));
     }
 
     /// Appends an `anomaly` event.
@@ -49,7 +48,7 @@ impl Formatter {
         names: &Names,
         worker: usize,
         record: &DropRecord,
-        (event_type, body): (&'static str, Body),
+        (event_type, body): (&'static str, Body<'_>),
     ) {
         let policy_id = self.namer.id(names, &record.decision);
         append(out, &PacketView { names, worker, record, policy_id, event_type, body });
@@ -293,22 +292,67 @@ struct PacketView<'a> {
     record: &'a DropRecord,
     policy_id: Option<&'a str>,
     event_type: &'static str,
-    body: Body,
+    body: Body<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Body {
-    Drop {
-        len: u32,
-        reason: &'static str,
-    },
+enum Body<'a> {
+    Drop(DropBody<'a>),
     Anomaly {
         #[serde(rename = "type")]
         layer: &'static str,
         event: &'static str,
     },
 }
+
+/// The headers of a dropped packet, as Suricata's `output-json-drop.c` tells them.
+struct DropBody<'a>(&'a DropRecord);
+
+impl Serialize for DropBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(record) = self;
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(ip) = record.ip {
+            map.serialize_entry("len", &ip.len_bytes)?;
+            let is_v4 = record.src.is_some_and(|(addr, _)| addr.is_v4());
+            let [tos, ttl, id] = if is_v4 { ["tos", "ttl", "ipid"] } else { ["tc", "hoplimit", "flowlbl"] };
+            map.serialize_entry(tos, &ip.tos)?;
+            map.serialize_entry(ttl, &ip.ttl)?;
+            map.serialize_entry(id, &ip.id_or_label)?;
+        }
+        match record.transport {
+            TransportFields::None => {}
+            TransportFields::Tcp { seq, ack, window, urgent, flags, reserved } => {
+                map.serialize_entry("tcpseq", &seq)?;
+                map.serialize_entry("tcpack", &ack)?;
+                map.serialize_entry("tcpwin", &window)?;
+                for (bit, name) in DROP_FLAGS {
+                    map.serialize_entry(name, &flags.has(bit))?;
+                }
+                map.serialize_entry("tcpres", &reserved)?;
+                map.serialize_entry("tcpurgp", &urgent)?;
+            }
+            TransportFields::Udp { len_bytes } => map.serialize_entry("udplen", &len_bytes)?,
+            TransportFields::Icmp { id, seq } => {
+                map.serialize_entry("icmp_id", &id)?;
+                map.serialize_entry("icmp_seq", &seq)?;
+            }
+        }
+        map.serialize_entry("reason", record.reason.label())?;
+        map.end()
+    }
+}
+
+/// Flags in the order of Suricata's drop event, which tells each, set or not.
+const DROP_FLAGS: [(u8, &str); 6] = [
+    (TcpFlags::SYN, "syn"),
+    (TcpFlags::ACK, "ack"),
+    (TcpFlags::PSH, "psh"),
+    (TcpFlags::RST, "rst"),
+    (TcpFlags::URG, "urg"),
+    (TcpFlags::FIN, "fin"),
+];
 
 #[derive(Serialize)]
 struct PacketNotes<'a> {
@@ -318,6 +362,7 @@ struct PacketNotes<'a> {
     verdict: &'static str,
     reason: &'static str,
     count: u32,
+    frame_len: u32,
 }
 
 #[derive(Serialize)]
@@ -372,6 +417,7 @@ impl Serialize for PacketView<'_> {
                 verdict: frame_verdict(record),
                 reason: record.reason.label(),
                 count: record.count,
+                frame_len: record.len_bytes,
             },
         )?;
         map.end()

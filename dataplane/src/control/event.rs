@@ -6,7 +6,7 @@
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::flow::{Decision, FlowRecord};
-use crate::parse::{Addr, Mac};
+use crate::parse::{Addr, Mac, TcpFlags};
 use crate::time::Wall;
 use crate::verdict::Reason;
 
@@ -53,10 +53,65 @@ pub struct DropRecord {
     pub dst: Option<(Addr, u16)>,
     /// IANA protocol number, likewise.
     pub protocol: u8,
+    /// Of the innermost IP header, likewise.
+    pub ip: Option<IpFields>,
+    /// Of the innermost transport header, likewise.
+    pub transport: TransportFields,
     /// The flow, 0 where there is none.
     pub flow_id: u64,
     /// Under which policy.
     pub decision: Decision,
+}
+
+// A slot of a ring holds either, so this one costs no memory while it is not the larger.
+const _: () = assert!(size_of::<DropRecord>() <= size_of::<FlowRecord>());
+
+/// What an analyst wants to see of the IP header of a dropped packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpFields {
+    /// IPv4: total length. IPv6: payload length. Bytes, as the header says.
+    pub len_bytes: u16,
+    /// TOS or traffic class byte.
+    pub tos: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// IPv4: identification. IPv6: flow label.
+    pub id_or_label: u32,
+}
+
+/// The same of the transport header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TransportFields {
+    /// Not understood that far, or a protocol without fields of interest.
+    #[default]
+    None,
+    /// RFC 9293 3.1.
+    Tcp {
+        /// Sequence number.
+        seq: u32,
+        /// Acknowledgement number.
+        ack: u32,
+        /// Window, not scaled.
+        window: u16,
+        /// Urgent pointer.
+        urgent: u16,
+        /// The eight flags.
+        flags: TcpFlags,
+        /// The four reserved bits.
+        reserved: u8,
+    },
+    /// RFC 768.
+    Udp {
+        /// Header and data, bytes, as the header says.
+        len_bytes: u16,
+    },
+    /// RFC 792 or RFC 4443: an echo or another query.
+    Icmp {
+        /// Identifier.
+        id: u16,
+        /// Sequence number.
+        seq: u16,
+    },
 }
 
 /// What a worker tells about itself.
