@@ -54,12 +54,13 @@ impl Formatter {
         append(out, &PacketView { names, worker, record, policy_id, event_type, body });
     }
 
-    /// Appends an `engine` event: a link that went, a worker that hung. Suricata has no such type.
+    /// Appends an `engine` event: a link that went, a worker that hung, a thread that was started anew. Suricata
+    /// has no such type. `worker` is `None` where no worker told it.
     pub fn state(
         &mut self,
         out: &mut Vec<u8>,
         names: &Names,
-        worker: usize,
+        worker: Option<usize>,
         now: Wall,
         change: &StateChange,
     ) {
@@ -69,20 +70,28 @@ impl Formatter {
             #[serde(skip_serializing_if = "Option::is_none")]
             in_iface: Option<&'a str>,
             event_type: &'static str,
-            jarvis: Notes,
+            jarvis: EngineNotes,
         }
         #[derive(Serialize)]
-        #[serde(tag = "change", rename_all = "lowercase")]
-        enum Notes {
-            Link { worker: usize, up: bool },
-            Hang { worker: usize, silent_ms: u64, stale_frames: u32 },
+        struct EngineNotes {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            worker: Option<usize>,
+            #[serde(flatten)]
+            change: Change,
         }
-        let (in_iface, jarvis) = match *change {
-            StateChange::Link { port, up } => (names.port(port), Notes::Link { worker, up }),
-            StateChange::Hang { silent_ms, stale_frames } => {
-                (None, Notes::Hang { worker, silent_ms, stale_frames })
-            }
+        #[derive(Serialize)]
+        #[serde(tag = "change", rename_all = "snake_case")]
+        enum Change {
+            Link { up: bool },
+            Hang { silent_ms: u64, stale_frames: u32 },
+            ControlRestarted,
+        }
+        let (in_iface, change) = match *change {
+            StateChange::Link { port, up } => (names.port(port), Change::Link { up }),
+            StateChange::Hang { silent_ms, stale_frames } => (None, Change::Hang { silent_ms, stale_frames }),
+            StateChange::ControlRestarted => (None, Change::ControlRestarted),
         };
+        let jarvis = EngineNotes { worker, change };
         append(out, &EngineView { timestamp: Stamp(now), in_iface, event_type: "engine", jarvis });
     }
 }

@@ -24,7 +24,7 @@ pub enum Event {
     Drop(DropRecord),
     /// A malformed frame or a state violation: the first one of its reason in a second.
     Anomaly(DropRecord),
-    /// Something about the worker itself.
+    /// Something about the worker itself, or about the daemon around it.
     State(StateChange),
 }
 
@@ -114,7 +114,7 @@ pub enum TransportFields {
     },
 }
 
-/// What a worker tells about itself.
+/// What a worker tells about itself, and the daemon by [`super::Door::tell`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateChange {
     /// The link of a port went up or down.
@@ -131,6 +131,8 @@ pub enum StateChange {
         /// Frames dropped because they waited that long.
         stale_frames: u32,
     },
+    /// The control thread died and was started anew; packets were not concerned.
+    ControlRestarted,
 }
 
 /// The worker's end.

@@ -312,14 +312,18 @@ fn state_changes_are_engine_events() {
     let mut out = Vec::new();
     let names = Names::new(vec!["e0".into(), "e1".into()]);
     let mut formatter = Formatter::default();
-    formatter.state(&mut out, &names, 0, Wall(0), &StateChange::Link { port: 1, up: false });
-    formatter.state(&mut out, &names, 2, Wall(0), &StateChange::Hang { silent_ms: 80, stale_frames: 9 });
+    let hang = StateChange::Hang { silent_ms: 80, stale_frames: 9 };
+    formatter.state(&mut out, &names, None, Wall(0), &StateChange::Link { port: 1, up: false });
+    formatter.state(&mut out, &names, Some(2), Wall(0), &hang);
+    formatter.state(&mut out, &names, None, Wall(0), &StateChange::ControlRestarted);
     let text = String::from_utf8(out).unwrap();
     assert_eq!(
         text,
         "{\"timestamp\":\"1970-01-01T00:00:00.000000+0000\",\"in_iface\":\"e1\",\"event_type\":\"engine\",\
-         \"jarvis\":{\"change\":\"link\",\"worker\":0,\"up\":false}}\n\
+         \"jarvis\":{\"change\":\"link\",\"up\":false}}\n\
          {\"timestamp\":\"1970-01-01T00:00:00.000000+0000\",\"event_type\":\"engine\",\
-         \"jarvis\":{\"change\":\"hang\",\"worker\":2,\"silent_ms\":80,\"stale_frames\":9}}\n"
+         \"jarvis\":{\"worker\":2,\"change\":\"hang\",\"silent_ms\":80,\"stale_frames\":9}}\n\
+         {\"timestamp\":\"1970-01-01T00:00:00.000000+0000\",\"event_type\":\"engine\",\
+         \"jarvis\":{\"change\":\"control_restarted\"}}\n"
     );
 }
