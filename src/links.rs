@@ -1,15 +1,16 @@
-//! What happens to one port when the other loses its link?
+//! What happens when a port loses its link?
 //!
-//! A wire that breaks is dark at both ends, and routers on both sides count on that. So a port whose link is
+//! Every change is told (an `engine` event). A wire that breaks is dark at both ends, and routers on both sides count on that. So a port whose link is
 //! lost takes the other one down, and gives it back when the link returns. [`Propagation`] decides;
-//! [`Links`] listens to the kernel on a thread of its own (`jarvis-links`) and acts. What we set down is
-//! noted in a file, so that after a crash the next start sets it up again instead of refusing a port that is
-//! down.
+//! [`Links`] listens to the kernel on a thread of its own (`jarvis-links`) and acts, where the configuration
+//! lets it and there are two ports. What we set down is noted in a file, so that after a crash the next start
+//! sets it up again instead of refusing a port that is down.
 
 use crate::config::Config;
 use crate::privileges;
 use crate::threads::AbortOnPanic;
 use caps::Capability;
+use dataplane::control::StateChange;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,21 +67,29 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// Starts to listen. The calling thread needs CAP_NET_ADMIN, which the new thread inherits.
+    /// Starts to listen to `interfaces`, by port index; every change goes to `tell`. With a `note` links are
+    /// passed on between the two: the calling thread needs CAP_NET_ADMIN then, which the new thread inherits.
     ///
     /// # Errors
     ///
     /// When the kernel refuses the netlink socket or a thread.
-    pub(crate) fn start(interfaces: [String; 2], note: PathBuf) -> io::Result<Self> {
+    pub(crate) fn start(
+        interfaces: Vec<String>,
+        note: Option<PathBuf>,
+        tell: impl Fn(StateChange) + Send + 'static,
+    ) -> io::Result<Self> {
         let watch = LinkWatch::open()?;
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("jarvis-links".to_owned()).spawn(move || {
             let _guard = AbortOnPanic::of("jarvis-links");
-            if let Err(error) = privileges::lower(&[Capability::CAP_NET_ADMIN]) {
+            let kept: &[Capability] = if note.is_some() { &[Capability::CAP_NET_ADMIN] } else { &[] };
+            if let Err(error) = privileges::lower(kept) {
                 tracing::warn!(%error, "the link thread keeps all its capabilities");
             }
-            Watcher { interfaces, note, propagation: Propagation::default() }.run(watch, &seen);
+            let heard = vec![true; interfaces.len()];
+            let propagation = Propagation::default();
+            Watcher { interfaces, heard, note, propagation, tell: Box::new(tell) }.run(watch, &seen);
         })?;
         Ok(Self { stop, thread: Some(thread) })
     }
@@ -96,17 +105,18 @@ impl Drop for Links {
 }
 
 struct Watcher {
-    interfaces: [String; 2],
-    note: PathBuf,
+    interfaces: Vec<String>,
+    /// Whether each was up when it was last heard of; up to begin with, or the start would have been refused.
+    heard: Vec<bool>,
+    note: Option<PathBuf>,
     propagation: Propagation,
+    tell: Box<dyn Fn(StateChange) + Send>,
 }
 
 impl Watcher {
     fn run(mut self, mut watch: LinkWatch, stop: &AtomicBool) {
         // What was lost before anyone listened.
-        for port in 0..2 {
-            self.look(port);
-        }
+        self.look();
         while !stop.load(Ordering::Relaxed) {
             if let Err(error) = xsk::wait::readable(&[watch.fd()], SLEEP_MAX_MS) {
                 tracing::warn!(%error, "cannot wait for link changes");
@@ -124,11 +134,9 @@ impl Watcher {
                     }
                     Ok(None) => break,
                     Err(error) => {
-                        // Changes were lost: look at both.
+                        // Changes were lost: look at all.
                         tracing::debug!(%error, "link changes were lost");
-                        for port in 0..2 {
-                            self.look(port);
-                        }
+                        self.look();
                         break;
                     }
                 }
@@ -139,13 +147,21 @@ impl Watcher {
         }
     }
 
-    fn look(&mut self, port: usize) {
-        if let Ok(interface) = netdev::Interface::read(&self.interfaces[port]) {
-            self.hear(port, interface.up && interface.running);
+    fn look(&mut self) {
+        for port in 0..self.interfaces.len() {
+            if let Ok(interface) = netdev::Interface::read(&self.interfaces[port]) {
+                self.hear(port, interface.up && interface.running);
+            }
         }
     }
 
     fn hear(&mut self, port: usize, up: bool) {
+        if std::mem::replace(&mut self.heard[port], up) != up {
+            (self.tell)(StateChange::Link { port: port as u8, up });
+        }
+        if self.note.is_none() {
+            return;
+        }
         match self.propagation.hear(port, up) {
             None => {}
             Some(LinkAction::Down(other)) => {
@@ -162,12 +178,13 @@ impl Watcher {
     /// Notes before it sets down and forgets after it has set up: a crash in between leaves the note.
     fn set(&self, port: usize, up: bool) {
         let name = &self.interfaces[port];
-        if !up && let Err(error) = std::fs::write(&self.note, name) {
-            tracing::warn!(path = %self.note.display(), %error, "cannot note which port is held down");
+        let Some(note) = &self.note else { return };
+        if !up && let Err(error) = std::fs::write(note, name) {
+            tracing::warn!(path = %note.display(), %error, "cannot note which port is held down");
         }
         match netdev::set_up(name, up) {
             Ok(()) if up => {
-                let _absent = std::fs::remove_file(&self.note);
+                let _absent = std::fs::remove_file(note);
             }
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, up, "cannot pass the link state on"),

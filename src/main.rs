@@ -98,7 +98,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     });
 
     // All is open: rights go, threads come. The one that keeps a right is made first.
-    let links = serve::pass_links_on(&config)?;
+    let links = serve::listen_to_links(&config, &door)?;
     privileges::lower(&[]).map_err(|error| Failure::line(format!("cannot give up capabilities: {error}")))?;
     let serving = Serving::start(&config, &plan, built, pump, services, door, live_wire, links)?;
     fresh.stays();

@@ -10,12 +10,12 @@ use crate::cores::CorePlan;
 use crate::failure::Failure;
 use crate::links::Links;
 use crate::signals::{Ask, Asks, Supervisor};
-use crate::threads::Workers;
+use crate::threads::{Kept, Workers};
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server};
 use controlplane::services::{EveTypes, EventPump, PolicyLoadError, PumpHandle, Services};
 use controlplane::store::EveFile;
-use dataplane::control::Door;
+use dataplane::control::{Door, StateChange};
 use dataplane::time::Now;
 use dataplane::worker::{Clock, Lifecycle, Phase, SystemClock, Worker};
 use std::path::{Path, PathBuf};
@@ -44,9 +44,9 @@ pub(crate) struct Serving {
     workers: Workers,
     lifecycle: Arc<Lifecycle>,
     pump: PumpHandle,
-    server: Server,
+    server: Kept<Server>,
     server_config: api::Config,
-    links: Option<Links>,
+    links: Links,
     asks: Asks,
     supervisor: Supervisor,
     count: u32,
@@ -67,7 +67,7 @@ impl Serving {
         services: Arc<Services>,
         door: Arc<Door>,
         wire: LiveWire,
-        links: Option<Links>,
+        links: Links,
     ) -> Result<Self, Failure> {
         let thread_failed = |error: std::io::Error| Failure::line(format!("cannot start a thread: {error}"));
         let server_config = api::Config {
@@ -114,7 +114,7 @@ impl Serving {
             workers,
             lifecycle,
             pump,
-            server,
+            server: Kept::of(server),
             server_config,
             links,
             asks,
@@ -136,9 +136,7 @@ impl Serving {
                 tracing::error!("a worker ended by itself: the process ends, the wire's fail mode holds");
                 std::process::abort();
             }
-            if !self.server.is_alive() {
-                self.restart_server();
-            }
+            self.look_after_server();
             if !self.pump.is_alive() && !std::mem::replace(&mut pump_missed, true) {
                 tracing::error!("the event thread died: events are shed until a restart, packets flow on");
             }
@@ -155,13 +153,15 @@ impl Serving {
     }
 
     /// The control thread alone is started anew; packets flow under the snapshot in force meanwhile.
-    fn restart_server(&mut self) {
-        match Server::start(self.server_config.clone(), Arc::clone(&self.services)) {
-            Ok(server) => {
+    fn look_after_server(&mut self) {
+        let start = || Server::start(self.server_config.clone(), Arc::clone(&self.services));
+        match self.server.look(Instant::now(), Server::is_alive, start) {
+            None => {}
+            Some(Ok(())) => {
                 tracing::error!("the control thread died and was started anew; packets were not concerned");
-                self.server = server;
+                self.door.tell(StateChange::ControlRestarted);
             }
-            Err(error) => tracing::error!(%error, "the control thread died and cannot be started yet"),
+            Some(Err(error)) => tracing::error!(%error, "the control thread died and cannot be started yet"),
         }
     }
 
@@ -195,7 +195,9 @@ impl Serving {
         }
         // After the workers, so that their last records are written.
         self.pump.stop();
-        self.server.stop();
+        if let Some(server) = self.server.into_running() {
+            server.stop();
+        }
         drop(self.links);
         tracing::info!("stopped");
     }
@@ -249,18 +251,15 @@ pub(crate) fn held_down_note(config: &Config) -> PathBuf {
     config.state_directory.join(format!("{}.held-down", config.name))
 }
 
-/// Starts to pass link states on, where the configuration says so and there are two ports.
+/// Starts to tell of link changes, and to pass them on where the configuration says so and there are two ports.
 ///
 /// # Errors
 ///
 /// One sentence when the kernel refuses.
-pub(crate) fn pass_links_on(config: &Config) -> Result<Option<Links>, Failure> {
-    let [first, second] = config.ports.as_slice() else { return Ok(None) };
-    if !config.wire.link_propagation {
-        return Ok(None);
-    }
-    let interfaces = [first.interface.clone(), second.interface.clone()];
-    Links::start(interfaces, held_down_note(config))
-        .map(Some)
+pub(crate) fn listen_to_links(config: &Config, door: &Arc<Door>) -> Result<Links, Failure> {
+    let passes_on = config.wire.link_propagation && config.ports.len() == 2;
+    let interfaces = config.ports.iter().map(|port| port.interface.clone()).collect();
+    let door = Arc::clone(door);
+    Links::start(interfaces, passes_on.then(|| held_down_note(config)), move |change| door.tell(change))
         .map_err(|error| Failure::line(format!("cannot listen to link changes: {error}")))
 }

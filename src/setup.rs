@@ -12,6 +12,9 @@ use crate::workers;
 use controlplane::services::Policies;
 use dataplane::policy::{PolicyFile, PolicySet, Supplied};
 
+/// What this build tells of a flow besides its headers. Policies on anything else are warned about.
+pub(crate) const SUPPLIED: Supplied = Supplied { application: false, identity: false, country: false };
+
 /// The version of the first policy set of a run; reloads count up.
 pub(crate) const FIRST_VERSION: u32 = 1;
 
@@ -58,7 +61,7 @@ pub(crate) fn policy_warnings(config: &Config) -> Vec<String> {
     };
     // Whoever asks has loaded them before and told every error.
     let Ok(file) = PolicyFile::parse(&name, &bytes) else { return Vec::new() };
-    let mut warnings: Vec<String> = file.lint(Supplied::default()).iter().map(ToString::to_string).collect();
+    let mut warnings: Vec<String> = file.lint(SUPPLIED).iter().map(ToString::to_string).collect();
     if config.mirror.is_none() {
         let idle = file.policies.iter().filter(|policy| policy.enabled && policy.mirror);
         warnings.extend(idle.map(|policy| {

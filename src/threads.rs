@@ -3,7 +3,7 @@
 //! Each worker has a named thread on its own core. A worker never returns before it is told to stop, so a
 //! worker that does, by a panic or otherwise, ends the whole process at once and loudly: the XDP fail mode
 //! holds the wire and the supervisor starts a new process. Nothing is joined or flushed on that way,
-//! because nothing can be trusted any more.
+//! because nothing can be trusted any more. The control thread is different: it alone is [`Kept`].
 
 use crate::cores;
 use std::io;
@@ -79,6 +79,46 @@ impl Workers {
     }
 }
 
+/// A thread that may die alone: it is started anew, at most once a [`RESTART_EVERY`].
+pub(crate) struct Kept<T> {
+    running: Option<T>,
+    tried: Option<Instant>,
+}
+
+/// A thread that dies at once whenever it is started does not fill the log.
+const RESTART_EVERY: Duration = Duration::from_secs(1);
+
+impl<T> Kept<T> {
+    /// Around the handle of a thread that runs.
+    pub(crate) const fn of(running: T) -> Self {
+        Self { running: Some(running), tried: None }
+    }
+
+    /// Starts the thread anew by `start` if it is not alive. `None`: it is, or it is too early to try again.
+    pub(crate) fn look<E>(
+        &mut self,
+        now: Instant,
+        is_alive: impl FnOnce(&T) -> bool,
+        start: impl FnOnce() -> Result<T, E>,
+    ) -> Option<Result<(), E>> {
+        if self.running.as_ref().is_some_and(is_alive) {
+            return None;
+        }
+        // What is left of it goes first: the new one wants the same address.
+        self.running = None;
+        if self.tried.is_some_and(|tried| now.duration_since(tried) < RESTART_EVERY) {
+            return None;
+        }
+        self.tried = Some(now);
+        Some(start().map(|started| self.running = Some(started)))
+    }
+
+    /// The handle of the thread, unless it is dead.
+    pub(crate) fn into_running(self) -> Option<T> {
+        self.running
+    }
+}
+
 /// Turns a panic of the thread that holds it into the end of the process.
 pub(crate) struct AbortOnPanic {
     name: String,
@@ -123,6 +163,51 @@ mod tests {
         seen.sort();
         assert_eq!(seen, [("jarvis-w0".to_owned(), vec![core]), ("jarvis-w1".to_owned(), vec![core])]);
         assert_eq!(workers.join(Duration::from_secs(5)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_started_anew_and_one_that_lives_is_left_alone() {
+        let mut starts = 0;
+        let (hold, held) = channel::<()>();
+        let mut held = Some(held);
+        let mut start = || {
+            starts += 1;
+            // The first one panics, the second one lives until `hold` is gone.
+            let held = if starts == 1 { None } else { held.take() };
+            let thread = std::thread::Builder::new().spawn(move || match held {
+                None => panic!("on purpose"),
+                Some(held) => drop(held.recv()),
+            });
+            thread.map_err(|error| error.to_string())
+        };
+        let is_alive = |thread: &JoinHandle<()>| !thread.is_finished();
+        let mut kept = Kept::of(start().unwrap());
+        let begun = Instant::now();
+        let revived = loop {
+            if let Some(revived) = kept.look(begun, is_alive, &mut start) {
+                break revived;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(revived, Ok(()));
+        assert_eq!(kept.look(begun + 5 * RESTART_EVERY, is_alive, &mut start), None);
+        drop(hold);
+        kept.into_running().unwrap().join().unwrap();
+        assert_eq!(starts, 2);
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_started_is_tried_once_a_second() {
+        let mut kept = Kept::of(());
+        let begun = Instant::now();
+        let mut tried = 0;
+        let dead = |(): &()| false;
+        for tenth in 0..25 {
+            let now = begun + Duration::from_millis(100) * tenth;
+            tried += u32::from(kept.look(now, dead, || Err::<(), _>("taken")).is_some());
+        }
+        assert_eq!(tried, 3);
+        assert_eq!(kept.look(begun + 5 * RESTART_EVERY, dead, || Ok::<(), &str>(())), Some(Ok(())));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::config::{Checksum, Config, Eviction, Exception, FailMode, Mode, Overlap, Port, Wait, ZeroCopy};
 use crate::preflight;
+use crate::setup;
 use crate::wire::LiveWire;
 use dataplane::control::{ExceptionAction, Exceptions, Settings, WorkerDoor};
 use dataplane::defrag::{DefragConfig, OverlapPolicy};
@@ -194,6 +195,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         },
         reject_per_s: config.reject_per_s,
         adopt_s: config.flow.adopt_s,
+        supplied: setup::SUPPLIED,
     }
 }
 

@@ -307,7 +307,16 @@ fn link_loss_is_passed_on_and_given_back() {
     std::thread::sleep(Duration::from_millis(200));
     assert!(has_carrier("eth0"));
     assert_eq!(lab.pings(), 3, "{}", lab.log());
-    drop(daemon);
+    daemon.signal("-TERM");
+    assert_eq!(daemon.wait(), Some(0));
+    let events = std::fs::read_to_string(lab.path("eve.json")).unwrap();
+    for (port, up) in [(lab.outside(), "false"), (lab.outside(), "true"), (lab.inside(), "true")] {
+        let told = events.lines().any(|line| {
+            line.contains(&format!("\"in_iface\":\"{port}\",\"event_type\":\"engine\""))
+                && line.contains(&format!("\"change\":\"link\",\"up\":{up}"))
+        });
+        assert!(told, "{port} {up}: {events}");
+    }
 }
 
 #[test]

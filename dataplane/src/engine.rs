@@ -12,6 +12,7 @@
 mod admit;
 mod batch;
 mod config;
+mod deciding;
 mod judge;
 mod limits;
 mod neighbours;

@@ -3,7 +3,9 @@
 
 mod support;
 
-use dataplane::control::Settings;
+use dataplane::control::{Event, Settings};
+use dataplane::policy::Supplied;
+use dataplane::verdict::Reason;
 use support::{Bench, ipv4, policy, tcp, udp, udp_segment};
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
@@ -84,6 +86,116 @@ fn a_new_policy_on_a_port_reaches_flows_that_have_fallen_silent() {
     bench.stop();
 }
 
+/// Opens a connection from port 4000 to port 80 of the server.
+fn handshake(bench: &mut Bench) {
+    let (client, server) = ((CLIENT, 4000), (SERVER, 80));
+    for (wire, frame) in [
+        (0, tcp(client, server, 100, 0, SYN, b"")),
+        (1, tcp(server, client, 500, 101, SYN | ACK, b"")),
+        (0, tcp(client, server, 101, 501, ACK, b"")),
+    ] {
+        bench.send(0, wire, &frame);
+        assert_eq!(bench.settle().len(), 1);
+    }
+}
+
+#[test]
+fn a_state_violation_is_counted_and_told_by_its_own_reason_strict_or_not() {
+    let (client, server) = ((CLIENT, 4000), (SERVER, 80));
+    let violations = [
+        (tcp(client, server, 101 + 200_000, 501, ACK, b"x"), Reason::TcpOutOfWindow),
+        (tcp(client, server, 101 + 200_000, 501, RST, b""), Reason::TcpRstOutOfWindow),
+        (tcp(client, server, 7_000_000, 0, SYN, b""), Reason::TcpSynInConnection),
+        (tcp(client, server, 101, 501 + 200_000, ACK, b"x"), Reason::TcpAckInvalid),
+    ];
+    for strict in [false, true] {
+        for (frame, reason) in &violations {
+            let json = format!(r#"{{"default_action": "allow", "strict": {strict}, "policies": []}}"#);
+            let mut bench = Bench::new(1, &json);
+            handshake(&mut bench);
+            bench.send(0, 0, frame);
+            let passed = bench.settle();
+            assert_eq!(passed.len(), usize::from(!strict), "{reason:?}, strict {strict}: {passed:?}");
+            let counters = bench.door.boards()[0].read().counters;
+            let notice = reason.forwarded().unwrap();
+            assert_eq!((counters.of(*reason), counters.of(notice)), (u64::from(strict), u64::from(!strict)));
+            assert_eq!(counters.dropped(), u64::from(strict), "{reason:?}");
+            let told = bench.events[0].alerts.pop().unwrap();
+            match told {
+                Event::Drop(record) => assert!(strict && record.reason == *reason, "{record:?}"),
+                Event::Anomaly(record) => assert!(!strict && record.reason == notice, "{record:?}"),
+                Event::Flow(_) | Event::State(_) => panic!("{told:?}"),
+            }
+            bench.stop();
+        }
+    }
+}
+
+/// A worker under a set that passes one application only and does not know any yet.
+fn undecided(mode: &str) -> Bench {
+    let json = format!(
+        r#"{{"default_action": "drop", "deciding": "{mode}", "policies": [
+            {{"policy_id": "a", "conditions": {{"application": "spotify"}}, "action": "allow"}}]}}"#
+    );
+    let mut bench = Bench::new(1, ALLOW);
+    let supplied = Supplied { application: true, ..Supplied::default() };
+    bench.door.publisher.publish(policy(&json), Settings { supplied, ..Settings::default() });
+    bench.settle();
+    bench
+}
+
+/// How many of `count` datagrams pass, sent there and back by turns from port `port`, and what was counted.
+fn passing(bench: &mut Bench, port: u16, data_len: usize, count: usize, reason: Reason) -> (usize, u64) {
+    let before = bench.door.boards()[0].read().counters.of(reason);
+    let mut passed = 0;
+    for n in 0..count {
+        let (there, back) = (((CLIENT, port), (SERVER, 53)), ((SERVER, 53), (CLIENT, port)));
+        let (src, dst) = if n % 2 == 0 { there } else { back };
+        bench.send(0, n % 2, &udp(src, dst, &vec![0; data_len]));
+        passed += bench.settle().len();
+    }
+    (passed, bench.door.boards()[0].read().counters.of(reason) - before)
+}
+
+#[test]
+fn a_flow_that_nobody_recognises_passes_its_allowance_and_is_decided_without() {
+    let mut bench = undecided("allow");
+    assert_eq!(passing(&mut bench, 4000, 18, 40, Reason::DefaultDrop), (32, 8), "32 packets");
+    // 14 + 20 + 8 + 1400 bytes a frame: eleven are below 16 KiB.
+    assert_eq!(passing(&mut bench, 4001, 1400, 40, Reason::DefaultDrop), (11, 29), "16 KiB");
+    let evaluations = bench.door.boards()[0].read().flow.evaluations;
+    assert_eq!(passing(&mut bench, 4001, 1400, 5, Reason::DefaultDrop), (0, 5));
+    assert_eq!(bench.door.boards()[0].read().flow.evaluations, evaluations, "the answer is final");
+    // The allowance is the flow's: an equal set under a new version gives none.
+    let current = bench.door.publisher.current();
+    bench.door.publisher.publish(std::sync::Arc::clone(&current.policy), current.settings);
+    assert_eq!(passing(&mut bench, 4001, 18, 3, Reason::DefaultDrop), (0, 3));
+    bench.stop();
+}
+
+#[test]
+fn deciding_block_drops_from_the_first_packet_on() {
+    let mut bench = undecided("block");
+    assert_eq!(passing(&mut bench, 4000, 18, 5, Reason::DecidingBlock), (0, 5));
+    bench.stop();
+}
+
+#[test]
+fn deciding_limit_lets_a_trickle_pass() {
+    let mut bench = undecided("limit");
+    let begun = bench.clock.ns;
+    let (passed, dropped) = passing(&mut bench, 4000, 982, 40, Reason::DecidingLimit);
+    assert!((15..=16).contains(&passed), "16 KiB at once, {passed} frames of 1 KiB passed");
+    assert_eq!(passed as u64 + dropped, 40);
+    assert!(bench.clock.ns - begun < 100_000_000);
+    bench.clock.ns += 1_000_000_000;
+    let (passed, _) = passing(&mut bench, 4000, 982, 20, Reason::DecidingLimit);
+    assert!((7..=9).contains(&passed), "8 KiB a second later, {passed} frames of 1 KiB passed");
+    let (other, _) = passing(&mut bench, 4001, 982, 10, Reason::DecidingLimit);
+    assert_eq!(other, 10, "each flow has its own");
+    bench.stop();
+}
+
 #[test]
 fn fragments_are_held_until_their_datagram_is_judged_and_leave_as_they_came() {
     let json = r#"{"default_action": "allow", "policies": [
@@ -110,7 +222,7 @@ fn a_lone_fragment_times_out_and_its_frame_comes_home() {
     assert_eq!(bench.settle(), []);
     bench.clock.ns += 2_000_000_000;
     bench.settle();
-    assert_eq!(bench.door.boards()[0].read().counters.of(dataplane::verdict::Reason::FragmentTimeout), 1);
+    assert_eq!(bench.door.boards()[0].read().counters.of(Reason::FragmentTimeout), 1);
     bench.stop();
 }
 

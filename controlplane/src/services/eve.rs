@@ -6,7 +6,7 @@
 //!
 //! Absent: `community_id`, `pcap_cnt` and `max_regions`, which nothing here knows.
 
-use dataplane::control::{DropRecord, StateChange};
+use dataplane::control::{DropRecord, StateChange, TransportFields};
 use dataplane::flow::{Decision, EndReason, FlowRecord, TcpState};
 use dataplane::parse::{Addr, Mac, Protocol, TcpFlags, Tunnel};
 use dataplane::time::Wall;
@@ -33,13 +33,12 @@ impl Formatter {
 
     /// Appends a `drop` event.
     pub fn drop(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, record: &DropRecord) {
-        let body = Body::Drop { len: record.len_bytes, reason: record.reason.label() };
-        self.packet(out, names, worker, record, ("drop", body));
+        self.packet(out, names, worker, record, ("drop", Body::Drop(DropBody(record))));
     }
 
     /// Appends an `anomaly` event.
     pub fn anomaly(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, record: &DropRecord) {
-        let (layer, event) = anomaly_name(record.reason);
+        let (layer, event) = anomaly_name(record.reason.cause());
         self.packet(out, names, worker, record, ("anomaly", Body::Anomaly { layer, event }));
     }
 
@@ -49,18 +48,19 @@ impl Formatter {
         names: &Names,
         worker: usize,
         record: &DropRecord,
-        (event_type, body): (&'static str, Body),
+        (event_type, body): (&'static str, Body<'_>),
     ) {
         let policy_id = self.namer.id(names, &record.decision);
         append(out, &PacketView { names, worker, record, policy_id, event_type, body });
     }
 
-    /// Appends an `engine` event: a link that went, a worker that hung. Suricata has no such type.
+    /// Appends an `engine` event: a link that went, a worker that hung, a thread that was started anew. Suricata
+    /// has no such type. `worker` is `None` where no worker told it.
     pub fn state(
         &mut self,
         out: &mut Vec<u8>,
         names: &Names,
-        worker: usize,
+        worker: Option<usize>,
         now: Wall,
         change: &StateChange,
     ) {
@@ -70,20 +70,28 @@ impl Formatter {
             #[serde(skip_serializing_if = "Option::is_none")]
             in_iface: Option<&'a str>,
             event_type: &'static str,
-            jarvis: Notes,
+            jarvis: EngineNotes,
         }
         #[derive(Serialize)]
-        #[serde(tag = "change", rename_all = "lowercase")]
-        enum Notes {
-            Link { worker: usize, up: bool },
-            Hang { worker: usize, silent_ms: u64, stale_frames: u32 },
+        struct EngineNotes {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            worker: Option<usize>,
+            #[serde(flatten)]
+            change: Change,
         }
-        let (in_iface, jarvis) = match *change {
-            StateChange::Link { port, up } => (names.port(port), Notes::Link { worker, up }),
-            StateChange::Hang { silent_ms, stale_frames } => {
-                (None, Notes::Hang { worker, silent_ms, stale_frames })
-            }
+        #[derive(Serialize)]
+        #[serde(tag = "change", rename_all = "snake_case")]
+        enum Change {
+            Link { up: bool },
+            Hang { silent_ms: u64, stale_frames: u32 },
+            ControlRestarted,
+        }
+        let (in_iface, change) = match *change {
+            StateChange::Link { port, up } => (names.port(port), Change::Link { up }),
+            StateChange::Hang { silent_ms, stale_frames } => (None, Change::Hang { silent_ms, stale_frames }),
+            StateChange::ControlRestarted => (None, Change::ControlRestarted),
         };
+        let jarvis = EngineNotes { worker, change };
         append(out, &EngineView { timestamp: Stamp(now), in_iface, event_type: "engine", jarvis });
     }
 }
@@ -294,22 +302,67 @@ struct PacketView<'a> {
     record: &'a DropRecord,
     policy_id: Option<&'a str>,
     event_type: &'static str,
-    body: Body,
+    body: Body<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Body {
-    Drop {
-        len: u32,
-        reason: &'static str,
-    },
+enum Body<'a> {
+    Drop(DropBody<'a>),
     Anomaly {
         #[serde(rename = "type")]
         layer: &'static str,
         event: &'static str,
     },
 }
+
+/// The headers of a dropped packet, as Suricata's `output-json-drop.c` tells them.
+struct DropBody<'a>(&'a DropRecord);
+
+impl Serialize for DropBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(record) = self;
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(ip) = record.ip {
+            map.serialize_entry("len", &ip.len_bytes)?;
+            let is_v4 = record.src.is_some_and(|(addr, _)| addr.is_v4());
+            let [tos, ttl, id] = if is_v4 { ["tos", "ttl", "ipid"] } else { ["tc", "hoplimit", "flowlbl"] };
+            map.serialize_entry(tos, &ip.tos)?;
+            map.serialize_entry(ttl, &ip.ttl)?;
+            map.serialize_entry(id, &ip.id_or_label)?;
+        }
+        match record.transport {
+            TransportFields::None => {}
+            TransportFields::Tcp { seq, ack, window, urgent, flags, reserved } => {
+                map.serialize_entry("tcpseq", &seq)?;
+                map.serialize_entry("tcpack", &ack)?;
+                map.serialize_entry("tcpwin", &window)?;
+                for (bit, name) in DROP_FLAGS {
+                    map.serialize_entry(name, &flags.has(bit))?;
+                }
+                map.serialize_entry("tcpres", &reserved)?;
+                map.serialize_entry("tcpurgp", &urgent)?;
+            }
+            TransportFields::Udp { len_bytes } => map.serialize_entry("udplen", &len_bytes)?,
+            TransportFields::Icmp { id, seq } => {
+                map.serialize_entry("icmp_id", &id)?;
+                map.serialize_entry("icmp_seq", &seq)?;
+            }
+        }
+        map.serialize_entry("reason", record.reason.label())?;
+        map.end()
+    }
+}
+
+/// Flags in the order of Suricata's drop event, which tells each, set or not.
+const DROP_FLAGS: [(u8, &str); 6] = [
+    (TcpFlags::SYN, "syn"),
+    (TcpFlags::ACK, "ack"),
+    (TcpFlags::PSH, "psh"),
+    (TcpFlags::RST, "rst"),
+    (TcpFlags::URG, "urg"),
+    (TcpFlags::FIN, "fin"),
+];
 
 #[derive(Serialize)]
 struct PacketNotes<'a> {
@@ -319,6 +372,7 @@ struct PacketNotes<'a> {
     verdict: &'static str,
     reason: &'static str,
     count: u32,
+    frame_len: u32,
 }
 
 #[derive(Serialize)]
@@ -373,6 +427,7 @@ impl Serialize for PacketView<'_> {
                 verdict: frame_verdict(record),
                 reason: record.reason.label(),
                 count: record.count,
+                frame_len: record.len_bytes,
             },
         )?;
         map.end()

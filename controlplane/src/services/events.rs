@@ -205,6 +205,7 @@ impl EventPump {
             // Acquire: pairs with the Release in `stop`; events sent before it are in the rings.
             let stopping = switches.stop.load(Ordering::Acquire);
             let wall = clock().wall;
+            self.tell_of_the_daemon(door, wall);
             let taken = self.turn(wall);
             if stopping {
                 if self.types.stats_every.is_some() {
@@ -234,6 +235,21 @@ impl EventPump {
         }
     }
 
+    /// Takes what the daemon's own threads have told.
+    fn tell_of_the_daemon(&mut self, door: &Door, wall: Wall) {
+        let mut lines = 0;
+        while let Some(change) = door.told() {
+            self.received += 1;
+            if self.file.is_some() && self.types.engine {
+                self.formatter.state(&mut self.lines, &self.names, None, wall, &change);
+                lines += 1;
+            } else {
+                self.skipped += 1;
+            }
+        }
+        self.write_lines(lines);
+    }
+
     /// Whether a line was appended.
     fn format(&mut self, worker: usize, wall: Wall, event: &Event) -> bool {
         let wanted = self.file.is_some()
@@ -252,7 +268,7 @@ impl EventPump {
             Event::Flow(record) => self.formatter.flow(lines, names, worker, record),
             Event::Drop(record) => self.formatter.drop(lines, names, worker, record),
             Event::Anomaly(record) => self.formatter.anomaly(lines, names, worker, record),
-            Event::State(change) => self.formatter.state(lines, names, worker, wall, change),
+            Event::State(change) => self.formatter.state(lines, names, Some(worker), wall, change),
         }
         true
     }

@@ -1,12 +1,16 @@
 //! Both sides of the door: what the control plane holds, and what one worker holds.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::event::{ALERTS_MAX, RECORDS_MAX, event_rings};
-use super::{Board, EventReceiver, EventSender, FlowQuery, Publisher, Snapshot, SnapshotReader, WireControl};
+use super::{
+    Board, EventReceiver, EventSender, FlowQuery, Publisher, Snapshot, SnapshotReader, StateChange,
+    WireControl,
+};
 
 /// Questions that wait at one worker at most.
 const QUERIES_MAX: usize = 4;
@@ -18,7 +22,12 @@ pub struct Door {
     boards: Vec<Arc<Board>>,
     queries: Vec<Mutex<QueryPort>>,
     wire: Option<Box<dyn WireControl>>,
+    /// What the daemon's own threads have told and nobody has taken yet.
+    told: Mutex<VecDeque<StateChange>>,
 }
+
+/// Changes that wait to be taken at most; the oldest goes first.
+const TOLD_MAX: usize = 1_024;
 
 struct QueryPort {
     asked: Producer<Box<Numbered>>,
@@ -98,7 +107,7 @@ pub fn door(
             answered: answered_in,
         });
     }
-    (Door { publisher, boards, queries, wire }, inside, receivers)
+    (Door { publisher, boards, queries, wire, told: Mutex::default() }, inside, receivers)
 }
 
 impl Door {
@@ -118,6 +127,21 @@ impl Door {
     #[must_use]
     pub fn wire(&self) -> Option<&dyn WireControl> {
         self.wire.as_deref()
+    }
+
+    /// Tells of something that no worker knows of: a link, a thread of the control plane. May wait for the
+    /// reader: not for workers, which have rings.
+    pub fn tell(&self, change: StateChange) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() == TOLD_MAX {
+            told.pop_front();
+        }
+        told.push_back(change);
+    }
+
+    /// Takes the oldest change that was told.
+    pub fn told(&self) -> Option<StateChange> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
     /// Whether every worker has run a batch under `version` or a later one. Idle workers turn too.

@@ -6,7 +6,7 @@
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::flow::{Decision, FlowRecord};
-use crate::parse::{Addr, Mac};
+use crate::parse::{Addr, Mac, TcpFlags};
 use crate::time::Wall;
 use crate::verdict::Reason;
 
@@ -24,7 +24,7 @@ pub enum Event {
     Drop(DropRecord),
     /// A malformed frame or a state violation: the first one of its reason in a second.
     Anomaly(DropRecord),
-    /// Something about the worker itself.
+    /// Something about the worker itself, or about the daemon around it.
     State(StateChange),
 }
 
@@ -53,13 +53,68 @@ pub struct DropRecord {
     pub dst: Option<(Addr, u16)>,
     /// IANA protocol number, likewise.
     pub protocol: u8,
+    /// Of the innermost IP header, likewise.
+    pub ip: Option<IpFields>,
+    /// Of the innermost transport header, likewise.
+    pub transport: TransportFields,
     /// The flow, 0 where there is none.
     pub flow_id: u64,
     /// Under which policy.
     pub decision: Decision,
 }
 
-/// What a worker tells about itself.
+// A slot of a ring holds either, so this one costs no memory while it is not the larger.
+const _: () = assert!(size_of::<DropRecord>() <= size_of::<FlowRecord>());
+
+/// What an analyst wants to see of the IP header of a dropped packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpFields {
+    /// IPv4: total length. IPv6: payload length. Bytes, as the header says.
+    pub len_bytes: u16,
+    /// TOS or traffic class byte.
+    pub tos: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// IPv4: identification. IPv6: flow label.
+    pub id_or_label: u32,
+}
+
+/// The same of the transport header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TransportFields {
+    /// Not understood that far, or a protocol without fields of interest.
+    #[default]
+    None,
+    /// RFC 9293 3.1.
+    Tcp {
+        /// Sequence number.
+        seq: u32,
+        /// Acknowledgement number.
+        ack: u32,
+        /// Window, not scaled.
+        window: u16,
+        /// Urgent pointer.
+        urgent: u16,
+        /// The eight flags.
+        flags: TcpFlags,
+        /// The four reserved bits.
+        reserved: u8,
+    },
+    /// RFC 768.
+    Udp {
+        /// Header and data, bytes, as the header says.
+        len_bytes: u16,
+    },
+    /// RFC 792 or RFC 4443: an echo or another query.
+    Icmp {
+        /// Identifier.
+        id: u16,
+        /// Sequence number.
+        seq: u16,
+    },
+}
+
+/// What a worker tells about itself, and the daemon by [`super::Door::tell`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateChange {
     /// The link of a port went up or down.
@@ -76,6 +131,8 @@ pub enum StateChange {
         /// Frames dropped because they waited that long.
         stale_frames: u32,
     },
+    /// The control thread died and was started anew; packets were not concerned.
+    ControlRestarted,
 }
 
 /// The worker's end.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::policy::PolicySet;
+use crate::policy::{PolicySet, Supplied};
 
 /// Everything that a worker needs to judge, of one moment.
 #[derive(Debug)]
@@ -29,11 +29,18 @@ pub struct Settings {
     pub reject_per_s: u32,
     /// How long after start a mid-stream flow is picked up loosely, seconds.
     pub adopt_s: u32,
+    /// Facts that something besides the headers will tell of every flow: pending until it does.
+    pub supplied: Supplied,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { exceptions: Exceptions::default(), reject_per_s: 1_000, adopt_s: 60 }
+        Self {
+            exceptions: Exceptions::default(),
+            reject_per_s: 1_000,
+            adopt_s: 60,
+            supplied: Supplied::default(),
+        }
     }
 }
 

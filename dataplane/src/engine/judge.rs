@@ -141,6 +141,7 @@ impl Engine {
             if snapshot.policy.strict() {
                 return Some(self.count_drop(Reason::IcmpUnrelated));
             }
+            self.counters.notice(Reason::IcmpUnrelatedForwarded);
             return None;
         };
         // The quoted packet went one way, so the error goes the other.
@@ -226,8 +227,8 @@ impl Engine {
         match verdict {
             Verdict::Forward | Verdict::Redirect(_) | Verdict::RateLimit(_) => {
                 self.flows.advance(id, direction, step, now);
-                if let TcpOutcome::Violation(_) = step.outcome() {
-                    self.counters.notice(Reason::StateViolationForwarded);
+                if let TcpOutcome::Violation(reason) = step.outcome() {
+                    self.tolerate(reason, packet, headers, events);
                 }
                 self.counters.count(verdict, u64::from(len_bytes));
                 self.across(packet.in_port)
@@ -264,8 +265,8 @@ impl Engine {
             TcpOutcome::Violation(reason) if snapshot.policy.strict() => {
                 return Some(self.drop_of_flow(found.id, reason, false, headers, packet, events));
             }
-            TcpOutcome::Violation(_) => {
-                self.counters.notice(Reason::StateViolationForwarded);
+            TcpOutcome::Violation(reason) => {
+                self.tolerate(reason, packet, headers, events);
                 return None;
             }
             TcpOutcome::Oneway => (exceptions.oneway, Reason::Oneway),
@@ -294,6 +295,15 @@ impl Engine {
         }
     }
 
+    /// Counts and tells of a packet that is passed on although `reason` would drop it under a strict policy.
+    #[cold]
+    fn tolerate(&mut self, reason: Reason, packet: &Packet<'_>, headers: &Headers, events: &mut EventSender) {
+        if let Some(notice) = reason.forwarded() {
+            self.counters.notice(notice);
+            self.notices.anomaly(notice, packet, Some(headers), events);
+        }
+    }
+
     /// The decision in force: the stored one, or a new one where a version moved or none was final.
     #[inline]
     fn decide(
@@ -312,7 +322,8 @@ impl Engine {
         let in_port = flow.in_port();
         let mut facts = Facts::of(headers, found.direction, in_port, self.zone(in_port), packet.at.wall);
         facts.set_endpoints(flow.initiator(), flow.responder());
-        let decision = self.evaluate(snapshot, &facts, found.id, packet.at, events);
+        let len_bytes = packet.bytes.len() as u32;
+        let decision = self.evaluate_flow(snapshot, &mut facts, found.id, Some(len_bytes), packet.at, events);
         self.flows.flow_mut(found.id).set_decision(decision);
         decision
     }

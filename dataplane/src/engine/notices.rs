@@ -2,9 +2,9 @@
 //! malformed frames is one line a second, not a flood of lines.
 
 use super::Packet;
-use crate::control::{DropRecord, Event, EventSender};
+use crate::control::{DropRecord, Event, EventSender, IpFields, TransportFields};
 use crate::flow::Decision;
-use crate::parse::{Headers, Mac};
+use crate::parse::{Headers, Mac, Network, Transport};
 use crate::time::Tick;
 use crate::verdict::Reason;
 
@@ -52,8 +52,8 @@ pub(super) fn describe(reason: Reason, packet: &Packet<'_>, headers: Option<&Hea
     let (src_port, dst_port) = headers.map_or((0, 0), Headers::ports);
     let addrs = headers.and_then(Headers::addrs);
     let protocol = match headers.map(|headers| headers.network) {
-        Some(crate::parse::Network::Ip { protocol, .. }) => protocol,
-        Some(crate::parse::Network::Arp { .. } | crate::parse::Network::Other) | None => 0,
+        Some(Network::Ip { protocol, .. }) => protocol,
+        Some(Network::Arp { .. } | Network::Other) | None => 0,
     };
     DropRecord {
         time: packet.at.wall,
@@ -67,7 +67,102 @@ pub(super) fn describe(reason: Reason, packet: &Packet<'_>, headers: Option<&Hea
         src: addrs.map(|(src, _)| (src, src_port)),
         dst: addrs.map(|(_, dst)| (dst, dst_port)),
         protocol,
+        ip: headers.and_then(|headers| ip_fields(packet.bytes, headers)),
+        transport: headers.map_or(TransportFields::None, |headers| transport_fields(packet.bytes, headers)),
         flow_id: 0,
         decision: Decision::default(),
+    }
+}
+
+fn ip_fields(bytes: &[u8], headers: &Headers) -> Option<IpFields> {
+    let Network::Ip { src, ttl, tos, .. } = headers.network else { return None };
+    let header: &[u8; 8] = bytes.get(usize::from(headers.l3_offset)..)?.first_chunk()?;
+    let [_, b1, b2, b3, b4, b5, _, _] = *header;
+    let (len_bytes, id_or_label) = match src.is_v4() {
+        // RFC 791 3.1: total length at 2, identification at 4.
+        true => ([b2, b3], [0, 0, b4, b5]),
+        // RFC 8200 3: the flow label ends before 4, where the payload length stands.
+        false => ([b4, b5], [0, b1 & 0x0f, b2, b3]),
+    };
+    let (len_bytes, id_or_label) = (u16::from_be_bytes(len_bytes), u32::from_be_bytes(id_or_label));
+    Some(IpFields { len_bytes, tos, ttl, id_or_label })
+}
+
+fn transport_fields(bytes: &[u8], headers: &Headers) -> TransportFields {
+    let at = usize::from(headers.l4_offset);
+    let be16 = |offset: usize| {
+        bytes.get(at + offset..at + offset + 2).map_or(0, |field| u16::from_be_bytes([field[0], field[1]]))
+    };
+    match headers.transport {
+        Transport::Tcp(tcp) => TransportFields::Tcp {
+            seq: tcp.seq,
+            ack: tcp.ack,
+            window: tcp.window,
+            urgent: be16(18),
+            flags: tcp.flags,
+            reserved: (be16(12) >> 8) as u8 & 0x0f,
+        },
+        Transport::Udp { .. } => TransportFields::Udp { len_bytes: be16(4) },
+        Transport::Icmp(icmp) => TransportFields::Icmp { id: icmp.id, seq: icmp.seq },
+        Transport::Sctp { .. } | Transport::None => TransportFields::None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+mod tests {
+    use super::*;
+    use crate::engine::Hop;
+    use crate::parse::craft::{eth, ipv4, ipv6, mend_ipv4, tcp, udp};
+    use crate::parse::{LinkType, Protocol, TcpFlags, parse_frame};
+    use crate::time::Now;
+
+    fn described(mut frame: Vec<u8>) -> (Option<IpFields>, TransportFields) {
+        let headers = parse_frame(&frame, LinkType::Ethernet).unwrap();
+        let packet = Packet {
+            bytes: &mut frame,
+            in_port: 0,
+            link: LinkType::Ethernet,
+            hop: Hop::Wire,
+            at: Now::default(),
+        };
+        let record = describe(Reason::PolicyDrop, &packet, Some(&headers));
+        (record.ip, record.transport)
+    }
+
+    #[test]
+    fn a_drop_event_carries_the_fields_of_ipv4_and_tcp() {
+        let mut segment = tcp(TcpFlags::SYN | TcpFlags::URG, &[], b"data");
+        segment[4..12].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        segment[12] |= 0x05;
+        segment[14..16].copy_from_slice(&[0x20, 0x01]);
+        segment[18..20].copy_from_slice(&[0, 9]);
+        let mut packet = ipv4(Protocol::TCP, &segment);
+        (packet[1], packet[8]) = (0x48, 61);
+        packet[4..6].copy_from_slice(&[0xab, 0xcd]);
+        mend_ipv4(&mut packet);
+        let (ip, transport) = described(eth(0x0800, &packet));
+        assert_eq!(ip, Some(IpFields { len_bytes: 44, tos: 0x48, ttl: 61, id_or_label: 0xabcd }));
+        let wanted = TransportFields::Tcp {
+            seq: 0x0102_0304,
+            ack: 0x0506_0708,
+            window: 0x2001,
+            urgent: 9,
+            flags: TcpFlags(TcpFlags::SYN | TcpFlags::URG),
+            reserved: 5,
+        };
+        assert_eq!(transport, wanted);
+    }
+
+    #[test]
+    fn a_drop_event_carries_the_fields_of_ipv6_udp_and_icmp() {
+        let mut packet = ipv6(Protocol::UDP, &udp(1, 2, b"odd"));
+        packet[..4].copy_from_slice(&[0x6a, 0xb1, 0x23, 0x45]);
+        packet[7] = 7;
+        let (ip, transport) = described(eth(0x86dd, &packet));
+        assert_eq!(ip, Some(IpFields { len_bytes: 11, tos: 0xab, ttl: 7, id_or_label: 0x1_2345 }));
+        assert_eq!(transport, TransportFields::Udp { len_bytes: 11 });
+        let echo = ipv4(Protocol::ICMP, &[8, 0, 0, 0, 0, 7, 0, 9]);
+        assert_eq!(described(eth(0x0800, &echo)).1, TransportFields::Icmp { id: 7, seq: 9 });
     }
 }

@@ -110,9 +110,9 @@ impl Engine {
     ) {
         self.sweep.rejudged += 1;
         let record = self.flows.record(id, None, now);
-        let facts = facts_of(&record, self.zone(record.in_port), now);
+        let mut facts = facts_of(&record, self.zone(record.in_port), now);
         let before = self.flows.flow(id).decision();
-        let decision = self.evaluate(snapshot, &facts, id, now, events);
+        let decision = self.evaluate_flow(snapshot, &mut facts, id, None, now, events);
         self.flows.flow_mut(id).set_decision(decision);
         let blocked_before = matches!(before.verdict, Verdict::Drop(_) | Verdict::Reject(_));
         match decision.verdict {

@@ -350,12 +350,6 @@ impl Flow {
         self.deciding_bytes = self.deciding_bytes.saturating_add(len_bytes);
     }
 
-    /// Gives the allowance of `deciding` back, for a flow that is judged anew.
-    pub const fn reset_deciding(&mut self) {
-        self.deciding_packets = 0;
-        self.deciding_bytes = 0;
-    }
-
     /// A field of the second cache line, for prefetching it.
     #[inline]
     pub(super) const fn second_line(&self) -> &[u64; 2] {

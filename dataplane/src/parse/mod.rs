@@ -43,6 +43,7 @@ mod geneve;
 mod gtpu;
 mod teredo;
 pub mod checksum;
+mod crc32c;
 #[cfg(test)]
 pub(crate) mod craft;
 #[cfg(test)]

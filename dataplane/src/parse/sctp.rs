@@ -1,4 +1,4 @@
-//! Which ports, and how does the first chunk begin? SCTP (RFC 9260 3). The CRC32c is not verified.
+//! Which ports, and how does the first chunk begin? SCTP (RFC 9260 3). The checksum is `crc32c`'s.
 
 use super::Transport;
 use super::walk::{Walk, be16};

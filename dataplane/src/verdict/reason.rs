@@ -218,7 +218,7 @@ reasons! {
         DefaultReject = "default_reject",
         /// Undecided, and the policy set's `deciding` says block.
         DecidingBlock = "deciding_block",
-        /// Undecided, and the allowance of `deciding` is spent.
+        /// Undecided, and more than the trickle that the policy set's `deciding` allows.
         DecidingLimit = "deciding_limit",
         /// The token bucket was empty.
         RateLimited = "rate_limited",
@@ -236,8 +236,18 @@ reasons! {
         ChecksumHealed = "checksum_healed",
         /// A flow picked up mid-stream.
         MidstreamPickup = "midstream_pickup",
-        /// A state violation passed on because the policy is not strict.
-        StateViolationForwarded = "state_violation_forwarded",
+        /// A TCP segment outside the tracked window, passed on because the policy is not strict.
+        TcpOutOfWindowForwarded = "tcp_out_of_window_forwarded",
+        /// A RST whose sequence number is not acceptable, passed on because the policy is not strict.
+        TcpRstOutOfWindowForwarded = "tcp_rst_out_of_window_forwarded",
+        /// A SYN inside a synchronised connection, passed on because the policy is not strict.
+        TcpSynInConnectionForwarded = "tcp_syn_in_connection_forwarded",
+        /// An ACK for data never sent, passed on because the policy is not strict.
+        TcpAckInvalidForwarded = "tcp_ack_invalid_forwarded",
+        /// A segment against the connection's state, passed on because the policy is not strict.
+        TcpBadStateForwarded = "tcp_bad_state_forwarded",
+        /// An ICMP error that quotes no flow we know, judged as any packet because the policy is not strict.
+        IcmpUnrelatedForwarded = "icmp_unrelated_forwarded",
         /// A flow evicted to make room.
         FlowEvicted = "flow_evicted",
         /// A redirected flow whose replies do not cross the box.
@@ -253,9 +263,46 @@ reasons! {
     }
 }
 
+/// What may drop a frame, and the notice under which a frame is counted that was passed on in spite of it.
+const FORWARDED: [(Reason, Reason); 7] = [
+    (Reason::ChecksumBad, Reason::ChecksumBadForwarded),
+    (Reason::TcpOutOfWindow, Reason::TcpOutOfWindowForwarded),
+    (Reason::TcpRstOutOfWindow, Reason::TcpRstOutOfWindowForwarded),
+    (Reason::TcpSynInConnection, Reason::TcpSynInConnectionForwarded),
+    (Reason::TcpAckInvalid, Reason::TcpAckInvalidForwarded),
+    (Reason::TcpBadState, Reason::TcpBadStateForwarded),
+    (Reason::IcmpUnrelated, Reason::IcmpUnrelatedForwarded),
+];
+
+impl Reason {
+    /// The notice for a frame that was passed on although this reason could have dropped it; `None` where a
+    /// frame with this reason is never passed on.
+    #[must_use]
+    pub fn forwarded(self) -> Option<Self> {
+        FORWARDED.iter().find(|(reason, _)| *reason == self).map(|(_, notice)| *notice)
+    }
+
+    /// What a notice of [`Self::forwarded`] is about, of any other reason itself.
+    #[must_use]
+    pub fn cause(self) -> Self {
+        FORWARDED.iter().find(|(_, notice)| *notice == self).map_or(self, |(reason, _)| *reason)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Reason;
+    use super::{FORWARDED, Reason, ReasonClass};
+
+    #[test]
+    fn a_forwarded_notice_is_named_after_its_cause_and_never_counts_as_a_drop() {
+        for (reason, notice) in FORWARDED {
+            assert_eq!(notice.label(), format!("{}_forwarded", reason.label()));
+            assert_eq!(notice.class(), ReasonClass::Notice);
+            assert_ne!(reason.class(), ReasonClass::Notice);
+            assert_eq!((reason.forwarded(), notice.cause(), reason.cause()), (Some(notice), reason, reason));
+        }
+        assert_eq!(Reason::PolicyDrop.forwarded(), None);
+    }
 
     #[test]
     fn labels_are_unique_and_indices_match() {

@@ -1,6 +1,7 @@
 //! Lines of ours beside lines of Suricata 7.0.10 about the same flows.
 
 use super::*;
+use dataplane::control::IpFields;
 use dataplane::flow::{FlowKey, FlowState, Labels};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -215,6 +216,15 @@ fn drop_record(reason: Reason) -> DropRecord {
         src: Some((addr("10.0.0.1"), 1234)),
         dst: Some((addr("10.0.0.2"), 80)),
         protocol: 6,
+        ip: Some(IpFields { len_bytes: 46, tos: 8, ttl: 63, id_or_label: 4711 }),
+        transport: TransportFields::Tcp {
+            seq: 100,
+            ack: 0,
+            window: 64_240,
+            urgent: 0,
+            flags: TcpFlags(TcpFlags::SYN),
+            reserved: 0,
+        },
         flow_id: 1 << 56 | 5,
         decision: Decision { policy_version: 1, policy_index: u32::MAX, reason: Some(reason) },
     }
@@ -227,10 +237,33 @@ fn a_drop_event_has_packet_and_reason() {
     let line: Value = serde_json::from_slice(&out).unwrap();
     let expected = json!({"timestamp":"2026-11-21T23:01:46.000000+0000","flow_id":35184372088837u64,"in_iface":"e0",
         "event_type":"drop","src_ip":"10.0.0.1","src_port":1234,"dest_ip":"10.0.0.2","dest_port":80,"proto":"TCP",
-        "drop":{"len":60,"reason":"default_drop"},
+        "drop":{"len":46,"tos":8,"ttl":63,"ipid":4711,"tcpseq":100,"tcpack":0,"tcpwin":64240,"syn":true,"ack":false,
+            "psh":false,"rst":false,"urg":false,"fin":false,"tcpres":0,"tcpurgp":0,"reason":"default_drop"},
         "ether":{"src_mac":"02:02:02:02:02:02","dest_mac":"03:03:03:03:03:03"},
-        "jarvis":{"worker":1,"policy_id":null,"policy_version":1,"verdict":"drop","reason":"default_drop","count":1}});
+        "jarvis":{"worker":1,"policy_id":null,"policy_version":1,"verdict":"drop","reason":"default_drop","count":1,
+            "frame_len":60}});
     assert_eq!(line, expected);
+}
+
+#[test]
+fn a_drop_event_over_ipv6_has_the_names_of_its_header() {
+    let record = DropRecord {
+        src: Some((addr("fd00::1"), 5353)),
+        dst: Some((addr("fd00::2"), 53)),
+        protocol: 17,
+        transport: TransportFields::Udp { len_bytes: 12 },
+        ..drop_record(Reason::PolicyDrop)
+    };
+    let mut out = Vec::new();
+    Formatter::default().drop(&mut out, &Names::new(vec![]), 0, &record);
+    let line: Value = serde_json::from_slice(&out).unwrap();
+    let expected = json!({"len":46,"tc":8,"hoplimit":63,"flowlbl":4711,"udplen":12,"reason":"policy_drop"});
+    assert_eq!(line["drop"], expected);
+    let record = DropRecord { transport: TransportFields::Icmp { id: 7, seq: 9 }, protocol: 58, ..record };
+    out.clear();
+    Formatter::default().drop(&mut out, &Names::new(vec![]), 0, &record);
+    let line: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!((&line["drop"]["icmp_id"], &line["drop"]["icmp_seq"]), (&json!(7), &json!(9)));
 }
 
 #[test]
@@ -246,6 +279,17 @@ fn an_anomaly_of_an_unreadable_frame_has_no_addresses() {
 }
 
 #[test]
+fn an_anomaly_that_was_passed_on_has_its_causes_name_and_says_forward() {
+    let mut out = Vec::new();
+    let frame = drop_record(Reason::TcpOutOfWindowForwarded);
+    Formatter::default().anomaly(&mut out, &Names::new(vec![]), 0, &frame);
+    let line: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(line["anomaly"], json!({"type":"stream","event":"stream.est_packet_out_of_window"}));
+    assert_eq!(line["jarvis"]["verdict"], "forward");
+    assert_eq!(line["jarvis"]["reason"], "tcp_out_of_window_forwarded");
+}
+
+#[test]
 fn every_reason_has_an_anomaly_name() {
     for reason in Reason::ALL {
         let (layer, event) = anomaly_name(*reason);
@@ -258,14 +302,18 @@ fn state_changes_are_engine_events() {
     let mut out = Vec::new();
     let names = Names::new(vec!["e0".into(), "e1".into()]);
     let mut formatter = Formatter::default();
-    formatter.state(&mut out, &names, 0, Wall(0), &StateChange::Link { port: 1, up: false });
-    formatter.state(&mut out, &names, 2, Wall(0), &StateChange::Hang { silent_ms: 80, stale_frames: 9 });
+    let hang = StateChange::Hang { silent_ms: 80, stale_frames: 9 };
+    formatter.state(&mut out, &names, None, Wall(0), &StateChange::Link { port: 1, up: false });
+    formatter.state(&mut out, &names, Some(2), Wall(0), &hang);
+    formatter.state(&mut out, &names, None, Wall(0), &StateChange::ControlRestarted);
     let text = String::from_utf8(out).unwrap();
     assert_eq!(
         text,
         "{\"timestamp\":\"1970-01-01T00:00:00.000000+0000\",\"in_iface\":\"e1\",\"event_type\":\"engine\",\
-         \"jarvis\":{\"change\":\"link\",\"worker\":0,\"up\":false}}\n\
+         \"jarvis\":{\"change\":\"link\",\"up\":false}}\n\
          {\"timestamp\":\"1970-01-01T00:00:00.000000+0000\",\"event_type\":\"engine\",\
-         \"jarvis\":{\"change\":\"hang\",\"worker\":2,\"silent_ms\":80,\"stale_frames\":9}}\n"
+         \"jarvis\":{\"worker\":2,\"change\":\"hang\",\"silent_ms\":80,\"stale_frames\":9}}\n\
+         {\"timestamp\":\"1970-01-01T00:00:00.000000+0000\",\"event_type\":\"engine\",\
+         \"jarvis\":{\"change\":\"control_restarted\"}}\n"
     );
 }

@@ -101,6 +101,41 @@ fn the_thread_writes_stats_and_drains_at_its_end() {
 }
 
 #[test]
+fn what_the_daemon_tells_is_written_beside_what_the_workers_tell() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("eve.json");
+    let (door, _workers, receivers) = rig(1);
+    let door = Arc::new(door);
+    let counts = Arc::new(EventCounts::default());
+    let file = EveFile::open(&path, None).unwrap();
+    let names = Arc::new(Names::new(vec!["e0".into(), "e1".into()]));
+    let types = EveTypes { stats_every: None, ..EveTypes::default() };
+    let pump = EventPump::new(receivers, names, Some(file), types, Arc::clone(&counts));
+    let handle = pump.start(Arc::clone(&door), clock).unwrap();
+    door.tell(StateChange::Link { port: 1, up: false });
+    door.tell(StateChange::ControlRestarted);
+    handle.stop();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!((&lines[0]["in_iface"], &lines[0]["jarvis"]["up"]), (&"e1".into(), &false.into()));
+    assert_eq!(lines[1]["jarvis"]["change"], "control_restarted");
+    assert_eq!((counts.totals().received, counts.totals().stored), (2, 2));
+}
+
+#[test]
+fn changes_that_nobody_takes_are_bounded_and_the_newest_stay() {
+    let (door, _workers, _receivers) = rig(1);
+    for n in 0..5_000_u32 {
+        door.tell(StateChange::Hang { silent_ms: u64::from(n), stale_frames: n });
+    }
+    let taken: Vec<StateChange> = std::iter::from_fn(|| door.told()).collect();
+    assert_eq!(taken.len(), 1_024);
+    assert_eq!(taken.last(), Some(&StateChange::Hang { silent_ms: 4_999, stale_frames: 4_999 }));
+}
+
+#[test]
 fn the_same_events_give_the_same_bytes() {
     let run = || {
         let dir = tempfile::tempdir().unwrap();

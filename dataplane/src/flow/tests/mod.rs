@@ -368,8 +368,6 @@ fn decision_effects_and_allowance_are_kept() {
     flow.use_deciding(1_000);
     flow.use_deciding(500);
     assert_eq!(flow.deciding_used(), (2, 1_500));
-    flow.reset_deciding();
-    assert_eq!(flow.deciding_used(), (0, 0));
     flow.count_dropped();
     let record = lab.table.record(id, None, now(1));
     assert_eq!((record.dropped, record.decision.reason), (1, Some(Reason::PolicyDrop)));
