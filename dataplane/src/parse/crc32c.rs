@@ -129,7 +129,7 @@ mod tests {
         for byte in bytes {
             sum ^= u32::from(*byte);
             for _ in 0..8 {
-                sum = sum >> 1 ^ (sum & 1) * super::POLYNOMIAL;
+                sum = (sum >> 1) ^ ((sum & 1) * super::POLYNOMIAL);
             }
         }
         !sum
