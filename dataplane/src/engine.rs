@@ -297,7 +297,7 @@ impl Engine {
 
     /// Whether `src` cannot live behind `in_port`: it is not in that port's networks, or it is in the other's.
     fn is_spoofed(&self, in_port: u8, src: Addr) -> bool {
-        if !self.config.has_networks() {
+        if !self.config.has_networks() || in_port == HOST_PORT {
             return false;
         }
         let ip = src.to_ip();

@@ -29,7 +29,11 @@ impl Engine {
             self.counters.received_bytes += packet.bytes.len() as u64;
         }
         if packet.in_port == HOST_PORT {
-            return Some(self.judge_host_frame(packet.bytes));
+            let disposition = self.admit_host_frame(packet.bytes, headers);
+            if disposition.is_none() {
+                self.pend(index, headers, None);
+            }
+            return disposition;
         }
         // `assume-good` is Suricata's `-k none`: captures of offloaded traffic have no right checksum anywhere.
         let assume_good = self.checksum_mode(packet.in_port) == ChecksumMode::AssumeGood;
