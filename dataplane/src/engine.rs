@@ -29,10 +29,11 @@ use crate::control::{Event, EventSender, FlowGauges, FlowQuery, Snapshot};
 use crate::defrag::{Defrag, HoldId};
 use crate::flow::{EndReason, FlowKey, FlowRecord, FlowTable, Located};
 use crate::host::Shared;
-use crate::parse::{Addr, Headers};
+use crate::parse::{Addr, Headers, Protocol};
 use crate::policy::Scratch;
 use crate::time::{Now, Tick};
 use crate::verdict::{Counters, Reason};
+use admit::Admission;
 use limits::Limits;
 use neighbours::Neighbours;
 use notices::Notices;
@@ -55,14 +56,14 @@ pub struct Engine {
     flows: FlowTable,
     defrag: Defrag,
     datagram: Vec<u8>,
-    pending: Vec<Pending>,
-    /// By packet index; written once by the parser and never moved.
-    headers: Vec<Headers>,
+    batch: Batch,
     scratch: Scratch,
     limits: Limits,
     shared: Arc<Shared>,
     /// Whether there is no other worker.
     alone: bool,
+    /// Whether any port says which networks live behind it.
+    knows_networks: bool,
     /// Counts up when facts change that no packet brings: a schedule begins or ends.
     generation: u32,
     refusals: Refusals,
@@ -74,44 +75,64 @@ pub struct Engine {
     evaluations: u64,
 }
 
-/// An admitted packet on its way to its verdict; its headers stand apart, at the same index.
+/// What is known of the packets of one batch. Headers and keys stand at their packet's index, are written once, in
+/// place, and never moved: a copy of what was just written in smaller parts would stall the processor.
+#[derive(Debug, Default)]
+struct Batch {
+    headers: Vec<Headers>,
+    keys: Vec<FlowKey>,
+    pending: Vec<Pending>,
+}
+
+/// An admitted packet on its way to its verdict.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     index: usize,
-    key: FlowKey,
     src_is_lo: bool,
-    hash: u64,
-    located: Option<Located>,
+    located: Located,
     /// The datagram that this packet completed; it is judged in the packet's stead.
     datagram: Option<HoldId>,
 }
 
-/// A pending packet with its headers.
+/// A pending packet with what is known of it.
 #[derive(Debug, Clone, Copy)]
 struct Entry<'a> {
     index: usize,
     headers: &'a Headers,
     key: &'a FlowKey,
     src_is_lo: bool,
-    located: Option<Located>,
+    located: Located,
     datagram: Option<HoldId>,
+    /// Whether the transport checksum is right, absent or not looked at.
+    is_believed: bool,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self {
+            headers: vec![Headers::NONE; BATCH_MAX],
+            keys: vec![FlowKey::NONE; BATCH_MAX],
+            pending: Vec::with_capacity(BATCH_MAX),
+        }
+    }
 }
 
 impl Engine {
     /// An engine with empty tables; all memory it will ever need is reserved here.
     #[must_use]
     pub fn new(config: EngineConfig, shared: Arc<Shared>) -> Self {
+        let knows_networks = config.ports.iter().any(|port| !port.networks.is_empty());
         let alone = config.owners.entries().iter().all(|worker| *worker == config.worker);
         Self {
             flows: FlowTable::new(config.flow.clone(), config.seed, config.worker),
             defrag: Defrag::new(config.defrag),
             datagram: Vec::with_capacity(DATAGRAM_BYTES_MAX),
-            pending: Vec::with_capacity(BATCH_MAX),
-            headers: vec![Headers::NONE; BATCH_MAX],
+            batch: Batch::new(),
             scratch: Scratch::default(),
             limits: Limits::new(Arc::clone(&shared)),
             shared,
             alone,
+            knows_networks,
             generation: 0,
             refusals: Refusals::default(),
             notices: Notices::default(),
@@ -132,36 +153,44 @@ impl Engine {
         out: &mut Outcome,
         events: &mut EventSender,
     ) {
-        self.pending.clear();
-        let mut headers = std::mem::take(&mut self.headers);
-        for (index, (packet, headers)) in packets.iter().zip(&mut headers).enumerate() {
-            self.started.get_or_insert(packet.at.tick);
-            if let Some(disposition) = self.admit(snapshot, index, packet, headers, out, events) {
-                out.dispositions[index] = disposition;
-            }
+        if let Some(first) = packets.first() {
+            self.started.get_or_insert(first.at.tick);
         }
-        let mut pending = std::mem::take(&mut self.pending);
-        for waiting in &mut pending {
-            waiting.located = Some(self.flows.locate(waiting.hash));
-        }
-        for waiting in &pending {
-            let Pending { index, key, src_is_lo, located, datagram, hash: _ } = waiting;
-            let packet = &mut packets[*index];
-            let entry = Entry {
-                index: *index,
-                headers: &headers[*index],
-                key,
-                src_is_lo: *src_is_lo,
-                located: *located,
-                datagram: *datagram,
+        let mut batch = std::mem::take(&mut self.batch);
+        let Batch { headers, keys, pending } = &mut batch;
+        pending.clear();
+        for (index, (packet, headers)) in packets.iter().zip(headers.iter_mut()).enumerate() {
+            let datagram = match self.admit(snapshot, index, packet, headers, out, events) {
+                Admission::Stays { datagram } => datagram,
+                Admission::Leaves(disposition) => {
+                    out.dispositions[index] = disposition;
+                    continue;
+                }
             };
-            out.dispositions[*index] = match datagram {
+            // Only IP is admitted.
+            let Some((key, src_is_lo)) = FlowKey::of(headers, self.config.vlan_in_key) else { continue };
+            let hash = self.flows.hash(&key);
+            self.flows.prefetch(hash);
+            keys[index] = key;
+            pending.push(Pending { index, src_is_lo, located: Located::unseen(hash), datagram });
+        }
+        for waiting in pending.iter_mut() {
+            let is_tcp = keys[waiting.index].protocol() == Protocol::TCP;
+            waiting.located = self.flows.locate(waiting.located.hash(), is_tcp);
+        }
+        for Pending { index, src_is_lo, located, datagram } in pending.iter().copied() {
+            let (headers, key) = (&headers[index], &keys[index]);
+            let packet = &mut packets[index];
+            let is_believed = datagram.is_none() && self.believes(packet, headers);
+            let entry = Entry { index, headers, key, src_is_lo, located, datagram, is_believed };
+            out.dispositions[index] = match datagram {
+                // First, so that the common answer is written where it stays.
+                None if self.pass(snapshot, &entry, packet) => self.across(packet.in_port),
                 None => self.judge(snapshot, &entry, packet, out, events),
-                Some(hold) => self.judge_datagram(snapshot, &entry, *hold, packet, out, events),
+                Some(hold) => self.judge_datagram(snapshot, &entry, hold, packet, out, events),
             };
         }
-        self.pending = pending;
-        self.headers = headers;
+        self.batch = batch;
     }
 
     /// Timers and the sweep after a policy change, each bounded. Call it once a turn, with a cleared `out`.
@@ -297,7 +326,7 @@ impl Engine {
 
     /// Whether `src` cannot live behind `in_port`: it is not in that port's networks, or it is in the other's.
     fn is_spoofed(&self, in_port: u8, src: Addr) -> bool {
-        if !self.config.has_networks() || in_port == HOST_PORT {
+        if !self.knows_networks || in_port == HOST_PORT {
             return false;
         }
         let ip = src.to_ip();

@@ -204,7 +204,8 @@ impl<'a> FlowView<'a> {
         policy_id: Option<&'a str>,
     ) -> Self {
         let ((src, src_port), (dst, dst_port)) = record.endpoints();
-        let protocol = record.key.protocol;
+        let labels = record.key.labels();
+        let protocol = labels.protocol;
         let ports = has_ports(protocol);
         let icmp = matches!(protocol, Protocol::ICMP | Protocol::ICMPV6);
         let answered = icmp && record.packets[1] > 0;
@@ -214,7 +215,7 @@ impl<'a> FlowView<'a> {
             flow_id: names::outer_flow_id(record.flow_id),
             in_iface: names.port(record.in_port),
             event_type: header.map(|(_, event_type)| event_type),
-            vlan: Vlans(record.key.vlan_outer, record.key.vlan_inner),
+            vlan: Vlans(labels.vlan_outer, labels.vlan_inner),
             src_ip: Ip(src),
             src_port: ports.then_some(src_port),
             dest_ip: Ip(dst),
@@ -255,7 +256,7 @@ impl<'a> FlowView<'a> {
                 violations: u64::from(record.violations),
                 midstream: record.midstream,
                 tunnel: tunnel(record.tunnel),
-                vni: u64::from(record.key.vni),
+                vni: u64::from(labels.vni),
                 aggregated: u64::from(record.aggregated),
             },
         }

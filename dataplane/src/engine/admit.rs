@@ -1,19 +1,30 @@
 //! Is this packet ours to judge, now? Parses it, holds fragments, and finds its owner.
 
 use super::{
-    ChecksumMode, DATAGRAM_BYTES_MAX, Disposition, Engine, Entry, HOST_PORT, Hop, Outcome, Packet, Pending,
-    Release,
+    ChecksumMode, DATAGRAM_BYTES_MAX, Disposition, Engine, Entry, HOST_PORT, Hop, Outcome, Packet, Release,
 };
 use crate::control::{EventSender, ExceptionAction, Snapshot};
 use crate::defrag::{HoldId, Offer};
-use crate::flow::FlowKey;
 use crate::flow::owner::rss_hash;
 use crate::host::ExpectedKey;
-use crate::parse::{Addr, Headers, LinkType, Network, parse_datagram, parse_frame, parse_frame_unverified};
+use crate::parse::{
+    Addr, Headers, LinkType, Network, parse_datagram, parse_frame, parse_frame_into, parse_frame_unverified,
+};
 use crate::verdict::{Reason, ReasonClass, Verdict};
 
+/// What becomes of a packet before its flow is known.
+pub(super) enum Admission {
+    /// It is judged by its flow, or in its stead the datagram that it completed.
+    Stays {
+        /// The frames of that datagram.
+        datagram: Option<HoldId>,
+    },
+    /// It goes where this says; its flow does not matter, or is not ours.
+    Leaves(Disposition),
+}
+
 impl Engine {
-    /// Takes a packet in. `None`: it is pending, with its bucket on the way from memory.
+    /// Takes a packet in and writes its headers, which are those of the datagram that it completed, if it did.
     #[inline]
     pub(super) fn admit(
         &mut self,
@@ -23,56 +34,46 @@ impl Engine {
         headers: &mut Headers,
         out: &mut Outcome,
         events: &mut EventSender,
-    ) -> Option<Disposition> {
+    ) -> Admission {
         if packet.hop == Hop::Wire {
             self.counters.received += 1;
             self.counters.received_bytes += packet.bytes.len() as u64;
         }
         if packet.in_port == HOST_PORT {
-            let disposition = self.admit_host_frame(packet.bytes, headers);
-            if disposition.is_none() {
-                self.pend(index, headers, None);
-            }
-            return disposition;
+            return match self.admit_host_frame(packet.bytes, headers) {
+                Some(disposition) => Admission::Leaves(disposition),
+                None => Admission::Stays { datagram: None },
+            };
         }
         // `assume-good` is Suricata's `-k none`: captures of offloaded traffic have no right checksum anywhere.
-        let assume_good = self.checksum_mode(packet.in_port) == ChecksumMode::AssumeGood;
-        let parse = if assume_good { parse_frame_unverified } else { parse_frame };
-        match parse(packet.bytes, packet.link) {
-            Ok(parsed) => *headers = parsed,
-            Err(reason) => {
-                self.notices.anomaly(reason, packet, None, events);
-                return Some(self.count_drop(reason));
-            }
+        let parsed = if self.checksum_mode(packet.in_port) == ChecksumMode::AssumeGood {
+            parse_frame_unverified(packet.bytes, packet.link).map(|parsed| *headers = parsed)
+        } else {
+            parse_frame_into(packet.bytes, packet.link, headers)
+        };
+        if let Err(reason) = parsed {
+            self.notices.anomaly(reason, packet, None, events);
+            return Admission::Leaves(self.count_drop(reason));
         }
         if self.config.service.exists()
             && let Some(disposition) = self.for_service(packet, headers)
         {
-            return Some(disposition);
+            return Admission::Leaves(disposition);
         }
-        let Network::Ip { src, dst, .. } = headers.network else {
+        let Network::Ip { src, dst, .. } = &headers.network else {
             self.counters.count(Verdict::Forward, packet.bytes.len() as u64);
-            return Some(self.across(packet.in_port));
+            return Admission::Leaves(self.across(packet.in_port));
         };
         if headers.fragment.is_some() {
             return self.admit_fragment(snapshot, index, packet, headers, out, events);
         }
         if packet.hop == Hop::Wire
             && !self.alone
-            && let Some(worker) = self.other_owner(self.owner_of(headers, src, dst))
+            && let Some(worker) = self.other_owner(self.owner_of(headers, *src, *dst))
         {
-            return Some(Disposition::HandOff { worker, hop: Hop::Owner });
+            return Admission::Leaves(Disposition::HandOff { worker, hop: Hop::Owner });
         }
-        self.pend(index, headers, None);
-        None
-    }
-
-    #[inline]
-    fn pend(&mut self, index: usize, headers: &Headers, datagram: Option<HoldId>) {
-        let Some((key, src_is_lo)) = FlowKey::of(headers, self.config.vlan_in_key) else { return };
-        let hash = self.flows.hash(&key);
-        self.flows.prefetch(hash);
-        self.pending.push(Pending { index, key, src_is_lo, hash, located: None, datagram });
+        Admission::Stays { datagram: None }
     }
 
     /// The worker that owns a packet's flow: by hash, but for replies to a redirected flow, whose owner is the
@@ -104,15 +105,15 @@ impl Engine {
         headers: &mut Headers,
         out: &mut Outcome,
         events: &mut EventSender,
-    ) -> Option<Disposition> {
-        let (src, dst) = headers.addrs()?;
+    ) -> Admission {
+        let Some((src, dst)) = headers.addrs() else { return Admission::Leaves(self.across(packet.in_port)) };
         if packet.hop == Hop::Wire
             && let Some(worker) = self.other_owner(self.config.owners.worker(rss_hash(src, dst, 0, 0)))
         {
-            return Some(Disposition::HandOff { worker, hop: Hop::Owner });
+            return Admission::Leaves(Disposition::HandOff { worker, hop: Hop::Owner });
         }
         match self.defrag.offer(packet.at.tick, packet.bytes, headers) {
-            Offer::Held(hold) => Some(match self.is_inline() {
+            Offer::Held(hold) => Admission::Leaves(match self.is_inline() {
                 true => Disposition::Hold(hold),
                 false => Disposition::Consume,
             }),
@@ -133,7 +134,7 @@ impl Engine {
                 if let Some(hold) = hold {
                     out.release_before(index, hold, disposition);
                 }
-                Some(disposition)
+                Admission::Leaves(disposition)
             }
         }
     }
@@ -146,7 +147,7 @@ impl Engine {
         hold: HoldId,
         out: &mut Outcome,
         events: &mut EventSender,
-    ) -> Option<Disposition> {
+    ) -> Admission {
         let parsed = match self.defrag.datagram(hold) {
             Some((bytes, first)) => {
                 parse_datagram(bytes, &first).and_then(|headers| match headers.fragment {
@@ -163,20 +164,19 @@ impl Engine {
                 out.release_before(index, hold, self.dropped(reason));
                 self.defrag.release(hold);
                 self.notices.anomaly(reason, packet, None, events);
-                return Some(self.count_drop(reason));
+                return Admission::Leaves(self.count_drop(reason));
             }
         }
-        let (src, dst) = headers.addrs()?;
+        let Some((src, dst)) = headers.addrs() else { return Admission::Leaves(self.across(packet.in_port)) };
         if packet.hop != Hop::Judge
             && let Some(worker) = self.other_owner(self.owner_of(headers, src, dst))
         {
             let disposition = Disposition::HandOff { worker, hop: Hop::Judge };
             out.release_before(index, hold, disposition);
             self.defrag.release(hold);
-            return Some(disposition);
+            return Admission::Leaves(disposition);
         }
-        self.pend(index, headers, Some(hold));
-        None
+        Admission::Stays { datagram: Some(hold) }
     }
 
     /// Judges the datagram that `packet` completed; its held frames leave before it, the same way.

@@ -29,14 +29,6 @@ pub struct EngineConfig {
     pub seed: u64,
 }
 
-impl EngineConfig {
-    /// Whether any port says which networks live behind it.
-    #[must_use]
-    pub fn has_networks(&self) -> bool {
-        self.ports.iter().any(|port| !port.networks.is_empty())
-    }
-}
-
 /// Whether verdicts bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

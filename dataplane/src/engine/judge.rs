@@ -14,7 +14,34 @@ use crate::time::Tick;
 use crate::verdict::{Effects, Reason, Verdict};
 
 impl Engine {
+    /// Whether nothing is wrong with the transport checksum.
+    #[inline]
+    pub(super) fn believes(&self, packet: &Packet<'_>, headers: &Headers) -> bool {
+        self.checksum_mode(packet.in_port) == ChecksumMode::AssumeGood
+            || matches!(
+                transport_checksum(packet.bytes, headers),
+                ChecksumState::Good | ChecksumState::Absent
+            )
+    }
+
+    /// Counts and tracks a packet of a flow that is forwarded already, as nearly every packet is; it goes across.
+    /// `false`: it is to be judged.
+    #[inline]
+    pub(super) fn pass(&mut self, snapshot: &Snapshot, entry: &Entry<'_>, packet: &Packet<'_>) -> bool {
+        let Entry { headers, key, src_is_lo, located, is_believed, .. } = *entry;
+        let (wire_len, now) = (packet.bytes.len() as u32, packet.at.tick);
+        let versions = (snapshot.version as u32, self.generation);
+        let passes = is_believed
+            && !self.knows_networks
+            && self.flows.pass(located, key, src_is_lo, headers, versions, wire_len, now);
+        if passes {
+            self.counters.count(Verdict::Forward, u64::from(wire_len));
+        }
+        passes
+    }
+
     /// Judges one admitted packet.
+    #[inline(never)]
     pub(super) fn judge(
         &mut self,
         snapshot: &Snapshot,
@@ -29,7 +56,8 @@ impl Engine {
             self.notices.anomaly(Reason::Spoofed, packet, Some(headers), events);
             return self.count_drop(Reason::Spoofed);
         }
-        let trusted = match self.verify(entry, packet, out) {
+        let verified = if entry.is_believed { Ok(true) } else { self.verify(entry, packet, out) };
+        let trusted = match verified {
             Ok(trusted) => trusted,
             Err(reason) => {
                 self.notices.anomaly(reason, packet, Some(headers), events);
@@ -45,10 +73,8 @@ impl Engine {
         if !trusted {
             return self.judge_untracked(snapshot, entry, packet, out, events);
         }
-        // `process` locates every entry before it judges any.
-        let Some(located) = entry.located else { return self.across(packet.in_port) };
         let started = self.flows.find_or_start(
-            located,
+            entry.located,
             entry.key,
             entry.src_is_lo,
             headers,
@@ -376,7 +402,7 @@ impl Engine {
     ) -> Verdict {
         let flow = self.flows.flow(id);
         let is_first = flow.packets()[0] + flow.packets()[1] <= 1;
-        if !is_first && !flow.has_alias() && flow.key().protocol == crate::parse::Protocol::TCP {
+        if !is_first && !flow.has_alias() && flow.key().protocol() == crate::parse::Protocol::TCP {
             return Verdict::Reject(Reason::PolicyReject);
         }
         match self.flows.redirect(id, to, at, &mut |record| tell(events, record)) {
@@ -407,7 +433,7 @@ impl Engine {
         redirect.apply(found.direction, packet.bytes, entry.headers)?;
         out.rewritten |= 1 << entry.index;
         let (addr, port) = self.flows.flow(found.id).initiator();
-        let (target, protocol) = (redirect.target, self.flows.flow(found.id).key().protocol);
+        let (target, protocol) = (redirect.target, self.flows.flow(found.id).key().protocol());
         let key = ExpectedKey::of((addr, port), (target.addr, target.port), protocol);
         self.shared.expected.expect(key, self.config.worker, packet.at.tick);
         Ok(())
@@ -434,7 +460,7 @@ impl Engine {
         events: &mut EventSender,
     ) -> Disposition {
         let headers = entry.headers;
-        let found = entry.located.and_then(|located| self.flows.find_at(located, entry.key, entry.src_is_lo));
+        let found = self.flows.find_at(entry.located, entry.key, entry.src_is_lo);
         let verdict = match found {
             Some(found) => {
                 let decision = self.decide(snapshot, found, headers, packet, events);

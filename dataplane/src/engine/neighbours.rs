@@ -113,8 +113,7 @@ impl Engine {
             && parsed.addrs().is_some_and(|(src, _)| self.config.service.owns(src, parsed.vlan_outer))
             && let Some((key, src_is_lo)) = self.redirected_key(bytes, &parsed)
         {
-            let expected =
-                ExpectedKey::of((key.lo_addr, key.lo_port), (key.hi_addr, key.hi_port), key.protocol);
+            let expected = ExpectedKey::of(key.lo(), key.hi(), key.protocol());
             match self.shared.expected.owner(expected) {
                 Some(worker) if worker != self.config.worker => {
                     return Some(Disposition::HandOff { worker, hop: Hop::Owner });

@@ -1,7 +1,7 @@
 //! What does the table know about one flow, and where do its bytes lie?
 //!
-//! Three cache lines a flow, each with one reader: the key and what a lookup needs; TCP and byte counters;
-//! decision, packet counters and links. What only records need lies beside, in `Cold`.
+//! Three cache lines a flow: the key and what a lookup needs; counters and decision; TCP and links, which
+//! datagrams do not touch. What only records need lies beside, in `Cold`.
 
 use super::config::{EvictionClass, TimeoutKind};
 use super::tcp::TcpTrack;
@@ -86,12 +86,9 @@ pub struct Flow {
     /// Confidence in `app`, 0 to 100.
     pub app_confidence: u8,
     dropped_high: u8,
-    // Second line.
-    pub(super) tcp: TcpTrack,
-    violations: u32,
-    bytes: [u64; 2],
-    // Third line.
+    // Second line: what every packet counts, and what policy said.
     packets: [u64; 2],
+    bytes: [u64; 2],
     policy_version: u32,
     identity_generation: u32,
     verdict: Verdict,
@@ -100,6 +97,9 @@ pub struct Flow {
     deciding_bytes: u32,
     deciding_packets: u16,
     tcp_flags: [TcpFlags; 2],
+    // Third line: what TCP needs, and what only a change of state touches.
+    pub(super) tcp: TcpTrack,
+    violations: u32,
     pub(super) class_links: Links,
     pub(super) timer_links: Links,
 }
@@ -132,6 +132,7 @@ pub(super) struct Cold {
 }
 
 impl Flow {
+    #[inline]
     pub(super) fn new(key: FlowKey, initiator_is_lo: bool, in_port: u8, now: Tick) -> Self {
         Self {
             key,
@@ -176,21 +177,13 @@ impl Flow {
     /// Initiator's address and port.
     #[must_use]
     pub const fn initiator(&self) -> (Addr, u16) {
-        if self.initiator_is_lo() {
-            (self.key.lo_addr, self.key.lo_port)
-        } else {
-            (self.key.hi_addr, self.key.hi_port)
-        }
+        if self.initiator_is_lo() { self.key.lo() } else { self.key.hi() }
     }
 
     /// Responder's address and port; of a redirected flow the original ones.
     #[must_use]
     pub const fn responder(&self) -> (Addr, u16) {
-        if self.initiator_is_lo() {
-            (self.key.hi_addr, self.key.hi_port)
-        } else {
-            (self.key.lo_addr, self.key.lo_port)
-        }
+        if self.initiator_is_lo() { self.key.hi() } else { self.key.lo() }
     }
 
     /// Port index that the first packet came in by: the initiator's, unless [`Self::started_by_responder`].
@@ -303,6 +296,17 @@ impl Flow {
         }
     }
 
+    /// Whether policy decided under these versions to forward it and wants nothing of its packets besides.
+    #[inline]
+    pub(super) const fn is_only_forwarded(&self, (policy, identity): (u32, u32)) -> bool {
+        const ASKED: u8 = DECIDED | MIRROR | CAPTURE | HAS_ALIAS;
+        self.bits & ASKED == DECIDED
+            && self.is_flow()
+            && matches!(self.verdict, Verdict::Forward)
+            && self.policy_version == policy
+            && self.identity_generation == identity
+    }
+
     /// Keeps what policy said.
     #[inline]
     pub const fn set_decision(&mut self, decision: CachedDecision) {
@@ -346,10 +350,10 @@ impl Flow {
         self.deciding_bytes = self.deciding_bytes.saturating_add(len_bytes);
     }
 
-    /// A field of the third cache line, for prefetching it.
+    /// A field of the second cache line, for prefetching it.
     #[inline]
-    pub(super) const fn third_line(&self) -> &u32 {
-        &self.policy_version
+    pub(super) const fn second_line(&self) -> &[u64; 2] {
+        &self.packets
     }
 
     pub(super) const fn is_flow(&self) -> bool {
@@ -401,7 +405,7 @@ impl Flow {
     /// Which timeout holds now.
     #[inline]
     pub(super) fn timeout_kind(&self) -> TimeoutKind {
-        match (self.key.protocol, self.state) {
+        match (self.key.protocol(), self.state) {
             (Protocol::TCP, _) => match self.tcp.state() {
                 TcpState::Unopened | TcpState::SynSent | TcpState::SynSentBoth => TimeoutKind::TcpSyn,
                 TcpState::SynReceived => TimeoutKind::TcpSynReceived,

@@ -21,23 +21,13 @@ impl KeyHasher {
     #[inline]
     pub(super) fn hash(&self, key: &FlowKey) -> u64 {
         let [s0, s1, s2, s3, s4, s5, s6] = self.secret;
-        let (lo_high, lo_low) = halves(&key.lo_addr.0);
-        let (hi_high, hi_low) = halves(&key.hi_addr.0);
-        let ports = u64::from(key.lo_port) << 48 | u64::from(key.hi_port) << 32 | u64::from(key.vni);
-        let rest =
-            u64::from(key.vlan_outer) << 32 | u64::from(key.vlan_inner) << 16 | u64::from(key.protocol);
+        let [lo_high, lo_low, hi_high, hi_low, ports, rest] = key.words();
         let lo = fold(lo_high ^ s0, lo_low ^ s1);
         let hi = fold(hi_high ^ s2, hi_low ^ s3);
         let tail = fold(ports ^ s4, rest ^ s5);
         // Lower and higher endpoint enter by different operands, so that swapping them matters.
         fold(lo.wrapping_add(tail), hi ^ tail.rotate_left(32) ^ s6)
     }
-}
-
-#[inline]
-fn halves(bytes: &[u8; 16]) -> (u64, u64) {
-    let whole = u128::from_ne_bytes(*bytes);
-    ((whole >> 64) as u64, whole as u64)
 }
 
 #[inline]
@@ -58,19 +48,14 @@ fn split_mix(state: &mut u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::key::Labels;
     use crate::parse::Addr;
 
-    fn key(n: u32) -> FlowKey {
-        FlowKey {
-            lo_addr: Addr::v4(n.to_be_bytes()),
-            hi_addr: Addr::v4([192, 0, 2, 1]),
-            lo_port: 1000,
-            hi_port: 80,
-            vni: 0,
-            vlan_outer: 0,
-            vlan_inner: 0,
-            protocol: 6,
-        }
+    const LABELS: Labels = Labels { vni: 0, vlan_outer: 0, vlan_inner: 0, protocol: 6 };
+    const SERVER: (Addr, u16) = (Addr::v4([192, 0, 2, 1]), 80);
+
+    fn key(n: u32, port: u16) -> FlowKey {
+        FlowKey::between((Addr::v4(n.to_be_bytes()), port), SERVER, LABELS).0
     }
 
     #[test]
@@ -79,9 +64,7 @@ mod tests {
         let mut by_high = [0_u32; 256];
         let mut by_low = [0_u32; 256];
         for n in 0..65_536 {
-            let mut key = key(0x0a00_0000 + n / 16);
-            key.lo_port = 1024 + (n % 16) as u16;
-            let hash = hasher.hash(&key);
+            let hash = hasher.hash(&key(0x0a00_0000 + n / 16, 1024 + (n % 16) as u16));
             by_high[(hash >> 56) as usize] += 1;
             by_low[(hash & 0xff) as usize] += 1;
         }
@@ -94,25 +77,22 @@ mod tests {
     #[test]
     fn every_field_and_the_seed_matter() {
         let hasher = KeyHasher::new(1);
-        let base = key(1);
-        let mut seen = vec![hasher.hash(&base), KeyHasher::new(2).hash(&base)];
-        let variants: [fn(&mut FlowKey); 8] = [
-            |k| std::mem::swap(&mut k.lo_addr, &mut k.hi_addr),
-            |k| std::mem::swap(&mut k.lo_port, &mut k.hi_port),
-            |k| k.vni = 1,
-            |k| k.vlan_outer = 1,
-            |k| k.vlan_inner = 1,
-            |k| k.protocol = 17,
-            |k| k.lo_addr.0[0] = 1,
-            |k| k.hi_addr.0[0] = 1,
+        let client = (Addr::v4([10, 0, 0, 1]), 1000);
+        let keys = [
+            FlowKey::between(client, SERVER, LABELS),
+            FlowKey::between((client.0, 80), (SERVER.0, 1000), LABELS),
+            FlowKey::between((Addr::v4([10, 0, 0, 2]), 1000), SERVER, LABELS),
+            FlowKey::between(client, (Addr::v4([192, 0, 2, 2]), 80), LABELS),
+            FlowKey::between((Addr::v6([1; 16]), 1000), SERVER, LABELS),
+            FlowKey::between(client, SERVER, Labels { vni: 1, ..LABELS }),
+            FlowKey::between(client, SERVER, Labels { vlan_outer: 1, ..LABELS }),
+            FlowKey::between(client, SERVER, Labels { vlan_inner: 1, ..LABELS }),
+            FlowKey::between(client, SERVER, Labels { protocol: 17, ..LABELS }),
         ];
-        for change in variants {
-            let mut other = base;
-            change(&mut other);
-            seen.push(hasher.hash(&other));
-        }
+        let mut seen = vec![KeyHasher::new(2).hash(&keys[0].0)];
+        seen.extend(keys.iter().map(|(key, _)| hasher.hash(key)));
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen.len(), 10);
+        assert_eq!(seen.len(), keys.len() + 1);
     }
 }

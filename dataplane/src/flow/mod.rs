@@ -8,6 +8,7 @@ pub mod entry;
 mod hash;
 mod index;
 pub mod key;
+mod lane;
 mod list;
 pub mod owner;
 pub mod query;
@@ -22,8 +23,8 @@ mod tests;
 
 pub use config::{EvictionClass, EvictionOrder, FlowConfig, Timeouts};
 pub use entry::{CachedDecision, Flow};
-pub use key::{Direction, FlowKey};
-pub use query::{FlowFilter, SweepAction};
+pub use key::{Direction, FlowKey, Labels};
+pub use query::FlowFilter;
 pub use record::{Decision, EndReason, FlowRecord, FlowState};
 pub use stats::{FlowStats, ProtocolClass};
 pub use table::{AliasError, Expired, FlowId, FlowTable, Found, Full, Located, Step};

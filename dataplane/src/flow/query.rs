@@ -4,7 +4,7 @@
 //! exactly once; one that starts or ends meanwhile may or may not be.
 
 use super::table::{FlowId, FlowTable};
-use super::{EndReason, Flow, FlowRecord, FlowState};
+use super::{Flow, FlowRecord, FlowState};
 use crate::parse::Addr;
 use crate::time::Now;
 
@@ -31,24 +31,15 @@ impl FlowFilter {
         let in_prefix = |(prefix, len): (Addr, u8)| {
             let host_bits = 128 - u32::from(len.min(128));
             let network = |addr: Addr| addr.bits().checked_shr(host_bits).unwrap_or(0);
-            [key.lo_addr, key.hi_addr].into_iter().any(|addr| network(addr) == network(prefix))
+            [key.lo().0, key.hi().0].into_iter().any(|addr| network(addr) == network(prefix))
         };
         self.prefix.is_none_or(in_prefix)
-            && self.port.is_none_or(|port| key.lo_port == port || key.hi_port == port)
-            && self.protocol.is_none_or(|protocol| key.protocol == protocol)
+            && self.port.is_none_or(|port| key.lo().1 == port || key.hi().1 == port)
+            && self.protocol.is_none_or(|protocol| key.protocol() == protocol)
             && self.state.is_none_or(|state| flow.state() == state)
             && self.flow_id.is_none_or(|wanted| wanted == flow_id)
             && self.policy_index.is_none_or(|index| flow.decision().policy_index == index)
     }
-}
-
-/// What becomes of a flow that a sweep looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SweepAction {
-    /// It stays.
-    Keep,
-    /// It ends now.
-    End(EndReason),
 }
 
 impl FlowTable {
@@ -73,33 +64,6 @@ impl FlowTable {
                     return Some(slot as u64);
                 }
                 out.push(self.record(id, None, now));
-            }
-        }
-        (end < self.flows.len()).then_some(end as u64)
-    }
-
-    /// Shows every flow of `slots_max` slots from `cursor` (0 first) to `visit`, which may change its decision or
-    /// end it: how silent flows are judged anew after a policy change.
-    ///
-    /// Returns the cursor to go on with, `None` at the end.
-    pub fn sweep(
-        &mut self,
-        cursor: u64,
-        slots_max: usize,
-        now: Now,
-        visit: &mut impl FnMut(&mut Flow) -> SweepAction,
-        sink: &mut impl FnMut(FlowRecord),
-    ) -> Option<u64> {
-        let start = usize::try_from(cursor).ok().filter(|start| *start < self.flows.len())?;
-        let end = start.saturating_add(slots_max.max(1)).min(self.flows.len());
-        for slot in start..end {
-            let flow = &mut self.flows[slot];
-            if !flow.is_flow() {
-                continue;
-            }
-            match visit(flow) {
-                SweepAction::Keep => {}
-                SweepAction::End(reason) => self.end(FlowId(slot as u32), reason, now, sink),
             }
         }
         (end < self.flows.len()).then_some(end as u64)

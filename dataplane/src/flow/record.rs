@@ -140,8 +140,7 @@ impl FlowRecord {
     /// Initiator and responder as (address, port).
     #[must_use]
     pub const fn endpoints(&self) -> ((Addr, u16), (Addr, u16)) {
-        let lo = (self.key.lo_addr, self.key.lo_port);
-        let hi = (self.key.hi_addr, self.key.hi_port);
+        let (lo, hi) = (self.key.lo(), self.key.hi());
         if self.initiator_is_lo { (lo, hi) } else { (hi, lo) }
     }
 }

@@ -18,7 +18,7 @@ use super::stats::{FlowStats, ProtocolClass};
 use super::tcp::{TcpOutcome, TcpState, TcpStep};
 use super::wheel::Wheel;
 use super::{Decision, Direction, EndReason, FlowKey, FlowRecord, FlowState};
-use crate::parse::{Addr, Headers, Mac, Transport};
+use crate::parse::{Addr, Headers, Mac, Protocol, Transport};
 use crate::time::{Now, Tick, Wall};
 
 /// Flows of one class looked at before the next class is asked, so an insertion is bounded.
@@ -35,7 +35,23 @@ pub struct FlowId(pub(super) u32);
 #[derive(Debug, Clone, Copy)]
 pub struct Located {
     hash: u64,
-    candidate: u32,
+    pub(super) candidate: u32,
+}
+
+impl Located {
+    /// Of a key whose bucket is still on its way from memory.
+    #[inline]
+    #[must_use]
+    pub const fn unseen(hash: u64) -> Self {
+        Self { hash, candidate: NO_SLOT }
+    }
+
+    /// The key's hash.
+    #[inline]
+    #[must_use]
+    pub const fn hash(self) -> u64 {
+        self.hash
+    }
 }
 
 /// The flow of a packet.
@@ -106,7 +122,7 @@ pub struct Expired {
 #[derive(Debug)]
 pub struct FlowTable {
     config: FlowConfig,
-    timeouts: TimeoutsNs,
+    pub(super) timeouts: TimeoutsNs,
     evictable_idle_ns: u64,
     hasher: KeyHasher,
     index: Index,
@@ -184,17 +200,24 @@ impl FlowTable {
         self.index.prefetch(hash);
     }
 
-    /// Second step of a batch: reads the bucket's tags and asks for the flow's lines.
+    /// Second step of a batch: reads the bucket's tags and asks for the flow's lines, that of TCP where `is_tcp`.
     #[inline]
     #[must_use]
-    pub fn locate(&self, hash: u64) -> Located {
+    pub fn locate(&self, hash: u64, is_tcp: bool) -> Located {
         let candidate = self.index.candidate(hash);
         if let Some(flow) = self.flows.get(candidate as usize) {
             xsk::prefetch::read(&flow.key);
-            xsk::prefetch::read(&flow.tcp);
-            xsk::prefetch::read(flow.third_line());
+            xsk::prefetch::read(flow.second_line());
+            if is_tcp {
+                xsk::prefetch::read(&flow.tcp);
+            }
         }
         Located { hash, candidate }
+    }
+
+    /// All steps at once, for a key that comes alone.
+    fn look(&self, key: &FlowKey) -> Located {
+        self.locate(self.hash(key), key.protocol() == Protocol::TCP)
     }
 
     /// The flow of `key`, or a new one; evicts by [`super::EvictionOrder`] where there is no room.
@@ -233,7 +256,7 @@ impl FlowTable {
     #[inline]
     #[must_use]
     pub fn find(&self, key: &FlowKey, src_is_lo: bool) -> Option<Found> {
-        self.find_at(self.locate(self.hash(key)), key, src_is_lo)
+        self.find_at(self.look(key), key, src_is_lo)
     }
 
     /// As [`Self::find`], with a key already located.
@@ -440,12 +463,12 @@ impl FlowTable {
         }
         let in_port = flow.in_port;
         let hash = self.hash(&key);
-        if self.find_at(self.locate(hash), &key, true).is_some() {
+        if self.find_at(self.look(&key), &key, true).is_some() {
             return Err(AliasError::Taken);
         }
-        let alias = Flow::new(key, initiator_is_lo, in_port, now.tick);
         let cold = Cold { partner: id.0, ..self.cold[id.0 as usize].clone() };
-        let slot = self.place(hash, alias, cold, id.0, now, sink).map_err(|Full| AliasError::Full)?;
+        let slot = self.free_slot(hash, id.0, now, sink).map_err(|Full| AliasError::Full)?;
+        self.fill(slot, &key, initiator_is_lo, in_port, cold, now.tick);
         self.flows[slot as usize].place = Place::Alias;
         self.flows[id.0 as usize].set_alias();
         self.cold[id.0 as usize].partner = slot;
@@ -466,7 +489,7 @@ impl FlowTable {
         let flow = &self.flows[slot as usize];
         self.stats.active -= 1;
         self.stats.active_by_state[flow.state as usize] -= 1;
-        self.stats.active_by_protocol[ProtocolClass::of(flow.key.protocol) as usize] -= 1;
+        self.stats.active_by_protocol[ProtocolClass::of(flow.key.protocol()) as usize] -= 1;
         self.stats.ended[reason as usize] += 1;
         if flow.has_alias() {
             self.stats.aliases -= 1;
@@ -578,10 +601,7 @@ impl FlowTable {
             Direction::Forward => (src_is_lo, headers.src_mac, headers.dst_mac),
             Direction::Reverse => (!src_is_lo, headers.dst_mac, headers.src_mac),
         };
-        let mut flow = Flow::new(*key, initiator_is_lo, in_port, now.tick);
-        if direction == Direction::Reverse {
-            flow.set_started_by_responder();
-        }
+        let slot = self.free_slot(hash, NO_SLOT, now, sink)?;
         let cold = Cold {
             flow_id: self.next_flow_id,
             start: now.tick,
@@ -591,24 +611,27 @@ impl FlowTable {
             icmp: [(0, 0); 2],
             tunnel: headers.tunnel,
         };
-        let slot = self.place(hash, flow, cold, NO_SLOT, now, sink)?;
         self.next_flow_id += 1;
-        self.flows[slot as usize].place = Place::Listed(EvictionClass::Embryonic);
+        self.fill(slot, key, initiator_is_lo, in_port, cold, now.tick);
+        let flow = &mut self.flows[slot as usize];
+        flow.place = Place::Listed(EvictionClass::Embryonic);
+        if direction == Direction::Reverse {
+            flow.set_started_by_responder();
+        }
         self.lists.push(&mut self.flows, EvictionClass::Embryonic, slot);
         self.arm(slot, now.tick);
         self.stats.started += 1;
         self.stats.active += 1;
         self.stats.active_by_state[FlowState::New as usize] += 1;
-        self.stats.active_by_protocol[ProtocolClass::of(key.protocol) as usize] += 1;
+        self.stats.active_by_protocol[ProtocolClass::of(key.protocol()) as usize] += 1;
         Ok(Found { id: FlowId(slot), direction, started: true, via_alias: false })
     }
 
-    /// Finds a slot, evicting where it must but never `keep`, and puts the entry into slab and index.
-    fn place(
+    /// Finds a slot for a key, evicting where it must but never `keep`, and puts it into the index; to be filled at
+    /// once.
+    fn free_slot(
         &mut self,
         hash: u64,
-        flow: Flow,
-        cold: Cold,
         keep: u32,
         now: Now,
         sink: &mut impl FnMut(FlowRecord),
@@ -623,19 +646,24 @@ impl FlowTable {
             self.stats.index_full += 1;
             return Err(Full);
         }
-        match self.flows.get_mut(slot as usize) {
-            Some(old) => {
-                self.free = old.class_links.next;
-                *old = flow;
-                self.cold[slot as usize] = cold;
+        Ok(slot)
+    }
+
+    /// Writes a new entry into a slot that was found free.
+    #[inline]
+    fn fill(&mut self, slot: u32, key: &FlowKey, initiator_is_lo: bool, in_port: u8, cold: Cold, now: Tick) {
+        match (self.flows.get_mut(slot as usize), self.cold.get_mut(slot as usize)) {
+            (Some(flow), Some(old_cold)) => {
+                self.free = flow.class_links.next;
+                *flow = Flow::new(*key, initiator_is_lo, in_port, now);
+                *old_cold = cold;
             }
-            None => {
+            _ => {
                 // Within the capacity reserved by `new`: this never moves the slab.
-                self.flows.push(flow);
+                self.flows.push(Flow::new(*key, initiator_is_lo, in_port, now));
                 self.cold.push(cold);
             }
         }
-        Ok(slot)
     }
 
     fn release(&mut self, slot: u32) {
@@ -720,7 +748,7 @@ impl FlowTable {
 
     /// An established TCP flow that has carried enough is protected from eviction.
     #[inline]
-    fn protect(&mut self, slot: u32) {
+    pub(super) fn protect(&mut self, slot: u32) {
         let flow = &self.flows[slot as usize];
         let enough = u64::from(self.config.protected_packets);
         if flow.tcp.state() == TcpState::Established

@@ -10,9 +10,18 @@ pub struct Addr(pub [u8; 16]);
 
 impl Addr {
     /// An IPv4 address from its four bytes in network order.
+    #[inline]
     #[must_use]
     pub const fn v4(b: [u8; 4]) -> Self {
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, b[0], b[1], b[2], b[3]])
+        // In words: a key reads what this writes a moment later, and bytes written apart are not read as one.
+        Self::of_bits(0xffff << 32 | u32::from_be_bytes(b) as u128)
+    }
+
+    /// An address from its big-endian number.
+    #[inline]
+    #[must_use]
+    pub const fn of_bits(bits: u128) -> Self {
+        Self(bits.to_be_bytes())
     }
 
     /// An IPv6 address from its sixteen bytes in network order.
@@ -22,9 +31,10 @@ impl Addr {
     }
 
     /// Whether this is a mapped IPv4 address.
+    #[inline]
     #[must_use]
-    pub fn is_v4(self) -> bool {
-        self.0[..12] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
+    pub const fn is_v4(self) -> bool {
+        self.bits() >> 32 == 0xffff
     }
 
     /// The four IPv4 bytes, where it is IPv4.
@@ -34,6 +44,7 @@ impl Addr {
     }
 
     /// The address as one big-endian number: prefix comparisons are shifts.
+    #[inline]
     #[must_use]
     pub const fn bits(self) -> u128 {
         u128::from_be_bytes(self.0)

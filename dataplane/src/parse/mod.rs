@@ -67,10 +67,23 @@ use walk::Walk;
 /// The first way in which the frame is malformed; [`Reason::FrameTooLarge`] above 65,535 bytes.
 #[inline]
 pub fn parse_frame(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
-    match link {
-        LinkType::Ethernet => parse_ethernet(bytes),
-        other => parse_other_link(bytes, other),
+    let mut headers = Headers::NONE;
+    parse_frame_into(bytes, link, &mut headers)?;
+    Ok(headers)
+}
+
+/// As [`parse_frame`], into a place that is reused: nothing is moved. What `headers` holds after an error means
+/// nothing.
+///
+/// # Errors
+///
+/// As [`parse_frame`].
+#[inline]
+pub fn parse_frame_into(bytes: &[u8], link: LinkType, headers: &mut Headers) -> Result<(), Reason> {
+    if link == LinkType::Ethernet && usual::parse(bytes, headers) {
+        return Ok(());
     }
+    walk_frame(bytes, link, headers)
 }
 
 /// Parses an Ethernet frame without its frame check sequence: what every live port delivers.
@@ -80,17 +93,15 @@ pub fn parse_frame(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
 /// As [`parse_frame`].
 #[inline]
 pub fn parse_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
-    match usual::parse(bytes) {
-        Some(headers) => Ok(headers),
-        None => walk_ethernet(bytes),
-    }
+    parse_frame(bytes, LinkType::Ethernet)
 }
 
 #[inline(never)]
-fn walk_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
+fn walk_frame(bytes: &[u8], link: LinkType, headers: &mut Headers) -> Result<(), Reason> {
     let mut walk = Walk::new(bytes)?;
-    ethernet::parse_outermost(&mut walk)?;
-    Ok(walk.finish())
+    link::parse(&mut walk, link)?;
+    *headers = walk.finish();
+    Ok(())
 }
 
 /// As [`parse_frame`], but believes a wrong IPv4 header checksum and takes a total length of zero for "all of
@@ -100,6 +111,10 @@ fn walk_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
 ///
 /// As [`parse_frame`], [`Reason::Ipv4Checksum`] excepted.
 pub fn parse_frame_unverified(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
+    let mut headers = Headers::NONE;
+    if link == LinkType::Ethernet && usual::parse(bytes, &mut headers) {
+        return Ok(headers);
+    }
     let mut walk = Walk::new(bytes)?;
     walk.verify_ipv4 = false;
     link::parse(&mut walk, link)?;
@@ -117,13 +132,6 @@ pub fn parse_frame_unverified(bytes: &[u8], link: LinkType) -> Result<Headers, R
 pub fn parse_datagram(bytes: &[u8], link: &Headers) -> Result<Headers, Reason> {
     let mut walk = Walk::below(bytes, link)?;
     ip::parse_by_version(&mut walk, 0)?;
-    Ok(walk.finish())
-}
-
-#[inline(never)]
-fn parse_other_link(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
-    let mut walk = Walk::new(bytes)?;
-    link::parse(&mut walk, link)?;
     Ok(walk.finish())
 }
 

@@ -8,8 +8,8 @@ use proptest::sample::Index;
 
 use super::checksum::{heal, outermost, transport_checksum};
 use super::{
-    Headers, LinkType, Network, Transport, parse_datagram, parse_frame, parse_frame_unverified, usual,
-    walk_ethernet,
+    Headers, LinkType, Network, Transport, Tunnel, parse_datagram, parse_frame, parse_frame_unverified,
+    usual, walk_frame,
 };
 
 /// The fuzzer's corpus: one packet of every shape that the parser knows.
@@ -35,8 +35,19 @@ fn check(headers: &Headers, bytes: &[u8]) {
 /// Everything that later rooms may do with a frame.
 fn exercise(bytes: &[u8], link: LinkType) {
     let _ = parse_frame_unverified(bytes, link).inspect(|headers| check(headers, bytes));
-    if let Some(headers) = usual::parse(bytes) {
-        assert_eq!(walk_ethernet(bytes), Ok(headers), "the common way and the walk agree");
+    // Whatever stood there before must not show.
+    let junk = Headers {
+        vlan_outer: 1,
+        vlan_inner: 2,
+        vni: 3,
+        tunnel: Tunnel::Gre,
+        tunnel_depth: 4,
+        ..Headers::NONE
+    };
+    let (mut usual, mut walked) = (junk, Headers::NONE);
+    if usual::parse(bytes, &mut usual) {
+        assert_eq!(walk_frame(bytes, LinkType::Ethernet, &mut walked), Ok(()));
+        assert_eq!(usual, walked, "the common way and the walk agree");
     }
     let Ok(headers) = parse_frame(bytes, link) else { return };
     check(&headers, bytes);

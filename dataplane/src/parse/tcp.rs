@@ -30,7 +30,7 @@ pub(super) fn parse(walk: &mut Walk<'_>, at: usize) -> Result<(), Reason> {
 }
 
 /// The header that `segment` starts with, and its length.
-fn read(segment: &[u8]) -> Result<(Tcp, usize), Reason> {
+pub(super) fn read(segment: &[u8]) -> Result<(Tcp, usize), Reason> {
     let header: &[u8; HEADER_LEN] = segment.first_chunk().ok_or(Reason::TcpTruncated)?;
     let header_len = usize::from(header[12] >> 4) * 4;
     let Some(option_bytes) = segment.get(HEADER_LEN..header_len) else {
@@ -44,7 +44,7 @@ fn read(segment: &[u8]) -> Result<(Tcp, usize), Reason> {
 
 /// As [`read`], where nothing is wrong and the options are none or those of an established connection
 /// (RFC 7323 appendix A), which is known without a loop.
-#[inline]
+#[inline(always)]
 pub(super) fn read_established(segment: &[u8]) -> Option<(Tcp, usize)> {
     const STAMPED: [u8; 4] = [NOP, NOP, TIMESTAMPS, 10];
     const STAMPED_LEN: usize = HEADER_LEN + 12;

@@ -5,7 +5,7 @@
 //! reasons. Only [`Walk::header`] and [`Walk::rest`] touch bytes, both checked against the end of the layer
 //! in hand, so no protocol file can read beyond it, and none can panic.
 
-use super::{Headers, Mac, Network, Transport, Tunnel};
+use super::{Headers, Network, Transport, Tunnel};
 use crate::verdict::Reason;
 
 /// Encapsulations followed inside each other (tunnels, and Ethernet carried in MPLS).
@@ -35,25 +35,14 @@ impl<'a> Walk<'a> {
         if bytes.len() > usize::from(u16::MAX) {
             return Err(Reason::FrameTooLarge);
         }
-        let headers = Headers {
-            src_mac: Mac([0; 6]),
-            dst_mac: Mac([0; 6]),
-            vlan_outer: 0,
-            vlan_inner: 0,
-            ethertype: 0,
-            tunnel: Tunnel::None,
-            tunnel_depth: 0,
-            vni: 0,
-            outer_l3_offset: 0,
-            l3_offset: 0,
-            l4_offset: 0,
-            payload_offset: 0,
-            end: 0,
-            network: Network::Other,
-            fragment: None,
-            transport: Transport::None,
-        };
-        Ok(Self { bytes, headers, nested: 0, vlan_tags: 0, verify_ipv4: true, outside_only: false })
+        Ok(Self {
+            bytes,
+            headers: Headers::NONE,
+            nested: 0,
+            vlan_tags: 0,
+            verify_ipv4: true,
+            outside_only: false,
+        })
     }
 
     /// A walk over a reassembled datagram, below the link layer and the tunnels that `link` tells of.

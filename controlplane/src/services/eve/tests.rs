@@ -2,7 +2,7 @@
 
 use super::*;
 use dataplane::control::IpFields;
-use dataplane::flow::{FlowKey, FlowState};
+use dataplane::flow::{FlowKey, FlowState, Labels};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
@@ -19,22 +19,11 @@ fn wall(text: &str) -> Wall {
 }
 
 fn record(src: (&str, u16), dst: (&str, u16), protocol: u8) -> FlowRecord {
-    let ((src, src_port), (dst, dst_port)) = ((addr(src.0), src.1), (addr(dst.0), dst.1));
-    let initiator_is_lo = (src, src_port) <= (dst, dst_port);
-    let (lo, hi) =
-        if initiator_is_lo { ((src, src_port), (dst, dst_port)) } else { ((dst, dst_port), (src, src_port)) };
+    let labels = Labels { vni: 0, vlan_outer: 0, vlan_inner: 0, protocol };
+    let (key, initiator_is_lo) = FlowKey::between((addr(src.0), src.1), (addr(dst.0), dst.1), labels);
     FlowRecord {
         flow_id: 1,
-        key: FlowKey {
-            lo_addr: lo.0,
-            hi_addr: hi.0,
-            lo_port: lo.1,
-            hi_port: hi.1,
-            vni: 0,
-            vlan_outer: 0,
-            vlan_inner: 0,
-            protocol,
-        },
+        key,
         initiator_is_lo,
         in_port: 0,
         src_mac: Mac::default(),
@@ -154,7 +143,8 @@ fn a_tagged_tcp_flow_with_macs_has_suricatas_keys_and_values() {
         dst_mac: Mac([0xff; 6]),
         ..record(("192.168.1.5", 41424), ("192.168.1.1", 80), 6)
     };
-    ours.key.vlan_outer = 6;
+    let labels = Labels { vlan_outer: 6, ..ours.key.labels() };
+    ours.key = FlowKey::between(ours.key.lo(), ours.key.hi(), labels).0;
     assert_holds(&flow_line(&Names::new(vec!["eth0".into()]), &ours), &suricata, "");
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed case is a failed test")]
 
 mod eviction;
+mod lane;
 mod model;
 mod queries;
 mod tcp_scripts;
@@ -13,6 +14,7 @@ use crate::parse::{
     Addr, Headers, Icmp, Mac, Network, Protocol, Tcp, TcpFlags, TcpOptions, Transport, Tunnel,
 };
 use crate::time::{Now, Tick, Wall};
+use crate::verdict::{Effects, Verdict};
 
 /// An address and a port.
 type Endpoint = (Addr, u16);
@@ -127,7 +129,7 @@ impl Lab {
         let (key, src_is_lo) = Self::key(headers);
         let hash = self.table.hash(&key);
         self.table.prefetch(hash);
-        let located = self.table.locate(hash);
+        let located = self.table.locate(hash, true);
         let records = &mut self.records;
         self.table.find_or_start(located, &key, src_is_lo, headers, 0, now, &mut |r| records.push(r))
     }

@@ -92,29 +92,3 @@ fn a_cursor_beyond_the_table_is_the_end() {
     }
     assert!(out.is_empty());
 }
-
-#[test]
-fn a_sweep_judges_silent_flows_anew_and_ends_some() {
-    let mut lab = lab();
-    let mut cursor = Some(0);
-    let mut visited = 0;
-    while let Some(at) = cursor {
-        let (records, table) = (&mut lab.records, &mut lab.table);
-        let mut visit = |flow: &mut Flow| {
-            visited += 1;
-            if flow.responder().1 == 443 {
-                return SweepAction::End(EndReason::Policy);
-            }
-            flow.set_decision(CachedDecision { policy_version: 2, decided: true, ..CachedDecision::NONE });
-            SweepAction::Keep
-        };
-        cursor = table.sweep(at, 16, now(3), &mut visit, &mut |r| records.push(r));
-    }
-    assert_eq!(visited, 101);
-    assert_eq!(lab.table.len(), 100);
-    assert_eq!(lab.records.len(), 1);
-    assert_eq!(lab.records[0].end, Some(EndReason::Policy));
-    let mut out = Vec::with_capacity(200);
-    lab.table.page(0, 1_000, &FlowFilter::default(), now(3), &mut out);
-    assert!(out.iter().all(|record| record.decision.policy_version == 2));
-}
