@@ -5,6 +5,7 @@
 //! that it answers.
 #![forbid(unsafe_code)]
 
+mod sync;
 pub mod time;
 
 pub mod rx;

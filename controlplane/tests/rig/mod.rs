@@ -174,7 +174,7 @@ fn start_flow(table: &mut FlowTable, worker: u8, number: u16) {
     let headers = parse_frame_unverified(&frame, LinkType::Ethernet).unwrap();
     let (key, src_is_lo) = FlowKey::of(&headers, true).unwrap();
     let now = clock();
-    let located = table.locate(table.hash(&key));
+    let located = table.locate(table.hash(&key), false);
     let found = table.find_or_start(located, &key, src_is_lo, &headers, 0, now, &mut |_| {}).unwrap();
     table.count(found.id, found.direction, frame.len() as u32, &headers, now.tick);
     let step = table.judge(found.id, found.direction, &headers);

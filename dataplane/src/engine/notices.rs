@@ -109,6 +109,7 @@ fn transport_fields(bytes: &[u8], headers: &Headers) -> TransportFields {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 mod tests {
     use super::*;
     use crate::engine::Hop;

@@ -17,6 +17,7 @@ impl FlowTable {
     /// Counts and tracks a packet of a flow that is forwarded under `versions` (policy set, identities) and has no
     /// more to it; `false`: nothing was done.
     #[inline]
+    #[expect(clippy::too_many_arguments, reason = "what the engine holds per packet, in the order it got it")]
     pub fn pass(
         &mut self,
         located: Located,

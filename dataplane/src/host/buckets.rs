@@ -229,7 +229,7 @@ mod tests {
 
 #[cfg(all(test, loom))]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-mod model {
+mod loom_model {
     use super::*;
     use loom::sync::Arc;
     use loom::thread;

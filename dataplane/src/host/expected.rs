@@ -5,8 +5,8 @@
 //! byte. Free while nothing is redirected: one relaxed read.
 
 use super::Table;
-use super::sync::{AtomicU64, Ordering};
 use crate::parse::Addr;
+use crate::sync::{AtomicU64, Ordering};
 use crate::time::Tick;
 
 /// Flows expected at the same time (16 bytes each).

@@ -22,11 +22,3 @@ pub struct Shared {
     /// Flows that belong to another worker than their hash says.
     pub expected: ExpectedFlows,
 }
-
-/// The atomics of the model checker under `--cfg loom`, else the machine's.
-pub(crate) mod sync {
-    #[cfg(loom)]
-    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
-    #[cfg(not(loom))]
-    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
-}

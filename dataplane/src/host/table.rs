@@ -8,7 +8,7 @@
 //! whether a slot has ended and so take two slots for one new key: every later search finds the same one of them, and
 //! what was noted in the other is forgotten.
 
-use super::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use crate::time::Tick;
 
 /// Slots that a key may be in: 128 bytes, two cache lines.

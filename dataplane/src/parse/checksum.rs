@@ -2,8 +2,8 @@
 //!
 //! A packet that a local stack left half-done (`CHECKSUM_PARTIAL`, met on veth) carries only the folded,
 //! uninverted pseudo-header sum in its checksum field; [`transport_checksum`] tells it from a wrong one and
-//! [`heal`] completes it. Sums run over words of up to 64 bits; the cost
-//! is about one nanosecond per 32 bytes. SCTP's CRC32c is in `crc32c`, with the same answers.
+//! [`heal`] completes it. Sums run over words of up to 64 bits; the cost is about one nanosecond per 32 bytes.
+//! SCTP's CRC32c is in `crc32c`, with the same answers.
 
 use super::crc32c;
 use super::walk::{Walk, be16};

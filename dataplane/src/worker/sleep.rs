@@ -7,13 +7,40 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+use crate::sync::{AtomicBool, Ordering, fence};
 
 /// Wakes one worker.
 #[derive(Debug)]
 pub struct Waker {
-    sleeping: AtomicBool,
+    sleeping: Sleeping,
     stream: UnixStream,
+}
+
+/// Whether a worker sleeps, told so that either it sees what was handed to it or who handed it over sees that it
+/// sleeps (Dekker's pattern: both write, fence, then read what the other wrote).
+#[derive(Debug)]
+struct Sleeping(AtomicBool);
+
+impl Sleeping {
+    /// Says that we sleep, before the last look at what waits.
+    fn announce(&self) {
+        self.0.store(true, Ordering::Relaxed);
+        // Pairs with the fence in `must_wake`.
+        fence(Ordering::SeqCst);
+    }
+
+    fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// After something was handed over: whether we are the one to wake the worker.
+    #[inline]
+    fn must_wake(&self) -> bool {
+        // Pairs with the fence in `announce`.
+        fence(Ordering::SeqCst);
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// One worker's own end, and the wakers of all.
@@ -37,7 +64,7 @@ pub fn sleepers(workers: usize) -> std::io::Result<Vec<Sleeper>> {
         stream.set_nonblocking(true)?;
         write.set_nonblocking(true)?;
         streams.push(stream);
-        wakers.push(Waker { sleeping: AtomicBool::new(false), stream: write });
+        wakers.push(Waker { sleeping: Sleeping(AtomicBool::new(false)), stream: write });
     }
     let wakers: Arc<[Waker]> = wakers.into();
     Ok(streams
@@ -52,9 +79,7 @@ impl Sleeper {
     /// where `something_waits` says so after others can see that we sleep.
     pub fn sleep(&mut self, fds: &[RawFd], timeout_ms: i32, something_waits: impl FnOnce() -> bool) {
         let sleeping = &self.wakers[self.own].sleeping;
-        sleeping.store(true, Ordering::Relaxed);
-        // Pairs with the fence in `wake`: either we see the packet, or its sender sees that we sleep.
-        fence(Ordering::SeqCst);
+        sleeping.announce();
         if !something_waits() {
             let mut all = [self.stream.as_raw_fd(); xsk::wait::WAIT_FDS_MAX];
             let count = fds.len().min(all.len() - 1);
@@ -62,7 +87,7 @@ impl Sleeper {
             // An error (out of memory) only means that we look sooner.
             let _readable = xsk::wait::readable(&all[..=count], timeout_ms);
         }
-        sleeping.store(false, Ordering::Relaxed);
+        sleeping.end();
         let mut bytes = [0; 64];
         // One read: wakers clear the flag, so that more than a few bytes never wait.
         let _woken = self.stream.read(&mut bytes);
@@ -71,12 +96,60 @@ impl Sleeper {
     /// Wakes `worker` where it sleeps; one flag read where it does not.
     #[inline]
     pub fn wake(&self, worker: u8) {
-        // Pairs with the fence in `sleep`.
-        fence(Ordering::SeqCst);
         let Some(waker) = self.wakers.get(usize::from(worker)) else { return };
-        if waker.sleeping.load(Ordering::Relaxed) && waker.sleeping.swap(false, Ordering::Relaxed) {
+        if waker.sleeping.must_wake() {
             // A full pipe means that it is being woken already.
             let _written = (&waker.stream).write(&[1]);
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod loom_model {
+    use super::*;
+    use crate::sync::AtomicU64;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// A ring as the handshake sees it: how many packets were handed over.
+    fn hand_over(ring: &AtomicU64, sleeping: &Sleeping) -> bool {
+        ring.fetch_add(1, Ordering::Release);
+        sleeping.must_wake()
+    }
+
+    /// A worker that goes to sleep with a packet waiting is woken by whoever brought it.
+    #[test]
+    fn no_packet_waits_for_a_sleeper_that_nobody_wakes() {
+        loom::model(|| {
+            let shared = Arc::new((AtomicU64::new(0), Sleeping(AtomicBool::new(false))));
+            let sender = {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || hand_over(&shared.0, &shared.1))
+            };
+            shared.1.announce();
+            let sees_it = shared.0.load(Ordering::Acquire) > 0;
+            let is_woken = sender.join().unwrap();
+            assert!(sees_it || is_woken);
+        });
+    }
+
+    /// Of two that hand something to one sleeper at least one wakes it, and never is neither seen nor woken for.
+    #[test]
+    fn two_senders_wake_one_sleeper() {
+        loom::model(|| {
+            let shared = Arc::new((AtomicU64::new(0), Sleeping(AtomicBool::new(false))));
+            let senders: Vec<_> = (0..2)
+                .map(|_| {
+                    let shared = Arc::clone(&shared);
+                    thread::spawn(move || hand_over(&shared.0, &shared.1))
+                })
+                .collect();
+            shared.1.announce();
+            let seen = shared.0.load(Ordering::Acquire);
+            let woken =
+                senders.into_iter().map(|sender| sender.join().unwrap()).fold(false, |any, woke| any | woke);
+            assert!(seen == 2 || woken);
+        });
     }
 }
