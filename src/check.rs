@@ -4,9 +4,10 @@
 //! configuration's errors and the policies' are told in one go where the configuration can be read at all.
 
 use crate::cli::{self, ConfigFlag};
-use crate::config::{PortFlags, Ports};
+use crate::config::{PortFlags, Ports, Service};
 use crate::failure::Failure;
 use crate::setup;
+use ipnet::{Ipv4Net, Ipv6Net};
 use std::path::PathBuf;
 
 /// Runs `jarvis check`; what it says on success.
@@ -27,6 +28,13 @@ pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
             let mut config = setup::read_config(&alone, &PortFlags::default(), Ports::Optional)?;
             config.policy_file = Some(path.clone());
             setup::assume_ports(&mut config);
+            // Nor can it tell whether there is a service address: that is no fault of the policies.
+            config.service.get_or_insert(Service {
+                interface: String::new(),
+                ipv4: Some(Ipv4Net::default()),
+                ipv6: Some(Ipv6Net::default()),
+                vlan: 0,
+            });
             return match setup::load_policies(&mut setup::policies(&config), &config) {
                 Ok(_set) => Err(failure),
                 Err(more) => Err(failure.and(more)),

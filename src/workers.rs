@@ -13,7 +13,7 @@ use dataplane::engine::{self, ChecksumMode, Engine, EngineConfig, PortConfig, Se
 use dataplane::flow::owner::OwnerTable;
 use dataplane::flow::{EvictionOrder, FlowConfig, Timeouts};
 use dataplane::host::Shared;
-use dataplane::parse::Addr;
+use dataplane::parse::{Addr, Mac};
 use dataplane::policy::Environment;
 use dataplane::tx::handoff;
 use dataplane::worker::{self, HostDevice, HostPort, Parts, Worker, WorkerConfig};
@@ -45,6 +45,10 @@ pub(crate) fn build(
     let sleepers =
         worker::sleepers(count).map_err(|error| format!("cannot make the workers' wakers: {error}"))?;
     let mut host = open_host(config)?;
+    let service_mac = match &config.service {
+        Some(service) => Some(Mac(netdev::Interface::read(&service.interface).map_err(sentence)?.mac)),
+        None => None,
+    };
     let mut workers = Vec::with_capacity(count);
     let links = handoff::connect(count);
     for (index, ((door, sleeper), hand_offs)) in doors.into_iter().zip(sleepers).zip(links).enumerate() {
@@ -70,9 +74,11 @@ pub(crate) fn build(
             }
         }
         let heartbeat = wire.heartbeat(queue)?;
+        let mut engine = engine_config(config, index as u8, random_seed());
+        engine.service.mac = service_mac;
         workers.push(Worker::new(Parts {
             config: worker_config(config, count),
-            engine: Engine::new(engine_config(config, index as u8, random_seed()), Arc::clone(buckets)),
+            engine: Engine::new(engine, Arc::clone(buckets)),
             wires,
             mirror,
             host: host.take(),
@@ -95,11 +101,7 @@ pub(crate) fn engine_config(config: &Config, index: u8, seed: u64) -> EngineConf
             Mode::Tap => engine::Mode::Tap,
         },
         ports: config.ports.iter().enumerate().map(|(zone, port)| port_config(zone as u8, port)).collect(),
-        service: config.service.as_ref().map_or_else(Service::default, |service| Service {
-            ipv4: service.ipv4.map(|net| Addr::v4(net.addr().octets())),
-            ipv6: service.ipv6.map(|net| Addr::v6(net.addr().octets())),
-            vlan: service.vlan,
-        }),
+        service: service(config),
         flow: flow_config(config, workers),
         vlan_in_key: config.flow.vlan_in_key,
         defrag: defrag_config(config),
@@ -107,6 +109,16 @@ pub(crate) fn engine_config(config: &Config, index: u8, seed: u64) -> EngineConf
         owners: OwnerTable::even(config.worker.count),
         seed,
     }
+}
+
+/// Addresses of the box itself; the device behind them is not open yet.
+fn service(config: &Config) -> Service {
+    config.service.as_ref().map_or_else(Service::default, |service| Service {
+        ipv4: service.ipv4.map(|net| Addr::v4(net.addr().octets())),
+        ipv6: service.ipv6.map(|net| Addr::v6(net.addr().octets())),
+        vlan: service.vlan,
+        mac: None,
+    })
 }
 
 fn port_config(zone: u8, port: &Port) -> PortConfig {
@@ -211,9 +223,12 @@ pub(crate) fn policy_environment(config: &Config) -> Environment {
         ports.push((port.interface.clone(), index as u8));
         ports.push((index.to_string(), index as u8));
     }
-    zones.push(("host".to_owned(), engine::HOST_PORT));
-    ports.push(("host".to_owned(), engine::HOST_PORT));
-    Environment { zones, ports }
+    if config.service.is_some() {
+        zones.push(("host".to_owned(), engine::HOST_PORT));
+        ports.push(("host".to_owned(), engine::HOST_PORT));
+    }
+    let Service { ipv4: service_ipv4, ipv6: service_ipv6, .. } = service(config);
+    Environment { zones, ports, service_ipv4, service_ipv6 }
 }
 
 /// Interface names by port index, for events.

@@ -69,6 +69,36 @@ fn exit_codes_tell_done_wrong_input_and_wrong_usage() {
 }
 
 #[test]
+fn check_refuses_a_policy_that_needs_a_service_address_where_none_is_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write(
+        "p.json",
+        "{\"default_action\": \"allow\", \"policies\": [\n\
+         {\"policy_id\": \"portal\", \"action\": {\"redirect\": {\"to\": \"service:8443\"}}},\n\
+         {\"policy_id\": \"box\", \"conditions\": {\"zone\": \"host\"}, \"action\": \"drop\"}]}",
+    );
+    let ports = "[[port]]\ninterface = \"a\"\n[[port]]\ninterface = \"b\"\nzone = \"outside\"\n";
+    write("c.toml", ports);
+    let check = || jarvis(directory.path(), &["check", "--config", "c.toml", "--policy", "p.json"]);
+    let output = check();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = lines(&output.stderr);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said.iter().any(|line| line.starts_with("p.json:2:") && line.contains("[inline.service]")),
+        "{said:?}"
+    );
+    assert!(said.iter().any(|line| line.starts_with("p.json:3:") && line.contains("host")), "{said:?}");
+    write("c.toml", &format!("{ports}[inline.service]\nipv4 = \"10.0.0.2/24\"\n"));
+    assert_eq!(check().status.code(), Some(0), "{:?}", check());
+    // A configuration that cannot be understood says nothing about the service address: only its own faults count.
+    write("c.toml", &format!("mode = \"router\"\n{ports}[inline.service]\nipv4 = \"10.0.0.2/24\"\n"));
+    let said = lines(&check().stderr);
+    assert!(said.len() == 1 && said[0].starts_with("c.toml:1:"), "{said:?}");
+}
+
+#[test]
 fn check_lists_every_error_with_file_and_line() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(

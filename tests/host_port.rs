@@ -22,7 +22,12 @@ fn v6(host: u32) -> String {
 
 /// A lab whose hosts have addresses in the service network; the name of the service interface.
 fn up() -> Option<(Lab, String)> {
-    let lab = Lab::up(&[])?;
+    up_with(&[], "")
+}
+
+/// The same with more words for the lab and more configuration.
+fn up_with(words: &[&str], more: &str) -> Option<(Lab, String)> {
+    let lab = Lab::up(words)?;
     for (host, number) in [(Host::Client, 1), (Host::Server, 2)] {
         for words in [
             &["ip", "addr", "add", &format!("{}/24", v4(number)), "dev", "eth0"][..],
@@ -34,7 +39,7 @@ fn up() -> Option<(Lab, String)> {
     }
     let tap = format!("{}-j", lab.name);
     lab.config(&format!(
-        "[inline.service]\ninterface = \"{tap}\"\nipv4 = \"{}/24\"\nipv6 = \"{}/64\"\n",
+        "{more}\n[inline.service]\ninterface = \"{tap}\"\nipv4 = \"{}/24\"\nipv6 = \"{}/64\"\n",
         v4(3),
         v6(3)
     ));
@@ -81,6 +86,91 @@ fn a_server_on_the_box_is_reached_from_both_sides() {
         assert_eq!(said(&output), "the box\n", "{host:?}\n{}", lab.reasons());
     }
     thread.join().unwrap();
+}
+
+/// Redirects two ports of anyone to the box.
+const TO_THE_BOX: &str = r#"{"default_action": "allow", "policies": [
+    {"policy_id": "portal", "conditions": {"protocol": "tcp", "dst_port": 8081},
+     "action": {"redirect": {"to": "service:8080"}}},
+    {"policy_id": "resolver", "conditions": {"protocol": "udp", "dst_port": 5354},
+     "action": {"redirect": {"to": "service:5353"}}}]}"#;
+
+/// Connects from eight ports, tells what was answered and by whom.
+const ASK: &str = "
+import socket, sys
+for port in range(40000, 40008):
+    s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_STREAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(('', port))
+    s.settimeout(5)
+    s.connect((sys.argv[1], 8081))
+    s.sendall(b'who?')
+    answer = b''
+    while data := s.recv(100): answer += data
+    print(answer.decode(), s.getpeername()[0])
+    s.close()
+u = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+u.settimeout(5)
+u.connect((sys.argv[1], 5354))
+u.send(b'name?')
+print(u.recv(100).decode(), u.getpeername()[0])
+";
+
+fn a_redirect_reaches_the_box(words: &[&str], more: &str) {
+    let Some((lab, _tap)) = up_with(words, &format!("{more}[policy]\nfile = \"policy.json\"\n")) else {
+        return;
+    };
+    lab.write("policy.json", TO_THE_BOX);
+    let daemon = lab.start();
+    for (host, other) in [(Host::Client, 2), (Host::Server, 1)] {
+        for (here, there) in [(v4(3), v4(other)), (v6(3), v6(other))] {
+            // Neighbours and duplicate address detection are settled then.
+            eventually("the service address is ready", || lab.pings_of(host, &here) == 3);
+            let listener = std::net::TcpListener::bind((here.as_str(), 8080)).unwrap();
+            let socket = std::net::UdpSocket::bind((here.as_str(), 5353)).unwrap();
+            socket.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+            let thread = std::thread::spawn(move || {
+                use std::io::{Read, Write};
+                for _ in 0..8 {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let mut question = [0; 4];
+                    stream.read_exact(&mut question).unwrap();
+                    stream.write_all(b"the box").unwrap();
+                }
+                let mut question = [0; 100];
+                let (len, peer) = socket.recv_from(&mut question).unwrap();
+                socket.send_to(&question[..len], peer).unwrap();
+            });
+            let output = lab.on(host, &["python3", "-c", ASK, &there]);
+            let wanted = format!("{}name? {there}\n", format!("the box {there}\n").repeat(8));
+            assert_eq!(said(&output), wanted, "{host:?}\n{}\n{}", lab.reasons(), lab.ctl(&["flows"]));
+            thread.join().unwrap();
+        }
+    }
+    // With nobody there any more the box itself refuses, in the name of whom the client asked.
+    let refused =
+        lab.on(Host::Client, &["curl", "--silent", "--max-time", "5", &format!("http://{}:8081/", v4(2))]);
+    assert_eq!(refused.status.code(), Some(7), "{}", lab.reasons());
+    let status = lab.ctl(&["status"]);
+    assert!(status["frames"]["redirected"].as_u64().unwrap() > 100, "{status}");
+    assert_eq!(status["frames"]["dropped"], 0, "{}", lab.reasons());
+    daemon.stop();
+    assert!(!lab.log().contains("lost track"), "{}", lab.log());
+}
+
+#[test]
+fn a_redirect_to_the_service_address_reaches_the_box_from_both_sides() {
+    a_redirect_reaches_the_box(&[], "");
+}
+
+#[test]
+fn a_redirect_to_the_service_address_reaches_the_box_through_two_workers() {
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        eprintln!("skipped: needs two cores");
+        return;
+    }
+    let two = "[worker]\ncount = 2\ncores = [0, 1]\nring_entries = 1024\n";
+    a_redirect_reaches_the_box(&["--queues", "2"], two);
 }
 
 #[test]

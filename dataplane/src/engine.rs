@@ -326,7 +326,7 @@ impl Engine {
 
     /// Whether `src` cannot live behind `in_port`: it is not in that port's networks, or it is in the other's.
     fn is_spoofed(&self, in_port: u8, src: Addr) -> bool {
-        if !self.knows_networks {
+        if !self.knows_networks || in_port == HOST_PORT {
             return false;
         }
         let ip = src.to_ip();

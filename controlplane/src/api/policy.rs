@@ -1,5 +1,6 @@
 //! `/policy`: which policies are in force, and what would they say of this flow?
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -8,7 +9,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use dataplane::policy::{
     ContextError, DecidingMode, Evaluation, Field, Met, Outcome, OutcomeAction, PolicyError, PolicyIndex,
-    PolicySet, Tried, Truth,
+    PolicySet, Target, Tried, Truth,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -249,8 +250,13 @@ impl DecisionView {
             OutcomeAction::Allow => {}
             OutcomeAction::Drop(why) | OutcomeAction::Reject(why) => reason = Some(why.label()),
             OutcomeAction::Redirect(target) => {
+                let to = |target: &Target| {
+                    let both = [target.ipv4, target.ipv6].into_iter().flatten();
+                    let both = both.map(|addr| SocketAddr::new(addr.to_ip(), target.port).to_string());
+                    both.collect::<Vec<_>>().join(" or ")
+                };
                 redirect = set.target(target).map(|target| RedirectView {
-                    to: std::net::SocketAddr::new(target.addr.to_ip(), target.port).to_string(),
+                    to: to(target),
                     next_hop: target.next_hop.map(|mac| mac.to_string()),
                 });
             }

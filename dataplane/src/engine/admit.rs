@@ -40,7 +40,10 @@ impl Engine {
             self.counters.received_bytes += packet.bytes.len() as u64;
         }
         if packet.in_port == HOST_PORT {
-            return Admission::Leaves(self.judge_host_frame(packet.bytes));
+            return match self.admit_host_frame(packet.bytes, headers) {
+                Some(disposition) => Admission::Leaves(disposition),
+                None => Admission::Stays { datagram: None },
+            };
         }
         // `assume-good` is Suricata's `-k none`: captures of offloaded traffic have no right checksum anywhere.
         let parsed = if self.checksum_mode(packet.in_port) == ChecksumMode::AssumeGood {

@@ -70,13 +70,21 @@ pub struct Service {
     pub ipv6: Option<crate::parse::Addr>,
     /// VLAN that they live in, 0 for untagged.
     pub vlan: u16,
+    /// The device behind them, where there is one.
+    pub mac: Option<crate::parse::Mac>,
 }
 
 impl Service {
     /// Whether `addr` on `vlan` is one of them.
     #[must_use]
     pub fn owns(&self, addr: crate::parse::Addr, vlan: u16) -> bool {
-        vlan == self.vlan && (self.ipv4 == Some(addr) || self.ipv6 == Some(addr))
+        vlan == self.vlan && self.has(addr)
+    }
+
+    /// Whether `addr` is one of them.
+    #[must_use]
+    pub fn has(&self, addr: crate::parse::Addr) -> bool {
+        self.ipv4 == Some(addr) || self.ipv6 == Some(addr)
     }
 
     /// Whether there is any.

@@ -164,7 +164,9 @@ impl Engine {
         self.counters.count(verdict, packet.bytes.len() as u64);
         Some(match verdict {
             Verdict::Drop(reason) | Verdict::Reject(reason) => self.dropped(reason),
-            Verdict::Forward | Verdict::Redirect(_) | Verdict::RateLimit(_) => self.across(packet.in_port),
+            Verdict::Forward | Verdict::Redirect(_) | Verdict::RateLimit(_) => {
+                self.onward(verdict, found, headers, packet)
+            }
         })
     }
 
@@ -231,7 +233,7 @@ impl Engine {
                     self.tolerate(reason, packet, headers, events);
                 }
                 self.counters.count(verdict, u64::from(len_bytes));
-                self.across(packet.in_port)
+                self.onward(verdict, found, headers, packet)
             }
             Verdict::Drop(reason) => {
                 self.flows.refuse(id, step);
@@ -345,10 +347,13 @@ impl Engine {
                     OutcomeAction::Allow => Verdict::Forward,
                     OutcomeAction::Drop(reason) => Verdict::Drop(reason),
                     OutcomeAction::Reject(reason) => Verdict::Reject(reason),
-                    OutcomeAction::Redirect(target) => match policy.target(target) {
-                        Some(to) => self.start_redirect(id, target, (to.addr, to.port), at, events),
-                        None => Verdict::Drop(Reason::RedirectImpossible),
-                    },
+                    OutcomeAction::Redirect(target) => {
+                        let is_v4 = self.flows.flow(id).initiator().0.is_v4();
+                        match policy.target(target).and_then(|to| Some((to.addr(is_v4)?, to.port))) {
+                            Some(to) => self.start_redirect(id, target, to, at, events),
+                            None => Verdict::Drop(Reason::RedirectImpossible),
+                        }
+                    }
                     OutcomeAction::RateLimit(rule) => match policy.limit(rule) {
                         Some(limit) => {
                             let source = self.flows.flow(id).initiator().0;
@@ -396,9 +401,6 @@ impl Engine {
         events: &mut EventSender,
     ) -> Verdict {
         let flow = self.flows.flow(id);
-        if flow.initiator().0.is_v4() != to.0.is_v4() {
-            return Verdict::Drop(Reason::RedirectImpossible);
-        }
         let is_first = flow.packets()[0] + flow.packets()[1] <= 1;
         if !is_first && !flow.has_alias() && flow.key().protocol() == crate::parse::Protocol::TCP {
             return Verdict::Reject(Reason::PolicyReject);
@@ -421,6 +423,9 @@ impl Engine {
         out: &mut Outcome,
     ) -> Result<(), Reason> {
         let redirect = self.redirect_of(found.id, next_hop).ok_or(Reason::RedirectImpossible)?;
+        if self.config.service.has(redirect.target.addr) && !self.can_reach_the_box(entry.headers) {
+            return Err(Reason::RedirectImpossible);
+        }
         if entry.datagram.is_some() {
             out.redirected_datagram = Some((redirect, found.direction));
             return Ok(());
@@ -437,6 +442,7 @@ impl Engine {
     /// How packets of a redirected flow are rewritten.
     pub(super) fn redirect_of(&self, id: FlowId, next_hop: Option<Mac>) -> Option<Redirect> {
         let (addr, port) = self.flows.redirect_target(id)?;
+        let next_hop = if self.config.service.has(addr) { self.config.service.mac } else { next_hop };
         let (original, original_port) = self.flows.flow(id).responder();
         Some(Redirect {
             target: Target { addr, port, next_hop },

@@ -2,7 +2,11 @@
 //! bridged traffic needs none, since a bump in the wire has one way to go.
 
 use super::{Disposition, Engine, HOST_PORT, Hop, Packet};
-use crate::parse::{Addr, Headers, LinkType, Mac, Network, Protocol, Transport, parse_frame};
+use crate::flow::{Direction, FlowKey, Found};
+use crate::host::ExpectedKey;
+use crate::parse::quoted::parse_quoted;
+use crate::parse::{Addr, Headers, LinkType, Mac, Network, Protocol, Transport, Tunnel, parse_frame};
+use crate::verdict::Verdict;
 
 /// Neighbours remembered; the box talks to few.
 const NEIGHBOURS_MAX: usize = 256;
@@ -55,16 +59,94 @@ impl Engine {
         if !self.config.service.owns(wanted, headers.vlan_outer) {
             return None;
         }
+        Some(self.deliver(packet, headers))
+    }
+
+    fn deliver(&mut self, packet: &Packet<'_>, headers: &Headers) -> Disposition {
         if self.config.worker != 0 {
-            return Some(Disposition::HandOff { worker: 0, hop: Hop::Owner });
+            return Disposition::HandOff { worker: 0, hop: Hop::Owner };
         }
         self.neighbours.learn(headers.src_mac, packet.in_port);
         self.counters.to_host += 1;
-        Some(Disposition::Host)
+        Disposition::Host
+    }
+
+    /// Where a packet goes that is sent on by `verdict`: across, but for a flow that was redirected to the box.
+    pub(super) fn onward(
+        &mut self,
+        verdict: Verdict,
+        found: Found,
+        headers: &Headers,
+        packet: &Packet<'_>,
+    ) -> Disposition {
+        let is_redirected = match verdict {
+            Verdict::Redirect(_) => self.is_inline() && self.config.service.exists(),
+            Verdict::Forward | Verdict::RateLimit(_) | Verdict::Drop(_) | Verdict::Reject(_) => false,
+        };
+        if !is_redirected {
+            return self.across(packet.in_port);
+        }
+        if packet.in_port == HOST_PORT {
+            let flow = self.flows.flow(found.id);
+            return Disposition::Send { port: flow.in_port() & 1 ^ u8::from(flow.started_by_responder()) };
+        }
+        match self.flows.redirect_target(found.id) {
+            Some((addr, _)) if found.direction == Direction::Forward && self.config.service.has(addr) => {
+                self.deliver(packet, headers)
+            }
+            Some(_) | None => self.across(packet.in_port),
+        }
+    }
+
+    /// Whether the box's own stack would understand a frame like this once it is addressed to it.
+    pub(super) fn can_reach_the_box(&self, headers: &Headers) -> bool {
+        headers.tunnel == Tunnel::None
+            && headers.vlan_outer == self.config.service.vlan
+            && headers.vlan_inner == 0
+    }
+
+    /// Takes a frame of the box in. `None`: it answers a flow that was redirected to the box, and is judged as a
+    /// packet of that flow; `headers` are written.
+    pub(super) fn admit_host_frame(&mut self, bytes: &[u8], headers: &mut Headers) -> Option<Disposition> {
+        if self.shared.expected.any()
+            && let Ok(parsed) = parse_frame(bytes, LinkType::Ethernet)
+            && parsed.addrs().is_some_and(|(src, _)| self.config.service.owns(src, parsed.vlan_outer))
+            && let Some((key, src_is_lo)) = self.redirected_key(bytes, &parsed)
+        {
+            let expected = ExpectedKey::of(key.lo(), key.hi(), key.protocol());
+            match self.shared.expected.owner(expected) {
+                Some(worker) if worker != self.config.worker => {
+                    return Some(Disposition::HandOff { worker, hop: Hop::Owner });
+                }
+                Some(_) if self.flows.find(&key, src_is_lo).is_some() => {
+                    *headers = parsed;
+                    return None;
+                }
+                Some(_) | None => {}
+            }
+        }
+        Some(self.judge_host_frame(bytes))
+    }
+
+    /// The key of the flow that a frame of the box belongs to, or speaks of.
+    fn redirected_key(&self, bytes: &[u8], headers: &Headers) -> Option<(FlowKey, bool)> {
+        let (key, src_is_lo) = FlowKey::of(headers, self.config.vlan_in_key)?;
+        match headers.transport {
+            Transport::Icmp(icmp) if icmp.is_error => {
+                let quoted_at = usize::from(headers.l4_offset) + 8;
+                let quoted = bytes.get(quoted_at..usize::from(headers.end)).and_then(parse_quoted)?;
+                Some(FlowKey::of_quoted(&quoted, &key))
+            }
+            Transport::Icmp(_)
+            | Transport::Tcp(_)
+            | Transport::Udp { .. }
+            | Transport::Sctp { .. }
+            | Transport::None => Some((key, src_is_lo)),
+        }
     }
 
     /// Where a frame of the box goes: to the wire of its neighbour, or to both; only its service addresses speak.
-    pub(super) fn judge_host_frame(&mut self, bytes: &[u8]) -> Disposition {
+    fn judge_host_frame(&mut self, bytes: &[u8]) -> Disposition {
         let Ok(headers) = parse_frame(bytes, LinkType::Ethernet) else { return Disposition::Consume };
         let speaker = match headers.network {
             Network::Arp { sender, .. } => sender,

@@ -118,7 +118,7 @@ mod tests {
     use crate::time::Now;
 
     fn described(mut frame: Vec<u8>) -> (Option<IpFields>, TransportFields) {
-        let headers = parse_frame(&frame, LinkType::Ethernet).unwrap();
+        let headers = parse_frame(&frame, LinkType::Ethernet).expect("the frame is well formed");
         let packet = Packet {
             bytes: &mut frame,
             in_port: 0,

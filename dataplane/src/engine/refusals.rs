@@ -1,7 +1,7 @@
 //! May this refusal be sent, and what does it say? At most `reject_per_s` a second, so that nobody can use the box
 //! to send more than he sends.
 
-use super::{Engine, Outcome, Packet};
+use super::{Engine, HOST_PORT, Outcome, Packet};
 use crate::flow::{Direction, FlowId, TcpState};
 use crate::nat::{self, Tracked};
 use crate::parse::{Headers, Transport};
@@ -40,7 +40,7 @@ impl Engine {
         per_s: u32,
         out: &mut Outcome,
     ) -> bool {
-        if !self.is_inline() || !nat::may_refuse(headers, packet.bytes) {
+        if !self.is_inline() || packet.in_port == HOST_PORT || !nat::may_refuse(headers, packet.bytes) {
             return false;
         }
         if !self.refusals.take(per_s, packet.at.tick) {

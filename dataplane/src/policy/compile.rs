@@ -7,7 +7,8 @@ use super::condition::{ByteSet, Condition, NameSet, Test};
 use super::error::{PolicyError, did_you_mean};
 use super::index::Index;
 use super::model::{
-    Action, AttributeMatch, Conditions, DecidingMode, DefaultAction, Fields, Located, Per, Policy, PolicyFile,
+    Action, AttributeMatch, Conditions, DecidingMode, DefaultAction, Fields, Located, Per, Policy,
+    PolicyFile, Redirect, RedirectTo,
 };
 use super::names::{Kind, NameId, Names};
 use super::schedule::Schedule;
@@ -26,6 +27,10 @@ pub struct Environment {
     pub zones: Vec<(String, u8)>,
     /// Ports by name; a port's index is understood as well.
     pub ports: Vec<(String, u8)>,
+    /// Address of the box itself on the wire, where it has one.
+    pub service_ipv4: Option<Addr>,
+    /// The same for IPv6.
+    pub service_ipv6: Option<Addr>,
 }
 
 impl Default for Environment {
@@ -36,6 +41,8 @@ impl Default for Environment {
         Self {
             zones: zones.map(|(name, id)| (name.to_owned(), id)).into(),
             ports: ports.map(|(name, id)| (name.to_owned(), id)).into(),
+            service_ipv4: None,
+            service_ipv6: None,
         }
     }
 }
@@ -93,12 +100,22 @@ impl Outcome {
 /// Another destination for a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Target {
-    /// New destination address.
-    pub addr: Addr,
+    /// New destination address of a flow over IPv4.
+    pub ipv4: Option<Addr>,
+    /// The same for IPv6.
+    pub ipv6: Option<Addr>,
     /// New destination port.
     pub port: u16,
     /// New destination MAC, where one is written.
     pub next_hop: Option<Mac>,
+}
+
+impl Target {
+    /// The new destination of a flow of that IP version; `None` where there is none.
+    #[must_use]
+    pub const fn addr(&self, is_v4: bool) -> Option<Addr> {
+        if is_v4 { self.ipv4 } else { self.ipv6 }
+    }
 }
 
 /// The shape and identity of a policy's token buckets.
@@ -221,11 +238,7 @@ impl PolicySet {
                 Action::Drop => OutcomeAction::Drop(Reason::PolicyDrop),
                 Action::Reject => OutcomeAction::Reject(Reason::PolicyReject),
                 Action::Redirect(redirect) => {
-                    let target = Target {
-                        addr: redirect.to.ip().into(),
-                        port: redirect.to.port(),
-                        next_hop: redirect.next_hop,
-                    };
+                    let target = compiler.target(policy, redirect);
                     let id = *target_ids.entry(target).or_insert_with(|| {
                         targets.push(target);
                         TargetId((targets.len() - 1) as u16)
@@ -445,6 +458,29 @@ impl Compiler<'_> {
                 for word in words.iter().filter(|word| !word.contains('*')) {
                     self.names.intern(Kind::AttributeValue, word);
                 }
+            }
+        }
+    }
+
+    fn target(&mut self, policy: &Policy, redirect: Redirect) -> Target {
+        let next_hop = redirect.next_hop;
+        match redirect.to {
+            RedirectTo::Address(to) => {
+                let addr = Addr::from(to.ip());
+                let (ipv4, ipv6) = if addr.is_v4() { (Some(addr), None) } else { (None, Some(addr)) };
+                Target { ipv4, ipv6, port: to.port(), next_hop }
+            }
+            RedirectTo::Service { port } => {
+                let Environment { service_ipv4: ipv4, service_ipv6: ipv6, .. } = *self.environment;
+                if ipv4.is_none() && ipv6.is_none() {
+                    let reason = format!(
+                        "policy {} redirects to the box, which has no service address: [inline.service] of the \
+                         configuration sets one",
+                        policy.policy_id
+                    );
+                    self.error(policy.line, 1, "action.redirect.to", reason);
+                }
+                Target { ipv4, ipv6, port, next_hop }
             }
         }
     }

@@ -38,7 +38,7 @@ pub use facts::{Fact, Facts, Pending, User};
 pub use lint::{Supplied, Warning};
 pub use model::{
     Action, AddrSet, AttributeMatch, Conditions, DecidingMode, DefaultAction, Fields, Per, Policy,
-    PolicyFile, RateLimit, Redirect,
+    PolicyFile, RateLimit, Redirect, RedirectTo,
 };
 pub use names::{Kind, NameId, Names};
 pub use schedule::Schedule;

@@ -89,9 +89,21 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Redirect {
     /// The new destination.
-    pub to: SocketAddr,
+    pub to: RedirectTo,
     /// The new destination MAC, where the target is not behind the same next hop.
     pub next_hop: Option<Mac>,
+}
+
+/// Where a redirect leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RedirectTo {
+    /// A host.
+    Address(SocketAddr),
+    /// The box itself, by its service address of the flow's IP version.
+    Service {
+        /// Port there, not 0.
+        port: u16,
+    },
 }
 
 /// A token bucket's shape.

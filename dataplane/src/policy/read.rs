@@ -7,7 +7,7 @@ use super::error::{PolicyError, did_you_mean};
 use super::json::{self, Member, Node, Value};
 use super::model::{
     Action, AddrSet, AttributeMatch, Conditions, DecidingMode, DefaultAction, Fields, Located, Per, Policy,
-    PolicyFile, RateLimit, Redirect, normalise,
+    PolicyFile, RateLimit, Redirect, RedirectTo, normalise,
 };
 use super::schedule::{DAY_MINUTES, Schedule, parse_days, parse_hours};
 use crate::parse::Mac;
@@ -480,13 +480,13 @@ impl<'a> Reader<'a> {
         for member in fields {
             let node = &member.node;
             self.field(&member.key, |reader| match member.key.as_ref() {
-                "to" => to = reader.socket_address(node),
+                "to" => to = reader.redirect_to(node),
                 "next_hop" => next_hop = reader.mac(node),
                 _ => {}
             });
         }
         if !fields.iter().any(|member| member.key == "to") {
-            self.error(at, "a redirect needs \"to\": \"address:port\"");
+            self.error(at, "a redirect needs \"to\": \"address:port\" or \"service:port\"");
         }
         (self.errors.len() == errors_before).then_some(())?;
         Some(Redirect { to: to?, next_hop })
@@ -734,6 +734,18 @@ impl<'a> Reader<'a> {
         mac
     }
 
+    fn redirect_to(&mut self, node: &Node<'_>) -> Option<RedirectTo> {
+        let text = self.string(node)?;
+        if let Some(port) = text.strip_prefix("service:") {
+            let port = port.parse::<u16>().ok().filter(|port| *port > 0);
+            if port.is_none() {
+                self.error(node.at, format!("\"{text}\" is no port of the box like \"service:8443\""));
+            }
+            return port.map(|port| RedirectTo::Service { port });
+        }
+        self.socket_address(node).map(RedirectTo::Address)
+    }
+
     fn socket_address(&mut self, node: &Node<'_>) -> Option<SocketAddr> {
         let text = self.string(node)?;
         match text.parse::<SocketAddr>() {
@@ -749,7 +761,10 @@ impl<'a> Reader<'a> {
             Err(_) => {
                 self.error(
                     node.at,
-                    format!("\"{text}\" is no address and port like \"10.0.0.1:80\" or \"[2001:db8::1]:80\""),
+                    format!(
+                        "\"{text}\" is no address and port like \"10.0.0.1:80\", \"[2001:db8::1]:80\" or \
+                         \"service:8443\""
+                    ),
                 );
                 None
             }

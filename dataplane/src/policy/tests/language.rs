@@ -47,7 +47,11 @@ fn a_set_carries_its_own_settings() {
 #[test]
 fn every_form_of_an_action_is_read() {
     let limit = |per| Action::RateLimit(RateLimit { bytes_per_s: 2_000, burst_bytes: 4_000, per });
-    let redirect = |next_hop| Action::Redirect(Redirect { to: "10.0.0.9:8080".parse().unwrap(), next_hop });
+    let redirect = |next_hop| {
+        let to = RedirectTo::Address("10.0.0.9:8080".parse().unwrap());
+        Action::Redirect(Redirect { to, next_hop })
+    };
+    let service = Redirect { to: RedirectTo::Service { port: 8443 }, next_hop: None };
     for (text, expected) in [
         (r#""action": "allow""#, Action::Allow),
         (r#""action": "pass""#, Action::Allow),
@@ -70,6 +74,7 @@ fn every_form_of_an_action_is_read() {
             redirect(Some(Mac([2, 0, 0, 0, 0, 10]))),
         ),
         (r#""action": "redirect", "to": "10.0.0.9:8080""#, redirect(None)),
+        (r#""action": {"redirect": {"to": "service:8443"}}"#, Action::Redirect(service)),
     ] {
         let set = file(&format!(r#"[{{"policy_id": "p", {text}}}]"#));
         assert_eq!(set.policies[0].action, expected, "{text}");
@@ -167,6 +172,7 @@ fn each_mistake_is_found() {
         ),
         (r#"[{"policy_id": "p", "action": {"redirect": {}}}]"#.to_owned(), "needs \"to\""),
         (r#"[{"policy_id": "p", "action": {"redirect": {"to": "10.0.0.1:0"}}}]"#.to_owned(), "port 0"),
+        (r#"[{"policy_id": "p", "action": {"redirect": {"to": "service:0"}}}]"#.to_owned(), "service:8443"),
         (r#"[{"policy_id": "p", "action": {"drop": {}, "allow": {}}}]"#.to_owned(), "one action"),
         (r#"[{"policy_id": "p", "action": 5}]"#.to_owned(), "expected an action"),
         (r#"{"version": 1}"#.to_owned(), "\"policies\" is missing"),

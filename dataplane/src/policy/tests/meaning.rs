@@ -152,8 +152,8 @@ fn outcomes_carry_targets_limits_and_effects() {
     };
     let target = set.target(id).unwrap();
     assert_eq!(
-        (target.addr, target.port, target.next_hop),
-        (addr("2001:db8::9"), 80, Some(Mac([2, 0, 0, 0, 0, 1])))
+        (target.addr(true), target.addr(false), target.port, target.next_hop),
+        (None, Some(addr("2001:db8::9")), 80, Some(Mac([2, 0, 0, 0, 0, 1])))
     );
     // A reload keeps the buckets of a policy that did not change, wherever it now stands.
     let again = text.replace("\"priority\": 2", "\"priority\": 0");
@@ -163,6 +163,24 @@ fn outcomes_carry_targets_limits_and_effects() {
         compiled(&faster, &mut Names::new()).limit(PolicyIndex(1)).unwrap().rule_hash,
         limit.rule_hash
     );
+}
+
+#[test]
+fn a_redirect_to_the_box_has_its_service_addresses_and_is_refused_where_there_is_none() {
+    let text = "[\n{\"policy_id\": \"p\", \"action\": {\"redirect\": {\"to\": \"service:8443\"}}}]";
+    let file = PolicyFile::parse("p.json", text.as_bytes()).unwrap();
+    let compile = |environment: &Environment| PolicySet::compile(&file, 1, environment, &mut Names::new());
+    let refused = compile(&Environment::default()).unwrap_err();
+    let [error] = refused.as_slice() else { panic!("{refused:?}") };
+    assert!(error.to_string().starts_with("p.json:2:1: action.redirect.to: policy p "), "{error}");
+    assert!(error.to_string().contains("[inline.service]"), "{error}");
+    let service_ipv4 = Some(addr("10.0.0.2"));
+    let set = compile(&Environment { service_ipv4, ..Environment::default() }).unwrap();
+    let OutcomeAction::Redirect(id) = set.outcome(PolicyIndex(0)).unwrap().action else {
+        panic!("a redirect")
+    };
+    let target = set.target(id).unwrap();
+    assert_eq!((target.addr(true), target.addr(false), target.port), (service_ipv4, None, 8443));
 }
 
 #[test]
