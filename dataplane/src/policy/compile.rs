@@ -1,7 +1,7 @@
 //! From what was written to what workers obey: names become numbers, policies become ranks, conditions an index.
 //!
-//! Costs a few milliseconds for 10,000 policies and nothing on the packet path: the result is immutable and is
-//! published by pointer.
+//! Costs 10 to 30 ms for 10,000 policies and nothing on the packet path: the result is immutable and is published
+//! by pointer.
 
 use super::condition::{ByteSet, Condition, NameSet, Test};
 use super::error::{PolicyError, did_you_mean};

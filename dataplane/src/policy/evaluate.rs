@@ -1,8 +1,10 @@
 //! What do the policies say of these facts: this outcome, or that it is too early to say?
 //!
-//! Policies that can match are walked in evaluation order. One that matches ends the walk. One that may match (a
-//! fact that it needs is pending) is remembered: if every outcome that is still possible is the same, or none of
-//! them lets anything pass, the flow is decided now, else it is deciding. Never allocates after the first call.
+//! The index gives policies that can match, in no order; the first in evaluation order that matches is the answer,
+//! and what is behind it is not looked at once it is found. Of those before it that may match (a fact that they need
+//! is pending) it is enough to remember three ranks ([`Open`]): if every outcome that is still possible is the same,
+//! or none of them lets anything pass, the flow is decided now, else it is deciding. Never allocates after the first
+//! call.
 
 use super::compile::{Outcome, PolicyIndex, PolicySet};
 use super::condition::{Clock, Condition, Truth};
@@ -10,7 +12,6 @@ use super::facts::{Facts, Pending};
 use super::rows::Picks;
 use super::schedule::WallClock;
 use crate::time::Wall;
-use std::ops::ControlFlow;
 
 /// The answer for one flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,36 +108,29 @@ impl PolicySet {
         let Scratch { picks, clock } = scratch;
         let awaits = Pending(facts.pending().0 & self.asks);
         let mut open = Open::default();
-        let mut answer = None;
-        let _ = self.index.walk(facts, picks, |rank| {
+        let mut answer = NOBODY;
+        self.index.walk(facts, picks, |rank| {
             let head = &self.heads[rank as usize];
             let from = if awaits.is_empty() { head.residual } else { head.first };
             match self.matches(&self.conditions[from as usize..head.end as usize], facts, clock) {
-                Truth::False => ControlFlow::Continue(()),
-                Truth::Unknown => {
-                    open.add(PolicyIndex(rank), head.outcome);
-                    if open.disagree() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                }
-                Truth::True => {
-                    answer = Some((head.outcome, PolicyIndex(rank)));
-                    ControlFlow::Break(())
-                }
+                Truth::False => {}
+                Truth::Unknown => open.add(rank, head.outcome),
+                Truth::True => answer = rank,
             }
+            // Behind a policy that matches nothing matters, and behind a disagreement neither.
+            answer.min(open.disagrees_from())
         });
-        if open.disagree() {
-            return open.deciding(awaits);
-        }
-        let (outcome, policy) = match (answer, self.default) {
-            (Some((outcome, policy)), _) => (outcome, Some(policy)),
-            (None, Some(outcome)) => (outcome, None),
-            (None, None) => {
-                return if open.first.is_some() { open.deciding(awaits) } else { Evaluation::NoDecision };
-            }
+        let (outcome, policy) = match (self.heads.get(answer as usize), self.default) {
+            (Some(head), _) => (Some(head.outcome), Some(PolicyIndex(answer))),
+            (None, default) => (default, None),
         };
-        if open.agrees_with(outcome) {
-            Evaluation::Decided { outcome, policy }
-        } else {
-            open.deciding(awaits)
+        match (open.before(answer), outcome) {
+            (None, Some(outcome)) => Evaluation::Decided { outcome, policy },
+            (None, None) => Evaluation::NoDecision,
+            (Some(_), Some(outcome)) if open.agrees_with(outcome, answer) => {
+                Evaluation::Decided { outcome, policy }
+            }
+            (Some(policy), _) => Evaluation::Deciding { policy, awaits },
         }
     }
 
@@ -159,38 +153,61 @@ impl PolicySet {
     }
 }
 
-/// Outcomes of policies that may match, as far as walked.
-#[derive(Default)]
+/// The rank of no policy, behind every other.
+const NOBODY: u32 = u32::MAX;
+
+/// What policies that may match would do, by the ranks from which on something is true of them: so policies can come
+/// in any order, and those behind the one that matches can be disregarded in the end.
 struct Open {
-    first: Option<(PolicyIndex, Outcome)>,
-    differ: bool,
-    /// Whether one of them lets something pass.
-    passes: bool,
+    /// The best of them, with its outcome.
+    first: Option<(u32, Outcome)>,
+    /// The best whose outcome is not that of the first.
+    differs: u32,
+    /// The best that lets something pass.
+    passes: u32,
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self { first: None, differs: NOBODY, passes: NOBODY }
+    }
 }
 
 impl Open {
-    fn add(&mut self, policy: PolicyIndex, outcome: Outcome) {
-        self.passes |= !outcome.blocks();
+    fn add(&mut self, rank: u32, outcome: Outcome) {
+        if !outcome.blocks() {
+            self.passes = self.passes.min(rank);
+        }
         match self.first {
-            None => self.first = Some((policy, outcome)),
-            Some((_, first)) => self.differ |= first != outcome,
+            Some((first, of_first)) if first < rank => {
+                if of_first != outcome {
+                    self.differs = self.differs.min(rank);
+                }
+            }
+            Some((first, of_first)) => {
+                if of_first != outcome {
+                    // Nothing was before the former first, so nothing differs from the new one before it.
+                    self.differs = first;
+                }
+                self.first = Some((rank, outcome));
+            }
+            None => self.first = Some((rank, outcome)),
         }
     }
 
-    /// Two outcomes differ and one of them lets something pass: no later policy can mend that.
-    const fn disagree(&self) -> bool {
-        self.differ && self.passes
+    /// From this rank on two outcomes differ and one of them lets something pass: no policy behind can mend that.
+    fn disagrees_from(&self) -> u32 {
+        self.differs.max(self.passes)
     }
 
-    fn agrees_with(&self, outcome: Outcome) -> bool {
-        match self.first {
-            None => true,
-            Some((_, first)) => (!self.differ && first == outcome) || (!self.passes && outcome.blocks()),
-        }
+    /// The first before `answer`.
+    fn before(&self, answer: u32) -> Option<PolicyIndex> {
+        self.first.filter(|(rank, _)| *rank < answer).map(|(rank, _)| PolicyIndex(rank))
     }
 
-    fn deciding(&self, awaits: Pending) -> Evaluation {
-        let (policy, _) = self.first.expect("only a policy that may match makes a flow deciding");
-        Evaluation::Deciding { policy, awaits }
+    /// Whether those before `answer` would do the same as `outcome`, or like it let nothing pass.
+    fn agrees_with(&self, outcome: Outcome, answer: u32) -> bool {
+        let same = self.differs >= answer && self.first.is_some_and(|(_, first)| first == outcome);
+        same || (self.passes >= answer && outcome.blocks())
     }
 }

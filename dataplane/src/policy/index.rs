@@ -7,11 +7,11 @@ use super::compile::Head;
 use super::condition::{Condition, Test};
 use super::facts::{Fact, Facts, User};
 use super::names::NameId;
-use super::prefixes::{Entry, Prefixes, Source, cut};
+use super::order::{self, VACANT};
+use super::prefixes::{Entry, Prefixes, cut};
 use super::rows::{NONE, Picks, Rows};
 use crate::parse::{Addr, Mac};
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
 /// Values of all fields together, ranges cut into prefixes: bounds the memory of a set (32 bytes each while
 /// compiling).
@@ -21,9 +21,7 @@ const DIRECT_MAX: u64 = 4_096;
 
 #[derive(Debug)]
 pub(super) struct Index {
-    total: u32,
     rows: Rows,
-    // In the order in which they are ANDed: what tells most policies apart comes first.
     src_ip: Option<Addresses>,
     dst_ip: Option<Addresses>,
     dst_port: Option<Prefixes<u32>>,
@@ -47,7 +45,6 @@ pub(super) struct Index {
 struct Addresses {
     v4: Prefixes<u32>,
     v6: Prefixes<u128>,
-    absent: u32,
 }
 
 /// Rows by single values.
@@ -55,8 +52,6 @@ struct Addresses {
 struct Values {
     direct: Vec<u32>,
     hashed: HashMap<u64, u32, foldhash::fast::FixedState>,
-    /// For every other value.
-    other: u32,
 }
 
 /// Layer 4 and layer 7 names are one field: a policy may give both and either will do.
@@ -68,28 +63,27 @@ struct Protocols {
     any_l7: u32,
 }
 
-/// A field's values by policy, while compiling.
+/// A field's values by slot, while compiling.
 #[derive(Default)]
 struct Gather {
-    /// Policies that do not ask for it.
-    wild: Vec<u32>,
     entries: Vec<Entry>,
-    asked: bool,
+    /// IPv6 entries of an address field and layer 7 entries of `protocol`.
+    second: Vec<Entry>,
 }
 
 impl Gather {
-    fn single(&mut self, rank: u32, value: u64) {
-        self.entries.push((u128::from(value), u128::from(value), rank));
+    fn single(&mut self, slot: u32, value: u64) {
+        self.entries.push((u128::from(value), u128::from(value), slot));
     }
 
-    fn range(&mut self, rank: u32, first: u128, last: u128) {
-        cut(first, last, |first, last| self.entries.push((first, last, rank)));
+    fn range(&mut self, slot: u32, first: u128, last: u128) {
+        cut(first, last, |first, last| self.entries.push((first, last, slot)));
     }
 }
 
-/// Fields of the index, to gather them by.
-#[derive(Clone, Copy)]
-enum Dimension {
+/// Fields of the index, in the order in which they are ANDed: what tells most policies apart comes first.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Dimension {
     SrcIp,
     DstIp,
     DstPort,
@@ -109,15 +103,12 @@ enum Dimension {
     InPort,
 }
 
-const DIMENSIONS: usize = 17;
+pub(super) const DIMENSIONS: usize = 17;
 
-/// Where IPv6 entries of an address field and layer 7 entries of `protocol` are gathered.
-#[derive(Default)]
-struct Second {
-    entries: Vec<Entry>,
-}
+/// The dimensions that a policy asks for; bit 0 is the first.
+pub(super) type Shape = u32;
 
-const fn dimension(test: &Test) -> Option<Dimension> {
+pub(super) const fn dimension(test: &Test) -> Option<Dimension> {
     match test {
         Test::Zone(_) => Some(Dimension::Zone),
         Test::InPort(_) => Some(Dimension::InPort),
@@ -150,27 +141,19 @@ impl Index {
     ///
     /// Where the values of all policies are more than [`ENTRIES_MAX`].
     pub(super) fn build(heads: &[Head], conditions: &[Condition]) -> Result<Self, String> {
+        let answered = |head: &Head| &conditions[head.first as usize..head.residual as usize];
+        let ranks = order::arrange(heads.iter().map(answered));
+        let mut shapes: Vec<Shape> = vec![0; heads.len()];
         let mut gather: [Gather; DIMENSIONS] = Default::default();
-        let mut second: [Second; DIMENSIONS] = Default::default();
         let mut entries = 0;
-        for (rank, head) in heads.iter().enumerate() {
-            let rank = rank as u32;
-            let mut asked = 0_u32;
-            for condition in &conditions[head.first as usize..head.residual as usize] {
+        for (slot, rank) in (0..).zip(&ranks).filter(|(_, rank)| **rank != VACANT) {
+            for condition in answered(&heads[*rank as usize]) {
                 let Some(dimension) = dimension(&condition.test) else { continue };
-                let dimension = dimension as usize;
-                asked |= 1 << dimension;
-                let (first, second) = (&mut gather[dimension], &mut second[dimension]);
-                let before = first.entries.len() + second.entries.len();
-                collect(&condition.test, rank, first, second);
-                entries += first.entries.len() + second.entries.len() - before;
-            }
-            for (dimension, gather) in gather.iter_mut().enumerate() {
-                if asked >> dimension & 1 == 0 {
-                    gather.wild.push(rank);
-                } else {
-                    gather.asked = true;
-                }
+                shapes[*rank as usize] |= 1 << dimension as u32;
+                let gather = &mut gather[dimension as usize];
+                let before = gather.entries.len() + gather.second.len();
+                collect(&condition.test, slot, gather);
+                entries += gather.entries.len() + gather.second.len() - before;
             }
             if entries > ENTRIES_MAX {
                 return Err(format!(
@@ -179,119 +162,119 @@ impl Index {
             }
         }
 
-        let mut rows = Rows::default();
+        let asked = shapes.iter().fold(0, |asked, shape| asked | shape);
+        let mut rows = Rows::new(ranks, &shapes);
         let mut take = |dimension: Dimension| {
-            let gather = std::mem::take(&mut gather[dimension as usize]);
-            let second = std::mem::take(&mut second[dimension as usize]);
-            gather.asked.then_some((gather, second.entries))
+            (asked >> dimension as u32 & 1 == 1).then(|| std::mem::take(&mut gather[dimension as usize]))
         };
         let mut index = Self {
-            total: heads.len() as u32,
             rows: Rows::default(),
             src_ip: take(Dimension::SrcIp).map(|gathered| addresses(&mut rows, gathered)),
             dst_ip: take(Dimension::DstIp).map(|gathered| addresses(&mut rows, gathered)),
-            dst_port: take(Dimension::DstPort).map(|gathered| spans(&mut rows, gathered.0)),
-            src_port: take(Dimension::SrcPort).map(|gathered| spans(&mut rows, gathered.0)),
-            application: take(Dimension::Application).map(|gathered| values(&mut rows, gathered.0)),
-            user_id: take(Dimension::UserId).map(|gathered| values(&mut rows, gathered.0)),
-            groups: take(Dimension::Groups).map(|gathered| values(&mut rows, gathered.0)),
-            user_role: take(Dimension::UserRole).map(|gathered| values(&mut rows, gathered.0)),
-            dst_user_id: take(Dimension::DstUserId).map(|gathered| values(&mut rows, gathered.0)),
-            dst_user_role: take(Dimension::DstUserRole).map(|gathered| values(&mut rows, gathered.0)),
-            category: take(Dimension::Category).map(|gathered| values(&mut rows, gathered.0)),
-            src_mac: take(Dimension::SrcMac).map(|gathered| values(&mut rows, gathered.0)),
-            country: take(Dimension::Country).map(|gathered| values(&mut rows, gathered.0)),
-            vlan: take(Dimension::Vlan).map(|gathered| spans(&mut rows, gathered.0)),
+            dst_port: take(Dimension::DstPort).map(|gathered| spans(&mut rows, gathered)),
+            src_port: take(Dimension::SrcPort).map(|gathered| spans(&mut rows, gathered)),
+            application: take(Dimension::Application).map(|gathered| values(&mut rows, gathered.entries)),
+            user_id: take(Dimension::UserId).map(|gathered| values(&mut rows, gathered.entries)),
+            groups: take(Dimension::Groups).map(|gathered| values(&mut rows, gathered.entries)),
+            user_role: take(Dimension::UserRole).map(|gathered| values(&mut rows, gathered.entries)),
+            dst_user_id: take(Dimension::DstUserId).map(|gathered| values(&mut rows, gathered.entries)),
+            dst_user_role: take(Dimension::DstUserRole).map(|gathered| values(&mut rows, gathered.entries)),
+            category: take(Dimension::Category).map(|gathered| values(&mut rows, gathered.entries)),
+            src_mac: take(Dimension::SrcMac).map(|gathered| values(&mut rows, gathered.entries)),
+            country: take(Dimension::Country).map(|gathered| values(&mut rows, gathered.entries)),
+            vlan: take(Dimension::Vlan).map(|gathered| spans(&mut rows, gathered)),
             protocol: take(Dimension::Protocol).map(|gathered| protocols(&mut rows, gathered)),
-            zone: take(Dimension::Zone).map(|gathered| values(&mut rows, gathered.0)),
-            in_port: take(Dimension::InPort).map(|gathered| values(&mut rows, gathered.0)),
+            zone: take(Dimension::Zone).map(|gathered| values(&mut rows, gathered.entries)),
+            in_port: take(Dimension::InPort).map(|gathered| values(&mut rows, gathered.entries)),
         };
         index.rows = rows;
         Ok(index)
     }
 
-    /// Calls `visit` with every policy that may match `facts`, in evaluation order.
+    /// Calls `visit` with the rank of every policy that may match `facts`: see [`Rows::walk`] for the order and
+    /// for what `visit` returns.
     #[inline]
-    pub(super) fn walk(
-        &self,
-        facts: &Facts<'_>,
-        picks: &mut Picks,
-        visit: impl FnMut(u32) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    pub(super) fn walk(&self, facts: &Facts<'_>, picks: &mut Picks, visit: impl FnMut(u32) -> u32) {
+        use Dimension as D;
         picks.clear();
-        self.addresses(picks, self.src_ip.as_ref(), facts.src_ip);
-        self.addresses(picks, self.dst_ip.as_ref(), facts.dst_ip);
-        self.spans(picks, self.dst_port.as_ref(), facts.dst_port);
-        self.spans(picks, self.src_port.as_ref(), facts.src_port);
-        self.values(picks, self.application.as_ref(), facts.application.map(number));
-        self.values(picks, self.user_id.as_ref(), facts.user.map(|user| number(user.id)));
+        self.addresses(picks, D::SrcIp, self.src_ip.as_ref(), facts.src_ip);
+        self.addresses(picks, D::DstIp, self.dst_ip.as_ref(), facts.dst_ip);
+        self.spans(picks, D::DstPort, self.dst_port.as_ref(), facts.dst_port);
+        self.spans(picks, D::SrcPort, self.src_port.as_ref(), facts.src_port);
+        self.values(picks, D::Application, self.application.as_ref(), facts.application.map(number));
+        self.values(picks, D::UserId, self.user_id.as_ref(), facts.user.map(|user| number(user.id)));
         self.groups(picks, facts.user);
-        self.values(picks, self.user_role.as_ref(), role(facts.user));
-        self.values(picks, self.dst_user_id.as_ref(), facts.dst_user.map(|user| number(user.id)));
-        self.values(picks, self.dst_user_role.as_ref(), role(facts.dst_user));
-        self.values(picks, self.category.as_ref(), facts.category.map(number));
-        self.values(picks, self.src_mac.as_ref(), facts.src_mac.map(mac_number));
-        self.values(picks, self.country.as_ref(), facts.country.map(number));
-        self.spans(picks, self.vlan.as_ref(), facts.vlan);
+        self.values(picks, D::UserRole, self.user_role.as_ref(), role(facts.user));
+        let dst_user_id = facts.dst_user.map(|user| number(user.id));
+        self.values(picks, D::DstUserId, self.dst_user_id.as_ref(), dst_user_id);
+        self.values(picks, D::DstUserRole, self.dst_user_role.as_ref(), role(facts.dst_user));
+        self.values(picks, D::Category, self.category.as_ref(), facts.category.map(number));
+        self.values(picks, D::SrcMac, self.src_mac.as_ref(), facts.src_mac.map(mac_number));
+        self.values(picks, D::Country, self.country.as_ref(), facts.country.map(number));
+        self.spans(picks, D::Vlan, self.vlan.as_ref(), facts.vlan);
         self.protocols(picks, facts);
-        self.values(picks, self.zone.as_ref(), facts.zone.map(u64::from));
-        self.values(picks, self.in_port.as_ref(), facts.in_port.map(u64::from));
-        self.rows.walk(self.total, picks, visit)
+        self.values(picks, D::Zone, self.zone.as_ref(), facts.zone.map(u64::from));
+        self.values(picks, D::InPort, self.in_port.as_ref(), facts.in_port.map(u64::from));
+        self.rows.walk(picks, visit);
     }
 
     #[inline]
-    fn addresses(&self, picks: &mut Picks, index: Option<&Addresses>, fact: Fact<Addr>) {
+    fn addresses(
+        &self,
+        picks: &mut Picks,
+        dimension: Dimension,
+        index: Option<&Addresses>,
+        fact: Fact<Addr>,
+    ) {
         let Some(index) = index else { return };
         let row = match fact {
             Fact::Known(addr) => match addr.as_v4() {
                 Some(bytes) => index.v4.row(u32::from_be_bytes(bytes)),
                 None => index.v6.row(addr.bits()),
             },
-            Fact::Absent => index.absent,
+            Fact::Absent => NONE,
             Fact::Pending => return,
         };
         self.rows.pick(picks, row);
-        picks.close_dimension();
+        picks.close(dimension);
     }
 
     #[inline]
-    fn spans(&self, picks: &mut Picks, index: Option<&Prefixes<u32>>, fact: Fact<u16>) {
+    fn spans(&self, picks: &mut Picks, dimension: Dimension, index: Option<&Prefixes<u32>>, fact: Fact<u16>) {
         let Some(index) = index else { return };
         let row = match fact {
             Fact::Known(value) => index.row(u32::from(value)),
-            // No span reaches beyond 16 bits: only policies that do not ask are there.
-            Fact::Absent => index.row(u32::MAX),
+            Fact::Absent => NONE,
             Fact::Pending => return,
         };
         self.rows.pick(picks, row);
-        picks.close_dimension();
+        picks.close(dimension);
     }
 
     #[inline]
-    fn values(&self, picks: &mut Picks, index: Option<&Values>, fact: Fact<u64>) {
+    fn values(&self, picks: &mut Picks, dimension: Dimension, index: Option<&Values>, fact: Fact<u64>) {
         let Some(index) = index else { return };
         let row = match fact {
             Fact::Known(value) => index.row(value),
-            Fact::Absent => index.other,
+            Fact::Absent => NONE,
             Fact::Pending => return,
         };
         self.rows.pick(picks, row);
-        picks.close_dimension();
+        picks.close(dimension);
     }
 
     fn groups(&self, picks: &mut Picks, user: Fact<&User>) {
         let Some(index) = &self.groups else { return };
         match user {
             Fact::Known(user) => {
-                self.rows.pick_once(picks, index.other);
                 for group in &user.groups {
                     self.rows.pick_once(picks, index.row(number(*group)));
                 }
             }
-            Fact::Absent => self.rows.pick(picks, index.other),
+            Fact::Absent => {}
             Fact::Pending => return,
         }
-        picks.close_dimension();
+        picks.close(Dimension::Groups);
     }
 
     #[inline]
@@ -299,7 +282,7 @@ impl Index {
         let Some(index) = &self.protocol else { return };
         match facts.l4_protocol {
             Fact::Known(value) => self.rows.pick(picks, index.l4.row(u64::from(value))),
-            Fact::Absent => self.rows.pick(picks, index.l4.other),
+            Fact::Absent => {}
             Fact::Pending => return,
         }
         match facts.l7_protocol {
@@ -307,7 +290,7 @@ impl Index {
             Fact::Absent => {}
             Fact::Pending => self.rows.pick(picks, index.any_l7),
         }
-        picks.close_dimension();
+        picks.close(Dimension::Protocol);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -323,36 +306,36 @@ impl Values {
     #[inline]
     fn row(&self, value: u64) -> u32 {
         if value < DIRECT_MAX {
-            self.direct.get(value as usize).copied().unwrap_or(self.other)
+            self.direct.get(value as usize).copied().unwrap_or(NONE)
         } else {
-            self.hashed.get(&value).copied().unwrap_or(self.other)
+            self.hashed.get(&value).copied().unwrap_or(NONE)
         }
     }
 }
 
-fn collect(test: &Test, rank: u32, first: &mut Gather, second: &mut Second) {
+fn collect(test: &Test, slot: u32, gather: &mut Gather) {
     match test {
         Test::SrcIp(set) | Test::DstIp(set) => {
             for (low, high) in &set.v4 {
-                first.range(rank, u128::from(*low), u128::from(*high));
+                gather.range(slot, u128::from(*low), u128::from(*high));
             }
             for (low, high) in &set.v6 {
-                cut(*low, *high, |low, high| second.entries.push((low, high, rank)));
+                cut(*low, *high, |low, high| gather.second.push((low, high, slot)));
             }
         }
         Test::SrcPort(spans) | Test::DstPort(spans) | Test::Vlan(spans) => {
             for (low, high) in spans {
-                first.range(rank, u128::from(*low), u128::from(*high));
+                gather.range(slot, u128::from(*low), u128::from(*high));
             }
         }
         Test::Protocol { l4, l7 } => {
-            l4.iter().for_each(|value| first.single(rank, u64::from(value)));
-            second.entries.extend(l7.iter().map(|id| (u128::from(id.0), u128::from(id.0), rank)));
+            l4.iter().for_each(|value| gather.single(slot, u64::from(value)));
+            gather.second.extend(l7.iter().map(|id| (u128::from(id.0), u128::from(id.0), slot)));
         }
         Test::Zone(set) | Test::InPort(set) => {
-            set.iter().for_each(|value| first.single(rank, u64::from(value)))
+            set.iter().for_each(|value| gather.single(slot, u64::from(value)));
         }
-        Test::SrcMac(macs) => macs.iter().for_each(|mac| first.single(rank, mac_number(*mac))),
+        Test::SrcMac(macs) => macs.iter().for_each(|mac| gather.single(slot, mac_number(*mac))),
         Test::Application(set)
         | Test::Category(set)
         | Test::UserId(set)
@@ -360,42 +343,31 @@ fn collect(test: &Test, rank: u32, first: &mut Gather, second: &mut Second) {
         | Test::Groups(set)
         | Test::DstUserId(set)
         | Test::DstUserRole(set)
-        | Test::Country(set) => set.iter().for_each(|id| first.single(rank, number(*id))),
+        | Test::Country(set) => set.iter().for_each(|id| gather.single(slot, number(*id))),
         Test::MinConfidence(_) | Test::Attribute { .. } | Test::Schedule(_) => {}
     }
 }
 
-fn addresses(rows: &mut Rows, (mut gather, mut v6): (Gather, Vec<Entry>)) -> Addresses {
-    let root = Source::root(rows, gather.wild);
-    Addresses {
-        v4: Prefixes::build(rows, &mut gather.entries, &root),
-        v6: Prefixes::build(rows, &mut v6, &root),
-        absent: root.row,
-    }
+fn addresses(rows: &mut Rows, gather: Gather) -> Addresses {
+    Addresses { v4: Prefixes::build(rows, gather.entries), v6: Prefixes::build(rows, gather.second) }
 }
 
-fn spans(rows: &mut Rows, mut gather: Gather) -> Prefixes<u32> {
-    let root = Source::root(rows, gather.wild);
-    Prefixes::build(rows, &mut gather.entries, &root)
+fn spans(rows: &mut Rows, gather: Gather) -> Prefixes<u32> {
+    Prefixes::build(rows, gather.entries)
 }
 
-fn values(rows: &mut Rows, gather: Gather) -> Values {
-    let root = Source::root(rows, gather.wild);
-    values_in(rows, gather.entries, &root)
-}
-
-fn values_in(rows: &mut Rows, mut entries: Vec<Entry>, root: &Source) -> Values {
+fn values(rows: &mut Rows, mut entries: Vec<Entry>) -> Values {
     entries.sort_unstable();
-    let mut values = Values { direct: Vec::new(), hashed: HashMap::default(), other: root.row };
-    let mut ranks = Vec::new();
+    let mut values = Values { direct: Vec::new(), hashed: HashMap::default() };
+    let mut slots = Vec::new();
     for group in entries.chunk_by(|a, b| a.0 == b.0) {
-        ranks.clear();
-        ranks.extend(group.iter().map(|entry| entry.2));
-        ranks.dedup();
-        let row = root.inside(rows, &ranks).row;
+        slots.clear();
+        slots.extend(group.iter().map(|entry| entry.2));
+        slots.dedup();
+        let row = rows.push(&slots, NONE);
         let value = group[0].0 as u64;
         if value < DIRECT_MAX {
-            values.direct.resize(value as usize + 1, root.row);
+            values.direct.resize(value as usize + 1, NONE);
             values.direct[value as usize] = row;
         } else {
             values.hashed.insert(value, row);
@@ -404,21 +376,19 @@ fn values_in(rows: &mut Rows, mut entries: Vec<Entry>, root: &Source) -> Values 
     values
 }
 
-fn protocols(rows: &mut Rows, (gather, l7): (Gather, Vec<Entry>)) -> Protocols {
-    let mut with_l7: Vec<u32> = l7.iter().map(|entry| entry.2).collect();
+fn protocols(rows: &mut Rows, gather: Gather) -> Protocols {
+    let mut with_l7: Vec<u32> = gather.second.iter().map(|entry| entry.2).collect();
     with_l7.sort_unstable();
     with_l7.dedup();
     let any_l7 = if with_l7.is_empty() { NONE } else { rows.push(&with_l7, NONE) };
-    // Policies that do not ask are in the rows of layer 4 already.
-    let nothing = Source { ranks: Vec::new(), next: NONE, row: NONE };
-    Protocols { l4: values(rows, gather), l7: values_in(rows, l7, &nothing), any_l7 }
+    Protocols { l4: values(rows, gather.entries), l7: values(rows, gather.second), any_l7 }
 }
 
-fn number(id: NameId) -> u64 {
+pub(super) fn number(id: NameId) -> u64 {
     u64::from(id.0)
 }
 
-fn mac_number(mac: Mac) -> u64 {
+pub(super) fn mac_number(mac: Mac) -> u64 {
     let [a, b, c, d, e, f] = mac.0;
     u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }

@@ -16,6 +16,7 @@ mod read;
 mod names;
 mod facts;
 mod condition;
+mod order;
 mod rows;
 mod prefixes;
 mod index;

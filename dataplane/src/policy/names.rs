@@ -48,7 +48,7 @@ pub struct Names {
 
 #[derive(Debug, Clone, Default)]
 struct Table {
-    ids: HashMap<Box<str>, NameId>,
+    ids: HashMap<Box<str>, NameId, foldhash::quality::RandomState>,
     names: Vec<Box<str>>,
 }
 

@@ -1,4 +1,4 @@
-//! Which row answers for this address or port? The innermost of nested prefixes, found by one binary search.
+//! Which row answers for this address or port? The innermost of nested prefixes, found by a bucket and a short search.
 //!
 //! Ranges are cut into prefixes, which are nested or disjoint; the innermost prefix of every stretch of the number
 //! line is known beforehand, and its row is continued by the row of the prefix around it. Memory is linear in the
@@ -7,15 +7,20 @@
 use super::rows::{NONE, Rows};
 
 /// A row with few policies is copied into the rows inside it rather than visited by every walk.
-const COPIED_MAX: usize = 96;
-/// Keys between two samples of the upper search level: one page of it stays in the nearest cache.
-const STRIDE: usize = 64;
+const COPIED_MAX: usize = 32;
+/// Buckets of the upper level at most: 256 KiB, which the second cache holds.
+const BUCKETS_MAX: usize = 1 << 16;
+/// Buckets for each stretch, so that most keys are found without a search.
+const BUCKETS_A_STRETCH: usize = 2;
 
 /// What numbers can be looked up.
-pub(super) trait Key: Copy + Ord + Default {
+pub(super) trait Key: Copy + Ord + Default + Into<u128> {
     const LAST: u128;
 
     fn from_wide(value: u128) -> Self;
+
+    /// How many spans of 2^`shift` are between `first` and this.
+    fn spans_from(self, first: Self, shift: u32) -> usize;
 }
 
 impl Key for u32 {
@@ -24,6 +29,11 @@ impl Key for u32 {
     fn from_wide(value: u128) -> Self {
         value as Self
     }
+
+    #[inline]
+    fn spans_from(self, first: Self, shift: u32) -> usize {
+        (self.saturating_sub(first) >> shift) as usize
+    }
 }
 
 impl Key for u128 {
@@ -31,6 +41,11 @@ impl Key for u128 {
 
     fn from_wide(value: u128) -> Self {
         value
+    }
+
+    #[inline]
+    fn spans_from(self, first: Self, shift: u32) -> usize {
+        usize::try_from(self.saturating_sub(first) >> shift).unwrap_or(usize::MAX)
     }
 }
 
@@ -41,11 +56,14 @@ pub(super) struct Prefixes<K> {
     starts: Vec<K>,
     /// The row of each stretch.
     rows: Vec<u32>,
-    /// Every [`STRIDE`]th start.
-    samples: Vec<K>,
+    /// The stretch that holds the first number of each bucket, and the last stretch. Buckets are 2^`shift` numbers
+    /// each and begin with `bucketed_from`; numbers below and above belong to the first and the last.
+    buckets: Vec<u32>,
+    bucketed_from: K,
+    shift: u32,
 }
 
-/// A prefix as first and last number, and the rank of a policy that names it.
+/// A prefix as first and last number, and the slot of a policy that names it.
 pub(super) type Entry = (u128, u128, u32);
 
 /// Cuts `first..=last` into prefixes (at most two for each bit).
@@ -66,7 +84,7 @@ pub(super) fn cut(first: u128, last: u128, mut emit: impl FnMut(u128, u128)) {
 }
 
 /// The union of two ascending lists.
-pub(super) fn union(a: &[u32], b: &[u32]) -> Vec<u32> {
+fn union(a: &[u32], b: &[u32]) -> Vec<u32> {
     let mut out = Vec::with_capacity(a.len() + b.len());
     let (mut i, mut j) = (0, 0);
     while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
@@ -80,63 +98,84 @@ pub(super) fn union(a: &[u32], b: &[u32]) -> Vec<u32> {
 
 /// A set of policies on its way to becoming a row, with the rows that continue it.
 #[derive(Debug, Clone)]
-pub(super) struct Source {
-    pub(super) ranks: Vec<u32>,
-    pub(super) next: u32,
-    pub(super) row: u32,
+struct Source {
+    slots: Vec<u32>,
+    next: u32,
+    row: u32,
 }
 
 impl Source {
-    /// The policies that do not ask for a dimension; no row where there are none.
-    pub(super) fn root(rows: &mut Rows, ranks: Vec<u32>) -> Self {
-        let row = if ranks.is_empty() { NONE } else { rows.push(&ranks, NONE) };
-        Self { ranks, next: NONE, row }
-    }
+    /// No policy.
+    const NOTHING: Self = Self { slots: Vec::new(), next: NONE, row: NONE };
 
-    /// `ranks` and what is around them.
-    pub(super) fn inside(&self, rows: &mut Rows, ranks: &[u32]) -> Self {
-        let (ranks, next) = if self.ranks.len() <= COPIED_MAX {
-            (union(ranks, &self.ranks), self.next)
+    /// `slots` and what is around them.
+    fn inside(&self, rows: &mut Rows, slots: &[u32]) -> Self {
+        let (slots, next) = if self.slots.len() <= COPIED_MAX {
+            (union(slots, &self.slots), self.next)
         } else {
-            (ranks.to_vec(), self.row)
+            (slots.to_vec(), self.row)
         };
-        let row = rows.push(&ranks, next);
-        Self { ranks, next, row }
+        let row = rows.push(&slots, next);
+        Self { slots, next, row }
     }
 }
 
 impl<K: Key> Prefixes<K> {
-    /// Builds from prefixes that are nested or disjoint, in any order; `root` answers outside all of them.
-    pub(super) fn build(rows: &mut Rows, entries: &mut [Entry], root: &Source) -> Self {
+    /// Builds from prefixes that are nested or disjoint, in any order; outside all of them there is no row.
+    pub(super) fn build(rows: &mut Rows, mut entries: Vec<Entry>) -> Self {
         entries.sort_unstable_by(|a, b| (a.0, b.1, a.2).cmp(&(b.0, a.1, b.2)));
-        let mut index = Self { starts: vec![K::default()], rows: vec![root.row], samples: Vec::new() };
+        let mut index = Self {
+            starts: vec![K::default()],
+            rows: vec![NONE],
+            buckets: Vec::new(),
+            bucketed_from: K::default(),
+            shift: 0,
+        };
         // Prefixes that hold the place reached, outermost first.
         let mut around: Vec<(u128, Source)> = Vec::new();
-        let mut ranks = Vec::new();
+        let mut slots = Vec::new();
         for group in entries.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             let (first, last, _) = group[0];
-            index.leave(&mut around, first, root);
-            ranks.clear();
-            ranks.extend(group.iter().map(|entry| entry.2));
-            ranks.dedup();
-            let source = around.last().map_or(root, |(_, source)| source).inside(rows, &ranks);
+            index.leave(&mut around, first);
+            slots.clear();
+            slots.extend(group.iter().map(|entry| entry.2));
+            slots.dedup();
+            let source = around.last().map_or(&Source::NOTHING, |(_, source)| source).inside(rows, &slots);
             index.mark(first, source.row);
             around.push((last, source));
         }
         while let Some((last, _)) = around.pop() {
             // What ends with the last number of the line has nothing after it.
             if last < K::LAST {
-                index.mark(last + 1, around.last().map_or(root, |(_, source)| source).row);
+                index.mark(last + 1, around.last().map_or(NONE, |(_, source)| source.row));
             }
         }
-        index.samples = index.starts.iter().copied().step_by(STRIDE).collect();
+        index.bucket();
         index
     }
 
+    /// Lays buckets over the numbers between the first and the last prefix.
+    fn bucket(&mut self) {
+        let first = self.starts.get(1).copied().unwrap_or_default();
+        let last = self.starts.last().copied().unwrap_or_default();
+        let most = (self.starts.len() * BUCKETS_A_STRETCH).next_power_of_two().min(BUCKETS_MAX);
+        self.bucketed_from = first;
+        self.shift = (0..128).find(|shift| last.spans_from(first, *shift) < most).unwrap_or_default();
+        let mut stretch = 0;
+        for bucket in 0..=last.spans_from(first, self.shift) {
+            // What is below the first prefix is in the first bucket too.
+            let from = if bucket == 0 { 0 } else { first.into() + ((bucket as u128) << self.shift) };
+            let behind = |start: &&K| (**start).into() <= from;
+            stretch += self.starts[stretch + 1..].iter().take_while(behind).count();
+            self.buckets.push(stretch as u32);
+        }
+        self.buckets.push((self.starts.len() - 1) as u32);
+    }
+
     /// Closes the prefixes that end before `place`.
-    fn leave(&mut self, around: &mut Vec<(u128, Source)>, place: u128, root: &Source) {
+    fn leave(&mut self, around: &mut Vec<(u128, Source)>, place: u128) {
         while let Some((last, _)) = around.pop_if(|(last, _)| *last < place) {
-            let row = around.last().map_or(root, |(_, source)| source).row;
+            let row = around.last().map_or(NONE, |(_, source)| source.row);
             self.mark(last + 1, row);
         }
     }
@@ -155,15 +194,14 @@ impl<K: Key> Prefixes<K> {
     /// The row for `key`, or [`NONE`].
     #[inline]
     pub(super) fn row(&self, key: K) -> u32 {
-        let sample = self.samples.partition_point(|start| *start <= key) - 1;
-        let from = sample * STRIDE;
-        let to = (from + STRIDE).min(self.starts.len());
-        let within = self.starts[from..to].partition_point(|start| *start <= key) - 1;
-        self.rows[from + within]
+        let bucket = key.spans_from(self.bucketed_from, self.shift).min(self.buckets.len() - 2);
+        let (from, to) = (self.buckets[bucket] as usize, self.buckets[bucket + 1] as usize);
+        let behind = self.starts[from + 1..=to].partition_point(|start| *start <= key);
+        self.rows[from + behind]
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        (self.starts.capacity() + self.samples.capacity()) * size_of::<K>() + self.rows.capacity() * 4
+        self.starts.capacity() * size_of::<K>() + (self.rows.capacity() + self.buckets.capacity()) * 4
     }
 }
 

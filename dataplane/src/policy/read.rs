@@ -14,6 +14,8 @@ use crate::parse::Mac;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 /// Policies in one set.
@@ -160,6 +162,8 @@ struct Reader<'a> {
     text: &'a str,
     /// Byte offset of each line's first byte.
     lines: Vec<u32>,
+    /// A place and its column, from where the next place of the same line is counted: a file may be one line.
+    counted: (u32, u32),
     path: String,
     errors: Vec<PolicyError>,
 }
@@ -168,24 +172,28 @@ impl<'a> Reader<'a> {
     fn new(file: &'a str, text: &'a str) -> Self {
         let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let lines = std::iter::once(0).chain(newlines.map(|(at, _)| at as u32 + 1)).collect();
-        Self { file, text, lines, path: String::new(), errors: Vec::new() }
+        Self { file, text, lines, counted: (0, 1), path: String::new(), errors: Vec::new() }
     }
 
     fn line_of(&self, at: u32) -> u32 {
         self.lines.partition_point(|start| *start <= at) as u32
     }
 
-    fn column_of(&self, at: u32) -> u32 {
-        let start = self.lines[self.line_of(at) as usize - 1] as usize;
-        1 + self.text.get(start..at as usize).map_or(0, |before| before.chars().count() as u32)
+    fn column_of(&mut self, at: u32) -> u32 {
+        let start = self.lines[self.line_of(at) as usize - 1];
+        let (from, column) = if (start..=at).contains(&self.counted.0) { self.counted } else { (start, 1) };
+        let between = self.text.get(from as usize..at as usize);
+        self.counted = (at, column + between.map_or(0, |text| text.chars().count() as u32));
+        self.counted.1
     }
 
     fn error(&mut self, at: u32, reason: impl Into<String>) {
         if self.errors.len() < ERRORS_MAX {
+            let (line, column) = (self.line_of(at), self.column_of(at));
             self.errors.push(PolicyError {
                 file: self.file.to_owned(),
-                line: self.line_of(at),
-                column: self.column_of(at),
+                line,
+                column,
                 path: self.path.clone(),
                 reason: reason.into(),
             });
@@ -206,9 +214,7 @@ impl<'a> Reader<'a> {
 
     fn item<R>(&mut self, index: usize, read: impl FnOnce(&mut Self) -> R) -> R {
         let length = self.path.len();
-        self.path.push('[');
-        self.path.push_str(&index.to_string());
-        self.path.push(']');
+        write!(self.path, "[{index}]").expect("a string takes whatever is written");
         let result = read(self);
         self.path.truncate(length);
         result
@@ -296,22 +302,25 @@ impl<'a> Reader<'a> {
             return Vec::new();
         }
         let mut policies: Vec<Policy> = Vec::with_capacity(items.len());
-        let mut lines: HashMap<String, u32> = HashMap::with_capacity(items.len());
+        let mut places = Vec::with_capacity(items.len());
         for (index, node) in items.iter().enumerate() {
-            self.item(index, |reader| {
-                let Some(policy) = reader.policy(node) else { return };
-                let line = lines.get(&policy.policy_id).copied();
-                match line {
-                    Some(line) => reader.error(
-                        node.at,
-                        format!("policy_id \"{}\" is taken by the policy on line {line}", policy.policy_id),
-                    ),
-                    None => {
-                        lines.insert(policy.policy_id.clone(), policy.line);
-                        policies.push(policy);
-                    }
+            if let Some(policy) = self.item(index, |reader| reader.policy(node)) {
+                policies.push(policy);
+                places.push((index, node.at));
+            }
+        }
+        let mut lines: HashMap<&str, u32, foldhash::quality::RandomState> = HashMap::default();
+        lines.reserve(policies.len());
+        for (policy, (index, at)) in policies.iter().zip(places) {
+            match lines.entry(&policy.policy_id) {
+                Entry::Vacant(new) => *new.insert(policy.line),
+                Entry::Occupied(taken) => {
+                    let (id, line) = (&policy.policy_id, *taken.get());
+                    let reason = format!("policy_id \"{id}\" is taken by the policy on line {line}");
+                    self.item(index, |reader| reader.error(at, reason));
+                    line
                 }
-            });
+            };
         }
         policies
     }
