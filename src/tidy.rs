@@ -9,16 +9,17 @@ use std::path::{Path, PathBuf};
 const FILE_LINES_MAX: usize = 1_200;
 
 /// Which rooms of `dataplane` a room may look into. A packet meets the rooms from top to bottom; a room knows
-/// those before it, and the values that every room shares (`time`, `verdict`).
+/// those before it, and the values that every room shares (`time`, `sync`, `verdict`).
 const ROOMS: &[(&str, &[&str])] = &[
     ("time", &[]),
+    ("sync", &[]),
     ("parse", &["verdict"]),
     ("verdict", &[]),
     ("defrag", &["parse", "time", "verdict"]),
     ("flow", &["parse", "time", "verdict"]),
     ("policy", &["flow", "parse", "time", "verdict"]),
     ("nat", &["flow", "parse", "time", "verdict"]),
-    ("host", &["flow", "parse", "time", "verdict"]),
+    ("host", &["flow", "parse", "sync", "time", "verdict"]),
     ("control", &["flow", "host", "parse", "policy", "time", "verdict"]),
     ("capture", &["time"]),
     ("engine", &["control", "defrag", "flow", "host", "nat", "parse", "policy", "time", "tx", "verdict"]),
@@ -26,7 +27,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tx", &["control", "defrag", "engine", "parse", "time", "verdict", "worker"]),
     (
         "worker",
-        &["control", "defrag", "engine", "flow", "host", "parse", "policy", "rx", "time", "tx", "verdict"],
+        &[
+            "control", "defrag", "engine", "flow", "host", "parse", "policy", "rx", "sync", "time", "tx",
+            "verdict",
+        ],
     ),
 ];
 

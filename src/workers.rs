@@ -287,6 +287,9 @@ fn open_socket(config: &Config, umem: &Umem, interface: &str, queue: u32) -> Res
     XskQueue::open(umem, &socket).map_err(sentence)
 }
 
+/// Payload of the longest frame of the `host` port, with two VLAN tags around it.
+const HOST_MTU_MAX: u32 = worker::HOST_FRAME_BYTES_MAX as u32 - 22;
+
 /// The `host` port, where the configuration has service addresses.
 fn open_host(config: &Config) -> Result<Option<HostPort>, String> {
     let Some(service) = &config.service else { return Ok(None) };
@@ -294,7 +297,7 @@ fn open_host(config: &Config) -> Result<Option<HostPort>, String> {
     if let Some(port) = config.ports.first()
         && let Ok(interface) = netdev::Interface::read(&port.interface)
     {
-        tap.set_mtu(interface.mtu_bytes).map_err(sentence)?;
+        tap.set_mtu(interface.mtu_bytes.min(HOST_MTU_MAX)).map_err(sentence)?;
     }
     if let Some(net) = service.ipv4 {
         tap.set_ipv4(net.addr(), net.prefix_len()).map_err(sentence)?;

@@ -66,6 +66,18 @@ fn the_service_addresses_answer_ping_on_both_sides() {
 }
 
 #[test]
+fn the_service_address_answers_frames_longer_than_a_chunk() {
+    let Some((lab, _tap)) = up_with(&["--mtu", "9000"], "") else { return };
+    let _daemon = lab.start();
+    for (address, size) in [(v4(3), "8972"), (v6(3), "8952")] {
+        eventually("the service address is ready", || lab.pings_of(Host::Client, &address) == 3);
+        let words = ["ping", "-M", "do", "-c", "3", "-i", "0.05", "-W", "2", "-s", size, &address];
+        let output = lab.client(&words);
+        assert!(said(&output).contains(" 3 received"), "{address}: {output:?}\n{}", lab.reasons());
+    }
+}
+
+#[test]
 fn a_server_on_the_box_is_reached_from_both_sides() {
     let Some((lab, tap)) = up() else { return };
     let _daemon = lab.start();

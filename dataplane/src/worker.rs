@@ -16,7 +16,7 @@ use xsk::{FrameBatch, FramePool, PacketPort};
 
 pub use clock::{Clock, SystemClock};
 pub use config::{Wait, WorkerConfig};
-pub use host_port::{HostDevice, HostPort};
+pub use host_port::{HOST_FRAME_BYTES_MAX, HostDevice, HostPort};
 pub use lifecycle::{Lifecycle, Phase};
 pub use sleep::{Sleeper, Waker, sleepers};
 

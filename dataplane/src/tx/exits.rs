@@ -109,11 +109,8 @@ impl<P: PacketPort> Exits<P> {
             }
             Disposition::Host => match &mut self.host {
                 Some(host) => {
-                    for piece in pieces {
-                        if !host.send(piece.bytes()) {
-                            counters.notice(Reason::HostPortFull);
-                        }
-                        self.pool.give(piece);
+                    if !host.send(pieces, &mut self.pool) {
+                        counters.notice(Reason::HostPortFull);
                     }
                 }
                 None => self.give_back(pieces),
