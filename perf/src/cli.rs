@@ -145,7 +145,7 @@ pub(crate) enum Command {
 /// Scenarios of `run`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Scenario {
-    /// All drivers: zero loss, then cycles and latency at half of the bare forwarder's rate.
+    /// All drivers: saturated rates and paced costs by turns, zero loss, costs at half of the bare forwarder's rate.
     Inline,
     /// The engine in memory at 10k, 1M and 10M flows and 0, 1,000 and 10,000 policies.
     Engine,
@@ -203,6 +203,13 @@ pub(crate) struct Forward {
     /// Policies (rules, for nftables) that do not match.
     #[arg(long, value_parser = count, default_value = "1000")]
     pub(crate) policies: u32,
+    /// Turns of all peers, each with a trial at the sender's ceiling (saturated_rate) and one paced (paced_*).
+    /// With --runs 0 nothing else is measured: what a restless machine can tell.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) turns: u32,
+    /// Packets a second of paced trials; default is half of what the first peer delivered at the sender's ceiling.
+    #[arg(long, value_parser = count, value_name = "PPS")]
+    pub(crate) cost_rate: Option<u32>,
     /// Length of a connection of `churn`, at least 7.
     #[arg(long, default_value_t = 10)]
     pub(crate) packets_per_connection: u32,
@@ -269,7 +276,9 @@ impl Forward {
             policies: self.policies as usize,
             packets_per_connection: self.packets_per_connection,
             seed: common.seed,
-            runs: common.runs.max(1),
+            runs: common.runs.max(u32::from(self.turns == 0)),
+            turns: self.turns,
+            cost_pps: self.cost_rate.map(|pps| f64::from(pps.max(1))),
             quick: common.quick,
         }
     }

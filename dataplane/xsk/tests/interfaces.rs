@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rig::{PATIENCE, Rig, run};
 use xsk::netdev::{self, Interface, LinkEvent, LinkState, LinkWatch, Queues};
-use xsk::{Tap, wait};
+use xsk::{PacketSocket, Tap, wait};
 
 #[test]
 fn a_port_is_read_with_queues_and_offloads() {
@@ -108,4 +108,32 @@ fn next_frame<'a>(tap: &Tap, buffer: &'a mut [u8], wanted: impl Fn(&[u8]) -> boo
             }
         }
     }
+}
+
+#[test]
+fn a_packet_socket_brings_frames_as_they_were_on_the_wire_and_not_its_own() {
+    let Some(_rig) = Rig::new(1, 1500) else { return };
+    let (here, there) = (PacketSocket::open("p0").unwrap(), PacketSocket::open("g0").unwrap());
+    let macs = [2, 0, 0, 0, 9, 1, 2, 0, 0, 0, 9, 2];
+    let payload = vec![0x5a; 60];
+    for tags in [&[][..], &[0x81, 0, 0, 42], &[0x88, 0xa8, 0x60, 7, 0x81, 0, 0, 42]] {
+        let frame = [&macs[..], tags, &[0x88, 0xb5], &payload].concat();
+        here.send(&frame).unwrap();
+        let give_up = Instant::now() + PATIENCE;
+        let came = loop {
+            match there.receive(2048).unwrap() {
+                Some(frame) if frame.starts_with(&macs) => break frame,
+                Some(_) => {}
+                None => {
+                    assert!(Instant::now() < give_up, "{tags:?} never came");
+                    wait::readable(&[there.fd()], 100).unwrap();
+                }
+            }
+        };
+        assert_eq!(came, frame);
+    }
+    while let Some(frame) = here.receive(2048).unwrap() {
+        assert!(!frame.starts_with(&macs), "its own frame");
+    }
+    assert!(PacketSocket::open("nosuchif0").unwrap_err().to_string().contains("no such interface"));
 }

@@ -247,12 +247,9 @@ pub(crate) fn start_program_anywhere(
     let open = || std::fs::File::create(&log).map_err(|source| Error::io(log.display().to_string(), source));
     let output = open()?;
     let errors = output.try_clone().map_err(|source| Error::io("duplicating a file", source))?;
-    let child = std::process::Command::new(&line[0])
-        .args(&line[1..])
-        .stdin(std::process::Stdio::null())
-        .stdout(output)
-        .stderr(errors)
-        .spawn()
-        .map_err(|source| Error::io(line.join(" "), source))?;
+    let mut command = std::process::Command::new(&line[0]);
+    command.args(&line[1..]).stdin(std::process::Stdio::null()).stdout(output).stderr(errors);
+    let child =
+        crate::rig::command::start(&mut command).map_err(|source| Error::io(line.join(" "), source))?;
     Ok((child, log))
 }

@@ -6,3 +6,4 @@ pub(crate) mod latency;
 pub(crate) mod search;
 pub(crate) mod stats;
 pub(crate) mod trial;
+pub(crate) mod watchdog;

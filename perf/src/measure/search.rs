@@ -34,7 +34,13 @@ impl Probe {
         if self.sent == 0 { 1.0 } else { self.lost as f64 / self.sent as f64 }
     }
 
-    fn passes(&self) -> bool {
+    /// Whether the sender kept the pace that it was asked for.
+    pub(crate) fn kept_pace(&self) -> bool {
+        self.reached_pps >= REACHED_MIN * self.asked_pps
+    }
+
+    /// Whether this is zero loss.
+    pub(crate) fn passes(&self) -> bool {
         self.loss() <= LOSS_MAX
     }
 }
@@ -62,6 +68,8 @@ pub(crate) struct Found {
     pub(crate) rate_pps: f64,
     /// Whether the sender was the limit: the device does at least this.
     pub(crate) sender_bound: bool,
+    /// Trials that were thrown away and repeated because the machine stood still; the caller's to count.
+    pub(crate) void_trials: u32,
     /// Every probe, in order.
     pub(crate) probes: Vec<Probe>,
 }
@@ -104,7 +112,7 @@ pub(crate) fn zero_loss<E>(
                 None => failed = rate,
             }
             if failed < 1000.0 {
-                return Ok(Found { rate_pps: 0.0, sender_bound: false, probes });
+                return Ok(Found { rate_pps: 0.0, sender_bound: false, void_trials: 0, probes });
             }
         }
     }
@@ -122,11 +130,11 @@ pub(crate) fn zero_loss<E>(
         }
         if confirmed == plan.confirmations {
             let sender_bound = rate >= ceiling_pps || least < REACHED_MIN * rate;
-            return Ok(Found { rate_pps: least, sender_bound, probes });
+            return Ok(Found { rate_pps: least, sender_bound, void_trials: 0, probes });
         }
         rate *= if step < STEPS_SMALL { STEP_DOWN } else { STEP_DOWN_FAST };
     }
-    Ok(Found { rate_pps: 0.0, sender_bound: false, probes })
+    Ok(Found { rate_pps: 0.0, sender_bound: false, void_trials: 0, probes })
 }
 
 #[cfg(test)]

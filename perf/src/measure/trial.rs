@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::cost::{Meter, Spent};
 use super::latency::Percentiles;
 use super::search::Probe;
+use super::watchdog::{Stalls, Watchdog};
 use crate::drivers::{Error, Running};
 use crate::rig::Rig;
 use crate::rig::counter::Counters;
@@ -25,6 +26,11 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
+    /// Packets a second that came through, over the time in which they were sent.
+    pub(crate) fn delivered_pps(&self) -> f64 {
+        if self.sent.elapsed_ns == 0 { 0.0 } else { self.arrived as f64 * 1e9 / self.sent.elapsed_ns as f64 }
+    }
+
     /// For the search.
     pub(crate) fn probe(&self) -> Probe {
         Probe {
@@ -48,9 +54,11 @@ pub(crate) struct Bench<'rig> {
     sender: Sender,
 }
 
-/// How slowly flows are set up; faster than any device here would be unfair to the one with the slowest
-/// first packet.
+/// How fast flows are set up at first. A device that loses first packets gets them again at half the pace,
+/// until nearly all came through: a flow that was never set up would cost it more in every trial.
 const WARM_UP_PPS: f64 = 250_000.0;
+const WARM_UP_ROUNDS_MAX: u32 = 6;
+const WARM_UP_LOSS_MAX: f64 = 1e-3;
 /// How long a device may take until the first packet comes through.
 const READY_S: u64 = 60;
 
@@ -87,11 +95,7 @@ impl<'rig> Bench<'rig> {
         // Programs may have been attached by the device since.
         rig.place_napi()?;
         if let Some(warm_up) = &mut warm_up {
-            // Twice: what the start lost of the first flows comes again.
-            for _ in 0..2 {
-                let packets = Until::Packets(workload.warm_up.len() as u64);
-                warm_up.send(Rate::PacketsPerSecond(WARM_UP_PPS), packets)?;
-            }
+            set_up_flows(warm_up, &counters, Until::Packets(workload.warm_up.len() as u64))?;
         }
         counters.settled()?;
         Ok(Self { rig, device, counters, sender })
@@ -115,4 +119,31 @@ impl<'rig> Bench<'rig> {
         self.device.check()?;
         Ok(Trial { asked: rate, sent, arrived, lost, latency, spent })
     }
+
+    /// The same, and whether the machine stood still meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bench::trial`]; no permission to raise a thread's priority.
+    pub(crate) fn watched_trial(&mut self, rate: Rate, duration: Duration) -> Result<(Trial, Stalls), Error> {
+        let config = &self.rig.config;
+        let watchdog = Watchdog::start([config.sender_core, config.dut_core])?;
+        let trial = self.trial(rate, duration)?;
+        Ok((trial, watchdog.finish()))
+    }
+}
+
+fn set_up_flows(warm_up: &mut Sender, counters: &Counters, packets: Until) -> Result<(), Error> {
+    let mut pps = WARM_UP_PPS;
+    for _ in 0..WARM_UP_ROUNDS_MAX {
+        let before = counters.settled()?;
+        let sent = warm_up.send(Rate::PacketsPerSecond(pps), packets)?.packets;
+        let arrived = counters.settled()?.since(before).packets;
+        if sent.saturating_sub(arrived) as f64 <= WARM_UP_LOSS_MAX * sent as f64 {
+            return Ok(());
+        }
+        pps /= 2.0;
+    }
+    crate::say("  not all flows could be set up");
+    Ok(())
 }

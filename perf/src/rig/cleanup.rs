@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
-use super::command::{self, run};
+use super::command;
 
 /// What the signal handler has to undo.
 static LEFT: Mutex<Left> = Mutex::new(Left { prefix: None, folders: Vec::new(), commands: Vec::new() });
@@ -38,6 +38,8 @@ pub(crate) fn prepare(prefix: &str) -> Result<(), super::Error> {
         .map_err(super::Error::Signals)?;
         std::thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
+                // For good: what is started or made from now on would be left behind.
+                let _held = command::hold();
                 everything();
                 std::process::exit(128 + signal);
             }
@@ -86,7 +88,7 @@ pub(crate) fn everything() {
     }
     for words in left.commands.drain(..) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if let Err(error) = command::run_words(&words) {
+        if let Err(error) = command::run_now(&words) {
             tell(&error);
         }
     }
@@ -102,6 +104,7 @@ fn tell(error: &command::Error) {
 }
 
 fn sweep(prefix: &str) -> Result<(), command::Error> {
+    let run = |line: &str| command::run_now(&line.split_whitespace().collect::<Vec<_>>());
     for line in run("ip netns list")?.lines() {
         let Some(name) = line.split_whitespace().next() else { continue };
         if !belongs(name, prefix) {

@@ -1,6 +1,27 @@
 //! Runs the programs that make a network (`ip`, `nft`, `ethtool`...), and says what they said when they fail.
 
-use std::process::Command;
+use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held while a program starts and runs. Who ends the harness takes it for good: nothing is made any more
+/// that the clean-up would miss.
+static STARTS: Mutex<()> = Mutex::new(());
+
+/// Waits for the program that runs now; from then on, and as long as the guard lives, the calls of others
+/// wait.
+pub(crate) fn hold() -> MutexGuard<'static, ()> {
+    STARTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a program that goes on.
+///
+/// # Errors
+///
+/// What `spawn` says.
+pub(crate) fn start(command: &mut Command) -> std::io::Result<Child> {
+    let _held = hold();
+    command.spawn()
+}
 
 /// A program that could not be run, or that failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +51,16 @@ pub(crate) fn run(line: &str) -> Result<String, Error> {
 ///
 /// See [`Error`].
 pub(crate) fn run_words(words: &[&str]) -> Result<String, Error> {
+    let _held = hold();
+    run_now(words)
+}
+
+/// The same, not waiting for anybody: for the clean-up.
+///
+/// # Errors
+///
+/// See [`Error`].
+pub(super) fn run_now(words: &[&str]) -> Result<String, Error> {
     let line = || words.join(" ");
     let (program, arguments) = words.split_first().expect("a command line has a program");
     let output = Command::new(program)
