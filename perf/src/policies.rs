@@ -56,13 +56,13 @@ pub(crate) fn mixed_json(count: usize, seed: u64) -> String {
                 2 => drop(ask("src_port", json!([random.below(1_000)]))),
                 _ => drop(ask("application", json!([format!("app-{}", random.below(300))]))),
             }
-            policy(index, Value::Object(conditions), "drop")
+            policy(index, &Value::Object(conditions), "drop")
         })
         .collect();
     json!({"default_action": "allow", "policies": policies}).to_string()
 }
 
-fn policy(index: usize, conditions: Value, action: &str) -> Value {
+fn policy(index: usize, conditions: &Value, action: &str) -> Value {
     json!({
         "policy_id": format!("perf-{index:05}"),
         "name": format!("Load policy {index}"),
@@ -97,7 +97,7 @@ pub(crate) fn json(count: usize, hits: bool) -> String {
                     "user_role": [format!("role-{}", index % 7)],
                 }),
             };
-            policy(index, conditions, if index % 4 == 0 && hits { "allow" } else { "drop" })
+            policy(index, &conditions, if index % 4 == 0 && hits { "allow" } else { "drop" })
         })
         .collect();
     json!({"default_action": "allow", "policies": policies}).to_string()
