@@ -1,7 +1,8 @@
 //! What happens when a port loses its link?
 //!
-//! Every change is told (an `engine` event). A wire that breaks is dark at both ends, and routers on both sides count on that. So a port whose link is
-//! lost takes the other one down, and gives it back when the link returns. [`Propagation`] decides;
+//! Every change is told (an `engine` event). A wire that breaks is dark at both ends, and routers on both sides
+//! count on that. So a port whose link is lost takes the other one down, and gives it back when the link
+//! returns. [`Propagation`] decides;
 //! [`Links`] listens to the kernel on a thread of its own (`jarvis-links`) and acts, where the configuration
 //! lets it and there are two ports. What we set down is noted in a file, so that after a crash the next start
 //! sets it up again instead of refusing a port that is down.

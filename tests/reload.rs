@@ -5,7 +5,7 @@
 
 mod lab;
 
-use lab::{Host, Lab, eventually, said};
+use lab::{Host, Lab, UDP_ECHO, eventually, said};
 
 const NOTHING: &str = "";
 const NO_8080: &str = r#"{"policy_id": "p", "conditions": {"dst_port": ["8080"]}, "action": "reject"}"#;
@@ -135,15 +135,6 @@ print(ask(), flush=True)
 deadline = time.time() + 15
 while not os.path.exists('go') and time.time() < deadline: time.sleep(0.02)
 print(ask(), flush=True)
-";
-
-const UDP_ECHO: &str = "
-import socket
-s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-s.bind(('::', 5353))
-while True:
-    data, peer = s.recvfrom(2000)
-    s.sendto(data, peer)
 ";
 
 #[test]

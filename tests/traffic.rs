@@ -5,7 +5,7 @@
 
 mod lab;
 
-use lab::{Host, Lab, eventually, said};
+use lab::{Host, Lab, UDP_ECHO, eventually, said};
 
 const TWO_WORKERS: &str = "[worker]\ncount = 2\ncores = [0, 1]\nring_entries = 1024\n";
 
@@ -174,16 +174,6 @@ s.send(b'hello')
 try: print('answer', s.recv(100).decode())
 except TimeoutError: print('silence')
 except OSError as error: print('error', error.errno)
-";
-
-/// A server that answers each datagram with itself.
-const UDP_ECHO: &str = "
-import socket
-s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-s.bind(('::', 5353))
-while True:
-    data, peer = s.recvfrom(2000)
-    s.sendto(data, peer)
 ";
 
 fn udp(lab: &Lab, address: &str, port: u16) -> String {

@@ -178,6 +178,7 @@ impl Engine {
             let is_tcp = keys[waiting.index].protocol() == Protocol::TCP;
             waiting.located = self.flows.locate(waiting.located.hash(), is_tcp);
         }
+        let versions = (snapshot.version as u32, self.generation);
         for Pending { index, src_is_lo, located, datagram } in pending.iter().copied() {
             let (headers, key) = (&headers[index], &keys[index]);
             let packet = &mut packets[index];
@@ -185,7 +186,7 @@ impl Engine {
             let entry = Entry { index, headers, key, src_is_lo, located, datagram, is_believed };
             out.dispositions[index] = match datagram {
                 // First, so that the common answer is written where it stays.
-                None if self.pass(snapshot, &entry, packet) => self.across(packet.in_port),
+                None if self.pass(versions, &entry, packet) => self.across(packet.in_port),
                 None => self.judge(snapshot, &entry, packet, out, events),
                 Some(hold) => self.judge_datagram(snapshot, &entry, hold, packet, out, events),
             };

@@ -86,6 +86,29 @@ fn a_new_policy_on_a_port_reaches_flows_that_have_fallen_silent() {
     bench.stop();
 }
 
+#[test]
+fn a_source_on_the_wrong_wire_is_spoofed_in_a_flow_that_is_forwarded_too() {
+    let mut bench = Bench::with(1, ALLOW, |config| {
+        config.ports[0].networks = vec!["10.0.0.1/32".parse().unwrap()];
+        config.ports[1].networks = vec!["10.0.0.2/32".parse().unwrap()];
+    });
+    let there = udp((CLIENT, 4000), (SERVER, 53), b"question");
+    let back = udp((SERVER, 53), (CLIENT, 4000), b"answer");
+    for _ in 0..3 {
+        bench.send(0, 0, &there);
+        bench.send(0, 1, &back);
+        assert_eq!(bench.settle().len(), 2);
+    }
+    for (wire, frame) in [(1, &there), (0, &back), (0, &udp(([10, 9, 0, 1], 1), (SERVER, 53), b""))] {
+        bench.send(0, wire, frame);
+        assert_eq!(bench.settle(), []);
+    }
+    let reading = bench.door.boards()[0].read();
+    assert_eq!((reading.counters.of(Reason::Spoofed), reading.counters.forwarded), (3, 6));
+    assert_eq!(reading.flow.active, 1);
+    bench.stop();
+}
+
 /// Opens a connection from port 4000 to port 80 of the server.
 fn handshake(bench: &mut Bench) {
     let (client, server) = ((CLIENT, 4000), (SERVER, 80));

@@ -47,6 +47,16 @@ pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// A program for Python: a server at UDP port 5353 that answers each datagram with itself.
+pub const UDP_ECHO: &str = "
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(('::', 5353))
+while True:
+    data, peer = s.recvfrom(2000)
+    s.sendto(data, peer)
+";
+
 /// What these tests need and this machine does not give.
 fn missing() -> Option<&'static str> {
     if sh("id", &["-u"]).stdout != b"0\n" {

@@ -7,9 +7,7 @@ use crate::control::{EventSender, ExceptionAction, Snapshot};
 use crate::defrag::{HoldId, Offer};
 use crate::flow::owner::rss_hash;
 use crate::host::ExpectedKey;
-use crate::parse::{
-    Addr, Headers, LinkType, Network, parse_datagram, parse_frame, parse_frame_into, parse_frame_unverified,
-};
+use crate::parse::{Addr, Headers, LinkType, Network, parse_datagram, parse_frame, parse_frame_into};
 use crate::verdict::{Reason, ReasonClass, Verdict};
 
 /// What becomes of a packet before its flow is known.
@@ -46,12 +44,8 @@ impl Engine {
             };
         }
         // `assume-good` is Suricata's `-k none`: captures of offloaded traffic have no right checksum anywhere.
-        let parsed = if self.checksum_mode(packet.in_port) == ChecksumMode::AssumeGood {
-            parse_frame_unverified(packet.bytes, packet.link).map(|parsed| *headers = parsed)
-        } else {
-            parse_frame_into(packet.bytes, packet.link, headers)
-        };
-        if let Err(reason) = parsed {
+        let verify_ipv4 = self.checksum_mode(packet.in_port) != ChecksumMode::AssumeGood;
+        if let Err(reason) = parse_frame_into(packet.bytes, packet.link, verify_ipv4, headers) {
             self.notices.anomaly(reason, packet, None, events);
             return Admission::Leaves(self.count_drop(reason));
         }

@@ -7,7 +7,7 @@ use crate::flow::{AliasError, CachedDecision, Decision, Direction, FlowId, FlowK
 use crate::host::ExpectedKey;
 use crate::nat::{Original, Redirect, Target};
 use crate::parse::checksum::{ChecksumState, heal, outermost, transport_checksum};
-use crate::parse::quoted::parse_quoted;
+use crate::parse::quoted::quoted_in;
 use crate::parse::{Addr, Headers, Mac, Transport};
 use crate::policy::{DecidingMode, Evaluation, Facts, OutcomeAction, PolicyIndex};
 use crate::time::Tick;
@@ -27,12 +27,12 @@ impl Engine {
     /// Counts and tracks a packet of a flow that is forwarded already, as nearly every packet is; it goes across.
     /// `false`: it is to be judged.
     #[inline]
-    pub(super) fn pass(&mut self, snapshot: &Snapshot, entry: &Entry<'_>, packet: &Packet<'_>) -> bool {
+    pub(super) fn pass(&mut self, versions: (u32, u32), entry: &Entry<'_>, packet: &Packet<'_>) -> bool {
         let Entry { headers, key, src_is_lo, located, is_believed, .. } = *entry;
         let (wire_len, now) = (packet.bytes.len() as u32, packet.at.tick);
-        let versions = (snapshot.version as u32, self.generation);
+        let is_spoofed = || headers.addrs().is_some_and(|(src, _)| self.is_spoofed(packet.in_port, src));
         let passes = is_believed
-            && !self.knows_networks
+            && !(self.knows_networks && is_spoofed())
             && self.flows.pass(located, key, src_is_lo, headers, versions, wire_len, now);
         if passes {
             self.counters.count(Verdict::Forward, u64::from(wire_len));
@@ -134,8 +134,7 @@ impl Engine {
         out: &mut Outcome,
     ) -> Option<Disposition> {
         let headers = entry.headers;
-        let quoted_at = usize::from(headers.l4_offset) + 8;
-        let quoted = packet.bytes.get(quoted_at..usize::from(headers.end)).and_then(parse_quoted)?;
+        let quoted = quoted_in(packet.bytes, headers)?;
         let (key, src_is_lo) = FlowKey::of_quoted(&quoted, entry.key);
         let Some(found) = self.flows.find(&key, src_is_lo) else {
             if snapshot.policy.strict() {

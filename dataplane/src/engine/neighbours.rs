@@ -4,7 +4,7 @@
 use super::{Disposition, Engine, HOST_PORT, Hop, Packet};
 use crate::flow::{Direction, FlowKey, Found};
 use crate::host::ExpectedKey;
-use crate::parse::quoted::parse_quoted;
+use crate::parse::quoted::quoted_in;
 use crate::parse::{Addr, Headers, LinkType, Mac, Network, Protocol, Transport, Tunnel, parse_frame};
 use crate::verdict::Verdict;
 
@@ -133,9 +133,7 @@ impl Engine {
         let (key, src_is_lo) = FlowKey::of(headers, self.config.vlan_in_key)?;
         match headers.transport {
             Transport::Icmp(icmp) if icmp.is_error => {
-                let quoted_at = usize::from(headers.l4_offset) + 8;
-                let quoted = bytes.get(quoted_at..usize::from(headers.end)).and_then(parse_quoted)?;
-                Some(FlowKey::of_quoted(&quoted, &key))
+                Some(FlowKey::of_quoted(&quoted_in(bytes, headers)?, &key))
             }
             Transport::Icmp(_)
             | Transport::Tcp(_)

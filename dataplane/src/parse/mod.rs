@@ -68,22 +68,27 @@ use walk::Walk;
 #[inline]
 pub fn parse_frame(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
     let mut headers = Headers::NONE;
-    parse_frame_into(bytes, link, &mut headers)?;
+    parse_frame_into(bytes, link, true, &mut headers)?;
     Ok(headers)
 }
 
-/// As [`parse_frame`], into a place that is reused: nothing is moved. What `headers` holds after an error means
-/// nothing.
+/// As [`parse_frame`], or without `verify_ipv4` as [`parse_frame_unverified`], into a place that is reused: nothing is
+/// moved. What `headers` holds after an error means nothing.
 ///
 /// # Errors
 ///
-/// As [`parse_frame`].
+/// As these.
 #[inline]
-pub fn parse_frame_into(bytes: &[u8], link: LinkType, headers: &mut Headers) -> Result<(), Reason> {
+pub fn parse_frame_into(
+    bytes: &[u8],
+    link: LinkType,
+    verify_ipv4: bool,
+    headers: &mut Headers,
+) -> Result<(), Reason> {
     if link == LinkType::Ethernet && usual::parse(bytes, headers) {
         return Ok(());
     }
-    walk_frame(bytes, link, headers)
+    walk_frame(bytes, link, verify_ipv4, headers)
 }
 
 /// Parses an Ethernet frame without its frame check sequence: what every live port delivers.
@@ -97,8 +102,9 @@ pub fn parse_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
 }
 
 #[inline(never)]
-fn walk_frame(bytes: &[u8], link: LinkType, headers: &mut Headers) -> Result<(), Reason> {
+fn walk_frame(bytes: &[u8], link: LinkType, verify_ipv4: bool, headers: &mut Headers) -> Result<(), Reason> {
     let mut walk = Walk::new(bytes)?;
+    walk.verify_ipv4 = verify_ipv4;
     link::parse(&mut walk, link)?;
     *headers = walk.finish();
     Ok(())
@@ -112,13 +118,8 @@ fn walk_frame(bytes: &[u8], link: LinkType, headers: &mut Headers) -> Result<(),
 /// As [`parse_frame`], [`Reason::Ipv4Checksum`] excepted.
 pub fn parse_frame_unverified(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
     let mut headers = Headers::NONE;
-    if link == LinkType::Ethernet && usual::parse(bytes, &mut headers) {
-        return Ok(headers);
-    }
-    let mut walk = Walk::new(bytes)?;
-    walk.verify_ipv4 = false;
-    link::parse(&mut walk, link)?;
-    Ok(walk.finish())
+    parse_frame_into(bytes, link, false, &mut headers)?;
+    Ok(headers)
 }
 
 /// Parses a reassembled IP datagram: `bytes` start at its network header.

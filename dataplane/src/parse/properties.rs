@@ -46,7 +46,7 @@ fn exercise(bytes: &[u8], link: LinkType) {
     };
     let (mut usual, mut walked) = (junk, Headers::NONE);
     if usual::parse(bytes, &mut usual) {
-        assert_eq!(walk_frame(bytes, LinkType::Ethernet, &mut walked), Ok(()));
+        assert_eq!(walk_frame(bytes, LinkType::Ethernet, true, &mut walked), Ok(()));
         assert_eq!(usual, walked, "the common way and the walk agree");
     }
     let Ok(headers) = parse_frame(bytes, link) else { return };

@@ -3,7 +3,7 @@
 //! RFC 792 promises the network header and eight bytes after it, so neither lengths nor checksums of the
 //! quoted packet can be checked; only its addresses, protocol and ports are taken.
 
-use super::{Addr, Icmp, Protocol};
+use super::{Addr, Headers, Icmp, Protocol};
 
 /// The quoted packet's sender and receiver, as it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,13 @@ pub struct Quoted {
     pub protocol: u8,
     /// Its ports; the identifier twice for ICMP queries, zeroes where there are none.
     pub ports: (u16, u16),
+}
+
+/// Reads what the ICMP error in `bytes`, with these headers, quotes; as [`parse_quoted`].
+#[must_use]
+pub fn quoted_in(bytes: &[u8], headers: &Headers) -> Option<Quoted> {
+    let at = usize::from(headers.l4_offset) + 8;
+    parse_quoted(bytes.get(at..usize::from(headers.end))?)
 }
 
 /// Reads what `payload`, the bytes after an ICMP error's first eight, quotes. `None` where it quotes too

@@ -140,6 +140,11 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(count: usize, json: &str) -> Self {
+        Self::with(count, json, |_| {})
+    }
+
+    /// As [`Self::new`], with the engines' configuration changed by `change`.
+    pub fn with(count: usize, json: &str, change: impl Fn(&mut EngineConfig)) -> Self {
         let (door, doors, events) = door(snapshot(json), count, None);
         let shared = Arc::new(Shared::default());
         let mut workers = Vec::new();
@@ -152,6 +157,8 @@ impl Bench {
             let (near1, far1) = pair(&pool, &far_pools[1], 512);
             let [pool0, pool1] = far_pools;
             let mut ends = [(far0, pool0), (far1, pool1)];
+            let mut engine = engine_config(worker as u8, count as u8);
+            change(&mut engine);
             for (port, pool) in &mut ends {
                 port.refill(pool, 512);
             }
@@ -164,7 +171,7 @@ impl Bench {
                     fill_frames: 512,
                     reserve_frames: 1024,
                 },
-                engine: Engine::new(engine_config(worker as u8, count as u8), Arc::clone(&shared)),
+                engine: Engine::new(engine, Arc::clone(&shared)),
                 wires: vec![near0, near1],
                 mirror: None,
                 host: None,
