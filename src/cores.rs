@@ -83,6 +83,19 @@ pub(crate) fn pin_worker(core: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: core })
 }
 
+/// The nice value of workers: before everything else that the scheduler shares their core with.
+///
+/// What the kernel receives for a worker runs on the worker's core too, in `ksoftirqd` or a threaded NAPI. With equal
+/// shares a flood makes the kernel spend its half on frames that find no room in the worker's ring (receive livelock);
+/// a worker that goes first takes what is there, and the flood is dropped where it costs least.
+const WORKER_NICE: i32 = -20;
+
+/// Lets the calling worker's thread go before others on its core; `false` where the kernel refuses (`CAP_SYS_NICE`).
+pub(crate) fn put_first() -> bool {
+    // `None` is the calling thread: setpriority(2), "C library/kernel differences".
+    rustix::process::setpriority_process(None, WORKER_NICE).is_ok()
+}
+
 /// `0-3,6` for people.
 pub(crate) fn list(cores: &[usize]) -> String {
     let mut parts: Vec<(usize, usize)> = Vec::new();

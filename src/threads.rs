@@ -43,6 +43,13 @@ impl Workers {
                     "the kernel refused to pin the worker to its core"
                 );
             }
+            if !cores::put_first() {
+                tracing::warn!(
+                    worker = thread_name,
+                    "the kernel refused to put the worker before other threads of its core: under overload it may \
+                     starve; give the service LimitNICE=-20 (or CAP_SYS_NICE)"
+                );
+            }
             run();
             // The other end is gone only when the process is.
             let _ = ended.send(());

@@ -10,7 +10,7 @@
 //!
 //! The same for every peer: frames leave the sender as XDP frames (what a driver gives, no socket buffer
 //! yet), NAPI of both ports is threaded and pinned to the device's core, NAPI of the far ends to the
-//! sender's core, GRO is on at the ports (it makes a veth port a NAPI device even without an XDP program),
+//! sender's core (see [`placement`]), GRO is on at the ports (it makes a veth port a NAPI device even without an XDP program),
 //! segmentation and VLAN offloads are off, the far ends count in XDP and drop. So the device pays for its
 //! own receive path, its work and its transmit path, and for nothing of the sender's or the counters'.
 
@@ -138,7 +138,7 @@ impl Rig {
 
     /// Words that start a program in the device's namespace, dying with the harness.
     pub(crate) fn dut_prefix(&self) -> Vec<String> {
-        let mut words = "setpriv --pdeathsig KILL".to_owned();
+        let mut words = format!("nice -n {} setpriv --pdeathsig KILL", placement::DEVICE_NICE);
         if !self.is_on_nics() {
             words.push_str(&format!(" nsenter --net=/run/netns/{}", self.dut_namespace()));
         }

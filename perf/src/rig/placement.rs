@@ -1,14 +1,20 @@
 //! On which core does the kernel's part of the path run? NAPI threads, pinned.
 //!
 //! Without this a veth's receive work would run where the sender transmits, and a device would be measured
-//! with half of its work done by the sender's core. Threads of NAPI run as SCHED_FIFO: like the softirq of
-//! a card's interrupt they go before user space.
+//! with half of its work done by the sender's core. NAPI of the ports runs as the kernel makes it and as
+//! `ksoftirqd` does, SCHED_OTHER: under overload a device in user space gets its share of the core. Devices
+//! in user space run at nice [`DEVICE_NICE`], all alike. NAPI of the far ends runs as SCHED_FIFO, so that the
+//! counters lose nothing to the sender beside them.
 
 use super::command::run;
 use super::{Error, Rig};
 
-/// Priority of NAPI threads: above user space, below the kernel's own (50 is what threaded interrupts have).
+/// Priority of the far ends' NAPI threads: above user space, below the kernel's own (50 is what threaded interrupts
+/// have).
 const FIFO_PRIORITY: u32 = 45;
+
+/// Nice value of every device that runs in user space: what the appliance gives its workers.
+pub(crate) const DEVICE_NICE: i32 = -20;
 
 impl Rig {
     /// Makes NAPI of all four interfaces threaded and pins the threads. To be called again when a program
@@ -36,7 +42,9 @@ impl Rig {
                 ])?;
                 for thread in napi_threads(&interface) {
                     run(&format!("taskset -pc {core} {thread}"))?;
-                    run(&format!("chrt -f -p {FIFO_PRIORITY} {thread}"))?;
+                    if core == self.config.sender_core {
+                        run(&format!("chrt -f -p {FIFO_PRIORITY} {thread}"))?;
+                    }
                 }
             }
         }
