@@ -83,17 +83,45 @@ pub(crate) fn pin_worker(core: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: core })
 }
 
-/// The nice value of workers: before everything else that the scheduler shares their core with.
+/// How a worker stands against the other threads of its core, the kernel's receive threads (`ksoftirqd`, threaded NAPI)
+/// among them.
 ///
-/// What the kernel receives for a worker runs on the worker's core too, in `ksoftirqd` or a threaded NAPI. With equal
-/// shares a flood makes the kernel spend its half on frames that find no room in the worker's ring (receive livelock);
-/// a worker that goes first takes what is there, and the flood is dropped where it costs least.
+/// With equal shares a flood makes the kernel spend its half on frames that find no room in the worker's ring (receive
+/// livelock). A worker that goes first takes what is there, and the flood is dropped where it costs least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Precedence {
+    /// As soon as there is work: `SCHED_FIFO`. For workers that sleep when there is none. A kernel without full
+    /// preemption otherwise lets its receive thread go on until the next tick, milliseconds after the ring is full.
+    AtOnce,
+    /// The greatest share: nice -20. For workers that spin, which would leave the kernel nothing as `SCHED_FIFO`.
+    Most,
+}
+
+/// Above every ordinary thread, below every kernel thread that has a real-time priority.
+const REALTIME_PRIORITY: u8 = 1;
+
+/// The lowest nice value.
 const WORKER_NICE: i32 = -20;
 
-/// Lets the calling worker's thread go before others on its core; `false` where the kernel refuses (`CAP_SYS_NICE`).
-pub(crate) fn put_first() -> bool {
-    // `None` is the calling thread: setpriority(2), "C library/kernel differences".
-    rustix::process::setpriority_process(None, WORKER_NICE).is_ok()
+/// Gives the calling worker's thread its precedence; `false` where the kernel refuses.
+pub(crate) fn put_first(precedence: Precedence) -> bool {
+    use thread_priority::{
+        RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+    match precedence {
+        Precedence::AtOnce => ThreadPriorityValue::try_from(REALTIME_PRIORITY).is_ok_and(|priority| {
+            let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+            set_thread_priority_and_policy(
+                thread_native_id(),
+                ThreadPriority::Crossplatform(priority),
+                policy,
+            )
+            .is_ok()
+        }),
+        // `None` is the calling thread: setpriority(2), "C library/kernel differences".
+        Precedence::Most => rustix::process::setpriority_process(None, WORKER_NICE).is_ok(),
+    }
 }
 
 /// `0-3,6` for people.
@@ -115,6 +143,23 @@ pub(crate) fn list(cores: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_takes_its_precedence_where_the_kernel_allows_it() {
+        // In a thread of its own, which takes its priority along when it ends.
+        for (precedence, policy, nice) in [(Precedence::AtOnce, "1", "0"), (Precedence::Most, "0", "-20")] {
+            let told = std::thread::spawn(move || {
+                put_first(precedence).then(|| std::fs::read_to_string("/proc/thread-self/stat").unwrap())
+            });
+            let Some(stat) = told.join().unwrap() else {
+                eprintln!("not root: {precedence:?} was refused, nothing to look at");
+                continue;
+            };
+            // proc_pid_stat(5), counted from the state after the name: 19 is nice, 41 the policy (1: SCHED_FIFO).
+            let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+            assert_eq!((fields[38], fields[16]), (policy, nice), "{precedence:?}: {stat}");
+        }
+    }
 
     #[test]
     fn workers_take_the_highest_cores_and_control_the_rest() {

@@ -97,10 +97,11 @@ fn run(typed: &Live) -> Result<(), Failure> {
         version: env!("CARGO_PKG_VERSION"),
     });
 
-    // All is open: rights go, threads come. The one that keeps a right is made first.
+    // All is open: rights go, threads come. Those that need a right are made first.
     let links = serve::listen_to_links(&config, &door)?;
+    let threads = serve::worker_threads(&config, &plan)?;
     privileges::lower(&[]).map_err(|error| Failure::line(format!("cannot give up capabilities: {error}")))?;
-    let serving = Serving::start(&config, &plan, built, pump, services, door, live_wire, links)?;
+    let serving = Serving::start(&config, &plan, threads, built, pump, services, door, live_wire, links)?;
     fresh.stays();
     serving.until_asked_to_stop();
     Ok(())

@@ -5,8 +5,8 @@
 //! takes the sockets out of the map first (the fail mode holds at once), serves what is already in the rings,
 //! and leaves the wire attached.
 
-use crate::config::Config;
-use crate::cores::CorePlan;
+use crate::config::{Config, Wait};
+use crate::cores::{CorePlan, Precedence};
 use crate::failure::Failure;
 use crate::links::Links;
 use crate::signals::{Ask, Asks, Supervisor};
@@ -62,6 +62,7 @@ impl Serving {
     pub(crate) fn start(
         config: &Config,
         plan: &CorePlan,
+        workers: Workers,
         built: Vec<Worker<XskQueue>>,
         pump: EventPump,
         services: Arc<Services>,
@@ -69,7 +70,6 @@ impl Serving {
         wire: LiveWire,
         links: Links,
     ) -> Result<Self, Failure> {
-        let thread_failed = |error: std::io::Error| Failure::line(format!("cannot start a thread: {error}"));
         let server_config = api::Config {
             tcp: Some(config.api.listen),
             unix: Some(config.api.socket.clone()),
@@ -81,16 +81,14 @@ impl Serving {
         let pump = pump.start(Arc::clone(&door), now).map_err(thread_failed)?;
         let lifecycle = Arc::new(Lifecycle::default());
         let count = built.len() as u32;
-        let mut workers = Workers::new();
-        for (worker, core) in built.into_iter().zip(&plan.workers) {
+        for (index, worker) in built.into_iter().enumerate() {
             let lifecycle = Arc::clone(&lifecycle);
-            let started = workers.start(*core, move || {
+            workers.give(index, move || {
                 let farewell = worker.run(SystemClock::default(), &lifecycle);
                 if farewell.outstanding != 0 {
                     tracing::warn!(frames = farewell.outstanding, "frames were lost track of");
                 }
             });
-            started.map_err(thread_failed)?;
         }
         // Ready means that frames are judged, so each worker must have turned once.
         let deadline = Instant::now() + FIRST_TURN_PATIENCE;
@@ -249,6 +247,27 @@ pub(crate) fn make_directories(config: &Config) -> Result<(), Failure> {
 /// Where it is noted which port was set down for the other's sake.
 pub(crate) fn held_down_note(config: &Config) -> PathBuf {
     config.state_directory.join(format!("{}.held-down", config.name))
+}
+
+/// The threads of the workers, on their cores and with their precedence there, without work yet.
+///
+/// # Errors
+///
+/// One sentence when the system gives none.
+pub(crate) fn worker_threads(config: &Config, plan: &CorePlan) -> Result<Workers, Failure> {
+    let precedence = match config.worker.wait {
+        Wait::Interrupt => Precedence::AtOnce,
+        Wait::Adaptive | Wait::BusyPoll => Precedence::Most,
+    };
+    let mut workers = Workers::new();
+    for core in &plan.workers {
+        workers.start(*core, precedence).map_err(thread_failed)?;
+    }
+    Ok(workers)
+}
+
+fn thread_failed(error: std::io::Error) -> Failure {
+    Failure::line(format!("cannot start a thread: {error}"))
 }
 
 /// Starts to tell of link changes, and to pass them on where the configuration says so and there are two ports.

@@ -5,7 +5,8 @@
 //! holds the wire and the supervisor starts a new process. Nothing is joined or flushed on that way,
 //! because nothing can be trusted any more. The control thread is different: it alone is [`Kept`].
 
-use crate::cores;
+use crate::cores::{self, Precedence};
+use crate::privileges;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -13,10 +14,19 @@ use std::time::{Duration, Instant};
 
 /// The workers' threads.
 pub(crate) struct Workers {
-    threads: Vec<(String, JoinHandle<()>)>,
+    threads: Vec<Thread>,
     ended: Receiver<()>,
     sender: Sender<()>,
 }
+
+struct Thread {
+    name: String,
+    handle: JoinHandle<()>,
+    job: Sender<Job>,
+}
+
+/// What a worker's thread does until it ends.
+type Job = Box<dyn FnOnce() + Send>;
 
 impl Workers {
     /// None yet.
@@ -25,16 +35,20 @@ impl Workers {
         Self { threads: Vec::new(), ended, sender }
     }
 
-    /// Starts `run` on a thread of its own, pinned to `core` before its first instruction.
+    /// Starts a thread that is pinned to `core` and has its precedence there, and then waits for its job.
+    ///
+    /// It is made while the process still has the right to such precedence (`CAP_SYS_NICE`), and gives up every right
+    /// before its job begins.
     ///
     /// # Errors
     ///
     /// When the system has no room for another thread.
-    pub(crate) fn start(&mut self, core: usize, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    pub(crate) fn start(&mut self, core: usize, precedence: Precedence) -> io::Result<()> {
         let name = format!("jarvis-w{}", self.threads.len());
         let thread_name = name.clone();
         let ended = self.sender.clone();
-        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+        let (job, jobs) = channel::<Job>();
+        let handle = std::thread::Builder::new().name(name.clone()).spawn(move || {
             let _guard = AbortOnPanic::of(&thread_name);
             if !cores::pin_worker(core) {
                 tracing::warn!(
@@ -43,19 +57,32 @@ impl Workers {
                     "the kernel refused to pin the worker to its core"
                 );
             }
-            if !cores::put_first() {
+            if !cores::put_first(precedence) {
                 tracing::warn!(
                     worker = thread_name,
                     "the kernel refused to put the worker before other threads of its core: under overload it may \
-                     starve; give the service LimitNICE=-20 (or CAP_SYS_NICE)"
+                     starve; give the service LimitRTPRIO=1 and LimitNICE=-20"
                 );
             }
-            run();
+            if let Err(error) = privileges::lower(&[]) {
+                tracing::warn!(worker = thread_name, error, "the worker keeps rights that it does not need");
+            }
+            // Without a job the start failed elsewhere, and the process is about to end.
+            let Ok(job) = jobs.recv() else { return };
+            job();
             // The other end is gone only when the process is.
             let _ = ended.send(());
         })?;
-        self.threads.push((name, thread));
+        self.threads.push(Thread { name, handle, job });
         Ok(())
+    }
+
+    /// Gives the `index`th thread its job. There is a thread for each worker, so an index beyond them does nothing.
+    pub(crate) fn give(&self, index: usize, job: impl FnOnce() + Send + 'static) {
+        if let Some(thread) = self.threads.get(index) {
+            // It waits, unless it has panicked, and then the process has ended.
+            let _ = thread.job.send(Box::new(job));
+        }
     }
 
     /// Whether a worker returned although nobody told it to stop.
@@ -74,10 +101,10 @@ impl Workers {
             }
         }
         let mut hung = Vec::new();
-        for (name, thread) in self.threads {
-            if left == 0 || thread.is_finished() {
+        for Thread { name, handle, .. } in self.threads {
+            if left == 0 || handle.is_finished() {
                 // A panic has ended the process already.
-                let _ = thread.join();
+                let _ = handle.join();
             } else {
                 hung.push(name);
             }
@@ -157,14 +184,13 @@ mod tests {
         let core = *cores::usable().unwrap().last().unwrap();
         let mut workers = Workers::new();
         let (sender, receiver) = channel();
-        for _ in 0..2 {
+        for index in 0..2 {
             let sender = sender.clone();
-            workers
-                .start(core, move || {
-                    let name = std::thread::current().name().unwrap_or_default().to_owned();
-                    sender.send((name, cores::usable().unwrap())).unwrap();
-                })
-                .unwrap();
+            workers.start(core, Precedence::Most).unwrap();
+            workers.give(index, move || {
+                let name = std::thread::current().name().unwrap_or_default().to_owned();
+                sender.send((name, cores::usable().unwrap())).unwrap();
+            });
         }
         let mut seen: Vec<_> = (0..2).map(|_| receiver.recv().unwrap()).collect();
         seen.sort();
@@ -222,11 +248,10 @@ mod tests {
         let core = cores::usable().unwrap()[0];
         let (hold, held) = channel::<()>();
         let mut workers = Workers::new();
-        workers
-            .start(core, move || {
-                let _ = held.recv();
-            })
-            .unwrap();
+        workers.start(core, Precedence::Most).unwrap();
+        workers.give(0, move || {
+            let _ = held.recv();
+        });
         assert!(!workers.any_ended());
         assert_eq!(workers.join(Duration::from_millis(10)), ["jarvis-w0"]);
         drop(hold);
@@ -237,7 +262,8 @@ mod tests {
     #[ignore = "ends the process"]
     fn worker_that_panics() {
         let mut workers = Workers::new();
-        workers.start(cores::usable().unwrap()[0], || panic!("on purpose")).unwrap();
+        workers.start(cores::usable().unwrap()[0], Precedence::Most).unwrap();
+        workers.give(0, || panic!("on purpose"));
         workers.join(Duration::from_secs(20));
     }
 

@@ -14,8 +14,7 @@ use aya::programs::{Xdp, XdpMode};
 use xsk::{FrameBatch, FramePool, PacketPort, SocketConfig, Umem, UmemConfig, XskQueue};
 
 use super::{Error, Running, Work};
-use crate::rig::placement::DEVICE_NICE;
-use crate::rig::{self, Rig};
+use crate::rig::{self, Rig, placement};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bare.bpf.o"));
 
@@ -57,7 +56,7 @@ pub(crate) fn start(rig: &Rig, busy: bool) -> Result<Running, Error> {
             .map_err(|source| Error::io("starting a thread", source))?
     };
     let (tid, mode) = is_ready.recv().expect("the thread answers before it ends")?;
-    rig::command::run(&format!("renice -n {DEVICE_NICE} -p {tid}"))?;
+    placement::put_first(tid, busy)?;
     let notes = vec![
         ("mode".to_owned(), mode),
         ("rings".to_owned(), format!("fill {FILL}, rx 2048, tx 2048, completion 2048")),

@@ -221,7 +221,9 @@ pub(crate) fn start_program(
     folder: &std::path::Path,
 ) -> Result<(Child, PathBuf), Error> {
     let core = format!("taskset -c {}", rig.config.dut_core);
-    let words: Vec<String> = core.split(' ').map(str::to_owned).chain(words.iter().cloned()).collect();
+    let core = core.split(' ').map(str::to_owned);
+    let words: Vec<String> =
+        core.chain(crate::rig::placement::precedence()).chain(words.iter().cloned()).collect();
     start_program_anywhere(rig, &words, folder)
 }
 

@@ -138,7 +138,7 @@ impl Rig {
 
     /// Words that start a program in the device's namespace, dying with the harness.
     pub(crate) fn dut_prefix(&self) -> Vec<String> {
-        let mut words = format!("nice -n {} setpriv --pdeathsig KILL", placement::DEVICE_NICE);
+        let mut words = "setpriv --pdeathsig KILL".to_owned();
         if !self.is_on_nics() {
             words.push_str(&format!(" nsenter --net=/run/netns/{}", self.dut_namespace()));
         }

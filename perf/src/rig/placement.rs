@@ -3,7 +3,7 @@
 //! Without this a veth's receive work would run where the sender transmits, and a device would be measured
 //! with half of its work done by the sender's core. NAPI of the ports runs as the kernel makes it and as
 //! `ksoftirqd` does, SCHED_OTHER: under overload a device in user space gets its share of the core. Devices
-//! in user space run at nice [`DEVICE_NICE`], all alike. NAPI of the far ends runs as SCHED_FIFO, so that the
+//! in user space sleep when idle and run as SCHED_FIFO [`DEVICE_PRIORITY`], all alike (at nice -20 where they spin). NAPI of the far ends runs as SCHED_FIFO, so that the
 //! counters lose nothing to the sender beside them.
 
 use super::command::run;
@@ -13,8 +13,24 @@ use super::{Error, Rig};
 /// have).
 const FIFO_PRIORITY: u32 = 45;
 
-/// Nice value of every device that runs in user space: what the appliance gives its workers.
-pub(crate) const DEVICE_NICE: i32 = -20;
+/// SCHED_FIFO priority of every device in user space that sleeps when idle: what the appliance gives its workers.
+const DEVICE_PRIORITY: u32 = 1;
+
+/// Words that start a program, a device in user space that sleeps when idle, with its precedence over NAPI.
+pub(crate) fn precedence() -> [String; 3] {
+    ["chrt".to_owned(), "-f".to_owned(), DEVICE_PRIORITY.to_string()]
+}
+
+/// The same for a thread that runs; `spins` where it never sleeps, and would leave NAPI nothing as SCHED_FIFO.
+///
+/// # Errors
+///
+/// No permission.
+pub(crate) fn put_first(tid: u32, spins: bool) -> Result<(), Error> {
+    let line =
+        if spins { format!("renice -n -20 -p {tid}") } else { format!("chrt -f -p {DEVICE_PRIORITY} {tid}") };
+    run(&line).map(drop).map_err(Error::from)
+}
 
 impl Rig {
     /// Makes NAPI of all four interfaces threaded and pins the threads. To be called again when a program
