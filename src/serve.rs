@@ -78,7 +78,7 @@ impl Serving {
         let asks = Asks::listen().map_err(|error| Failure::line(format!("cannot hear signals: {error}")))?;
         let server = Server::start(server_config.clone(), Arc::clone(&services))
             .map_err(|error| Failure::line(error.to_string()))?;
-        let pump = pump.start(Arc::clone(&door), now).map_err(thread_failed)?;
+        let pump = pump.start(Arc::clone(&door), now).map_err(|error| thread_failed(&error))?;
         let lifecycle = Arc::new(Lifecycle::default());
         let count = built.len() as u32;
         for (index, worker) in built.into_iter().enumerate() {
@@ -261,12 +261,12 @@ pub(crate) fn worker_threads(config: &Config, plan: &CorePlan) -> Result<Workers
     };
     let mut workers = Workers::new();
     for core in &plan.workers {
-        workers.start(*core, precedence).map_err(thread_failed)?;
+        workers.start(*core, precedence).map_err(|error| thread_failed(&error))?;
     }
     Ok(workers)
 }
 
-fn thread_failed(error: std::io::Error) -> Failure {
+fn thread_failed(error: &std::io::Error) -> Failure {
     Failure::line(format!("cannot start a thread: {error}"))
 }
 
