@@ -17,12 +17,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("verdict", &[]),
     ("defrag", &["parse", "time", "verdict"]),
     ("flow", &["parse", "time", "verdict"]),
-    ("policy", &["flow", "parse", "time", "verdict"]),
+    ("stream", &["flow", "parse", "time", "verdict"]),
+    ("dpi", &["flow", "parse", "stream", "time", "verdict"]),
+    ("policy", &["dpi", "flow", "parse", "time", "verdict"]),
     ("nat", &["flow", "parse", "time", "verdict"]),
     ("host", &["flow", "parse", "sync", "time", "verdict"]),
-    ("control", &["flow", "host", "parse", "policy", "time", "verdict"]),
+    ("control", &["dpi", "flow", "host", "parse", "policy", "time", "verdict"]),
     ("capture", &["time"]),
-    ("engine", &["control", "defrag", "flow", "host", "nat", "parse", "policy", "time", "tx", "verdict"]),
+    (
+        "engine",
+        &[
+            "control", "defrag", "dpi", "flow", "host", "nat", "parse", "policy", "stream", "time", "tx",
+            "verdict",
+        ],
+    ),
     ("rx", &["control", "engine", "parse", "time", "verdict"]),
     ("tx", &["control", "defrag", "engine", "parse", "time", "verdict", "worker"]),
     (

@@ -12,6 +12,8 @@ pub mod rx;
 pub mod parse;
 pub mod defrag;
 pub mod flow;
+pub mod stream;
+pub mod dpi;
 pub mod policy;
 pub mod nat;
 pub mod verdict;

@@ -1,0 +1,539 @@
+//! What happens to the payload of one flow? Recognised, then parsed, then left alone.
+//!
+//! ```text
+//! first payload ─► Search ─► protocol ─► Parser ─► done: the flow is not looked at again
+//!                    │                      └─► NotMine: back to the search
+//!                    └─► nobody: by address, by remembered name, or nothing
+//! ```
+//!
+//! What a flow is known as ([`Known`]) stays until its end; what is needed to look at it ([`Active`]) goes back to a
+//! pool as soon as nobody looks any more.
+
+use std::sync::Arc;
+
+use super::app::{AppId, AppTable};
+use super::fields::Fields;
+use super::foresight::Foresight;
+use super::notes::{Evidence, Notes};
+use super::parser::{Context, FlowView, Parser, Record, Step};
+use super::protocol::{Category, Over, Peek, Protocol};
+use super::protocols;
+use super::recogniser::{Recognised, Recogniser, Search};
+use super::risk::Risks;
+use crate::flow::Direction;
+use crate::parse::{self, TcpFlags};
+use crate::stream::{Stream, Taken};
+use crate::time::Wall;
+
+/// Bytes of a direction after which nobody looks any more (Suricata's `stream.reassembly.depth`).
+pub const DEPTH_BYTES: u64 = 1024 * 1024;
+
+/// Bytes of a TCP direction that recognition sees.
+const PEEK_BYTES_MAX: usize = 4_096;
+
+/// Bytes of a payload that the next one may be compared with.
+const HEAD_BYTES: usize = 64;
+
+/// No slot.
+pub const NO_INSPECTION: u32 = u32::MAX;
+
+/// Payloads of all flows of one worker.
+pub struct Inspector {
+    recogniser: Arc<Recogniser>,
+    apps: Arc<AppTable>,
+    foresight: Foresight,
+    known: Vec<Known>,
+    free: Vec<u32>,
+    active: Vec<Active>,
+    free_active: Vec<u32>,
+    scratch: Fields,
+    flows_max: usize,
+    /// Flows that nobody looked at for lack of room.
+    pub not_looked_at: u64,
+}
+
+/// What is known of a flow, for records, policy and queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// What it speaks.
+    pub protocol: Option<&'static Protocol>,
+    /// Which application it is.
+    pub app: Option<AppId>,
+    /// How sure that is, 0 to 100: of the application, or of the protocol where no application is known.
+    pub confidence: u8,
+    /// What decided.
+    pub evidence: Evidence,
+    /// Payload packets after which it was decided.
+    pub detection_tick: u16,
+    /// What deserves attention.
+    pub risks: Risks,
+}
+
+impl Summary {
+    /// The application's name, else the protocol's.
+    #[must_use]
+    pub fn app_name(&self) -> Option<&'static str> {
+        self.app.map(AppId::name).or(self.protocol.map(|protocol| protocol.name))
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn category(&self) -> Category {
+        match (self.app.map(AppId::category), self.protocol) {
+            (Some(category), _) if category != Category::Unknown => category,
+            (_, Some(protocol)) => protocol.category,
+            _ => Category::Unknown,
+        }
+    }
+}
+
+/// What one payload changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Looked {
+    /// Protocol or application are others than before: policy is to be asked again.
+    pub changed: bool,
+    /// Nobody will look at this flow again.
+    pub finished: bool,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    notes: Notes,
+    active: u32,
+    transactions: u32,
+    payloads: u16,
+    detection_tick: u16,
+}
+
+/// What is needed while a flow is looked at.
+#[derive(Default)]
+struct Active {
+    search: Search,
+    parser: Option<Box<dyn Parser>>,
+    ways: [Way; 2],
+}
+
+#[derive(Debug)]
+struct Way {
+    stream: Stream,
+    bytes: u64,
+    first: Head,
+    previous: Head,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self { stream: Stream::default(), bytes: 0, first: Head::NONE, previous: Head::NONE }
+    }
+}
+
+/// The beginning of a payload.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    bytes: [u8; HEAD_BYTES],
+    len: u8,
+}
+
+impl Head {
+    const NONE: Self = Self { bytes: [0; HEAD_BYTES], len: 0 };
+
+    fn of(payload: &[u8]) -> Self {
+        let mut head = Self::NONE;
+        let len = payload.len().min(HEAD_BYTES);
+        head.bytes[..len].copy_from_slice(&payload[..len]);
+        head.len = len as u8;
+        head
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// A payload on its way in.
+#[derive(Debug, Clone, Copy)]
+pub struct Payload<'a> {
+    /// Which way it goes.
+    pub way: Direction,
+    /// The bytes after the transport header.
+    pub bytes: &'a [u8],
+    /// Sequence number and flags, for TCP.
+    pub tcp: Option<(u32, TcpFlags)>,
+    /// When it came.
+    pub at: Wall,
+}
+
+impl Inspector {
+    /// An inspector for at most `flows_max` flows at once.
+    #[must_use]
+    pub fn new(recogniser: Arc<Recogniser>, apps: Arc<AppTable>, flows_max: usize) -> Self {
+        Self {
+            recogniser,
+            apps,
+            foresight: Foresight::default(),
+            known: Vec::new(),
+            free: Vec::new(),
+            active: Vec::new(),
+            free_active: Vec::new(),
+            scratch: Fields::new(),
+            flows_max,
+            not_looked_at: 0,
+        }
+    }
+
+    /// Applications from now on.
+    pub fn set_apps(&mut self, apps: Arc<AppTable>) {
+        self.apps = apps;
+    }
+
+    /// A flow has begun. Returns its slot, and whether its payload is to be looked at.
+    pub fn start(&mut self, view: &FlowView) -> (u32, bool) {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.known.len() < self.flows_max => {
+                self.known.push(Known::default());
+                (self.known.len() - 1) as u32
+            }
+            None => {
+                self.not_looked_at += 1;
+                return (NO_INSPECTION, false);
+            }
+        };
+        let known = &mut self.known[slot as usize];
+        *known = Known { active: NO_INSPECTION, ..Known::default() };
+        // A port that was announced says more than the address.
+        if let Some(protocol) = self.foresight.expected_at(view.responder.0, view.responder.1) {
+            known.notes.set_protocol(protocol, 90);
+        }
+        if let Some(app) = self.foresight.app_at(view.responder.0) {
+            known.notes.set_app(app, 60, Evidence::Dns);
+        }
+        let looks =
+            matches!(view.protocol, parse::Protocol::TCP | parse::Protocol::UDP | parse::Protocol::SCTP);
+        if looks {
+            let active = match self.free_active.pop() {
+                Some(active) => active,
+                None => {
+                    self.active.push(Active::default());
+                    (self.active.len() - 1) as u32
+                }
+            };
+            self.known[slot as usize].active = active;
+        } else if let Some(protocol) = protocols::network::by_ip_protocol(view.protocol) {
+            self.known[slot as usize].notes.set_protocol(protocol, 100);
+        }
+        (slot, looks)
+    }
+
+    /// A SYN was seen: the direction's first byte has the sequence number after it.
+    pub fn syn(&mut self, slot: u32, way: Direction, seq: u32) {
+        if let Some(active) = self.active_of(slot) {
+            active.ways[way as usize].stream.start(seq.wrapping_add(1));
+        }
+    }
+
+    /// Looks at a payload; records go to `records`.
+    pub fn look(
+        &mut self,
+        slot: u32,
+        view: &FlowView,
+        payload: &Payload<'_>,
+        records: &mut dyn FnMut(Record<'_>),
+    ) -> Looked {
+        let Self { recogniser, apps, foresight, known, active, scratch, .. } = self;
+        let Some(known) = known.get_mut(slot as usize) else { return Looked::default() };
+        let Some(active) = active.get_mut(known.active as usize) else { return Looked::default() };
+        if payload.bytes.is_empty() {
+            return Looked::default();
+        }
+        known.payloads = known.payloads.saturating_add(1);
+        let way = payload.way;
+        active.ways[way as usize].bytes += payload.bytes.len() as u64;
+        let mut cx = Context {
+            flow: view,
+            at: payload.at,
+            notes: &mut known.notes,
+            records,
+            scratch,
+            transactions: &mut known.transactions,
+            apps,
+            foresight,
+        };
+        let mut finished = match payload.tcp {
+            Some((seq, flags)) => active.segment(recogniser, way, seq, flags, payload.bytes, &mut cx),
+            None => active.datagram(recogniser, way, payload.bytes, &mut cx),
+        };
+        finished |= active.ways.iter().any(|way| way.bytes > DEPTH_BYTES);
+        if finished {
+            active.end(&mut cx);
+        }
+        let changed = known.notes.take_changed();
+        if changed {
+            known.detection_tick = known.payloads;
+        }
+        if finished {
+            self.release(slot, view);
+        }
+        Looked { changed, finished }
+    }
+
+    /// What is known of a flow.
+    #[must_use]
+    pub fn summary(&self, slot: u32) -> Summary {
+        let Some(known) = self.known.get(slot as usize) else { return Summary::default() };
+        let notes = &known.notes;
+        let (app, confidence, evidence) = match notes.app() {
+            Some((app, confidence, evidence)) => (Some(app), confidence, evidence),
+            None if notes.protocol().is_some() => (None, notes.protocol_confidence(), Evidence::Content),
+            None => (None, 0, Evidence::None),
+        };
+        Summary {
+            protocol: notes.protocol(),
+            app,
+            confidence,
+            evidence,
+            detection_tick: known.detection_tick,
+            risks: notes.risks(),
+        }
+    }
+
+    /// The host that a flow is about.
+    #[must_use]
+    pub fn host(&self, slot: u32) -> Option<&str> {
+        self.known.get(slot as usize)?.notes.host()
+    }
+
+    /// The flow is over: its parser tells what it still holds; what was known is returned and the slot is free.
+    pub fn end(
+        &mut self,
+        slot: u32,
+        view: &FlowView,
+        at: Wall,
+        records: &mut dyn FnMut(Record<'_>),
+    ) -> (Summary, Option<Box<str>>) {
+        let Self { recogniser, apps, foresight, known, active, scratch, .. } = self;
+        let Some(known) = known.get_mut(slot as usize) else { return (Summary::default(), None) };
+        if let Some(active) = active.get_mut(known.active as usize) {
+            let mut cx = Context {
+                flow: view,
+                at,
+                notes: &mut known.notes,
+                records,
+                scratch,
+                transactions: &mut known.transactions,
+                apps,
+                foresight,
+            };
+            active.settle(recogniser, &mut cx);
+            active.end(&mut cx);
+        }
+        self.release(slot, view);
+        let summary = self.summary(slot);
+        let host = self.known[slot as usize].notes.take_host();
+        self.known[slot as usize].notes = Notes::default();
+        self.free.push(slot);
+        (summary, host)
+    }
+
+    fn active_of(&mut self, slot: u32) -> Option<&mut Active> {
+        let known = self.known.get(slot as usize)?;
+        self.active.get_mut(known.active as usize)
+    }
+
+    /// Nobody looks at the flow any more.
+    fn release(&mut self, slot: u32, view: &FlowView) {
+        let known = &mut self.known[slot as usize];
+        if let Some(active) = self.active.get_mut(known.active as usize) {
+            *active = Active::default();
+            self.free_active.push(known.active);
+        }
+        known.active = NO_INSPECTION;
+        if known.notes.app().is_none()
+            && let Some(app) = self.apps.by_address(view.responder.0)
+        {
+            known.notes.set_app(app, 50, Evidence::Address);
+        }
+    }
+}
+
+impl std::fmt::Debug for Inspector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inspector")
+            .field("known", &(self.known.len() - self.free.len()))
+            .field("active", &(self.active.len() - self.free_active.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether nobody needs to look any more.
+type Finished = bool;
+
+impl Active {
+    fn segment(
+        &mut self,
+        recogniser: &Recogniser,
+        way: Direction,
+        seq: u32,
+        flags: TcpFlags,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Finished {
+        let first = if flags.syn() { seq.wrapping_add(1) } else { seq };
+        match self.ways[way as usize].stream.take(first, bytes) {
+            Taken::Nothing => false,
+            Taken::Ready => self.read(recogniser, way, cx),
+            Taken::Full => {
+                let len = self.ways[way as usize].stream.give_up_hole();
+                match &mut self.parser {
+                    Some(parser) => match parser.gap(way, len, cx) {
+                        Step::Done | Step::NotMine => true,
+                        Step::Consumed(_) => self.read(recogniser, way, cx),
+                    },
+                    None => {
+                        self.settle(recogniser, cx);
+                        true
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads what is ready of a TCP direction.
+    fn read(&mut self, recogniser: &Recogniser, way: Direction, cx: &mut Context<'_>) -> Finished {
+        if self.parser.is_none() {
+            // Taken out while the rest of the flow is changed, which costs no copy.
+            let stream = std::mem::take(&mut self.ways[way as usize].stream);
+            let bytes = stream.ready();
+            let peeked = &bytes[..bytes.len().min(PEEK_BYTES_MAX)];
+            let told = self.recognise(recogniser, Over::Tcp, way, peeked, cx);
+            self.ways[way as usize].stream = stream;
+            match told {
+                Some(finished) => return finished,
+                // Both directions may have waited for this.
+                None => {
+                    let other = way.opposite();
+                    if !self.ways[other as usize].stream.ready().is_empty()
+                        && self.parse(recogniser, other, cx)
+                    {
+                        return true;
+                    }
+                }
+            }
+        }
+        self.parse(recogniser, way, cx)
+    }
+
+    /// Hands what is ready to the parser, until it wants no more of it.
+    fn parse(&mut self, recogniser: &Recogniser, way: Direction, cx: &mut Context<'_>) -> Finished {
+        loop {
+            let Some(parser) = &mut self.parser else { return false };
+            let stream = &mut self.ways[way as usize].stream;
+            if stream.ready().is_empty() {
+                return false;
+            }
+            match parser.data(way, stream.ready(), cx) {
+                Step::Consumed(0) => return false,
+                Step::Consumed(len) => stream.consume(len),
+                Step::Done => return true,
+                Step::NotMine => return self.refused(recogniser, cx),
+            }
+        }
+    }
+
+    fn datagram(
+        &mut self,
+        recogniser: &Recogniser,
+        way: Direction,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Finished {
+        if self.parser.is_none()
+            && let Some(finished) = self.recognise(recogniser, over(cx.flow.protocol), way, bytes, cx)
+        {
+            return finished;
+        }
+        let Some(parser) = &mut self.parser else { return false };
+        match parser.data(way, bytes, cx) {
+            Step::Consumed(_) => false,
+            Step::Done => true,
+            Step::NotMine => self.refused(recogniser, cx),
+        }
+    }
+
+    /// Asks what the flow speaks. `None`: a parser is there now and wants the bytes.
+    fn recognise(
+        &mut self,
+        recogniser: &Recogniser,
+        transport: Over,
+        way: Direction,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Option<Finished> {
+        let peek = Peek {
+            bytes,
+            way,
+            nth: self.search.seen(way),
+            ports: (cx.flow.initiator.1, cx.flow.responder.1),
+            other: self.ways[way.opposite() as usize].first.as_slice(),
+            previous: self.ways[way as usize].previous.as_slice(),
+            is_multicast: cx.flow.responder.0.is_multicast_or_broadcast(),
+            is_tcp: cx.flow.protocol == parse::Protocol::TCP,
+        };
+        let told = recogniser.ask(&mut self.search, transport, &peek);
+        let head = Head::of(bytes);
+        let own = &mut self.ways[way as usize];
+        if own.first.len == 0 {
+            own.first = head;
+        }
+        own.previous = head;
+        match told {
+            Recognised::NotYet => Some(false),
+            Recognised::Nothing => Some(true),
+            Recognised::As(protocol, confidence) => {
+                cx.notes.set_protocol(protocol, confidence);
+                cx.app(protocol.name, confidence);
+                match protocol.parser {
+                    Some(make) => {
+                        self.parser = Some(make());
+                        None
+                    }
+                    None => Some(true),
+                }
+            }
+        }
+    }
+
+    /// The parser says that the flow is not its protocol's: the search goes on.
+    fn refused(&mut self, recogniser: &Recogniser, cx: &mut Context<'_>) -> Finished {
+        self.parser = None;
+        if let Some(protocol) = cx.notes.take_protocol() {
+            recogniser.rule_out(&mut self.search, protocol);
+        }
+        false
+    }
+
+    /// Takes the best that recognition has, where nothing was sure.
+    fn settle(&mut self, _recogniser: &Recogniser, cx: &mut Context<'_>) {
+        if self.parser.is_none()
+            && cx.notes.protocol().is_none()
+            && let Some((protocol, confidence)) = self.search.best()
+        {
+            cx.notes.set_protocol(protocol, confidence);
+            cx.app(protocol.name, confidence);
+        }
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) {
+        if let Some(mut parser) = self.parser.take() {
+            parser.end(cx);
+        }
+    }
+}
+
+const fn over(protocol: u8) -> Over {
+    match protocol {
+        parse::Protocol::TCP => Over::Tcp,
+        parse::Protocol::SCTP => Over::Sctp,
+        _ => Over::Udp,
+    }
+}

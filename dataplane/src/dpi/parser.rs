@@ -1,0 +1,170 @@
+//! How does a parser read one flow? It is handed contiguous bytes and says how many it is done with.
+//!
+//! Contract: a parser never panics and never reads beyond its input; what it keeps of a flow is bounded (a few
+//! KiB); input that is malformed is an anomaly with a name, and the parser either goes on or ends. It knows no clock.
+
+use super::app::AppTable;
+use super::fields::Fields;
+use super::foresight::Foresight;
+use super::notes::{Evidence, HOST_BYTES_MAX, HintKind, HostKind, Notes, normal_host};
+use super::protocol::Protocol;
+use crate::flow::Direction;
+use crate::parse::Addr;
+use crate::time::Wall;
+
+/// Reads the transactions of one flow.
+pub trait Parser: Send {
+    /// TCP: `bytes` is everything of this direction that was not consumed yet, contiguous. UDP: one datagram, and
+    /// what is not consumed is gone.
+    fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step;
+
+    /// TCP: `len` bytes of this direction are missing and will not come (lost, or over a memory cap). What was not
+    /// consumed before the gap is gone too. The default ends the parser.
+    fn gap(&mut self, _way: Direction, _len: u64, _cx: &mut Context<'_>) -> Step {
+        Step::Done
+    }
+
+    /// The flow is over, or nobody will look at it any more: tell what is still held.
+    fn end(&mut self, _cx: &mut Context<'_>) {}
+}
+
+/// What a parser wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// That many bytes are done with; more than were handed over skips what comes (a body nobody reads).
+    /// 0: wait for more.
+    Consumed(usize),
+    /// Nothing that follows in this flow matters.
+    Done,
+    /// This is not that protocol after all: recognition goes on without it, if the flow is young.
+    NotMine,
+}
+
+/// The flow that is read.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowView {
+    /// Initiator's address and port.
+    pub initiator: (Addr, u16),
+    /// Responder's address and port.
+    pub responder: (Addr, u16),
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Whether it was seen from its middle.
+    pub is_midstream: bool,
+}
+
+/// What a parser may use besides bytes.
+pub struct Context<'a> {
+    /// The flow.
+    pub flow: &'a FlowView,
+    /// When the packet came.
+    pub at: Wall,
+    /// What is learned of the flow.
+    pub notes: &'a mut Notes,
+    /// Where records go.
+    pub(super) records: &'a mut dyn FnMut(Record<'_>),
+    /// Reused for records that are told at once.
+    pub(super) scratch: &'a mut Fields,
+    /// Numbers the transactions of the flow.
+    pub(super) transactions: &'a mut u32,
+    /// Known applications.
+    pub(super) apps: &'a AppTable,
+    /// Flows and names to come.
+    pub(super) foresight: &'a mut Foresight,
+}
+
+/// A transaction as it leaves the engine.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// EVE's `event_type`, and the key of the object that holds `fields`.
+    pub event_type: &'static str,
+    /// The direction of the packet that completed it.
+    pub way: Direction,
+    /// EVE's `tx_id`.
+    pub transaction: u32,
+    /// The object.
+    pub fields: &'a Fields,
+}
+
+impl Context<'_> {
+    /// Tells of a transaction whose fields were gathered over several packets.
+    pub fn tell(&mut self, event_type: &'static str, way: Direction, fields: &Fields) {
+        let transaction = *self.transactions;
+        *self.transactions += 1;
+        (self.records)(Record { event_type, way, transaction, fields });
+    }
+
+    /// Tells of a transaction that `write` fills now: nothing is allocated.
+    pub fn tell_with(&mut self, event_type: &'static str, way: Direction, write: impl FnOnce(&mut Fields)) {
+        let mut fields = std::mem::take(self.scratch);
+        fields.clear();
+        write(&mut fields);
+        self.tell(event_type, way, &fields);
+        *self.scratch = fields;
+    }
+
+    /// Keeps the host that the flow is about, and the application that has it.
+    pub fn host(&mut self, kind: HostKind, host: &[u8]) {
+        let Some(host) = self.notes.set_host(kind, host) else { return };
+        if let Some(app) = self.apps.by_host(host) {
+            let (evidence, confidence) = kind.weight();
+            self.notes.set_app(app, confidence, evidence);
+        }
+    }
+
+    /// Looks whether a text gives the application away.
+    pub fn hint(&mut self, kind: HintKind, text: &[u8]) {
+        if let Some(app) = self.apps.by_hint(kind, text) {
+            let (evidence, confidence) = kind.weight();
+            self.notes.set_app(app, confidence, evidence);
+        }
+    }
+
+    /// The payload itself says which application it is. A name that the table does not have is nobody's.
+    pub fn app(&mut self, name: &str, confidence: u8) {
+        if let Some(app) = self.apps.by_name(name) {
+            self.notes.set_app(app, confidence, Evidence::Content);
+        }
+    }
+
+    /// Something is wrong with the payload; `event` is a lower-case name such as `invalid_record_length`.
+    pub fn anomaly(&mut self, event: &'static str) {
+        if !self.notes.may_tell_anomaly() {
+            return;
+        }
+        let protocol =
+            self.notes.protocol().map_or("failed", |protocol| protocol.eve.unwrap_or(protocol.name));
+        self.tell_with("anomaly", Direction::Forward, |fields| {
+            fields.text("app_proto", protocol);
+            fields.text("type", "applayer");
+            fields.text("event", event);
+            fields.text("layer", "proto_parser");
+        });
+    }
+
+    /// A name was resolved: later flows to `addr` are of its application.
+    pub fn resolved(&mut self, name: &[u8], addr: Addr) {
+        let mut buffer = [0; HOST_BYTES_MAX];
+        let host = normal_host(name, &mut buffer);
+        if let Some(app) = host.and_then(|host| self.apps.by_host(host)) {
+            self.foresight.remember(addr, app);
+        }
+    }
+
+    /// A flow to `addr` and `port` will come that speaks `protocol` (the data connection of FTP, the media of SIP).
+    pub fn expect(&mut self, addr: Addr, port: u16, protocol: &'static Protocol) {
+        self.foresight.expect(addr, port, protocol);
+    }
+
+    /// Port of the responder.
+    #[must_use]
+    pub const fn server_port(&self) -> u16 {
+        self.flow.responder.1
+    }
+}
+
+impl std::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("flow", self.flow).field("at", &self.at).finish_non_exhaustive()
+    }
+}
