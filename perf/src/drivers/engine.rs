@@ -80,6 +80,7 @@ impl Bench {
             owners: OwnerTable::even(1),
             vlan_in_key: true,
             seed,
+            inspection: None,
         };
         let first = Snapshot { version: 1, policy, settings: Settings::default() };
         let (door, mut workers, mut receivers) = door(first, 1, None);
