@@ -107,7 +107,7 @@ const HOSTS: &[(&str, &str)] = &[
     ("upload.youtube.com", "youtubeupload"),
     ("music.youtube.com", "youtubemusic"),
     ("e.crashlytics.com", "crashlytics"),
-    ("gemini.google.com", "gemini"),
+    ("gemini.google.com", "google_gemini"),
     ("translate.google.com", "google_translate"),
     ("googleads.g.doubleclick.net", "ads_tracking"),
     ("tpc.googlesyndication.com", "ads_tracking"),
