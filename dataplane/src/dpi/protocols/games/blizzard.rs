@@ -38,7 +38,7 @@ pub(super) static STARCRAFT: Protocol = Protocol::named(
 );
 
 fn starcraft(peek: &Peek<'_>) -> Match {
-    Match::of(peek.bytes.get(1..10) == Some(&[0, 0, 0x0a, 0x66, 0x02, 0x0a, 0xed, 0x2d]), 96)
+    Match::of(peek.bytes.get(1..9) == Some(&[0, 0, 0x0a, 0x66, 0x02, 0x0a, 0xed, 0x2d]), 96)
 }
 
 /// The game: two datagrams of 20 bytes, then one of 75 or 85, on Blizzard's port.
