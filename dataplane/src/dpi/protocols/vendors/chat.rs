@@ -11,11 +11,8 @@ fn whatsapp(peek: &Peek<'_>) -> Match {
     match *peek.bytes {
         [b'W'] | [b'E'] | [b'W', b'A'] | [b'E', b'D'] | [b'E', b'D', 0] | [b'E', b'D', 0, 1] => Match::More,
         [b'W', b'A', 1..=8] => Match::More,
-        [b'W', b'A', 1..=8, 0..=8, ref rest @ ..] => match rest {
-            // The first frame is a handshake: far below 64 KiB.
-            [0, ..] | [] => Match::Yes(95),
-            _ => Match::No,
-        },
+        // The first frame is a handshake: far below 64 KiB.
+        [b'W', b'A', 1..=8, 0..=8] | [b'W', b'A', 1..=8, 0..=8, 0, ..] => Match::Yes(95),
         [b'E', b'D', 0, 1, 0, ..] => Match::Yes(95),
         _ => Match::No,
     }
