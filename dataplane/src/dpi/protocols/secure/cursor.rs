@@ -58,11 +58,6 @@ impl<'a> Cursor<'a> {
         Some(number & (u64::MAX >> (66 - 8 * bytes.len().min(8))))
     }
 
-    /// Whether nothing is left.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     fn number(&mut self, len: usize) -> Option<u32> {
         Some(self.take(len)?.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
     }

@@ -3,7 +3,10 @@
 mod certificate;
 pub(crate) mod cursor;
 pub(crate) mod hello;
+pub mod dtls;
 pub mod named;
+mod pieces;
+pub mod quic;
 mod session;
 pub mod tls;
 mod tor;
@@ -11,5 +14,13 @@ mod tor;
 use crate::dpi::Protocol;
 
 /// The protocols of this group.
-pub const PROTOCOLS: &[&Protocol] =
-    &[&tls::TLS, &named::IMAPS, &named::POP3S, &named::SMTPS, &named::FTPS, &named::DOH_DOT];
+pub const PROTOCOLS: &[&Protocol] = &[
+    &tls::TLS,
+    &dtls::DTLS,
+    &quic::QUIC,
+    &named::IMAPS,
+    &named::POP3S,
+    &named::SMTPS,
+    &named::FTPS,
+    &named::DOH_DOT,
+];

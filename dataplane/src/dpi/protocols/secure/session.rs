@@ -59,11 +59,6 @@ impl Session {
         &self.client
     }
 
-    /// What is to be told of the server, in a record that is not `tls`.
-    pub(crate) const fn server_fields(&self) -> &Fields {
-        &self.server
-    }
-
     /// The client's first hello.
     pub(crate) fn client(
         &mut self,
