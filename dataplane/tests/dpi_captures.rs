@@ -115,7 +115,7 @@ fn note(record: &Record<'_>, hosts: &mut Vec<String>, show: bool) {
         }
     }
     if show {
-        println!("    {} {:?}: {}", record.event_type, record.way, text_of(record));
+        eprintln!("    {} {:?}: {}", record.event_type, record.way, text_of(record));
     }
 }
 
@@ -146,9 +146,9 @@ fn captures_that_were_asked_for_are_shown() {
     let Some(paths) = std::env::var_os("JARVIS_PCAPS") else { return };
     let tables = Tables { recogniser: Arc::new(Recogniser::new()), apps: Arc::new(AppTable::builtin()) };
     for path in paths.to_str().unwrap().split_whitespace() {
-        println!("{path}");
+        eprintln!("{path}");
         for Told { view, summary, host, .. } in flows(Path::new(path), &tables, true) {
-            println!(
+            eprintln!(
                 "  {} {}:{} -> {}:{}  protocol {} app {} {}% by {}, host {}, after {}, risks {:?}",
                 view.protocol,
                 view.initiator.0.to_ip(),
@@ -252,10 +252,10 @@ impl Tally {
     fn show(&self, what: &str) -> f64 {
         let (right, all) = self.right.values().fold((0, 0), |sum, (right, all)| (sum.0 + right, sum.1 + all));
         let share = f64::from(right) * 100.0 / f64::from(all.max(1));
-        println!("{what}: {right} of {all} = {share:.1} %");
+        eprintln!("{what}: {right} of {all} = {share:.1} %");
         for (label, (right, all)) in &self.right {
             if right < all {
-                println!("    {label}: {right} of {all}");
+                eprintln!("    {label}: {right} of {all}");
             }
         }
         share
@@ -337,13 +337,13 @@ fn labelled_flows_are_recognised() {
             });
             host.add(master, found);
             if !found && misses {
-                println!("host {} {:?} wanted {wanted}", row["case"], ends_of_row(row));
+                eprintln!("host {} {:?} wanted {wanted}", row["case"], ends_of_row(row));
             }
         }
         if misses && !(master_ok && app_ok) {
             let got: Vec<_> =
                 told.iter().map(|told| (spoken(told), told.summary.app_name(), told.host.clone())).collect();
-            println!("flow {} {:?} wanted {master}.{name} got {got:?}", row["case"], ends_of_row(row));
+            eprintln!("flow {} {:?} wanted {master}.{name} got {got:?}", row["case"], ends_of_row(row));
         }
     }
     let mut session = Tally::default();
@@ -360,7 +360,7 @@ fn labelled_flows_are_recognised() {
         session.add(&row["accept"], is_right);
         if misses && !is_right {
             let got: Vec<_> = told.iter().map(|told| told.summary.app_name()).collect();
-            println!("session {} {:?} wanted {} got {got:?}", row["case"], ends_of_row(row), row["accept"]);
+            eprintln!("session {} {:?} wanted {} got {got:?}", row["case"], ends_of_row(row), row["accept"]);
         }
     }
     protocol.show("protocol");
