@@ -10,6 +10,7 @@
 
 pub mod app;
 pub mod fields;
+pub mod fingerprint;
 pub mod foresight;
 pub mod inspector;
 pub mod notes;

@@ -1,6 +1,26 @@
 //! Which encrypted transports are there, and what do their handshakes tell? TLS, DTLS, QUIC and what names them.
 
+mod certificate;
+pub(crate) mod cursor;
+pub(crate) mod hello;
+pub mod dtls;
+pub mod named;
+mod pieces;
+pub mod quic;
+mod session;
+pub mod tls;
+mod tor;
+
 use crate::dpi::Protocol;
 
 /// The protocols of this group.
-pub const PROTOCOLS: &[&Protocol] = &[];
+pub const PROTOCOLS: &[&Protocol] = &[
+    &tls::TLS,
+    &dtls::DTLS,
+    &quic::QUIC,
+    &named::IMAPS,
+    &named::POP3S,
+    &named::SMTPS,
+    &named::FTPS,
+    &named::DOH_DOT,
+];
