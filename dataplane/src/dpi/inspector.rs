@@ -712,3 +712,82 @@ const fn over(protocol: u8) -> Over {
         _ => Over::Udp,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::Addr;
+
+    const SEGMENT: TcpFlags = TcpFlags(TcpFlags::ACK);
+
+    fn view() -> FlowView {
+        FlowView {
+            initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
+            responder: (Addr::v4([192, 0, 2, 2]), 9),
+            protocol: parse::Protocol::TCP,
+            is_midstream: false,
+        }
+    }
+
+    /// An inspector with one flow, of which a segment waits beyond a hole of 10 bytes.
+    fn with_a_hole() -> (Inspector, u32) {
+        let mut inspector = Inspector::new(Arc::new(Recogniser::new()), Arc::new(AppTable::builtin()), 8);
+        let (slot, looks) = inspector.start(&view());
+        assert!(looks);
+        inspector.syn(slot, Direction::Forward, 99);
+        let looked = look(&mut inspector, slot, 110, b"later");
+        assert_eq!(looked, Looked::default());
+        assert!(inspector.memory().in_use() > 0);
+        (inspector, slot)
+    }
+
+    fn look(inspector: &mut Inspector, slot: u32, seq: u32, bytes: &[u8]) -> Looked {
+        let payload = Payload { way: Direction::Forward, bytes, tcp: Some((seq, SEGMENT)), at: Wall(0) };
+        inspector.look(slot, &view(), &payload, &mut |_| {})
+    }
+
+    #[test]
+    fn what_is_seen_first_wins_and_memory_comes_back_at_the_end() {
+        let (mut inspector, slot) = with_a_hole();
+        let mut payload = *b"LATER on";
+        let mended = inspector.first_seen(slot, Direction::Forward, (110, SEGMENT), &mut payload);
+        assert!(mended.is_rewritten);
+        assert_eq!(&payload, b"later on");
+        inspector.end(slot, &view(), Wall(0), &mut |_| {});
+        assert_eq!(inspector.memory().in_use(), 0);
+    }
+
+    #[test]
+    fn a_hole_that_the_receiver_acknowledged_ends_a_search() {
+        let (mut inspector, slot) = with_a_hole();
+        let looked = inspector.acknowledged(slot, &view(), Direction::Reverse, 115, Wall(0), &mut |_| {});
+        assert!(looked.finished);
+        assert_eq!(inspector.memory().in_use(), 0);
+    }
+
+    #[test]
+    fn a_segment_without_room_is_left_or_gone_on_from() {
+        for when_full in [WhenFull::LeaveSegment, WhenFull::GoOn] {
+            let (mut inspector, slot) = with_a_hole();
+            inspector.set_when_full(when_full);
+            let looked = look(&mut inspector, slot, 1_000_000, b"far");
+            assert_eq!(looked.refused, when_full == WhenFull::LeaveSegment);
+            assert_eq!(looked.finished, when_full == WhenFull::GoOn);
+            inspector.end(slot, &view(), Wall(0), &mut |_| {});
+            assert_eq!(inspector.memory().in_use(), 0);
+        }
+    }
+
+    #[test]
+    fn a_reset_carries_no_data() {
+        let (mut inspector, slot) = with_a_hole();
+        let payload = Payload {
+            way: Direction::Forward,
+            bytes: b"SSH-2.0-x\r\n",
+            tcp: Some((100, TcpFlags(TcpFlags::RST))),
+            at: Wall(0),
+        };
+        assert_eq!(inspector.look(slot, &view(), &payload, &mut |_| {}), Looked::default());
+        inspector.end(slot, &view(), Wall(0), &mut |_| {});
+    }
+}

@@ -10,6 +10,8 @@
 //! the receiver may yet be told otherwise, inline) is copied when the reader is done. Everything in a buffer lies at its
 //! place, so that a hole that is filled makes one contiguous piece without a copy.
 
+mod room;
+
 use super::held::{Held, Laying, NotLaid};
 use super::memory::Memory;
 use super::overlap::Mode;
@@ -341,14 +343,18 @@ impl Stream {
             return Taken::full(Anomaly::InsertMemcap);
         }
         let from = if (seq.wrapping_sub(self.next) as i32) < 0 { self.next } else { seq };
-        let laying = Laying { seq, payload, from, base: self.start };
-        match self.held.lay(&laying, &mut self.buffer, rules.mode, memory) {
+        let list_bytes_max = rules.bytes_max.saturating_sub(self.buffer.len());
+        let laying = Laying { seq, payload, from, base: self.start, list_bytes_max };
+        let anomaly = match self.held.lay(&laying, &mut self.buffer, rules.mode, memory) {
             Ok(differs) => {
-                Taken { what: What::Nothing, anomaly: differs.then_some(Anomaly::OverlapDifferentData) }
+                let anomaly = differs.then_some(Anomaly::OverlapDifferentData);
+                return Taken { what: What::Nothing, anomaly };
             }
-            Err(NotLaid::TooManyPieces) => Taken::full(Anomaly::InsertLimit),
-            Err(NotLaid::NoMemory) => Taken::full(Anomaly::InsertMemcap),
-        }
+            Err(NotLaid::TooManyPieces) => Anomaly::InsertLimit,
+            Err(NotLaid::NoMemory) => Anomaly::InsertMemcap,
+        };
+        self.tidy(rules, memory);
+        Taken::full(anomaly)
     }
 
     /// Pieces that are next come in order.
@@ -376,115 +382,5 @@ impl Stream {
     fn drop_syn_data(&mut self) {
         self.held.cut(self.next);
         self.bits &= !SYN_DATA;
-    }
-
-    /// How many bytes before `next` must be kept, of those that are there.
-    fn reach(&self, rules: Rules) -> u32 {
-        let mut reach = self.unread + self.direct;
-        if rules.mode.is_inline() {
-            reach = reach.max((self.next.wrapping_sub(self.acked) as i32).max(0) as u32);
-        }
-        reach.min(if self.buffer.is_empty() { self.fresh } else { self.next.wrapping_sub(self.start) })
-    }
-
-    /// Makes the buffer long enough for bytes up to `end`.
-    fn make_room(&mut self, end: u32, rules: Rules, memory: &mut Memory) -> bool {
-        let len = self.buffer.len();
-        if len > 0 && end.wrapping_sub(self.start) as usize <= len {
-            return true;
-        }
-        let mut low = self.next.wrapping_sub(self.reach(rules));
-        let mut need = end.wrapping_sub(low) as usize;
-        let worthwhile = low.wrapping_sub(self.start) as usize >= len / 4;
-        if len > 0 && need <= len && worthwhile {
-            self.shift_to(low);
-            return true;
-        }
-        let mut bytes_max = rules.bytes_max.saturating_sub(self.held.list_bytes());
-        if self.grow(low, need.max(len + 1), bytes_max, memory) {
-            return true;
-        }
-        if len > 0 && need <= len {
-            self.shift_to(low);
-            return true;
-        }
-        // What is only remembered goes first; half of the buffer stays, so that this is seldom done.
-        let must = self.unread + self.direct;
-        if rules.mode.is_inline() && self.reach(rules) > must {
-            let least = self.next.wrapping_sub(must);
-            bytes_max = bytes_max.max(len);
-            let half = end.wrapping_sub((bytes_max.min(end.wrapping_sub(low) as usize) / 2) as u32);
-            low = if half.wrapping_sub(least) as i32 > 0 { least } else { half };
-            need = end.wrapping_sub(low) as usize;
-            if (len > 0 && need <= len) || self.grow(low, need, bytes_max, memory) {
-                self.forget_to(low);
-                self.shift_to(low);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Takes a larger buffer whose first byte is `low`.
-    fn grow(&mut self, low: u32, need: usize, bytes_max: usize, memory: &mut Memory) -> bool {
-        let Some(mut larger) = memory.take(need, bytes_max) else { return false };
-        let there = self.there();
-        if let Some(old) = self.buffer.get(low.wrapping_sub(self.start) as usize..there)
-            && let Some(new) = larger.get_mut(..old.len())
-        {
-            new.copy_from_slice(old);
-        }
-        std::mem::swap(&mut self.buffer, &mut larger);
-        memory.give(&mut larger);
-        self.start = low;
-        true
-    }
-
-    /// Bytes of the buffer up to the last one that means something.
-    fn there(&self) -> usize {
-        if self.buffer.is_empty() {
-            return 0;
-        }
-        let end = self.held.last_end().unwrap_or(self.next.wrapping_sub(self.fresh));
-        (end.wrapping_sub(self.start) as usize).min(self.buffer.len())
-    }
-
-    fn shift_to(&mut self, low: u32) {
-        self.shift(low.wrapping_sub(self.start) as usize);
-    }
-
-    /// Drops the buffer's first `len` bytes.
-    fn shift(&mut self, len: usize) {
-        let there = self.there();
-        if len <= there {
-            self.buffer.copy_within(len..there, 0);
-        }
-        self.start = self.start.wrapping_add(len as u32);
-    }
-
-    fn copy(&mut self, seq: u32, bytes: &[u8]) {
-        let at = seq.wrapping_sub(self.start) as usize;
-        if let Some(there) = self.buffer.get_mut(at..at + bytes.len()) {
-            there.copy_from_slice(bytes);
-        }
-    }
-
-    fn forget_to(&mut self, seq: u32) {
-        if seq.wrapping_sub(self.acked) as i32 > 0 {
-            self.forgotten_to = seq;
-            self.bits |= FORGOT;
-        }
-    }
-
-    /// Gives back what nobody needs.
-    fn tidy(&mut self, rules: Rules, memory: &mut Memory) {
-        if self.held.is_empty() {
-            if self.held.list_bytes() > 0 {
-                self.held.release(memory);
-            }
-            if !self.buffer.is_empty() && self.reach(rules) == 0 {
-                memory.give(&mut self.buffer);
-            }
-        }
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Laying<'a> {
     pub(super) from: u32,
     /// Sequence number of the buffer's first byte.
     pub(super) base: u32,
+    /// Bytes that the array of pieces may take.
+    pub(super) list_bytes_max: usize,
 }
 
 /// Why a segment was not laid.
@@ -84,7 +86,7 @@ impl Held {
 
     /// What the pieces will be; the flag says which ones come from the segment.
     fn plan(&self, laying: &Laying<'_>, buffer: &[u8], mode: Mode, plan: &mut Vec<(Piece, bool)>) -> bool {
-        let Laying { seq, payload, from, base } = *laying;
+        let Laying { seq, payload, from, base, .. } = *laying;
         let end = seq.wrapping_add(payload.len() as u32);
         let near = |seq: u32| seq.wrapping_sub(base) as i32;
         let own = Span { start: near(seq), end: near(end) };
@@ -146,7 +148,7 @@ impl Held {
         if len > PIECES_MAX {
             return Err(NotLaid::TooManyPieces);
         }
-        if !memory.room_for(&mut self.pieces, len) {
+        if !memory.room_for(&mut self.pieces, len, laying.list_bytes_max) {
             return Err(NotLaid::NoMemory);
         }
         self.pieces.clear();

@@ -7,7 +7,7 @@ use super::held::Piece;
 
 /// Sizes of buffers, bytes: steps of a half and a third, so that at most a third of a buffer is unused for its size.
 pub(super) const CLASSES: [usize; 15] =
-    [256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384, 24_576, 32_768, 49_152, 65_536];
+    [256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384, 24_576, 32_768, 49_152, 61_440];
 
 /// Sizes of lists of pieces. The last one is [`super::PIECES_MAX`].
 const LIST_CLASSES: [usize; 3] = [8, 32, 256];
@@ -81,7 +81,7 @@ impl Memory {
         self.flow_bytes_max
     }
 
-    /// Sets what one flow may hold; at most 64 KiB a direction.
+    /// Sets what one flow may hold; one direction never holds more than [`FLOW_BYTES_MAX`].
     pub const fn set_flow_bytes_max(&mut self, bytes_max: usize) {
         self.flow_bytes_max = bytes_max;
     }
@@ -117,13 +117,16 @@ impl Memory {
         }
     }
 
-    /// Makes room for `len` pieces, without loss of those there.
-    pub(super) fn room_for(&mut self, pieces: &mut Vec<Piece>, len: usize) -> bool {
+    /// Makes room for `len` pieces in at most `bytes_max`, without loss of those there.
+    pub(super) fn room_for(&mut self, pieces: &mut Vec<Piece>, len: usize, bytes_max: usize) -> bool {
         if pieces.capacity() >= len {
             return true;
         }
         let Some(class) = LIST_CLASSES.iter().position(|size| *size >= len) else { return false };
         let size = LIST_CLASSES[class] * size_of::<Piece>();
+        if size > bytes_max {
+            return false;
+        }
         let mut list = match self.lists[class].pop() {
             Some(list) => {
                 self.idle -= size;
