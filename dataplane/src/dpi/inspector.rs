@@ -132,6 +132,8 @@ struct Active {
     search: Search,
     parser: Option<Box<dyn Parser>>,
     streams: Streams,
+    /// The payload that comes next was rewritten.
+    is_rewritten: bool,
     ways: [Way; 2],
 }
 
@@ -269,8 +271,8 @@ impl Inspector {
         }
     }
 
-    /// Inline, before [`Self::look`]: rewrites bytes of a TCP payload that differ from those seen first. `seq` and
-    /// `flags` are the segment's.
+    /// Inline, before [`Self::look`], which tells of it: rewrites bytes of a TCP payload that differ from those seen
+    /// first. `seq` and `flags` are the segment's.
     pub fn first_seen(
         &mut self,
         slot: u32,
@@ -280,7 +282,10 @@ impl Inspector {
     ) -> Mended {
         match self.active_of(slot) {
             Some(active) if !payload.is_empty() => {
-                active.streams.first_seen(way, seq.wrapping_add(u32::from(flags.syn())), payload)
+                let mended =
+                    active.streams.first_seen(way, seq.wrapping_add(u32::from(flags.syn())), payload);
+                active.is_rewritten = mended.is_rewritten;
+                mended
             }
             _ => Mended::default(),
         }
@@ -368,7 +373,12 @@ impl Inspector {
             },
             None => (active.datagram(recogniser, way, payload.bytes, &mut cx), false),
         };
-        finished |= active.ways.iter().any(|way| way.bytes > DEPTH_BYTES);
+        // Of TCP the place in the stream counts: repetitions must not use the depth up.
+        let depth = match payload.tcp {
+            Some(_) => active.streams.depth(way),
+            None => active.ways[way as usize].bytes,
+        };
+        finished |= depth > DEPTH_BYTES;
         if finished {
             active.end(&mut cx);
         }
@@ -492,6 +502,9 @@ impl Active {
     ) -> Segment {
         if flags.rst() {
             return Segment::Taken(false);
+        }
+        if std::mem::take(&mut self.is_rewritten) {
+            tell_of_stream(cx, way, Anomaly::OverlapDifferentData);
         }
         let first = seq.wrapping_add(u32::from(flags.syn()));
         let mut is_syn = flags.syn();
@@ -753,6 +766,11 @@ mod tests {
         let mended = inspector.first_seen(slot, Direction::Forward, (110, SEGMENT), &mut payload);
         assert!(mended.is_rewritten);
         assert_eq!(&payload, b"later on");
+        let mut events = Vec::new();
+        let payload =
+            Payload { way: Direction::Forward, bytes: &payload, tcp: Some((110, SEGMENT)), at: Wall(0) };
+        inspector.look(slot, &view(), &payload, &mut |record| events.push(record.event_type));
+        assert_eq!(events, ["anomaly"]);
         inspector.end(slot, &view(), Wall(0), &mut |_| {});
         assert_eq!(inspector.memory().in_use(), 0);
     }

@@ -29,7 +29,6 @@ mod memory;
 mod overlap;
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests;
 
 pub use held::PIECES_MAX;

@@ -13,10 +13,13 @@ fn read_by(policy: Policy, segments: &[(u64, &[u8])]) -> Vec<u8> {
     bench.end()
 }
 
+/// A name, the segments as they come, and what each receiver reads.
+type Case = (&'static str, &'static [(u64, &'static [u8])], &'static [(Policy, &'static [u8])]);
+
 #[test]
 fn overlaps_are_seen_as_each_receiver_sees_them() {
     // Novak and Sturges, section 3: the hole at 0 is filled last.
-    let table: &[(&str, &[(u64, &[u8])], &[(Policy, &[u8])])] = &[
+    let table: &[Case] = &[
         (
             "the later one begins after and ends after",
             &[(1, b"AAAA"), (3, b"BBBB"), (0, b".")],
