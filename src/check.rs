@@ -35,7 +35,8 @@ pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
                 ipv6: Some(Ipv6Net::default()),
                 vlan: 0,
             });
-            return match setup::load_policies(&mut setup::policies(&config), &config) {
+            let inspection = setup::inspection(&config)?;
+            return match setup::load_policies(&mut setup::policies(&config, inspection.as_ref()), &config) {
                 Ok(_set) => Err(failure),
                 Err(more) => Err(failure.and(more)),
             };
@@ -44,7 +45,8 @@ pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
     if let Some(path) = &typed.policy {
         config.policy_file = Some(path.clone());
     }
-    let set = setup::load_policies(&mut setup::policies(&config), &config)?;
+    let inspection = setup::inspection(&config)?;
+    let set = setup::load_policies(&mut setup::policies(&config, inspection.as_ref()), &config)?;
     let mut lines: Vec<String> =
         setup::policy_warnings(&config).into_iter().map(|warning| format!("warning: {warning}")).collect();
     let named = |path: &Option<PathBuf>, what: &str| {

@@ -61,7 +61,8 @@ fn main() -> ExitCode {
 fn run(typed: &Live) -> Result<(), Failure> {
     // What was typed, what it means, and whether this machine can do it.
     let config = configure(typed)?;
-    let mut policies = setup::policies(&config);
+    let inspection = setup::inspection(&config)?;
+    let mut policies = setup::policies(&config, inspection.as_ref());
     let policy = setup::load_policies(&mut policies, &config)?;
     serve::make_directories(&config)?;
     links::recover(&serve::held_down_note(&config), &config);
@@ -80,8 +81,8 @@ fn run(typed: &Live) -> Result<(), Failure> {
     };
     let (door, doors, receivers) = door(first, plan.workers.len(), Some(Box::new(live_wire.clone())));
     let door = Arc::new(door);
-    let built =
-        workers::build(&config, &live_wire, doors, &Arc::new(Shared::default())).map_err(Failure::line)?;
+    let built = workers::build(&config, &live_wire, doors, &Arc::new(Shared::default()), inspection.as_ref())
+        .map_err(Failure::line)?;
 
     // The control plane: events to disk, requests from the socket and from TCP.
     let names = Arc::new(Names::new(workers::port_names(&config)));

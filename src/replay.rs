@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::{setup, workers};
 use controlplane::services::{EveTypes, EventCounts, EventPump, Names};
 use controlplane::store::EveFile;
-use dataplane::control::{Door, Event, PortGauges, Snapshot, WorkerDoor, door};
+use dataplane::control::{Door, PortGauges, Snapshot, WorkerDoor, door};
 use dataplane::engine::{BATCH_MAX, Engine, Hop, Outcome, Packet};
 use dataplane::host::Shared;
 use dataplane::parse::{Headers, LinkType, parse_frame};
@@ -29,10 +29,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Batches between two looks at the event rings: 16 batches of 64 packets cannot fill a ring of 4,096.
-const BATCHES_PER_DRAIN: u32 = 16;
+/// Batches between two looks at the event rings: what 4 batches of 64 packets tell does not fill them.
+const BATCHES_PER_DRAIN: u32 = 4;
 /// Flow records between two looks while the table is emptied; the ring holds 16,384.
-const RECORDS_PER_DRAIN: u32 = 4_096;
+const RECORDS_PER_DRAIN: u32 = 1_024;
 /// A pause in the file after which all due timers run before the next packet.
 const PAUSE_NS: u64 = 100 * Tick::MS;
 /// Any constant will do; a random one would change the order of flows in the output.
@@ -93,7 +93,8 @@ struct Meta {
 
 impl Replay {
     fn new(config: &Config, eve: &Path) -> Result<Self, Failure> {
-        let mut policies = setup::policies(config);
+        let inspection = setup::inspection(config)?;
+        let mut policies = setup::policies(config, inspection.as_ref());
         let set = setup::load_policies(&mut policies, config)?;
         let names = Arc::new(Names::new(workers::port_names(config)));
         names.remember_set(&set);
@@ -105,7 +106,7 @@ impl Replay {
         let types = EveTypes { stats_every: None, ..EveTypes::default() };
         let shared = Arc::new(Shared::default());
         Ok(Self {
-            engine: Engine::new(workers::engine_config(config, 0, SEED), shared),
+            engine: Engine::new(workers::engine_config(config, 0, SEED, inspection), shared),
             door: Arc::new(door),
             inside,
             pump: EventPump::new(receivers, names, Some(file), types, Arc::clone(&counts)),
@@ -207,8 +208,7 @@ impl Replay {
         pump.turn(now.wall);
         let mut waiting = 0;
         let WorkerDoor { events, board, .. } = inside;
-        engine.end_flows(*now, &mut |record| {
-            events.send(Event::Flow(record));
+        engine.end_flows(*now, events, &mut |_events| {
             waiting += 1;
             if waiting == RECORDS_PER_DRAIN {
                 waiting = 0;

@@ -13,7 +13,7 @@ use crate::signals::{Ask, Asks, Supervisor};
 use crate::threads::{Kept, Workers};
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server};
-use controlplane::services::{EveTypes, EventPump, PolicyLoadError, PumpHandle, Services};
+use controlplane::services::{EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions};
 use controlplane::store::EveFile;
 use dataplane::control::{Door, StateChange};
 use dataplane::time::Now;
@@ -212,11 +212,16 @@ pub(crate) fn now() -> Now {
 ///
 /// One sentence when the file cannot be opened.
 pub(crate) fn event_file(config: &Config) -> Result<(Option<EveFile>, EveTypes), Failure> {
-    let wanted = config.eve.types;
+    let wanted = &config.eve.types;
     let types = EveTypes {
         flow: wanted.flow,
         drop: wanted.drop,
         anomaly: wanted.anomaly,
+        transactions: if wanted.transactions {
+            Transactions::All
+        } else {
+            Transactions::Only(wanted.only.clone())
+        },
         engine: true,
         stats_every: wanted.stats.then_some(STATS_EVERY),
     };

@@ -10,10 +10,38 @@ use crate::config::{
 use crate::failure::Failure;
 use crate::workers;
 use controlplane::services::Policies;
+use dataplane::dpi::AppTable;
+use dataplane::engine::Inspection;
 use dataplane::policy::{PolicyFile, PolicySet, Supplied};
+use std::sync::Arc;
 
 /// What this build tells of a flow besides its headers. Policies on anything else are warned about.
-pub(crate) const SUPPLIED: Supplied = Supplied { application: false, identity: false, country: false };
+pub(crate) fn supplied(config: &Config) -> Supplied {
+    Supplied { application: config.inspect.enabled, identity: false, country: false }
+}
+
+/// What payload is recognised by, where the configuration wants it to be.
+///
+/// # Errors
+///
+/// Everything that is wrong with the operator's file of applications.
+pub(crate) fn inspection(config: &Config) -> Result<Option<Inspection>, Failure> {
+    if !config.inspect.enabled {
+        return Ok(None);
+    }
+    let mut inspection = Inspection::builtin();
+    if let Some(path) = &config.inspect.applications {
+        let name = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::line(format!("cannot read the applications {name}: {error}")))?;
+        let mut apps = AppTable::builtin();
+        apps.add(&text).map_err(|errors| {
+            Failure::lines(errors.iter().map(|error| format!("{name}: {error}")).collect())
+        })?;
+        inspection.apps = Arc::new(apps);
+    }
+    Ok(Some(inspection))
+}
 
 /// The version of the first policy set of a run; reloads count up.
 pub(crate) const FIRST_VERSION: u32 = 1;
@@ -36,9 +64,12 @@ pub(crate) fn read_config(flag: &ConfigFlag, ports: &PortFlags, need: Ports) -> 
     }
 }
 
-/// Compiles policies for this configuration. Inline, a set without a default action is refused.
-pub(crate) fn policies(config: &Config) -> Policies {
-    Policies::new(workers::policy_environment(config), config.mode == Mode::Inline)
+/// Compiles policies for this configuration and the applications that it recognises. Inline, a set without a default
+/// action is refused.
+pub(crate) fn policies(config: &Config, inspection: Option<&Inspection>) -> Policies {
+    let none = AppTable::default();
+    let apps = inspection.map_or(&none, |inspection| &inspection.apps);
+    Policies::new(workers::policy_environment(config), config.mode == Mode::Inline, apps)
 }
 
 /// Loads the configured policies, or the embedded ones.
@@ -61,7 +92,7 @@ pub(crate) fn policy_warnings(config: &Config) -> Vec<String> {
     };
     // Whoever asks has loaded them before and told every error.
     let Ok(file) = PolicyFile::parse(&name, &bytes) else { return Vec::new() };
-    let mut warnings: Vec<String> = file.lint(SUPPLIED).iter().map(ToString::to_string).collect();
+    let mut warnings: Vec<String> = file.lint(supplied(config)).iter().map(ToString::to_string).collect();
     if config.mirror.is_none() {
         let idle = file.policies.iter().filter(|policy| policy.enabled && policy.mirror);
         warnings.extend(idle.map(|policy| {

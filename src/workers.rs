@@ -9,7 +9,7 @@ use crate::setup;
 use crate::wire::LiveWire;
 use dataplane::control::{ExceptionAction, Exceptions, Settings, WorkerDoor};
 use dataplane::defrag::{DefragConfig, OverlapPolicy};
-use dataplane::engine::{self, ChecksumMode, Engine, EngineConfig, PortConfig, Service};
+use dataplane::engine::{self, ChecksumMode, Engine, EngineConfig, Inspection, PortConfig, Service};
 use dataplane::flow::owner::OwnerTable;
 use dataplane::flow::{EvictionOrder, FlowConfig, Timeouts};
 use dataplane::host::Shared;
@@ -40,6 +40,7 @@ pub(crate) fn build(
     wire: &LiveWire,
     doors: Vec<WorkerDoor>,
     buckets: &Arc<Shared>,
+    inspection: Option<&Inspection>,
 ) -> Result<Vec<Worker<XskQueue>>, String> {
     let count = doors.len();
     let sleepers =
@@ -74,7 +75,7 @@ pub(crate) fn build(
             }
         }
         let heartbeat = wire.heartbeat(queue)?;
-        let mut engine = engine_config(config, index as u8, random_seed());
+        let mut engine = engine_config(config, index as u8, random_seed(), inspection.cloned());
         engine.service.mac = service_mac;
         workers.push(Worker::new(Parts {
             config: worker_config(config, count),
@@ -93,7 +94,12 @@ pub(crate) fn build(
 }
 
 /// The engine of worker `index`.
-pub(crate) fn engine_config(config: &Config, index: u8, seed: u64) -> EngineConfig {
+pub(crate) fn engine_config(
+    config: &Config,
+    index: u8,
+    seed: u64,
+    inspection: Option<Inspection>,
+) -> EngineConfig {
     let workers = u32::from(config.worker.count);
     EngineConfig {
         mode: match config.mode {
@@ -108,6 +114,7 @@ pub(crate) fn engine_config(config: &Config, index: u8, seed: u64) -> EngineConf
         worker: index,
         owners: OwnerTable::even(config.worker.count),
         seed,
+        inspection,
     }
 }
 
@@ -207,7 +214,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         },
         reject_per_s: config.reject_per_s,
         adopt_s: config.flow.adopt_s,
-        supplied: setup::SUPPLIED,
+        supplied: setup::supplied(config),
     }
 }
 

@@ -13,6 +13,7 @@ mod admit;
 mod batch;
 mod config;
 mod deciding;
+mod inspect;
 mod judge;
 mod limits;
 mod neighbours;
@@ -21,19 +22,21 @@ mod refusals;
 mod sweep;
 
 pub use batch::{BATCH_MAX, Disposition, HOST_PORT, Hop, INJECTED_MAX, Injected, Outcome, Packet, Release};
-pub use config::{ChecksumMode, EngineConfig, Mode, PortConfig, Service};
+pub use config::{ChecksumMode, EngineConfig, Inspection, Mode, PortConfig, Service};
 
 use std::sync::Arc;
 
-use crate::control::{Event, EventSender, FlowGauges, FlowQuery, Snapshot};
+use crate::control::{EventSender, FlowGauges, FlowQuery, Snapshot};
 use crate::defrag::{Defrag, HoldId};
-use crate::flow::{EndReason, FlowKey, FlowRecord, FlowTable, Located};
+use crate::dpi::Inspector;
+use crate::flow::{EndReason, FlowKey, FlowTable, Located};
 use crate::host::Shared;
 use crate::parse::{Addr, Headers, Protocol};
 use crate::policy::Scratch;
 use crate::time::{Now, Tick};
 use crate::verdict::{Counters, Reason};
 use admit::Admission;
+use inspect::tell;
 use limits::Limits;
 use neighbours::Neighbours;
 use notices::Notices;
@@ -54,6 +57,8 @@ const DRAIN_MAX: usize = usize::MAX;
 pub struct Engine {
     config: EngineConfig,
     flows: FlowTable,
+    /// `None` where inspection is off.
+    inspector: Option<Inspector>,
     defrag: Defrag,
     datagram: Vec<u8>,
     batch: Batch,
@@ -125,6 +130,10 @@ impl Engine {
         let alone = config.owners.entries().iter().all(|worker| *worker == config.worker);
         Self {
             flows: FlowTable::new(config.flow.clone(), config.seed, config.worker),
+            inspector: config.inspection.as_ref().map(|inspection| {
+                let Inspection { recogniser, apps } = inspection;
+                Inspector::new(Arc::clone(recogniser), Arc::clone(apps), config.flow.capacity as usize)
+            }),
             defrag: Defrag::new(config.defrag),
             datagram: Vec::with_capacity(DATAGRAM_BYTES_MAX),
             batch: Batch::new(),
@@ -203,7 +212,7 @@ impl Engine {
         out: &mut Outcome,
         events: &mut EventSender,
     ) {
-        self.flows.expire(now, EXPIRE_MAX, &mut |record| tell(events, record));
+        self.flows.expire(now, EXPIRE_MAX, &mut |record| tell(&mut self.inspector, events, record));
         let counters = &mut self.counters;
         self.defrag.expire(now.tick, |hold| {
             out.release(hold, Disposition::Drop(Reason::FragmentTimeout));
@@ -219,10 +228,14 @@ impl Engine {
         page.flows.clear();
         page.next_cursor =
             self.flows.page(query.cursor, QUERY_SLOTS_MAX, &query.filter, now, &mut page.flows);
+        page.summaries.clear();
+        page.summaries.extend(page.flows.iter().map(|record| self.summary(record)));
         if query.end_them {
             for record in &page.flows {
                 if let Some(found) = self.flows.find(&record.key, record.initiator_is_lo) {
-                    self.flows.end(found.id, EndReason::Forced, now, &mut |record| tell(events, record));
+                    let inspector = &mut self.inspector;
+                    let mut sink = |record| tell(inspector, events, record);
+                    self.flows.end(found.id, EndReason::Forced, now, &mut sink);
                 }
             }
         }
@@ -230,7 +243,7 @@ impl Engine {
 
     /// Ends every flow and lets go of every held frame: the daemon stops, or the capture file is over.
     pub fn end_all(&mut self, now: Now, out: &mut Outcome, events: &mut EventSender) {
-        self.end_flows(now, &mut |record| tell(events, record));
+        self.end_flows(now, events, &mut |_events| {});
         self.limits.release_all(now.tick);
         let counters = &mut self.counters;
         self.defrag.drain(|hold| {
@@ -239,9 +252,13 @@ impl Engine {
         });
     }
 
-    /// Ends every flow, each record to `sink`: replay has no ring that could be full.
-    pub fn end_flows(&mut self, now: Now, sink: &mut impl FnMut(FlowRecord)) {
-        self.flows.drain(EndReason::Shutdown, DRAIN_MAX, now, sink);
+    /// Ends every flow; `each` is called after each, so that a replay can empty the rings.
+    pub fn end_flows(&mut self, now: Now, events: &mut EventSender, each: &mut impl FnMut(&mut EventSender)) {
+        let inspector = &mut self.inspector;
+        self.flows.drain(EndReason::Shutdown, DRAIN_MAX, now, &mut |record| {
+            tell(inspector, events, record);
+            each(events);
+        });
     }
 
     /// What was done so far.
@@ -344,8 +361,3 @@ impl Engine {
 
 /// The longest IP datagram.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
-
-/// Flow records go to the records ring; a full one aggregates.
-fn tell(events: &mut EventSender, record: FlowRecord) {
-    events.send(Event::Flow(record));
-}

@@ -99,6 +99,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         engine: Engine,
     },
+    /// What looking at payload costs: bulk traffic that is classified; captures, against nDPI's reader where it is one
+    /// file and `ndpiReader` is on PATH.
+    Inspect {
+        /// Capture files, or folders of them.
+        captures: Vec<PathBuf>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Runs a device between two interfaces of this machine while another machine sends; shows rates and costs.
     Dut {
         /// Which device: bare, jarvis or suricata.

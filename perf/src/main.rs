@@ -22,7 +22,7 @@ use clap::Parser;
 use cli::{Cli, Command, Engine, Forward, Scenario};
 use report::result::ResultFile;
 use report::{markdown, plot, table};
-use scenarios::{Error, dut, forward, memory, program};
+use scenarios::{Error, dut, forward, inspect, memory, program};
 use traffic::Kind;
 
 /// The engine must not call the allocator for a packet: so its calls are counted.
@@ -86,6 +86,11 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Memory { engine } => in_memory(Scenario::Memory, &engine, None)?,
         Command::Reload { engine, binary } => in_memory(Scenario::Reload, &engine, binary.as_deref())?,
         Command::SynFlood { engine } => in_memory(Scenario::SynFlood, &engine, None)?,
+        Command::Inspect { captures, common } => {
+            let plan =
+                inspect::Plan { captures, runs: common.runs, seed: common.seed, core: common.dut_core };
+            finish(&inspect::run(&plan)?, common.json.as_deref())?;
+        }
         Command::Dut { device, port_a, port_b, seconds, forward } => {
             let file = dut::watch(&forward.plans(), device, &[port_a, port_b], seconds)?;
             finish(&file, forward.common.json.as_deref())?;

@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub api: Api,
     /// The event file.
     pub eve: Eve,
+    /// Recognition of protocols and applications.
+    pub inspect: Inspect,
     /// Where what must outlive the process is kept.
     pub state_directory: PathBuf,
     /// Facts to announce once the log is up.
@@ -340,7 +342,7 @@ pub(crate) struct Eve {
 }
 
 /// Kinds of event that are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent switch of the file")]
 pub(crate) struct EveTypes {
     /// One a flow, at its end.
@@ -351,6 +353,19 @@ pub(crate) struct EveTypes {
     pub stats: bool,
     /// Malformed traffic.
     pub anomaly: bool,
+    /// Transactions of every protocol.
+    pub transactions: bool,
+    /// Transactions of these event types.
+    pub only: Vec<String>,
+}
+
+/// Whether and how payload is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Inspect {
+    /// Whether at all.
+    pub enabled: bool,
+    /// The operator's own applications, read after those that come with the program.
+    pub applications: Option<PathBuf>,
 }
 
 /// Ports named on the command line; they replace the file's.

@@ -7,11 +7,12 @@
 use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
-    Api, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow, Level,
-    Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service, TimeoutS, Wait, Wire, Worker,
+    Api, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow, Inspect,
+    Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service, TimeoutS, Wait, Wire, Worker,
     ZeroCopy, is_name, name_form,
 };
 use super::problem::Problem;
+use dataplane::dpi::{Protocol, protocols};
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -126,6 +127,10 @@ fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports)
             .map_or_else(|| PathBuf::from("/run/jarvis/control.sock"), |at| base.join(at.value)),
     });
     let eve = root.section("eve", |eve| read_eve(eve, base));
+    let inspect = root.section("inspect", |inspect| Inspect {
+        enabled: inspect.flag("enabled").unwrap_or(true),
+        applications: inspect.text("applications").map(|at| base.join(at.value)),
+    });
     let state_directory = root.section("state", |state| {
         state.text("directory").map_or_else(|| PathBuf::from("/var/lib/jarvis"), |at| base.join(at.value))
     });
@@ -146,6 +151,7 @@ fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports)
         log,
         api,
         eve,
+        inspect,
         state_directory,
         notices: Vec::new(),
     }
@@ -444,25 +450,47 @@ fn read_flow(flow: &mut Section<'_, '_>) -> Flow {
 
 fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Eve {
     let file = eve.text("file");
-    let types = eve.parsed_list::<EveType>("types", "one of flow, drop, stats, anomaly");
+    let types = eve.parsed_list::<EveType>(
+        "types",
+        "one of flow, drop, stats, anomaly, transactions, or a protocol's event type such as tls or dns",
+    );
     let types = match types {
         Some(at) => EveTypes {
             flow: at.value.contains(&EveType::Flow),
             drop: at.value.contains(&EveType::Drop),
             stats: at.value.contains(&EveType::Stats),
             anomaly: at.value.contains(&EveType::Anomaly),
+            transactions: at.value.contains(&EveType::Transactions),
+            only: at
+                .value
+                .into_iter()
+                .filter_map(|word| match word {
+                    EveType::Only(name) => Some(name),
+                    _ => None,
+                })
+                .collect(),
         },
-        None => EveTypes { flow: true, drop: true, stats: true, anomaly: true },
+        None => EveTypes {
+            flow: true,
+            drop: true,
+            stats: true,
+            anomaly: true,
+            transactions: true,
+            only: Vec::new(),
+        },
     };
     Eve { file: file.map(|at| base.join(at.value)), types }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum EveType {
     Flow,
     Drop,
     Stats,
     Anomaly,
+    Transactions,
+    /// Those of one protocol.
+    Only(String),
 }
 
 impl std::str::FromStr for EveType {
@@ -474,7 +502,11 @@ impl std::str::FromStr for EveType {
             "drop" => Ok(Self::Drop),
             "stats" => Ok(Self::Stats),
             "anomaly" => Ok(Self::Anomaly),
-            _ => Err(()),
+            "transactions" => Ok(Self::Transactions),
+            _ => {
+                let known = |protocol: &Protocol| protocol.name == word || protocol.eve == Some(word);
+                protocols::all().any(known).then(|| Self::Only(word.to_owned())).ok_or(())
+            }
         }
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! Absent: `community_id`, `pcap_cnt` and `max_regions`, which nothing here knows.
 
-use dataplane::control::{DropRecord, StateChange, TransportFields};
+use dataplane::control::{DropRecord, FlowEnd, StateChange, Transaction, TransportFields};
+use dataplane::dpi::{Risk, Risks, Summary};
 use dataplane::flow::{Decision, EndReason, FlowRecord, TcpState};
 use dataplane::parse::{Addr, Mac, Protocol, TcpFlags, Tunnel};
 use dataplane::time::Wall;
@@ -17,6 +18,10 @@ use serde::{Serialize, Serializer};
 use super::names::{self, Names, PolicyNamer};
 use super::stamp::Stamp;
 
+mod transaction;
+
+use transaction::TransactionView;
+
 /// Writes events as lines of EVE.
 #[derive(Debug, Default)]
 pub struct Formatter {
@@ -25,10 +30,24 @@ pub struct Formatter {
 
 impl Formatter {
     /// Appends a `flow` event. `worker` is told under `jarvis`.
-    pub fn flow(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, record: &FlowRecord) {
+    pub fn flow(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, end: &FlowEnd) {
+        let FlowEnd { record, summary, host } = end;
         let policy_id = self.namer.id(names, &record.decision);
         let header = Some((Stamp(record.last), "flow"));
-        append(out, &FlowView::new(header, names, worker, record, policy_id));
+        let payload = (summary, host.as_deref());
+        append(out, &FlowView::new(header, names, worker, record, payload, policy_id));
+    }
+
+    /// Appends the event of a transaction, whose encoded fields are `fields`.
+    pub fn transaction(
+        &mut self,
+        out: &mut Vec<u8>,
+        names: &Names,
+        worker: usize,
+        told: &Transaction,
+        fields: &[u8],
+    ) {
+        append(out, &TransactionView { names, worker, told, fields });
     }
 
     /// Appends a `drop` event.
@@ -133,6 +152,8 @@ pub struct FlowView<'a> {
     response_icmp_type: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_icmp_code: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto: Option<&'static str>,
     flow: FlowBody,
     #[serde(skip_serializing_if = "Option::is_none")]
     ether: Option<FlowEther>,
@@ -192,6 +213,60 @@ struct FlowNotes<'a> {
     vni: u64,
     #[serde(skip_serializing_if = "is_zero")]
     aggregated: u64,
+    #[serde(flatten)]
+    payload: PayloadNotes<'a>,
+}
+
+/// What inspection knows.
+#[derive(Debug, Serialize)]
+struct PayloadNotes<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_name: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detection_tick: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "RiskNames::is_empty")]
+    risks: RiskNames,
+}
+
+impl<'a> PayloadNotes<'a> {
+    fn new(summary: &Summary, host: Option<&'a str>) -> Self {
+        let app_name = summary.app_name();
+        Self {
+            app_name,
+            category: app_name.map(|_| summary.category().name()),
+            protocol: summary.protocol.map(|protocol| protocol.name),
+            confidence: app_name.map(|_| summary.confidence),
+            evidence: app_name.map(|_| summary.evidence.name()),
+            detection_tick: app_name.map(|_| summary.detection_tick),
+            host,
+            risks: RiskNames(summary.risks),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct RiskNames(Risks);
+
+impl RiskNames {
+    const fn is_empty(&self) -> bool {
+        self.0.0 == 0
+    }
+}
+
+impl Serialize for RiskNames {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Risk::name))
+    }
 }
 
 impl<'a> FlowView<'a> {
@@ -201,6 +276,7 @@ impl<'a> FlowView<'a> {
         names: &'a Names,
         worker: usize,
         record: &FlowRecord,
+        (summary, host): (&Summary, Option<&'a str>),
         policy_id: Option<&'a str>,
     ) -> Self {
         let ((src, src_port), (dst, dst_port)) = record.endpoints();
@@ -225,6 +301,7 @@ impl<'a> FlowView<'a> {
             icmp_code: icmp.then_some(record.icmp[0].1),
             response_icmp_type: answered.then_some(record.icmp[1].0),
             response_icmp_code: answered.then_some(record.icmp[1].1),
+            app_proto: summary.protocol.map(|protocol| protocol.eve.unwrap_or(protocol.name)),
             flow: FlowBody {
                 pkts_toserver: record.packets[0],
                 pkts_toclient: record.packets[1],
@@ -258,6 +335,7 @@ impl<'a> FlowView<'a> {
                 tunnel: tunnel(record.tunnel),
                 vni: u64::from(labels.vni),
                 aggregated: u64::from(record.aggregated),
+                payload: PayloadNotes::new(summary, host),
             },
         }
     }

@@ -10,23 +10,44 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dataplane::control::{Door, Event, EventReceiver};
+use dataplane::control::{Door, Event, EventReceiver, Transaction};
 use dataplane::time::{Now, Wall};
+use rtrb::Consumer;
 use serde::Serialize;
 
 use super::eve::Formatter;
 use super::{Names, RateLimited, eve_stats};
 use crate::store::EveFile;
 
+/// Which transactions are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transactions {
+    /// Those of every protocol.
+    All,
+    /// Those of these event types.
+    Only(Vec<String>),
+}
+
+impl Transactions {
+    fn has(&self, event_type: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(types) => types.iter().any(|one| one == event_type),
+        }
+    }
+}
+
 /// Which events are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EveTypes {
     /// Flows that ended.
     pub flow: bool,
     /// Frames dropped or rejected.
     pub drop: bool,
-    /// Malformed frames and state violations.
+    /// Malformed frames, state violations, and what is wrong with payload.
     pub anomaly: bool,
+    /// What protocols' parsers tell.
+    pub transactions: Transactions,
     /// Links and workers.
     pub engine: bool,
     /// Totals, at this distance; `None` for never.
@@ -40,6 +61,7 @@ impl Default for EveTypes {
             flow: true,
             drop: true,
             anomaly: true,
+            transactions: Transactions::All,
             engine: true,
             stats_every: Some(Duration::from_secs(8)),
         }
@@ -102,6 +124,8 @@ pub struct EventPump {
     types: EveTypes,
     formatter: Formatter,
     lines: Vec<u8>,
+    /// Fields of one transaction, reused.
+    fields: Vec<u8>,
     warning: RateLimited,
     flushed: Instant,
     received: u64,
@@ -132,6 +156,7 @@ impl EventPump {
             types,
             formatter: Formatter::default(),
             lines: Vec::with_capacity(1 << 16),
+            fields: Vec::with_capacity(1 << 12),
             warning: RateLimited::new(Duration::from_secs(10)),
             flushed: Instant::now(),
             received: 0,
@@ -148,10 +173,13 @@ impl EventPump {
             for (worker, receiver) in receivers.iter_mut().enumerate() {
                 let ring = if alerts_only { &mut receiver.alerts } else { &mut receiver.records };
                 let waiting = ring.slots().min(RING_BATCH);
+                let fields = &mut receiver.fields;
                 if let Ok(chunk) = ring.read_chunk(waiting) {
                     taken += waiting;
-                    let lines =
-                        chunk.into_iter().map(|event| u64::from(self.format(worker, wall, &event))).sum();
+                    let lines = chunk
+                        .into_iter()
+                        .map(|event| u64::from(self.format(worker, wall, &event, fields)))
+                        .sum();
                     self.write_lines(lines);
                 }
             }
@@ -251,13 +279,17 @@ impl EventPump {
     }
 
     /// Whether a line was appended.
-    fn format(&mut self, worker: usize, wall: Wall, event: &Event) -> bool {
+    fn format(&mut self, worker: usize, wall: Wall, event: &Event, fields: &mut Consumer<u8>) -> bool {
+        if let Event::Transaction(told) = event {
+            return self.format_transaction(worker, told, fields);
+        }
         let wanted = self.file.is_some()
             && match event {
                 Event::Flow(_) => self.types.flow,
                 Event::Drop(_) => self.types.drop,
                 Event::Anomaly(_) => self.types.anomaly,
                 Event::State(_) => self.types.engine,
+                Event::Transaction(_) => false,
             };
         if !wanted {
             self.skipped += 1;
@@ -265,11 +297,32 @@ impl EventPump {
         }
         let (names, lines) = (&self.names, &mut self.lines);
         match event {
-            Event::Flow(record) => self.formatter.flow(lines, names, worker, record),
+            Event::Flow(end) => self.formatter.flow(lines, names, worker, end),
+            Event::Transaction(_) => {}
             Event::Drop(record) => self.formatter.drop(lines, names, worker, record),
             Event::Anomaly(record) => self.formatter.anomaly(lines, names, worker, record),
             Event::State(change) => self.formatter.state(lines, names, Some(worker), wall, change),
         }
+        true
+    }
+
+    /// Takes a transaction's fields out of their ring, in any case, and appends its line.
+    fn format_transaction(&mut self, worker: usize, told: &Transaction, fields: &mut Consumer<u8>) -> bool {
+        let Ok(chunk) = fields.read_chunk(told.fields_len as usize) else { return false };
+        self.fields.clear();
+        let (first, second) = chunk.as_slices();
+        self.fields.extend_from_slice(first);
+        self.fields.extend_from_slice(second);
+        chunk.commit_all();
+        let wanted = match told.event_type {
+            "anomaly" => self.types.anomaly,
+            event_type => self.types.transactions.has(event_type),
+        };
+        if self.file.is_none() || !wanted {
+            self.skipped += 1;
+            return false;
+        }
+        self.formatter.transaction(&mut self.lines, &self.names, worker, told, &self.fields);
         true
     }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dataplane::control::{FlowPage, FlowQuery, PAGE_FLOWS_MAX, QueryError};
+use dataplane::dpi::Summary;
 use dataplane::flow::{FlowFilter, FlowRecord};
 use serde::Serialize;
 
@@ -59,7 +60,7 @@ impl FlowCursor {
 #[derive(Debug, Clone)]
 pub struct FlowAnswer {
     /// The flows, with the worker that owns each.
-    pub flows: Vec<(usize, FlowRecord)>,
+    pub flows: Vec<(usize, FlowRecord, Summary)>,
     /// Where to go on; `None` at the end. A page may be short and yet not the last.
     pub next: Option<FlowCursor>,
 }
@@ -86,7 +87,8 @@ impl Services {
         while usize::from(at.worker) < workers && only.is_none_or(|only| only == at.worker) {
             let worker = usize::from(at.worker);
             let page = self.ask_flows(worker, at.slot, question.filter, limit - flows.len(), false)?;
-            flows.extend(page.flows.into_iter().map(|record| (worker, record)));
+            let known = page.flows.into_iter().zip(page.summaries);
+            flows.extend(known.map(|(record, summary)| (worker, record, summary)));
             at = match page.next_cursor {
                 Some(slot) => FlowCursor { worker: at.worker, slot },
                 None => FlowCursor { worker: at.worker + 1, slot: 0 },
@@ -135,20 +137,25 @@ impl Services {
         limit: usize,
         end_them: bool,
     ) -> Result<FlowPage, QueryError> {
-        let page = FlowPage { flows: Vec::with_capacity(limit), next_cursor: None };
+        let page = FlowPage {
+            flows: Vec::with_capacity(limit),
+            summaries: Vec::with_capacity(limit),
+            next_cursor: None,
+        };
         let query = FlowQuery { cursor, filter, limit, page, end_them };
         self.door.ask(worker, query, WORKER_TIMEOUT).map(|answer| answer.page)
     }
 
     /// Appends `flows` to `out` as JSON objects separated by commas, in EVE's form without its header.
-    pub fn write_flows(&self, flows: &[(usize, FlowRecord)], out: &mut Vec<u8>) {
+    pub fn write_flows(&self, flows: &[(usize, FlowRecord, Summary)], out: &mut Vec<u8>) {
         let mut namer = PolicyNamer::default();
-        for (index, (worker, record)) in flows.iter().enumerate() {
+        for (index, (worker, record, summary)) in flows.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
             }
             let policy_id = namer.id(&self.names, &record.decision);
-            write_json(out, &FlowView::new(None, &self.names, *worker, record, policy_id));
+            let payload = (summary, None);
+            write_json(out, &FlowView::new(None, &self.names, *worker, record, payload, policy_id));
         }
     }
 }

@@ -17,7 +17,7 @@ pub mod wire;
 mod eve_stats;
 mod system;
 
-pub use events::{EveTypes, EventCounts, EventPump, PumpHandle};
+pub use events::{EveTypes, EventCounts, EventPump, PumpHandle, Transactions};
 pub use names::Names;
 pub use policies::{Policies, PolicyLoadError};
 pub use rate_limited::RateLimited;

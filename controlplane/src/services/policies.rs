@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dataplane::dpi::{AppTable, protocols};
 use dataplane::policy::{
-    ContextError, Environment, EvaluationContext, Explanation, OutcomeAction, PolicyError, PolicyFile,
+    ContextError, Environment, EvaluationContext, Explanation, Kind, OutcomeAction, PolicyError, PolicyFile,
     PolicyIndex, PolicySet, Scratch,
 };
 use serde_json::Value;
@@ -68,12 +69,22 @@ pub enum PolicyLoadError {
 }
 
 impl Policies {
-    /// For a box with the zones and ports of `environment`. `inline` refuses a set without a default action.
+    /// For a box with the zones and ports of `environment`, which recognises `apps`. `inline` refuses a set without a
+    /// default action.
     #[must_use]
-    pub fn new(environment: Environment, inline: bool) -> Self {
+    pub fn new(environment: Environment, inline: bool, apps: &AppTable) -> Self {
+        let mut names = dataplane::policy::Names::new();
+        // What inspection can say has a number before a policy asks, so that wildcards find all of it.
+        for protocol in protocols::all() {
+            names.intern(Kind::Protocol, protocol.name);
+            names.intern(Kind::Application, protocol.name);
+        }
+        for app in apps.iter() {
+            names.intern(Kind::Application, app.name());
+        }
         Self {
             environment,
-            names: dataplane::policy::Names::new(),
+            names,
             inline,
             file: None,
             document: Arc::from(*b"{\"policies\":[]}"),

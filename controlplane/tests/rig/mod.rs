@@ -73,7 +73,7 @@ impl Daemon {
         let dir = tempfile::tempdir().unwrap();
         let policy_file = dir.path().join("policy.json");
         std::fs::write(&policy_file, options.policy).unwrap();
-        let mut policies = Policies::new(Environment::default(), true);
+        let mut policies = Policies::new(Environment::default(), true, &dataplane::dpi::AppTable::default());
         let set = policies.load_file(&policy_file, 1).unwrap();
         let first = Snapshot { version: 1, policy: Arc::new(set), settings: Settings::default() };
         let wire: Option<Box<dyn WireControl>> =

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::event::{ALERTS_MAX, RECORDS_MAX, event_rings};
+use super::event::{ALERTS_MAX, FIELD_BYTES_MAX, RECORDS_MAX, event_rings};
 use super::{
     Board, EventReceiver, EventSender, FlowQuery, Publisher, Snapshot, SnapshotReader, StateChange,
     WireControl,
@@ -93,7 +93,7 @@ pub fn door(
     let mut queries = Vec::new();
     for _ in 0..workers {
         let board = Arc::new(Board::default());
-        let (events, receiver) = event_rings(ALERTS_MAX, RECORDS_MAX);
+        let (events, receiver) = event_rings(ALERTS_MAX, RECORDS_MAX, FIELD_BYTES_MAX);
         let (asked_in, asked) = RingBuffer::new(QUERIES_MAX);
         let (answered_in, answered) = RingBuffer::new(QUERIES_MAX);
         boards.push(Arc::clone(&board));

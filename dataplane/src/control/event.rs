@@ -1,11 +1,12 @@
 //! What happened that someone outside should know? Fixed-size events over two bounded rings a worker.
 //!
-//! `alerts` (drops by policy, anomalies) and `records` (flows, notices). A full `records` ring aggregates:
+//! `alerts` (drops by policy, anomalies) and `records` (flows, transactions). A full `records` ring aggregates flows:
 //! the number of lost records is carried by the next one that fits, so stored + aggregated + shed = happened.
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::flow::{Decision, FlowRecord};
+use crate::dpi::Summary;
+use crate::flow::{Decision, Direction, FlowRecord};
 use crate::parse::{Addr, Mac, TcpFlags};
 use crate::time::Wall;
 use crate::verdict::Reason;
@@ -15,17 +16,60 @@ pub(super) const ALERTS_MAX: usize = 4_096;
 /// Slots of the `records` ring of one worker (about 5 MiB).
 pub(super) const RECORDS_MAX: usize = 16_384;
 
+/// Bytes of the ring that carries what transactions say, of one worker.
+pub(super) const FIELD_BYTES_MAX: usize = 8 << 20;
+
 /// Something that happened in the packet path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A flow ended.
-    Flow(FlowRecord),
+    Flow(FlowEnd),
+    /// A transaction was seen, or something wrong with one.
+    Transaction(Transaction),
     /// A frame was dropped or rejected: the first one of a flow under a decision, or of a reason in a second.
     Drop(DropRecord),
     /// A malformed frame or a state violation: the first one of its reason in a second.
     Anomaly(DropRecord),
     /// Something about the worker itself, or about the daemon around it.
     State(StateChange),
+}
+
+/// A flow at its end, with what its payload told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowEnd {
+    /// Addresses, counters, decision.
+    pub record: FlowRecord,
+    /// Protocol, application, risks.
+    pub summary: Summary,
+    /// The host that it was about.
+    pub host: Option<Box<str>>,
+}
+
+/// One transaction of a flow. Its fields wait in [`EventReceiver::fields`], in the order of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transaction {
+    /// When the packet came that completed it.
+    pub time: Wall,
+    /// The flow.
+    pub flow_id: u64,
+    /// Port index that the flow came in by.
+    pub in_port: u8,
+    /// Outer and inner VLAN identifier.
+    pub vlans: (u16, u16),
+    /// Initiator's address and port.
+    pub src: (Addr, u16),
+    /// Responder's address and port.
+    pub dst: (Addr, u16),
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// EVE's `event_type`.
+    pub event_type: &'static str,
+    /// EVE's `tx_id`.
+    pub transaction: u32,
+    /// Which way the packet went that completed it.
+    pub way: Direction,
+    /// Bytes of its fields ([`crate::dpi::fields`]).
+    pub fields_len: u32,
 }
 
 /// One frame that did not go on, or went on although something was wrong with it.
@@ -140,6 +184,7 @@ pub enum StateChange {
 pub struct EventSender {
     alerts: Producer<Event>,
     records: Producer<Event>,
+    fields: Producer<u8>,
     pending: u32,
     /// Events that went into a ring.
     pub sent: u64,
@@ -154,27 +199,41 @@ pub struct EventSender {
 pub struct EventReceiver {
     /// Drops, anomalies, state: drained first.
     pub alerts: Consumer<Event>,
-    /// Flow records.
+    /// Flow records and transactions.
     pub records: Consumer<Event>,
+    /// What transactions say.
+    pub fields: Consumer<u8>,
 }
 
 /// Both ends of one worker's rings.
 #[must_use]
-pub(super) fn event_rings(alerts_max: usize, records_max: usize) -> (EventSender, EventReceiver) {
+pub(super) fn event_rings(
+    alerts_max: usize,
+    records_max: usize,
+    field_bytes_max: usize,
+) -> (EventSender, EventReceiver) {
     let (alerts_in, alerts) = RingBuffer::new(alerts_max);
     let (records_in, records) = RingBuffer::new(records_max);
-    let sender =
-        EventSender { alerts: alerts_in, records: records_in, pending: 0, sent: 0, aggregated: 0, shed: 0 };
-    (sender, EventReceiver { alerts, records })
+    let (fields_in, fields) = RingBuffer::new(field_bytes_max);
+    let sender = EventSender {
+        alerts: alerts_in,
+        records: records_in,
+        fields: fields_in,
+        pending: 0,
+        sent: 0,
+        aggregated: 0,
+        shed: 0,
+    };
+    (sender, EventReceiver { alerts, records, fields })
 }
 
 impl EventSender {
     /// Gives `event` to its ring; never waits. Returns whether it went in.
     pub fn send(&mut self, event: Event) -> bool {
         match event {
-            Event::Flow(mut record) => {
-                record.aggregated = self.pending;
-                let fits = self.records.push(Event::Flow(record)).is_ok();
+            Event::Flow(mut end) => {
+                end.record.aggregated = self.pending;
+                let fits = self.records.push(Event::Flow(end)).is_ok();
                 if fits {
                     self.aggregated += u64::from(self.pending);
                     self.pending = 0;
@@ -184,6 +243,8 @@ impl EventSender {
                 }
                 fits
             }
+            // Only with its fields: see `send_transaction`.
+            Event::Transaction(_) => false,
             Event::Drop(_) | Event::Anomaly(_) | Event::State(_) => {
                 let fits = self.alerts.push(event).is_ok();
                 if fits {
@@ -194,6 +255,21 @@ impl EventSender {
                 fits
             }
         }
+    }
+
+    /// Gives a transaction and its encoded fields to the rings; never waits. Returns whether they went in: both or
+    /// neither.
+    pub fn send_transaction(&mut self, transaction: Transaction, fields: &[u8]) -> bool {
+        let told = Transaction { fields_len: fields.len() as u32, ..transaction };
+        let fits = self.records.slots() > 0
+            && self.fields.push_entire_slice(fields).is_ok()
+            && self.records.push(Event::Transaction(told)).is_ok();
+        if fits {
+            self.sent += 1;
+        } else {
+            self.shed += 1;
+        }
+        fits
     }
 
     /// Records that wait to be told as `aggregated` of a later one; added to `shed` when the worker ends.

@@ -19,7 +19,10 @@ mod wire;
 
 pub use board::{Board, FlowGauges, PortGauges, WorkerReading};
 pub use door::{Door, QueryError, WorkerDoor, door};
-pub use event::{DropRecord, Event, EventReceiver, EventSender, IpFields, StateChange, TransportFields};
+pub use event::{
+    DropRecord, Event, EventReceiver, EventSender, FlowEnd, IpFields, StateChange, Transaction,
+    TransportFields,
+};
 pub use histogram::{SharedHistogram, VALUE_MAX_NS};
 pub use query::{FlowPage, FlowQuery, PAGE_FLOWS_MAX};
 pub use snapshot::{ExceptionAction, Exceptions, Publisher, Settings, Snapshot, SnapshotReader};

@@ -1,5 +1,6 @@
 //! Which flows are there? One bounded page between two batches.
 
+use crate::dpi::Summary;
 use crate::flow::{FlowFilter, FlowRecord};
 
 /// Records in one page.
@@ -25,6 +26,8 @@ pub struct FlowQuery {
 pub struct FlowPage {
     /// Flows found; capacity is reserved by the asker.
     pub flows: Vec<FlowRecord>,
+    /// What is known of their payload, by the same index; capacity likewise.
+    pub summaries: Vec<Summary>,
     /// Where to go on, `None` at the end of the table.
     pub next_cursor: Option<u64>,
 }

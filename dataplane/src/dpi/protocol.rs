@@ -20,6 +20,14 @@ pub struct Protocol {
     pub parser: Option<fn() -> Box<dyn Parser>>,
 }
 
+impl Protocol {
+    /// A protocol whose name is all there is to know: recognised, never parsed.
+    #[must_use]
+    pub const fn named(name: &'static str, category: Category, probes: &'static [Probe]) -> Self {
+        Self { name, eve: None, category, probes, parser: None }
+    }
+}
+
 impl std::fmt::Debug for Protocol {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
@@ -147,6 +155,20 @@ pub struct Probe {
     pub look: fn(&Peek<'_>) -> Match,
 }
 
+impl Probe {
+    /// Over TCP.
+    #[must_use]
+    pub const fn tcp(first: First, look: fn(&Peek<'_>) -> Match) -> Self {
+        Self { over: Over::Tcp, first, look }
+    }
+
+    /// Over UDP.
+    #[must_use]
+    pub const fn udp(first: First, look: fn(&Peek<'_>) -> Match) -> Self {
+        Self { over: Over::Udp, first, look }
+    }
+}
+
 /// A transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
@@ -211,6 +233,16 @@ impl Peek<'_> {
         self.ports.0 == port || self.ports.1 == port
     }
 
+    /// Whether `text` stands anywhere in the first KiB.
+    #[must_use]
+    pub fn contains(&self, text: &[u8]) -> bool {
+        const DEPTH: usize = 1_024;
+        let (Some(head), Some(first)) = (self.bytes.get(..self.bytes.len().min(DEPTH)), text.first()) else {
+            return false;
+        };
+        head.windows(text.len().max(1)).any(|window| window[0] == *first && window == text)
+    }
+
     /// The port of whoever receives this payload.
     #[must_use]
     pub const fn to_port(&self) -> u16 {
@@ -268,5 +300,52 @@ impl Match {
     #[must_use]
     pub const fn of(is: bool, confidence: u8) -> Self {
         if is { Self::Yes(confidence) } else { Self::No }
+    }
+}
+
+/// What the tests of protocols ask with.
+#[cfg(test)]
+pub mod samples {
+    use super::{Direction, Match, Over, Peek, Protocol};
+
+    /// The first datagram of a flow.
+    pub fn datagram(bytes: &[u8]) -> Peek<'_> {
+        Peek {
+            bytes,
+            way: Direction::Forward,
+            nth: 0,
+            ports: (40_000, 40_001),
+            other: &[],
+            previous: &[],
+            is_multicast: false,
+            is_tcp: false,
+        }
+    }
+
+    /// The beginning of a TCP stream.
+    pub fn stream(bytes: &[u8]) -> Peek<'_> {
+        Peek { is_tcp: true, ..datagram(bytes) }
+    }
+
+    /// How sure `protocol` is of `peek`; every prefix of it is asked about too, and must do no harm.
+    pub fn confidence(protocol: &Protocol, peek: &Peek<'_>) -> u8 {
+        let mut best = 0;
+        for probe in protocol.probes {
+            let over = match probe.over {
+                Over::Tcp => peek.is_tcp,
+                Over::Udp => !peek.is_tcp,
+                Over::TcpOrUdp | Over::Sctp => true,
+            };
+            if !over || !peek.bytes.first().is_some_and(|byte| probe.first.allows(*byte)) {
+                continue;
+            }
+            for len in 1..peek.bytes.len() {
+                let _ = (probe.look)(&Peek { bytes: &peek.bytes[..len], ..*peek });
+            }
+            if let Match::Yes(confidence) = (probe.look)(peek) {
+                best = best.max(confidence);
+            }
+        }
+        best
     }
 }

@@ -1,8 +1,12 @@
 //! What an engine is built from: everything that stays the same until the daemon restarts.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 
 use crate::defrag::DefragConfig;
+use crate::dpi::AppTable;
+use crate::dpi::recogniser::Recogniser;
 use crate::flow::FlowConfig;
 use crate::flow::owner::OwnerTable;
 
@@ -27,6 +31,25 @@ pub struct EngineConfig {
     pub vlan_in_key: bool,
     /// Seed of the flow table's hash: secret and random live, fixed in replay.
     pub seed: u64,
+    /// What payload is recognised by; `None`: nobody looks at payload.
+    pub inspection: Option<Inspection>,
+}
+
+/// What payload is recognised by, shared by all workers.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// Protocols.
+    pub recogniser: Arc<Recogniser>,
+    /// Applications.
+    pub apps: Arc<AppTable>,
+}
+
+impl Inspection {
+    /// Everything that comes with the program.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self { recogniser: Arc::new(Recogniser::new()), apps: Arc::new(AppTable::builtin()) }
+    }
 }
 
 /// Whether verdicts bind.

@@ -16,7 +16,7 @@ use crate::verdict::{Reason, Verdict};
 
 /// Packets of one flow that `allow` lets pass, both directions together: a handshake with a ClientHello in
 /// several segments, and its answer.
-const PACKETS_MAX: u16 = 32;
+const PACKETS_MAX: u8 = 32;
 
 /// Their bytes on the wire.
 const BYTES_MAX: u32 = 16 * 1024;
@@ -40,7 +40,13 @@ impl Engine {
         at: Now,
         events: &mut EventSender,
     ) -> CachedDecision {
-        expect(facts, snapshot.settings.supplied);
+        self.tell_of_payload(snapshot, facts, id);
+        let supplied = Supplied {
+            // Nobody will tell what nobody looks at any more.
+            application: snapshot.settings.supplied.application && self.flows.flow(id).is_looked_at(),
+            ..snapshot.settings.supplied
+        };
+        expect(facts, supplied);
         let interim = self.evaluate(snapshot, facts, id, at, events);
         if interim.decided {
             return interim;
@@ -74,7 +80,7 @@ impl Engine {
 }
 
 /// Whether the allowance has room: for the packet, or for any more at all.
-fn may_pass((packets, bytes): (u16, u32), len_bytes: Option<u32>) -> bool {
+fn may_pass((packets, bytes): (u8, u32), len_bytes: Option<u32>) -> bool {
     packets < PACKETS_MAX && bytes.saturating_add(len_bytes.unwrap_or(1)) <= BYTES_MAX
 }
 
@@ -128,7 +134,7 @@ mod tests {
         assert!(may_pass((31, 0), Some(BYTES_MAX)) && !may_pass((32, 0), Some(1)));
         assert!(may_pass((1, BYTES_MAX - 60), Some(60)) && !may_pass((1, BYTES_MAX - 60), Some(61)));
         assert!(may_pass((31, BYTES_MAX - 1), None) && !may_pass((31, BYTES_MAX), None));
-        assert!(!may_pass((u16::MAX, u32::MAX), Some(u32::MAX)));
+        assert!(!may_pass((u8::MAX, u32::MAX), Some(u32::MAX)));
     }
 
     #[test]

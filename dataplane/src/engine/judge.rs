@@ -1,7 +1,8 @@
 //! What becomes of this packet? Tracks its flow, asks policy where no decision is stored, applies it.
 
+use super::inspect::tell;
 use super::notices::describe;
-use super::{ChecksumMode, Disposition, Engine, Entry, Outcome, Packet, tell};
+use super::{ChecksumMode, Disposition, Engine, Entry, Outcome, Packet};
 use crate::control::{Event, EventSender, ExceptionAction, Snapshot};
 use crate::flow::{AliasError, CachedDecision, Decision, Direction, FlowId, FlowKey, Found, TcpOutcome};
 use crate::host::ExpectedKey;
@@ -80,10 +81,15 @@ impl Engine {
             headers,
             packet.in_port,
             packet.at,
-            &mut |record| tell(events, record),
+            &mut |record| tell(&mut self.inspector, events, record),
         );
         match started {
-            Ok(found) => self.judge_flow(snapshot, entry, found, packet, out, events),
+            Ok(found) => {
+                if found.started {
+                    self.look_at_new(found.id);
+                }
+                self.judge_flow(snapshot, entry, found, packet, out, events)
+            }
             Err(_full) => match snapshot.settings.exceptions.flow_table_full {
                 ExceptionAction::Ignore => self.judge_untracked(snapshot, entry, packet, out, events),
                 action => {
@@ -185,6 +191,9 @@ impl Engine {
         let len_bytes = packet.bytes.len() as u32;
         let strict = snapshot.policy.strict();
         self.flows.count(id, direction, len_bytes, headers, now);
+        if self.flows.flow(id).is_looked_at() {
+            self.inspect(found, headers, packet, events);
+        }
         let decision = self.decide(snapshot, found, headers, packet, events);
         if decision.verdict == Verdict::Forward {
             let outcome = self.flows.track(id, direction, headers, strict, now);
@@ -342,6 +351,9 @@ impl Engine {
         let policy = &snapshot.policy;
         let (verdict, effects, index, decided) = match policy.evaluate(facts, &mut self.scratch) {
             Evaluation::Decided { outcome, policy: index } => {
+                if !outcome.inspect {
+                    self.flows.flow_mut(id).look_at(false);
+                }
                 let verdict = match outcome.action {
                     OutcomeAction::Allow => Verdict::Forward,
                     OutcomeAction::Drop(reason) => Verdict::Drop(reason),
@@ -404,7 +416,7 @@ impl Engine {
         if !is_first && !flow.has_alias() && flow.key().protocol() == crate::parse::Protocol::TCP {
             return Verdict::Reject(Reason::PolicyReject);
         }
-        match self.flows.redirect(id, to, at, &mut |record| tell(events, record)) {
+        match self.flows.redirect(id, to, at, &mut |record| tell(&mut self.inspector, events, record)) {
             Ok(()) => Verdict::Redirect(target),
             Err(AliasError::Redirected) => Verdict::Reject(Reason::PolicyReject),
             Err(AliasError::Full) => Verdict::Drop(Reason::FlowTableFull),

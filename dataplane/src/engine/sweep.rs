@@ -4,7 +4,8 @@
 //! A flow with packets is judged anew at its next packet; this is for the others. Under load it keeps a pace, so
 //! that 1M slots take 12 s and cost the path some per cent, however long a turn is; idle it hurries.
 
-use super::{Engine, Mode, Outcome, tell};
+use super::inspect::tell;
+use super::{Engine, Mode, Outcome};
 use crate::control::{EventSender, Snapshot};
 use crate::flow::{Direction, EndReason, FlowId, FlowRecord, FlowState};
 use crate::nat::{self, Tracked};
@@ -119,12 +120,13 @@ impl Engine {
             Verdict::Forward | Verdict::RateLimit(_) | Verdict::Redirect(_) => {}
             // It is blocked already: it stays, so that its retries are counted on it.
             Verdict::Drop(_) | Verdict::Reject(_) if blocked_before => {}
-            Verdict::Drop(_) => {
-                self.flows.end(id, EndReason::Policy, now, &mut |record| tell(events, record))
-            }
+            Verdict::Drop(_) => self
+                .flows
+                .end(id, EndReason::Policy, now, &mut |record| tell(&mut self.inspector, events, record)),
             Verdict::Reject(_) => {
                 self.reset(&record, id, out);
-                self.flows.end(id, EndReason::Policy, now, &mut |record| tell(events, record));
+                self.flows
+                    .end(id, EndReason::Policy, now, &mut |record| tell(&mut self.inspector, events, record));
             }
         }
     }

@@ -81,11 +81,8 @@ pub struct Flow {
     pub(super) bits: u8,
     pub(super) state: FlowState,
     pub(super) in_port: u8,
-    /// Application slot, 0 for unknown; given by recognition.
-    pub app: u16,
-    /// Confidence in `app`, 0 to 100.
-    pub app_confidence: u8,
-    dropped_high: u8,
+    /// Where inspection keeps what it knows of the flow; [`NO_INSPECTION`] while that is nothing.
+    pub inspection: u32,
     // Second line: what every packet counts, and what policy said.
     packets: [u64; 2],
     bytes: [u64; 2],
@@ -95,7 +92,8 @@ pub struct Flow {
     policy_index: u32,
     dropped: u32,
     deciding_bytes: u32,
-    deciding_packets: u16,
+    deciding_packets: u8,
+    dropped_high: u8,
     tcp_flags: [TcpFlags; 2],
     // Third line: what TCP needs, and what only a change of state touches.
     pub(super) tcp: TcpTrack,
@@ -117,6 +115,10 @@ const MIRROR: u8 = 8;
 const CAPTURE: u8 = 16;
 const LOG: u8 = 32;
 const STARTED_BY_RESPONDER: u8 = 64;
+const LOOKED_AT: u8 = 128;
+
+/// No place of inspection.
+pub const NO_INSPECTION: u32 = u32::MAX;
 
 /// What records need and packets do not.
 #[derive(Debug, Clone)]
@@ -141,9 +143,7 @@ impl Flow {
             bits: if initiator_is_lo { INITIATOR_IS_LO } else { 0 },
             state: FlowState::New,
             in_port,
-            app: 0,
-            app_confidence: 0,
-            dropped_high: 0,
+            inspection: NO_INSPECTION,
             tcp: TcpTrack::default(),
             violations: 0,
             bytes: [0; 2],
@@ -155,6 +155,7 @@ impl Flow {
             dropped: 0,
             deciding_bytes: 0,
             deciding_packets: 0,
+            dropped_high: 0,
             tcp_flags: [TcpFlags::default(); 2],
             class_links: Links::NONE,
             timer_links: Links::NONE,
@@ -299,7 +300,7 @@ impl Flow {
     /// Whether policy decided under these versions to forward it and wants nothing of its packets besides.
     #[inline]
     pub(super) const fn is_only_forwarded(&self, (policy, identity): (u32, u32)) -> bool {
-        const ASKED: u8 = DECIDED | MIRROR | CAPTURE | HAS_ALIAS;
+        const ASKED: u8 = DECIDED | MIRROR | CAPTURE | HAS_ALIAS | LOOKED_AT;
         self.bits & ASKED == DECIDED
             && self.is_flow()
             && matches!(self.verdict, Verdict::Forward)
@@ -339,7 +340,7 @@ impl Flow {
 
     /// Packets and bytes sent on while `deciding`.
     #[must_use]
-    pub const fn deciding_used(&self) -> (u16, u32) {
+    pub const fn deciding_used(&self) -> (u8, u32) {
         (self.deciding_packets, self.deciding_bytes)
     }
 
@@ -362,6 +363,23 @@ impl Flow {
 
     pub(super) const fn is_live(&self) -> bool {
         !matches!(self.place, Place::Free)
+    }
+
+    /// Whether its payload is to be looked at.
+    #[inline]
+    #[must_use]
+    pub const fn is_looked_at(&self) -> bool {
+        self.bits & LOOKED_AT != 0
+    }
+
+    /// From now on its payload is, or is not, to be looked at.
+    #[inline]
+    pub const fn look_at(&mut self, looks: bool) {
+        if looks {
+            self.bits |= LOOKED_AT;
+        } else {
+            self.bits &= !LOOKED_AT;
+        }
     }
 
     /// Whether the flow is redirected: then it has a second key.

@@ -130,6 +130,8 @@ pub struct FlowRecord {
     pub decision: Decision,
     /// Packets dropped by that decision or an earlier one.
     pub dropped: u64,
+    /// Where inspection keeps what it knows; means something only to the engine that wrote it.
+    pub inspection: u32,
     /// Why it ended; `None` while it lives (queries).
     pub end: Option<EndReason>,
     /// Entries aggregated into this one because the event ring was full (0: none).

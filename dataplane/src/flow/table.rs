@@ -580,6 +580,7 @@ impl FlowTable {
                 reason: flow.drop_reason(),
             },
             dropped: flow.dropped(),
+            inspection: flow.inspection,
             end,
             aggregated: 0,
         }

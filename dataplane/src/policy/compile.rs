@@ -10,7 +10,7 @@ use super::model::{
     Action, AttributeMatch, Conditions, DecidingMode, DefaultAction, Fields, Located, Per, Policy,
     PolicyFile, Redirect, RedirectTo,
 };
-use super::names::{Kind, NameId, Names};
+use super::names::{Kind, NameId, Names, Vocabulary};
 use super::schedule::Schedule;
 use crate::parse::{Addr, Mac};
 use crate::verdict::{Effects, Reason, TargetId};
@@ -177,6 +177,7 @@ pub struct PolicySet {
     limits: HashMap<u32, Limit, foldhash::fast::FixedState>,
     /// Names per kind when wildcards were resolved; `None` where no policy has one.
     resolved: [Option<u32>; Kind::COUNT],
+    vocabulary: Vocabulary,
 }
 
 #[derive(Debug, Clone)]
@@ -304,6 +305,7 @@ impl PolicySet {
             targets,
             limits,
             resolved,
+            vocabulary: names.vocabulary(),
         })
     }
 
@@ -361,6 +363,12 @@ impl PolicySet {
     #[must_use]
     pub fn find(&self, policy_id: &str) -> Option<PolicyIndex> {
         self.infos.iter().position(|info| info.policy_id == policy_id).map(|rank| PolicyIndex(rank as u32))
+    }
+
+    /// The numbers of names that inspection gives, for the facts of this set.
+    #[must_use]
+    pub const fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
     }
 
     /// A redirect's target.

@@ -41,5 +41,5 @@ pub use model::{
     Action, AddrSet, AttributeMatch, Conditions, DecidingMode, DefaultAction, Fields, Per, Policy,
     PolicyFile, RateLimit, Redirect, RedirectTo,
 };
-pub use names::{Kind, NameId, Names};
+pub use names::{Kind, NameId, Names, Vocabulary};
 pub use schedule::Schedule;

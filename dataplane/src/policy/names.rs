@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What a name names; each kind counts for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +44,31 @@ pub struct NameId(pub u32);
 /// Every name that policies, the classifier or identity ever used. Grows only.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    tables: [Table; Kind::COUNT],
+    tables: [Arc<Table>; Kind::COUNT],
+}
+
+/// The names that inspection gives, as they were when a set was compiled. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Vocabulary {
+    tables: [Arc<Table>; 3],
+}
+
+impl Vocabulary {
+    /// The number of an application, category or protocol. A name that policies cannot mean gets [`NameId::NOBODY`].
+    #[must_use]
+    pub fn number(&self, kind: Kind, name: &str) -> NameId {
+        let table = match kind {
+            Kind::Application => &self.tables[0],
+            Kind::Category => &self.tables[1],
+            _ => &self.tables[2],
+        };
+        table.ids.get(name).copied().unwrap_or(NameId::NOBODY)
+    }
+}
+
+impl NameId {
+    /// A name that no policy knows: it matches none, and is not absent.
+    pub const NOBODY: Self = Self(u32::MAX);
 }
 
 #[derive(Debug, Clone, Default)]
@@ -59,13 +84,21 @@ impl Names {
         Self::default()
     }
 
+    /// What compiled sets need to know of names that inspection gives.
+    #[must_use]
+    pub fn vocabulary(&self) -> Vocabulary {
+        let table = |kind: Kind| Arc::clone(&self.tables[kind as usize]);
+        Vocabulary { tables: [table(Kind::Application), table(Kind::Category), table(Kind::Protocol)] }
+    }
+
     /// The number of `name`, given now where it had none.
     pub fn intern(&mut self, kind: Kind, name: &str) -> NameId {
         let name = fold(kind, name);
-        let table = &mut self.tables[kind as usize];
-        if let Some(id) = table.ids.get(name.as_ref()) {
+        if let Some(id) = self.tables[kind as usize].ids.get(name.as_ref()) {
             return *id;
         }
+        // Copied where a compiled set still holds it.
+        let table = Arc::make_mut(&mut self.tables[kind as usize]);
         let id = NameId(table.names.len() as u32);
         table.names.push(name.as_ref().into());
         table.ids.insert(name.as_ref().into(), id);

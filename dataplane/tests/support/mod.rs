@@ -113,6 +113,7 @@ pub fn engine_config(worker: u8, workers: u8) -> EngineConfig {
         owners: OwnerTable::even(workers),
         vlan_in_key: true,
         seed: 7,
+        inspection: None,
     }
 }
 

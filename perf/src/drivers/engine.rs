@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 use dataplane::control::{Door, EventReceiver, Settings, Snapshot, WorkerDoor, door};
 use dataplane::defrag::DefragConfig;
 use dataplane::engine::{
-    BATCH_MAX, ChecksumMode, Disposition, Engine, EngineConfig, Hop, Mode, Outcome, Packet, PortConfig,
-    Service,
+    BATCH_MAX, ChecksumMode, Disposition, Engine, EngineConfig, Hop, Inspection, Mode, Outcome, Packet,
+    PortConfig, Service,
 };
 use dataplane::flow::FlowConfig;
 use dataplane::flow::owner::OwnerTable;
@@ -36,6 +36,14 @@ pub(crate) struct Bench {
     out: Outcome,
     frames: Vec<[u8; FRAME_BYTES]>,
     pump: Option<(Arc<AtomicBool>, JoinHandle<u64>)>,
+}
+
+/// A packet of a capture file.
+#[derive(Debug, Clone)]
+pub(crate) struct Captured {
+    pub(crate) bytes: Box<[u8]>,
+    pub(crate) link: LinkType,
+    pub(crate) at: Wall,
 }
 
 /// What one pass over a trace took.
@@ -69,6 +77,16 @@ impl Pass {
 impl Bench {
     /// An engine for `capacity` flows under `policy`.
     pub(crate) fn new(capacity: u32, policy: Arc<PolicySet>, seed: u64) -> Self {
+        Self::inspecting(capacity, policy, seed, None)
+    }
+
+    /// The same, which looks at payload.
+    pub(crate) fn inspecting(
+        capacity: u32,
+        policy: Arc<PolicySet>,
+        seed: u64,
+        inspection: Option<Inspection>,
+    ) -> Self {
         let port = |zone| PortConfig { zone, checksum: ChecksumMode::default(), networks: Vec::new() };
         let config = EngineConfig {
             mode: Mode::Inline,
@@ -80,6 +98,7 @@ impl Bench {
             owners: OwnerTable::even(1),
             vlan_in_key: true,
             seed,
+            inspection,
         };
         let first = Snapshot { version: 1, policy, settings: Settings::default() };
         let (door, mut workers, mut receivers) = door(first, 1, None);
@@ -114,6 +133,46 @@ impl Bench {
         let elapsed_ns = xsk::clock::monotonic_ns() - start;
         let allocations = xsk::alloc_count::calls() - calls;
         Pass { packets: packets as u64, elapsed_ns, copy_ns, sent, dropped, allocations }
+    }
+
+    /// Runs packets of captures through the engine, at the captures' times, and ends every flow. Copies into `frames`
+    /// first as [`Self::pass`] does; that time is subtracted.
+    pub(crate) fn captured(&mut self, packets: &[Captured], frames: &mut [Vec<u8>]) -> Pass {
+        let fill = |packet: &Captured, frame: &mut Vec<u8>| {
+            frame.clear();
+            frame.extend_from_slice(&packet.bytes);
+        };
+        let start = xsk::clock::monotonic_ns();
+        for (packet, turn) in packets.iter().zip(0..) {
+            fill(packet, &mut frames[turn % BATCH_MAX]);
+        }
+        let copy_ns = xsk::clock::monotonic_ns() - start;
+        let calls = xsk::alloc_count::calls();
+        let start = xsk::clock::monotonic_ns();
+        let mut last = Now::default();
+        for batch in packets.chunks(BATCH_MAX) {
+            for (packet, frame) in batch.iter().zip(frames.iter_mut()) {
+                fill(packet, frame);
+            }
+            let mut shown: [Packet<'_>; BATCH_MAX] = std::array::from_fn(|_| Packet::empty());
+            for ((slot, packet), frame) in shown.iter_mut().zip(batch).zip(frames.iter_mut()) {
+                // As in a replay: time never runs back.
+                last = Now {
+                    tick: Tick(packet.at.0.max(last.tick.0)),
+                    wall: Wall(packet.at.0.max(last.wall.0)),
+                };
+                *slot = Packet { bytes: frame, in_port: 0, link: packet.link, hop: Hop::Wire, at: last };
+            }
+            let snapshot = self.worker.snapshots.load();
+            self.out.clear();
+            self.engine.process(snapshot, &mut shown[..batch.len()], &mut self.out, &mut self.worker.events);
+            self.out.clear();
+            self.engine.between_batches(last, false, snapshot, &mut self.out, &mut self.worker.events);
+        }
+        let elapsed_ns = xsk::clock::monotonic_ns() - start;
+        let allocations = xsk::alloc_count::calls() - calls;
+        let count = packets.len() as u64;
+        Pass { packets: count, elapsed_ns, copy_ns, sent: count, dropped: 0, allocations }
     }
 
     /// One turn of a worker without packets: timers and the sweep. Says whether a sweep is still under way.
@@ -227,6 +286,9 @@ fn pump(mut receiver: EventReceiver) -> (Arc<AtomicBool>, JoinHandle<u64>) {
                 let before = events;
                 while receiver.alerts.pop().is_ok() || receiver.records.pop().is_ok() {
                     events += 1;
+                }
+                if let Ok(told) = receiver.fields.read_chunk(receiver.fields.slots()) {
+                    told.commit_all();
                 }
                 if events == before {
                     std::thread::sleep(std::time::Duration::from_millis(1));

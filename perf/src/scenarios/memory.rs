@@ -344,7 +344,7 @@ fn capacity(flows: u32) -> u32 {
     (f64::from(flows) / LOAD).ceil() as u32
 }
 
-fn policy_set(count: usize, hits: bool) -> Result<Arc<PolicySet>, Error> {
+pub(super) fn policy_set(count: usize, hits: bool) -> Result<Arc<PolicySet>, Error> {
     crate::policies::compiled(count, hits, 1).map_err(Error::Broken)
 }
 

@@ -3,6 +3,7 @@
 mod costs;
 pub(crate) mod dut;
 pub(crate) mod forward;
+pub(crate) mod inspect;
 pub(crate) mod memory;
 pub(crate) mod program;
 

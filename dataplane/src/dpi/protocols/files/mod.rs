@@ -1,6 +1,34 @@
 //! Who moves files? FTP, TFTP, SMB, NFS, rsync and the like.
 
+pub(in crate::dpi::protocols) mod cursor;
+pub mod dcerpc;
+pub mod ftp;
+pub(in crate::dpi::protocols) mod ntlmssp;
+pub mod smb;
+pub mod tftp;
+
 use crate::dpi::Protocol;
 
 /// The protocols of this group.
-pub const PROTOCOLS: &[&Protocol] = &[];
+pub const PROTOCOLS: &[&Protocol] =
+    &[&smb::SMB2, &smb::SMB1, &dcerpc::DCERPC, &ftp::FTP, &ftp::FTPS, &tftp::TFTP, &ftp::FTP_DATA];
+
+/// What a probe of a test sees: a first payload between a high port and `port`.
+#[cfg(test)]
+pub(in crate::dpi::protocols) fn peek_of(
+    bytes: &[u8],
+    way: crate::flow::Direction,
+    port: u16,
+    is_tcp: bool,
+) -> crate::dpi::Peek<'_> {
+    crate::dpi::Peek {
+        bytes,
+        way,
+        nth: 0,
+        ports: (40_000, port),
+        other: &[],
+        previous: &[],
+        is_multicast: false,
+        is_tcp,
+    }
+}

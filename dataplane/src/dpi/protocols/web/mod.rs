@@ -1,6 +1,31 @@
 //! What is spoken between browsers and servers? HTTP in all versions, and what rides on it.
 
+pub mod head;
+pub mod hpack;
+pub mod http;
+pub mod http2;
+pub mod inside;
+pub mod rides;
+pub mod websocket;
+
 use crate::dpi::Protocol;
 
 /// The protocols of this group.
-pub const PROTOCOLS: &[&Protocol] = &[];
+pub const PROTOCOLS: &[&Protocol] = &[
+    &http2::HTTP2,
+    &http::HTTP,
+    &websocket::WEBSOCKET,
+    &rides::HTTP_PROXY,
+    &rides::HTTP_CONNECT,
+    &rides::SOAP,
+    &rides::JSON_RPC,
+    &rides::XML_RPC,
+    &rides::WEBDAV,
+    &rides::IPP,
+    &rides::HLS,
+    &rides::MPEG_DASH,
+    &rides::OCSP,
+    &rides::CRL,
+    &rides::UPNP,
+    &rides::GRPC,
+];

@@ -1,0 +1,224 @@
+//! SSH: which software is at both ends, and how does it introduce itself? (RFC 4253; HASSH)
+//!
+//! Both banners and both KEXINIT messages are read, then nothing more: what follows is encrypted.
+
+use md5::{Digest, Md5};
+
+use crate::dpi::parser::{Context, Parser, Step};
+use crate::dpi::protocols::files::cursor::{Cursor, find};
+use crate::dpi::{Category, First, HintKind, Match, Over, Peek, Probe, Protocol, Risk};
+use crate::flow::Direction;
+
+/// SSH.
+pub static SSH: Protocol = Protocol {
+    name: "ssh",
+    eve: None,
+    category: Category::RemoteAccess,
+    probes: &[
+        Probe { over: Over::Tcp, first: First::Of(b"S"), look },
+        Probe { over: Over::Tcp, first: First::In(b' ', b'~'), look: look_after_text },
+    ],
+    parser: Some(|| Box::<Greetings>::default()),
+};
+
+fn look(peek: &Peek<'_>) -> Match {
+    match peek.bytes {
+        [b'S', b'S', b'H', b'-', version, ..] => Match::sure(version.is_ascii_digit()),
+        short => {
+            if b"SSH-".starts_with(short) {
+                Match::More
+            } else {
+                Match::No
+            }
+        }
+    }
+}
+
+/// RFC 4253 4.2: a server may send other lines before its banner.
+fn look_after_text(peek: &Peek<'_>) -> Match {
+    if !peek.has_port(22) || peek.way == Direction::Forward || peek.bytes.starts_with(b"S") {
+        return Match::No;
+    }
+    match find(peek.bytes, b"\nSSH-") {
+        Some(_) => Match::Yes(92),
+        None if peek.bytes.len() < 2_048 => Match::More,
+        None => Match::No,
+    }
+}
+
+/// Longest line before and including the banner that is waited for.
+const BANNER_BYTES_MAX: usize = 4_096;
+/// A KEXINIT longer than this gives no HASSH.
+const KEXINIT_BYTES_MAX: usize = 16_384;
+const KEXINIT: u8 = 20;
+
+#[derive(Default)]
+struct Greetings {
+    ends: [End; 2],
+    is_told: bool,
+}
+
+#[derive(Default)]
+struct End {
+    protocol: Box<[u8]>,
+    software: Box<[u8]>,
+    hassh: Option<([u8; 32], Box<[u8]>)>,
+    has_banner: bool,
+    is_over: bool,
+}
+
+impl Parser for Greetings {
+    fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        let end = &mut self.ends[way as usize];
+        if end.is_over {
+            return Step::Consumed(bytes.len());
+        }
+        let used = if end.has_banner { end.kexinit(way, bytes) } else { end.banner(bytes, cx) };
+        if self.ends.iter().all(|end| end.is_over) {
+            self.tell(cx);
+            return Step::Done;
+        }
+        Step::Consumed(used)
+    }
+
+    fn gap(&mut self, way: Direction, _len: u64, cx: &mut Context<'_>) -> Step {
+        self.ends[way as usize].is_over = true;
+        if self.ends.iter().all(|end| end.is_over) {
+            self.tell(cx);
+            return Step::Done;
+        }
+        Step::Consumed(0)
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) {
+        self.tell(cx);
+    }
+}
+
+impl End {
+    fn banner(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> usize {
+        let Some(len) = bytes.iter().position(|byte| *byte == b'\n') else {
+            self.is_over = bytes.len() > BANNER_BYTES_MAX;
+            return 0;
+        };
+        let line = bytes.get(..len).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some(text) = line.strip_prefix(b"SSH-") {
+            self.has_banner = true;
+            let dash = text.iter().position(|byte| *byte == b'-').unwrap_or(text.len());
+            let (version, software) = text.split_at_checked(dash).unwrap_or((text, &[]));
+            let software = software.get(1..).unwrap_or_default();
+            // RFC 4253 4.2: comments follow after a blank.
+            let blank = software.iter().position(|byte| *byte == b' ').unwrap_or(software.len());
+            let software = software.get(..blank.min(255)).unwrap_or_default();
+            self.protocol = version.get(..16).unwrap_or(version).into();
+            self.software = software.into();
+            cx.hint(HintKind::Server, software);
+            // RFC 4253 5.1: 1.99 stands for a server of version 2 that knows the old one too.
+            if version.starts_with(b"1.") && version != b"1.99" {
+                cx.notes.risk(Risk::ObsoleteVersion);
+                self.is_over = true;
+            }
+        } else if !line.is_ascii() || line.len() > BANNER_BYTES_MAX {
+            cx.anomaly("invalid_banner");
+            self.is_over = true;
+        }
+        len + 1
+    }
+
+    fn kexinit(&mut self, way: Direction, bytes: &[u8]) -> usize {
+        let mut at = Cursor::new(bytes);
+        let (Some(len), Some(_padding), Some(kind)) = (at.be32(), at.u8(), at.u8()) else { return 0 };
+        let whole = (len as usize).saturating_add(4);
+        if whole > KEXINIT_BYTES_MAX || kind != KEXINIT {
+            self.is_over = true;
+            return 0;
+        }
+        if bytes.len() < whole {
+            return 0;
+        }
+        self.hassh = at.take(16).and_then(|_cookie| hassh(at, way));
+        self.is_over = true;
+        whole
+    }
+}
+
+/// HASSH: MD5 of key exchange, encryption, MAC and compression of the sender's own direction.
+fn hassh(mut at: Cursor<'_>, way: Direction) -> Option<([u8; 32], Box<[u8]>)> {
+    let mut lists = [&[][..]; 8];
+    for list in &mut lists {
+        let len = at.be32()?;
+        *list = at.take(len as usize)?;
+    }
+    let [kex, _host_keys, to_server @ ..] = lists;
+    let [cipher_c, cipher_s, mac_c, mac_s, compression_c, compression_s] = to_server;
+    let (cipher, mac, compression) = match way {
+        Direction::Forward => (cipher_c, mac_c, compression_c),
+        Direction::Reverse => (cipher_s, mac_s, compression_s),
+    };
+    let text = [kex, cipher, mac, compression].join(&b';');
+    let digest = Md5::digest(&text);
+    let mut hex = [0; 32];
+    for (pair, byte) in hex.chunks_exact_mut(2).zip(digest) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 15)];
+    }
+    Some((hex, text.into()))
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+impl Greetings {
+    fn tell(&mut self, cx: &mut Context<'_>) {
+        if self.is_told || !self.ends.iter().any(|end| end.has_banner) {
+            return;
+        }
+        self.is_told = true;
+        cx.tell_with("ssh", Direction::Reverse, |ssh| {
+            for (name, end) in ["client", "server"].into_iter().zip(&self.ends) {
+                if !end.has_banner {
+                    continue;
+                }
+                ssh.object(name, |object| {
+                    object.text("proto_version", &end.protocol);
+                    object.text("software_version", &end.software);
+                    if let Some((hash, string)) = &end.hassh {
+                        object.object("hassh", |hassh| {
+                            hassh.text("hash", hash);
+                            hassh.text("string", string);
+                        });
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+
+    fn lists() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for list in ["k", "h", "ec", "es", "mc", "ms", "cc", "cs", "", ""] {
+            bytes.extend_from_slice(&(list.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(list.as_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn hassh_takes_the_lists_of_the_senders_direction() {
+        let bytes = lists();
+        let (hash, text) = hassh(Cursor::new(&bytes), Direction::Forward).unwrap();
+        assert_eq!(&*text, b"k;ec;mc;cc");
+        // md5("k;ec;mc;cc")
+        assert_eq!(hash.len(), 32);
+        let (_, text) = hassh(Cursor::new(&bytes), Direction::Reverse).unwrap();
+        assert_eq!(&*text, b"k;es;ms;cs");
+        for len in 0..30 {
+            assert!(hassh(Cursor::new(&bytes[..len]), Direction::Forward).is_none());
+        }
+    }
+}

@@ -1,0 +1,568 @@
+//! What is asked for over HTTP/1, and what is answered?
+//!
+//! Heads are read, bodies are skipped but for their first bytes; requests wait in order for their responses (RFC 9112
+//! 9.3.2) and are told together. After CONNECT and after an upgrade the bytes go to whoever speaks next.
+
+use std::collections::VecDeque;
+
+use super::head::{self, HEAD_BYTES_MAX, Head, RequestLine, begins, contains};
+use super::inside::Inside;
+use super::{http2, rides, websocket};
+use crate::dpi::{
+    Category, Context, Fields, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk,
+    Step,
+};
+use crate::flow::Direction;
+
+/// HTTP/1 and older.
+pub static HTTP: Protocol = Protocol {
+    name: "http",
+    eve: None,
+    category: Category::Web,
+    probes: &[Probe { over: Over::Tcp, first: First::In(b'A', b'Z'), look }],
+    parser: Some(|| Box::<Http>::default()),
+};
+
+/// Requests that wait for their response.
+const PENDING_MAX: usize = 16;
+/// Bytes of a body that are looked at.
+const SNIFF_BYTES: u64 = 256;
+/// A request line that is longer is none.
+const LINE_BYTES_MAX: usize = 4_000;
+
+/// Methods that make a request without a version (HTTP/0.9) or an unfinished line believable.
+const METHODS: [&[u8]; 11] = [
+    b"GET",
+    b"POST",
+    b"HEAD",
+    b"PUT",
+    b"DELETE",
+    b"OPTIONS",
+    b"CONNECT",
+    b"TRACE",
+    b"PATCH",
+    b"PROPFIND",
+    b"SOURCE",
+];
+
+fn look(peek: &Peek<'_>) -> Match {
+    start_of(peek.bytes)
+}
+
+/// Whether a message of HTTP/1 begins here.
+pub fn start_of(bytes: &[u8]) -> Match {
+    for status in [&b"HTTP/1."[..], b"HTTP/0.", b"ICY "] {
+        let seen = bytes.len().min(status.len());
+        if bytes.get(..seen) == status.get(..seen) {
+            return if bytes.len() < 12 {
+                Match::More
+            } else {
+                Match::sure(head::status_of(bytes).is_some())
+            };
+        }
+    }
+    let Some(blank) =
+        bytes.iter().take(24).position(|byte| !byte.is_ascii_uppercase() && *byte != b'_' && *byte != b'-')
+    else {
+        return if bytes.len() < 24 { Match::More } else { Match::No };
+    };
+    let (method, rest) = bytes.split_at(blank);
+    // HTTP/2 begins with a request of its own (RFC 9113 3.4).
+    if method.len() < 2 || method == b"PRI" || rest.first() != Some(&b' ') {
+        return Match::No;
+    }
+    let is_known = METHODS.contains(&method);
+    match rest.get(1) {
+        None => return Match::More,
+        Some(b'/' | b'*') => {}
+        Some(byte) if is_known && (byte.is_ascii_alphanumeric() || *byte == b'[') => {}
+        // A proxy's client may use any method.
+        Some(b'h') if begins(rest.get(1..).unwrap_or_default(), b"http") => {}
+        Some(_) => return Match::No,
+    }
+    let end = rest.iter().position(|byte| *byte == b'\n');
+    let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default().trim_ascii();
+    let version = line.iter().rposition(|byte| *byte == b' ').and_then(|at| line.get(at + 1..));
+    match (version, end) {
+        (Some(version), _) if version.starts_with(b"HTTP/") => Match::of(head::is_version(version), 95),
+        (Some(version), Some(_)) if version.get(4..5) == Some(b"/") || version.get(3..4) == Some(b"/") => {
+            Match::No
+        }
+        (_, Some(_)) => Match::of(method == b"GET" && rest.get(1) == Some(&b'/'), 60),
+        (_, None) if bytes.len() > LINE_BYTES_MAX => Match::No,
+        // A long target in a segment of its own.
+        (_, None) if is_known && bytes.len() >= 1_200 => Match::Yes(85),
+        (_, None) => Match::More,
+    }
+}
+
+/// Reads the messages of one flow.
+#[derive(Default)]
+struct Http {
+    ways: [Way; 2],
+    pending: VecDeque<Pending>,
+    /// Emptied fields, to be filled again.
+    spare: Option<Fields>,
+    inside: Option<Box<Inside>>,
+}
+
+#[derive(Default)]
+struct Way {
+    state: State,
+    /// Bytes that were searched for the end of the head.
+    searched: usize,
+    /// Whether the first bytes of the body were looked at.
+    sniffed: bool,
+    is_request: bool,
+    encoded: bool,
+    /// Bytes of the body so far, where its length is only known at its end.
+    len: u64,
+    /// The response that waits for its length.
+    waiting: Option<Pending>,
+}
+
+#[derive(Default, Clone, Copy)]
+enum State {
+    #[default]
+    Head,
+    /// A body with so many bytes left.
+    Body(u64),
+    /// A body in chunks: bytes left of this chunk and its line end, 0 where a size comes.
+    Chunk(u64),
+    /// The trailer after the last chunk.
+    Trailer,
+    /// A body that ends with the flow.
+    UntilEnd,
+    /// The other side decides whether HTTP goes on.
+    Switching,
+    /// Where bytes were lost: the next head is looked for.
+    Lost,
+}
+
+struct Pending {
+    fields: Fields,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Usual,
+    Head,
+    Connect,
+    WebSocket,
+    Http2,
+    Upgrade,
+}
+
+impl Parser for Http {
+    fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if let Some(inside) = &mut self.inside {
+            return inside.data(way, bytes, cx);
+        }
+        let index = way as usize;
+        match self.ways[index].state {
+            State::Head => self.head(way, bytes, cx),
+            State::Body(left) => self.body(index, bytes, left, cx),
+            State::Chunk(left) => self.chunk(way, bytes, left, cx),
+            State::Trailer => self.trailer(way, bytes, cx),
+            State::UntilEnd => {
+                self.sniff(index, bytes, cx);
+                self.ways[index].len += bytes.len() as u64;
+                Step::Consumed(bytes.len())
+            }
+            State::Switching => {
+                let is_tunnel = self.pending.back().is_some_and(|pending| pending.kind == Kind::Connect)
+                    && !bytes.first().is_some_and(u8::is_ascii_uppercase);
+                if is_tunnel {
+                    // The proxy's answer was not seen.
+                    return self.inside.insert(Box::default()).data(way, bytes, cx);
+                }
+                if bytes.len() > HEAD_BYTES_MAX { Step::Done } else { Step::Consumed(0) }
+            }
+            State::Lost => {
+                if matches!(start_of(bytes), Match::Yes(80..)) {
+                    self.ways[index].state = State::Head;
+                    return self.head(way, bytes, cx);
+                }
+                Step::Consumed(bytes.len())
+            }
+        }
+    }
+
+    fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Step {
+        if let Some(inside) = &mut self.inside {
+            return inside.gap(way, len, cx);
+        }
+        let own = &mut self.ways[way as usize];
+        own.searched = 0;
+        own.state = match own.state {
+            State::Body(left) if left > len => State::Body(left - len),
+            State::Body(left) if left == len => State::Head,
+            State::Chunk(left) if left > len => State::Chunk(left - len),
+            State::UntilEnd => State::UntilEnd,
+            _ => State::Lost,
+        };
+        own.len += len;
+        Step::Consumed(0)
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) {
+        for way in [Direction::Forward, Direction::Reverse] {
+            self.finish(way, cx);
+        }
+        while let Some(pending) = self.pending.pop_front() {
+            cx.tell("http", Direction::Forward, &pending.fields);
+        }
+        if let Some(inside) = &mut self.inside {
+            inside.end(cx);
+        }
+    }
+}
+
+impl Http {
+    fn head(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        let own = &mut self.ways[way as usize];
+        // RFC 9112 2.2: empty lines before a request are passed over.
+        let blanks = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        if blanks > 0 {
+            return Step::Consumed(blanks);
+        }
+        if own.searched == 0 && bytes.starts_with(http2::PREFACE) {
+            return self.inside.insert(Box::new(Inside::with(http2::parser()))).data(way, bytes, cx);
+        }
+        let Some(len) = head::head_len(bytes, own.searched) else {
+            own.searched = bytes.len();
+            return self.unfinished(way, bytes, cx);
+        };
+        own.searched = 0;
+        let (head_bytes, _) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
+        let head = head::read(head_bytes);
+        if head.first.starts_with(b"HTTP/") || head.first.starts_with(b"ICY ") {
+            self.response(way, &head, cx);
+        } else if let Some(line) = head::request_line(head.first) {
+            if line.version.is_none() {
+                cx.anomaly("request_without_version");
+            }
+            self.request(way, &line, &head, cx);
+        } else {
+            cx.anomaly("unable_to_match_response_to_request");
+            cx.notes.risk(Risk::MalformedMessage);
+            self.ways[way as usize].state = State::Lost;
+        }
+        Step::Consumed(len)
+    }
+
+    /// A head that does not end: HTTP/0.9, or more is to come.
+    fn unfinished(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if bytes.len() > HEAD_BYTES_MAX {
+            cx.anomaly("request_header_too_long");
+            self.ways[way as usize] = Way { state: State::Lost, ..Way::default() };
+            return Step::Consumed(bytes.len());
+        }
+        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return Step::Consumed(0) };
+        let line = bytes.get(..end).unwrap_or_default().trim_ascii();
+        if let Some(line) = head::request_line(line)
+            && line.version.is_none()
+            && line.method == b"GET"
+        {
+            self.ways[way as usize].searched = 0;
+            self.request(way, &line, &Head::default(), cx);
+            self.ways[way.opposite() as usize].state = State::UntilEnd;
+            return Step::Consumed(end + 1);
+        }
+        Step::Consumed(0)
+    }
+
+    fn request(&mut self, way: Direction, line: &RequestLine<'_>, head: &Head<'_>, cx: &mut Context<'_>) {
+        let RequestLine { method, target, version } = *line;
+        let host = match head.host {
+            _ if method == b"CONNECT" => Some(target),
+            Some(host) if !host.is_empty() => Some(host),
+            _ => authority_of(target),
+        };
+        if let Some(host) = host {
+            cx.host(HostKind::Http, host);
+        }
+        if let Some(agent) = head.user_agent {
+            cx.hint(HintKind::UserAgent, agent);
+        }
+        cx.hint(HintKind::Url, target);
+        rides::of_request(method, target, head, cx);
+        rides::risks_of_request(target, head, cx);
+        if head.length_is_wrong {
+            cx.anomaly("invalid_content_length_field_in_request");
+        }
+        if version.is_some() && head.host.is_none() && version == Some(b"HTTP/1.1") {
+            cx.anomaly("missing_host_header");
+        }
+        let mut fields = self.spare.take().unwrap_or_default();
+        fields.clear();
+        if let Some(host) = host {
+            let (name, port) = split_port(host);
+            let mut lower = [0_u8; 256];
+            let len = name.len().min(lower.len());
+            if let (Some(place), Some(name)) = (lower.get_mut(..len), name.get(..len)) {
+                place.copy_from_slice(name);
+                place.make_ascii_lowercase();
+                fields.text("hostname", place);
+            }
+            if let Some(port) = port {
+                fields.number("http_port", port);
+            }
+        }
+        fields.text("url", target);
+        fields.text_if("http_user_agent", head.user_agent);
+        fields.text_if("xff", head.forwarded_for);
+        fields.text_if("http_refer", head.referer);
+        fields.text("http_method", method);
+        fields.text_if("protocol", version);
+        let upgrade = head.upgrade.unwrap_or_default();
+        let kind = match method {
+            b"CONNECT" => Kind::Connect,
+            b"HEAD" => Kind::Head,
+            _ if contains(upgrade, b"websocket") => Kind::WebSocket,
+            _ if begins(upgrade, b"h2c") => Kind::Http2,
+            _ if !upgrade.is_empty() => Kind::Upgrade,
+            _ => Kind::Usual,
+        };
+        if self.pending.len() >= PENDING_MAX
+            && let Some(oldest) = self.pending.pop_front()
+        {
+            cx.tell("http", way, &oldest.fields);
+        }
+        self.pending.push_back(Pending { fields, kind });
+        let own = &mut self.ways[way as usize];
+        *own = Way { is_request: true, encoded: head.content_encoded, ..Way::default() };
+        own.state = match (head.is_chunked, head.content_length) {
+            _ if kind == Kind::Connect => State::Switching,
+            (true, _) => State::Chunk(0),
+            (false, Some(len)) if len > 0 => State::Body(len),
+            _ if matches!(kind, Kind::WebSocket | Kind::Http2) => State::Switching,
+            _ => State::Head,
+        };
+    }
+
+    fn response(&mut self, way: Direction, head: &Head<'_>, cx: &mut Context<'_>) {
+        let status = head::status_of(head.first).unwrap_or_default();
+        // RFC 9110 15.2: an interim response is followed by the final one.
+        if (100..200).contains(&status) && status != 101 {
+            return;
+        }
+        if let Some(server) = head.server {
+            cx.hint(HintKind::Server, server);
+        }
+        rides::of_response(head, cx);
+        if status >= 400 {
+            cx.notes.risk(Risk::ErrorCode);
+        }
+        if head.length_is_wrong {
+            cx.anomaly("invalid_content_length_field_in_response");
+        }
+        let mut pending = self.pending.pop_front().unwrap_or_else(|| {
+            let mut fields = self.spare.take().unwrap_or_default();
+            fields.clear();
+            let version = head.first.split(|byte| *byte == b' ').next();
+            fields.text_if("protocol", version);
+            Pending { fields, kind: Kind::Usual }
+        });
+        let fields = &mut pending.fields;
+        fields.text_if("http_content_type", head.content_type.map(media_type));
+        if let Some(range) = head.content_range {
+            content_range(fields, range);
+        }
+        fields.text_if("redirect", head.location);
+        if status > 0 {
+            fields.number("status", status);
+        }
+        let kind = pending.kind;
+        let switches = match kind {
+            Kind::Connect => (200..300).contains(&status),
+            _ => status == 101,
+        };
+        let has_body = kind != Kind::Head && !matches!(status, 101 | 204 | 304) && !switches;
+        let state = match (has_body, head.is_chunked, head.content_length) {
+            (false, ..) | (true, false, Some(0)) => State::Head,
+            (true, true, _) => State::Chunk(0),
+            (true, false, Some(len)) => State::Body(len),
+            (true, false, None) => State::UntilEnd,
+        };
+        let own = &mut self.ways[way as usize];
+        *own = Way { state, encoded: head.content_encoded, waiting: Some(pending), ..Way::default() };
+        if let State::Body(len) = state {
+            own.len = len;
+        }
+        if matches!(state, State::Head | State::Body(_)) {
+            self.finish(way, cx);
+        }
+        let other = &mut self.ways[way.opposite() as usize];
+        if switches {
+            let inside = match kind {
+                Kind::Connect => Inside::default(),
+                Kind::WebSocket => {
+                    cx.notes.set_protocol(&websocket::WEBSOCKET, 98);
+                    cx.app(websocket::WEBSOCKET.name, 60);
+                    Inside::with(websocket::parser())
+                }
+                Kind::Http2 => {
+                    cx.notes.set_protocol(&http2::HTTP2, 98);
+                    Inside::with(http2::parser())
+                }
+                Kind::Upgrade | Kind::Usual | Kind::Head => Inside::default(),
+            };
+            self.inside = Some(Box::new(inside));
+        } else if matches!(other.state, State::Switching) {
+            other.state = State::Head;
+        }
+    }
+
+    /// Tells the response of a direction, whose length is known now.
+    fn finish(&mut self, way: Direction, cx: &mut Context<'_>) {
+        let own = &mut self.ways[way as usize];
+        if let Some(mut done) = own.waiting.take() {
+            done.fields.number("length", own.len);
+            cx.tell("http", way, &done.fields);
+            self.spare = Some(done.fields);
+        }
+    }
+
+    fn body(&mut self, index: usize, bytes: &[u8], left: u64, cx: &mut Context<'_>) -> Step {
+        let wanted = left.min(SNIFF_BYTES);
+        let own = &self.ways[index];
+        if !own.sniffed && (bytes.len() as u64) < wanted.min(16) {
+            return Step::Consumed(0);
+        }
+        let inside = bytes.get(..left.min(bytes.len() as u64) as usize).unwrap_or_default();
+        self.sniff(index, inside, cx);
+        self.ways[index].state = State::Head;
+        Step::Consumed(usize::try_from(left).unwrap_or(usize::MAX / 2).min(usize::MAX / 2))
+    }
+
+    fn sniff(&mut self, index: usize, body: &[u8], cx: &mut Context<'_>) {
+        let own = &mut self.ways[index];
+        if !std::mem::replace(&mut own.sniffed, true) && !own.encoded {
+            let start = body.get(..SNIFF_BYTES as usize).unwrap_or(body);
+            rides::of_body(start, own.is_request, cx);
+        }
+    }
+
+    fn chunk(&mut self, way: Direction, bytes: &[u8], left: u64, cx: &mut Context<'_>) -> Step {
+        let index = way as usize;
+        if left > 0 {
+            self.sniff(index, bytes, cx);
+            self.ways[index].state = State::Chunk(0);
+            return Step::Consumed(usize::try_from(left).unwrap_or(usize::MAX / 2).min(usize::MAX / 2));
+        }
+        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+            return if bytes.len() > 1_024 {
+                self.wrong_chunk(way, bytes.len(), cx)
+            } else {
+                Step::Consumed(0)
+            };
+        };
+        // RFC 9112 7.1: hexadecimal digits, and extensions after a semicolon.
+        let digits = bytes.get(..end).unwrap_or_default();
+        let digits = digits.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let size = std::str::from_utf8(digits).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
+        match size {
+            Some(0) => self.ways[index].state = State::Trailer,
+            Some(size) if size < 1 << 48 => {
+                self.ways[index].len += size;
+                // The chunk and its line end.
+                self.ways[index].state = State::Chunk(size + 2);
+            }
+            _ => return self.wrong_chunk(way, bytes.len(), cx),
+        }
+        Step::Consumed(end + 1)
+    }
+
+    fn wrong_chunk(&mut self, way: Direction, len: usize, cx: &mut Context<'_>) -> Step {
+        cx.anomaly("invalid_response_chunk_len");
+        self.finish(way, cx);
+        self.ways[way as usize] = Way { state: State::Lost, ..Way::default() };
+        Step::Consumed(len)
+    }
+
+    fn trailer(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+            return if bytes.len() > HEAD_BYTES_MAX { Step::Done } else { Step::Consumed(0) };
+        };
+        if bytes.get(..end).unwrap_or_default().trim_ascii().is_empty() {
+            self.finish(way, cx);
+            self.ways[way as usize].state = State::Head;
+        }
+        Step::Consumed(end + 1)
+    }
+}
+
+/// The authority of an absolute target (RFC 9112 3.2.2).
+fn authority_of(target: &[u8]) -> Option<&[u8]> {
+    let colon = target.windows(3).position(|window| window == b"://")?;
+    let rest = target.get(colon + 3..)?;
+    let authority = rest.split(|byte| *byte == b'/').next()?;
+    authority.split(|byte| *byte == b'@').next_back()
+}
+
+/// Name and port of a `Host`.
+fn split_port(host: &[u8]) -> (&[u8], Option<u64>) {
+    match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) => match host.get(colon + 1..).and_then(head::decimal) {
+            Some(port) if port <= 65_535 => (host.get(..colon).unwrap_or(host), Some(port)),
+            _ => (host, None),
+        },
+        None => (host, None),
+    }
+}
+
+/// A content type without its parameters.
+fn media_type(value: &[u8]) -> &[u8] {
+    value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
+/// `bytes 0-99/1234` as Suricata has it.
+fn content_range(fields: &mut Fields, range: &[u8]) {
+    fields.object("content_range", |object| {
+        object.text("raw", range);
+        let Some(value) = range.strip_prefix(b"bytes ") else { return };
+        let mut parts = value.splitn(2, |byte| *byte == b'/');
+        let (span, size) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let mut ends = span.splitn(2, |byte| *byte == b'-');
+        for (key, text) in [("start", ends.next()), ("end", ends.next()), ("size", Some(size))] {
+            if let Some(number) = text.and_then(head::decimal) {
+                object.number(key, number);
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_known_by_their_first_line() {
+        for (bytes, expected) in [
+            (&b"GET / HTTP/1.1\r\n"[..], Match::Yes(95)),
+            (b"M-SEARCH * HTTP/1.1\r\n", Match::Yes(95)),
+            (b"CONNECT a.example:443 HTTP/1.1\r\n", Match::Yes(95)),
+            (b"HTTP/1.1 200 OK\r\n", Match::Yes(95)),
+            (b"GET /old\r\n", Match::Yes(60)),
+            (b"GET /long", Match::More),
+            (b"GE", Match::More),
+            (b"HTTP", Match::More),
+            (b"OPTIONS * RTSP/1.0\r\n", Match::No),
+            (b"OPTIONS sip:a@b.example SIP/2.0\r\n", Match::No),
+            (b"EHLO there\r\n", Match::No),
+            (b"SSH-2.0-x\r\n", Match::No),
+            (b"PRI * HTTP/2.0\r\n", Match::No),
+        ] {
+            assert_eq!(start_of(bytes), expected, "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn hosts_are_split_from_ports() {
+        assert_eq!(split_port(b"a.example:80"), (&b"a.example"[..], Some(80)));
+        assert_eq!(split_port(b"a.example"), (&b"a.example"[..], None));
+        assert_eq!(authority_of(b"http://u@a.example/x"), Some(&b"a.example"[..]));
+    }
+}

@@ -1,0 +1,96 @@
+//! Which protocol is inside a tunnel whose beginning was plain: CONNECT, the PROXY protocol, an upgrade?
+//!
+//! Asks every probe about the first bytes of the tunnel. That is a walk over the whole table, once a tunnel.
+
+use crate::dpi::parser::{Context, Parser, Step};
+use crate::dpi::protocol::{Match, Over, Peek};
+use crate::dpi::protocols;
+use crate::flow::Direction;
+
+/// Bytes after which nobody is asked any more.
+const ASK_BYTES_MAX: usize = 2_048;
+
+/// What goes on inside. The flow keeps the name of the outer protocol.
+#[derive(Default)]
+pub struct Inside {
+    parser: Option<Box<dyn Parser>>,
+}
+
+impl Inside {
+    /// With a parser that is known already.
+    #[must_use]
+    pub fn with(parser: Box<dyn Parser>) -> Self {
+        Self { parser: Some(parser) }
+    }
+
+    /// Reads bytes of the tunnel.
+    pub fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        let outer = cx.notes.protocol().map(|protocol| (protocol, cx.notes.protocol_confidence()));
+        let step = match &mut self.parser {
+            Some(parser) => parser.data(way, bytes, cx),
+            None => self.ask(way, bytes, cx),
+        };
+        if let Some((protocol, confidence)) = outer
+            && cx.notes.protocol() != Some(protocol)
+        {
+            cx.notes.set_protocol(protocol, confidence);
+        }
+        // The tunnel stays what it is, whoever is not inside.
+        if step == Step::NotMine { Step::Done } else { step }
+    }
+
+    /// Bytes are missing.
+    pub fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Step {
+        self.parser.as_mut().map_or(Step::Done, |parser| parser.gap(way, len, cx))
+    }
+
+    /// The flow is over.
+    pub fn end(&mut self, cx: &mut Context<'_>) {
+        if let Some(parser) = &mut self.parser {
+            parser.end(cx);
+        }
+    }
+
+    fn ask(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        let Some(first) = bytes.first().copied() else { return Step::Consumed(0) };
+        let peek = Peek {
+            bytes,
+            way,
+            nth: 0,
+            ports: (cx.flow.initiator.1, cx.flow.responder.1),
+            other: &[],
+            previous: &[],
+            is_multicast: false,
+            is_tcp: true,
+        };
+        let mut best = None;
+        let mut is_open = false;
+        for protocol in protocols::all() {
+            for probe in protocol.probes {
+                if !matches!(probe.over, Over::Tcp | Over::TcpOrUdp) || !probe.first.allows(first) {
+                    continue;
+                }
+                match (probe.look)(&peek) {
+                    Match::No => {}
+                    Match::More => is_open = true,
+                    Match::Yes(confidence) if best.is_none_or(|(_, most)| confidence > most) => {
+                        best = Some((protocol, confidence));
+                    }
+                    Match::Yes(_) => {}
+                }
+            }
+        }
+        match best {
+            Some((protocol, confidence)) if confidence >= 80 || !is_open => {
+                cx.app(protocol.name, confidence);
+                match protocol.parser {
+                    Some(make) => self.parser.insert(make()).data(way, bytes, cx),
+                    None => Step::Done,
+                }
+            }
+            _ if is_open && bytes.len() < ASK_BYTES_MAX => Step::Consumed(0),
+            // The other direction may say it.
+            _ => Step::Consumed(bytes.len()),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! What rides on HTTP, by name? Told by methods, fields, content types and the first bytes of bodies.
+//!
+//! Suricata calls all of them `http`, so does `eve`.
+
+use super::head::{Head, begins, contains};
+use crate::dpi::{Category, Context, HintKind, Protocol, Risk};
+
+/// A protocol that is only ever found inside HTTP.
+const fn ride(name: &'static str, category: Category) -> Protocol {
+    Protocol { name, eve: Some("http"), category, probes: &[], parser: None }
+}
+
+/// Requests to a proxy.
+pub static HTTP_PROXY: Protocol = ride("http_proxy", Category::Web);
+/// Tunnels through a proxy.
+pub static HTTP_CONNECT: Protocol = ride("http_connect", Category::Web);
+/// Calls in XML envelopes (SOAP 1.1 and 1.2).
+pub static SOAP: Protocol = ride("soap", Category::Rpc);
+/// Calls in JSON (JSON-RPC 2.0).
+pub static JSON_RPC: Protocol = ride("json-rpc", Category::Rpc);
+/// Calls in XML.
+pub static XML_RPC: Protocol = ride("xmlrpc", Category::Rpc);
+/// Files over HTTP (RFC 4918).
+pub static WEBDAV: Protocol = ride("webdav", Category::Collaborative);
+/// Printing (RFC 8010).
+pub static IPP: Protocol = ride("ipp", Category::System);
+/// Live streaming by playlists (RFC 8216).
+pub static HLS: Protocol = ride("hls", Category::Media);
+/// Streaming by segments (ISO/IEC 23009-1).
+pub static MPEG_DASH: Protocol = ride("mpegdash", Category::Media);
+/// Status of certificates (RFC 6960 A).
+pub static OCSP: Protocol = ride("ocsp", Category::Network);
+/// Lists of revoked certificates (RFC 5280 4.2.1.13).
+pub static CRL: Protocol = ride("crl", Category::Network);
+/// Devices' descriptions and events.
+pub static UPNP: Protocol = ride("upnp", Category::Iot);
+/// Remote procedure calls over HTTP/2.
+pub static GRPC: Protocol =
+    Protocol { name: "grpc", eve: Some("http2"), category: Category::Rpc, probes: &[], parser: None };
+
+/// Surer than the name `http`, which recognition gave.
+const SURE: u8 = 98;
+
+/// What a request's method, target and fields say.
+pub fn of_request(method: &[u8], target: &[u8], head: &Head<'_>, cx: &mut Context<'_>) {
+    let path = path_of(target);
+    let media = head.content_type.unwrap_or_default();
+    let accept = head.accept.unwrap_or_default();
+    let found = if method == b"CONNECT" {
+        Some(&HTTP_CONNECT)
+    } else if head.is_for_proxy || begins(target, b"http://") || begins(target, b"https://") {
+        Some(&HTTP_PROXY)
+    } else if matches!(
+        method,
+        b"PROPFIND" | b"PROPPATCH" | b"MKCOL" | b"LOCK" | b"UNLOCK" | b"REPORT" | b"MKCALENDAR"
+    ) || (matches!(method, b"COPY" | b"MOVE") && head.is_dav)
+    {
+        Some(&WEBDAV)
+    } else if matches!(method, b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"NOTIFY") {
+        Some(&UPNP)
+    } else if head.has_soap_action || begins(media, b"application/soap+xml") {
+        Some(&SOAP)
+    } else if begins(path, b"/xmlrpc.php") && method == b"POST" {
+        Some(&XML_RPC)
+    } else if path.len() > 5
+        && path.get(path.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case(b".m3u8"))
+    {
+        Some(&HLS)
+    } else if path.ends_with(b".mpd") || path.ends_with(b".m4s") {
+        Some(&MPEG_DASH)
+    } else if path.ends_with(b".crl") {
+        Some(&CRL)
+    } else {
+        by_media(media)
+    };
+    if begins(accept, b"application/x-rtsp-tunnelled") || begins(media, b"application/x-rtsp-tunnelled") {
+        cx.notes.set_protocol(&crate::dpi::protocols::voip::rtsp::RTSP, SURE);
+    } else if let Some(found) = found {
+        name(found, cx);
+    }
+    if method == b"SOURCE" {
+        cx.app("icecast", 90);
+    }
+    if contains(target, b"info_hash=") {
+        cx.app("bittorrent", 90);
+    }
+}
+
+/// What a response's fields say.
+pub fn of_response(head: &Head<'_>, cx: &mut Context<'_>) {
+    let server = head.server.unwrap_or_default();
+    if begins(server, b"icecast") {
+        cx.app("icecast", 90);
+    } else if begins(head.first, b"icy ") || contains(server, b"shoutcast") {
+        cx.app("shoutcast", 90);
+    } else if head.is_icy {
+        cx.app("icecast", 80);
+    }
+    if let Some(media) = head.content_type {
+        cx.hint(HintKind::ContentType, media);
+        if let Some(found) = by_media(media) {
+            name(found, cx);
+        }
+        const PROGRAMS: [&[u8]; 6] = [
+            b"application/x-msdownload",
+            b"application/x-msdos-program",
+            b"application/x-executable",
+            b"application/x-dosexec",
+            b"application/vnd.android.package-archive",
+            b"application/vnd.microsoft.portable-executable",
+        ];
+        if PROGRAMS.iter().any(|program| begins(media, program)) {
+            cx.notes.risk(Risk::BinaryTransfer);
+        }
+    }
+}
+
+/// What the first bytes of a body say.
+pub fn of_body(body: &[u8], is_request: bool, cx: &mut Context<'_>) {
+    let text = body.trim_ascii_start();
+    if begins(text, b"#extm3u") {
+        name(&HLS, cx);
+    } else if is_request && text.starts_with(b"{") && contains(text, b"\"jsonrpc\"") {
+        name(&JSON_RPC, cx);
+    } else if text.starts_with(b"<")
+        && (contains(text, b":envelope") || contains(text, b"schemas.xmlsoap.org"))
+    {
+        name(&SOAP, cx);
+    } else if text.starts_with(b"<")
+        && (contains(text, b"<methodcall>") || contains(text, b"<methodresponse>"))
+    {
+        name(&XML_RPC, cx);
+    } else if text.starts_with(b"<") && contains(text, b"<mpd ") {
+        name(&MPEG_DASH, cx);
+    }
+    // Windows, Unix, macOS programs, Java classes share a number with fat macOS ones, Android's code.
+    let is_program = body.starts_with(b"\x7fELF")
+        || (body.starts_with(b"MZ") && body.len() > 32)
+        || matches!(body, [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..])
+        || body.starts_with(b"dex\n03");
+    if is_program {
+        cx.notes.risk(Risk::BinaryTransfer);
+    }
+}
+
+/// Suspicious contents of a request.
+pub fn risks_of_request(target: &[u8], head: &Head<'_>, cx: &mut Context<'_>) {
+    if head.authorization.is_some_and(|value| begins(value, b"basic ")) {
+        cx.notes.risk(Risk::ClearTextCredentials);
+    }
+    if head.host.is_some_and(is_numeric) && cx.notes.protocol() != Some(&UPNP) {
+        cx.notes.risk(Risk::NumericHost);
+    }
+    if let Some(agent) = head.user_agent {
+        const TOOLS: [&[u8]; 12] = [
+            b"${",
+            b"<?",
+            b"sqlmap",
+            b"nikto",
+            b"masscan",
+            b"zgrab",
+            b"nmap",
+            b"dirbuster",
+            b"gobuster",
+            b"wpscan",
+            b"() {",
+            b"<script",
+        ];
+        if agent.len() < 4 || TOOLS.iter().any(|tool| contains(agent, tool)) {
+            cx.notes.risk(Risk::SuspiciousUserAgent);
+        }
+    }
+    if injects(target) {
+        cx.notes.risk(Risk::Injection);
+    }
+}
+
+/// Whether a target, decoded, has what only attacks have.
+fn injects(target: &[u8]) -> bool {
+    const SIGNS: [&[u8]; 18] = [
+        b"<script",
+        b"javascript:",
+        b"union select",
+        b"union all select",
+        b"' or '",
+        b"' or 1=1",
+        b"\" or \"",
+        b"../../",
+        b"..\\..\\",
+        b"${jndi:",
+        b";wget ",
+        b"|wget ",
+        b"cmd.exe",
+        b"/etc/passwd",
+        b"<?php",
+        b"onerror=",
+        b"information_schema",
+        b";cat ",
+    ];
+    // Nearly all targets have none of these bytes and are not decoded.
+    if !target.iter().any(|byte| matches!(byte, b'%' | b'<' | b'\'' | b'"' | b'$' | b';' | b'|' | b'+'))
+        && !contains(target, b"../")
+        && !contains(target, b"cmd.exe")
+        && !contains(target, b"etc/passwd")
+    {
+        return false;
+    }
+    let mut decoded = [0_u8; 1_024];
+    let mut len = 0;
+    let mut rest = target;
+    while let [byte, after @ ..] = rest
+        && let Some(place) = decoded.get_mut(len)
+    {
+        let (value, next) = match (byte, after) {
+            (b'%', [high, low, after @ ..]) => match (nibble(*high), nibble(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, after),
+                _ => (b'%', rest.get(1..).unwrap_or_default()),
+            },
+            (b'+', _) => (b' ', after),
+            _ => (*byte, after),
+        };
+        *place = value.to_ascii_lowercase();
+        len += 1;
+        rest = next;
+    }
+    let decoded = decoded.get(..len).unwrap_or_default();
+    SIGNS.iter().any(|sign| contains(decoded, sign))
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+/// Whether a host is an address.
+fn is_numeric(host: &[u8]) -> bool {
+    let host = host.split(|byte| *byte == b':').next().unwrap_or_default();
+    !host.is_empty()
+        && host.iter().filter(|byte| **byte == b'.').count() == 3
+        && host.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+}
+
+/// The target without scheme, authority and query.
+fn path_of(target: &[u8]) -> &[u8] {
+    target.split(|byte| *byte == b'?').next().unwrap_or_default()
+}
+
+fn by_media(media: &[u8]) -> Option<&'static Protocol> {
+    const MEDIA: [(&[u8], &Protocol); 11] = [
+        (b"application/ocsp-re", &OCSP),
+        (b"application/ipp", &IPP),
+        (b"application/soap+xml", &SOAP),
+        (b"application/json-rpc", &JSON_RPC),
+        (b"application/jsonrequest", &JSON_RPC),
+        (b"application/vnd.apple.mpegurl", &HLS),
+        (b"application/x-mpegurl", &HLS),
+        (b"application/dash+xml", &MPEG_DASH),
+        (b"application/pkix-crl", &CRL),
+        (b"video/iso.segment", &MPEG_DASH),
+        (b"application/grpc", &GRPC),
+    ];
+    MEDIA.iter().find(|(prefix, _)| begins(media, prefix)).map(|(_, protocol)| *protocol)
+}
+
+fn name(protocol: &'static Protocol, cx: &mut Context<'_>) {
+    // What goes through a proxy stays the proxy's.
+    let is_proxied = cx.notes.protocol().is_some_and(|known| *known == HTTP_PROXY || *known == HTTP_CONNECT);
+    if !is_proxied {
+        cx.notes.set_protocol(protocol, SURE);
+    }
+    cx.app(protocol.name, 70);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn injections_are_seen_through_their_encoding() {
+        assert!(injects(b"/?q=%3CScRipt%3Ealert(1)"));
+        assert!(injects(b"/?id=1'+UNION+SELECT+password"));
+        assert!(injects(b"/a/../../../etc/passwd"));
+        assert!(injects(b"/?x=${jndi:ldap://a}"));
+        assert!(!injects(b"/index.html?a=b&c=%20d"));
+        assert!(!injects(b"/%"));
+    }
+
+    #[test]
+    fn addresses_are_numeric_hosts() {
+        assert!(is_numeric(b"192.0.2.1:8080") && !is_numeric(b"1.2.3.example") && !is_numeric(b""));
+    }
+}

@@ -1,0 +1,176 @@
+//! What does inspection cost? Captures through the engine with and without it, against nDPI's reader, and bulk
+//! traffic that is classified.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dataplane::engine::{BATCH_MAX, Inspection};
+use dataplane::rx::savefile::SavefileReader;
+
+use super::memory::policy_set;
+use super::{Error, Outcome};
+use crate::drivers::engine::{Bench, Captured};
+use crate::report::result::{Measurement, Recorder};
+use crate::traffic::{Kind, Spec, Workload};
+
+/// Flows that the table holds: more than any capture has.
+const CAPACITY: u32 = 262_144;
+/// Flows of the bulk traffic.
+const BULK_FLOWS: u32 = 1_000;
+/// Packets of one measured pass of it.
+const BULK_PACKETS: usize = 2_000_000;
+/// Packets of one measured pass over captures at least: short captures are repeated.
+const CAPTURED_MIN: usize = 1_000_000;
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Capture files, or folders of them.
+    pub(crate) captures: Vec<PathBuf>,
+    pub(crate) runs: u32,
+    pub(crate) seed: u64,
+    pub(crate) core: usize,
+}
+
+/// Rates, allocations and memory, inspection off and on.
+///
+/// # Errors
+///
+/// No capture that can be read.
+pub(crate) fn run(plan: &Plan) -> Outcome {
+    core_affinity::set_for_current(core_affinity::CoreId { id: plan.core });
+    let mut recorder = Recorder::new("inspect", plan.seed);
+    bulk(plan, &mut recorder)?;
+    if !plan.captures.is_empty() {
+        captures(plan, &mut recorder)?;
+    }
+    Ok(recorder.finish())
+}
+
+fn bulk(plan: &Plan, recorder: &mut Recorder) -> Result<(), Error> {
+    let load = Workload::new(&Spec::new(Kind::Large, BULK_FLOWS, plan.seed))?;
+    let mut times = [Vec::new(), Vec::new()];
+    for (times, (name, inspection)) in times.iter_mut().zip(kinds()) {
+        let mut bench = Bench::inspecting(CAPACITY, policy_set(0, false)?, plan.seed, inspection);
+        if !load.warm_up.is_empty() {
+            bench.pass(&load.warm_up, 0, load.warm_up.len());
+        }
+        // Long enough for every flow to be given up or classified.
+        bench.pass(&load.load, 0, 64 * load.load.len());
+        let mut measurement = Measurement::new(name, "bulk, classified", u64::from(BULK_FLOWS), 0);
+        for _ in 0..plan.runs {
+            let pass = bench.pass(&load.load, 0, BULK_PACKETS);
+            measurement.sample("time_per_packet", "ns", pass.ns_per_packet());
+            measurement.sample("allocations", "calls", pass.allocations as f64);
+            times.push(pass.ns_per_packet());
+        }
+        recorder.add(measurement);
+    }
+    add_ratio(recorder, "bulk, classified", &times);
+    Ok(())
+}
+
+fn captures(plan: &Plan, recorder: &mut Recorder) -> Result<(), Error> {
+    let mut files = Vec::new();
+    for path in &plan.captures {
+        gather(path, &mut files);
+    }
+    files.sort();
+    let mut packets = Vec::new();
+    for file in &files {
+        read(file, &mut packets);
+    }
+    if packets.is_empty() {
+        return Err(Error::Broken("no capture file that can be read".to_owned()));
+    }
+    let repeats = CAPTURED_MIN.div_ceil(packets.len());
+    crate::say(&format!("{} packets of {} captures, {repeats} times", packets.len(), files.len()));
+    let mut frames: Vec<_> = (0..BATCH_MAX).map(|_| Vec::with_capacity(65_536)).collect();
+    let mut times = [Vec::new(), Vec::new()];
+    for (times, (name, inspection)) in times.iter_mut().zip(kinds()) {
+        let mut measurement = Measurement::new(name, "captures", 0, 0);
+        measurement.note("captures", format!("{} files, {} packets", files.len(), packets.len()));
+        for _ in 0..plan.runs {
+            let (mut ns, mut allocations) = (0.0, 0);
+            for _ in 0..repeats {
+                // A table made anew, so that every repeat sees every flow begin.
+                let mut bench =
+                    Bench::inspecting(CAPACITY, policy_set(0, false)?, plan.seed, inspection.clone());
+                let pass = bench.captured(&packets, &mut frames);
+                ns += pass.ns_per_packet();
+                allocations += pass.allocations;
+            }
+            let per_packet = ns / repeats as f64;
+            measurement.sample("time_per_packet", "ns", per_packet);
+            measurement.sample("rate", "pps", 1e9 / per_packet);
+            let count = (packets.len() * repeats) as f64;
+            measurement.sample("allocations_per_packet", "calls", allocations as f64 / count);
+            times.push(per_packet);
+        }
+        recorder.add(measurement);
+    }
+    add_ratio(recorder, "captures", &times);
+    if let [file] = files.as_slice() {
+        peer(file, plan.runs, &times[1], recorder);
+    }
+    Ok(())
+}
+
+/// Inspection off, and on.
+fn kinds() -> [(&'static str, Option<Inspection>); 2] {
+    [("engine", None), ("engine, inspecting", Some(Inspection::builtin()))]
+}
+
+fn add_ratio(recorder: &mut Recorder, workload: &str, [off, on]: &[Vec<f64>; 2]) {
+    let mut ratio = Measurement::new("inspecting / not", workload, 0, 0);
+    for (off, on) in off.iter().zip(on) {
+        ratio.sample("time_per_packet", "x", on / off);
+    }
+    recorder.add(ratio);
+}
+
+/// nDPI's reader over the same file, by its own "Packet Processing Time".
+fn peer(file: &Path, runs: u32, ours_ns: &[f64], recorder: &mut Recorder) {
+    let mut measurement = Measurement::new("ndpiReader", "captures", 0, 0);
+    let mut ratio = Measurement::new("engine, inspecting / ndpiReader", "captures", 0, 0);
+    for ours in ours_ns.iter().take(runs as usize) {
+        let Ok(ran) = Command::new("ndpiReader").arg("-i").arg(file).args(["-n", "1"]).output() else {
+            crate::say("ndpiReader is not on PATH (Debian: libndpi-bin): no comparison");
+            return;
+        };
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        let number = |before: &str, after: &str| -> Option<f64> {
+            let rest = said.split(before).nth(1)?;
+            rest.split(after).next()?.split_whitespace().last()?.parse().ok()
+        };
+        let (Some(ms), Some(packets)) =
+            (number("Packet Processing Time:", "msec"), number(" of ", "packets total"))
+        else {
+            crate::say("ndpiReader's answer has no time: no comparison");
+            return;
+        };
+        let per_packet = ms * 1e6 / packets;
+        measurement.sample("time_per_packet", "ns", per_packet);
+        measurement.sample("rate", "pps", 1e9 / per_packet);
+        ratio.sample("rate", "x", per_packet / ours);
+    }
+    recorder.add(measurement);
+    recorder.add(ratio);
+}
+
+fn gather(path: &Path, files: &mut Vec<PathBuf>) {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten().for_each(|entry| gather(&entry.path(), files)),
+        Err(_) => files.push(path.to_owned()),
+    }
+}
+
+/// What can be read of a capture.
+fn read(file: &Path, packets: &mut Vec<Captured>) {
+    let Ok(source) = File::open(file) else { return };
+    let Ok(mut reader) = SavefileReader::new(source) else { return };
+    while let Ok(Some(record)) = reader.next() {
+        packets.push(Captured { bytes: record.bytes.into(), link: record.link, at: record.wall });
+    }
+}
