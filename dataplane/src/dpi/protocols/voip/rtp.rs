@@ -72,10 +72,16 @@ fn look_at_control(peek: &Peek<'_>) -> Match {
         (0, ..) => Match::No,
         (1.., 0, true) if fits => Match::Yes(90),
         (1.., 0, false) => Match::Yes(70),
-        // SRTCP: the rest is encrypted, an index and a tag stand behind (RFC 3711 3.4).
-        (1.., _, true) if fits => Match::Yes(75),
+        // SRTCP: the rest is encrypted; an index whose first bit says so and a tag of ten bytes stand behind
+        // (RFC 3711 3.4).
+        (1.., 14.., true) if fits && is_encrypted(peek.bytes) => Match::Yes(88),
+        (1.., _, true) if fits => Match::Yes(70),
         _ => Match::No,
     }
+}
+
+fn is_encrypted(packet: &[u8]) -> bool {
+    packet.len().checked_sub(14).and_then(|at| packet.get(at)).is_some_and(|byte| byte & 0x80 != 0)
 }
 
 #[cfg(test)]

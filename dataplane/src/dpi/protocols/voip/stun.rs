@@ -75,10 +75,11 @@ impl<'a> Message<'a> {
         let (head, rest) = bytes.split_first_chunk::<20>()?;
         let kind = u16::from_be_bytes([head[0], head[1]]);
         let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
-        if kind & 0xc000 != 0 || !len.is_multiple_of(4) {
+        let has_cookie = head[4..8] == COOKIE;
+        // Microsoft's relays send lengths that are no multiple of four.
+        if kind & 0xc000 != 0 || (!len.is_multiple_of(4) && !has_cookie) {
             return None;
         }
-        let has_cookie = head[4..8] == COOKIE;
         let body = rest.get(..len.min(rest.len()))?;
         Some(Self { kind, has_cookie, is_whole: len == rest.len(), body, transaction: bytes.get(4..20)? })
     }
@@ -310,7 +311,7 @@ fn app_of(message: &Message<'_>, cx: &Context<'_>) -> Option<(&'static str, u8)>
     }
     // Ports that belong to one service's relays.
     match (cx.flow.responder.1, message.has_cookie) {
-        (595..=599, true) => Some(("telegramvoip", 80)),
+        (595..=599 | 1_400, true) => Some(("telegramvoip", 80)),
         (19_302..=19_309, true) => Some(("googlecall", 60)),
         _ => None,
     }

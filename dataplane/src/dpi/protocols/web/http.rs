@@ -280,7 +280,10 @@ impl Http {
             Some(host) if !host.is_empty() => Some(host),
             _ => authority_of(target),
         };
-        if let Some(host) = host {
+        // The first host is the flow's: others on the same connection are seldom other sites.
+        if let Some(host) = host
+            && cx.notes.host().is_none()
+        {
             cx.host(HostKind::Http, host);
         }
         if let Some(agent) = head.user_agent {

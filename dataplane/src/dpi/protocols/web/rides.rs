@@ -62,10 +62,6 @@ pub fn of_request(method: &[u8], target: &[u8], head: &Head<'_>, cx: &mut Contex
         Some(&SOAP)
     } else if begins(path, b"/xmlrpc.php") && method == b"POST" {
         Some(&XML_RPC)
-    } else if path.len() > 5
-        && path.get(path.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case(b".m3u8"))
-    {
-        Some(&HLS)
     } else if path.ends_with(b".mpd") || path.ends_with(b".m4s") {
         Some(&MPEG_DASH)
     } else if path.ends_with(b".crl") {
