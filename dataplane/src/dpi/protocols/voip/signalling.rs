@@ -117,16 +117,12 @@ fn skinny(peek: &Peek<'_>) -> Match {
     if !is_header || !is_kind || !is_aligned {
         return Match::No;
     }
-    Match::of(
-        true,
-        if peek.has_port(2000) {
-            90
-        } else if version != 0 {
-            75
-        } else {
-            40
-        },
-    )
+    match (peek.has_port(2000), version) {
+        (true, _) => Match::Yes(90),
+        // Without its port only the versions of newer phones say enough.
+        (false, 0) => Match::No,
+        (false, _) => Match::Yes(75),
+    }
 }
 
 /// RFC 5456 8.1.1: a full frame that begins a call, with information elements up to its end.

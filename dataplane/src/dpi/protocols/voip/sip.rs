@@ -177,9 +177,9 @@ fn host_of(uri: &[u8]) -> Option<&[u8]> {
 pub(super) fn expect_media(description: &[u8], cx: &mut Context<'_>) {
     let mut addr = None;
     let mut left = 8;
-    let mut lines = description.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines = description.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     // The session's own address stands before the media, a medium's after: the latter is the exception.
-    while let Some(line) = lines.next() {
+    for line in lines {
         if let Some(value) = line.strip_prefix(b"c=IN IP4 ").or_else(|| line.strip_prefix(b"c=IN IP6 ")) {
             let text = std::str::from_utf8(value.split(|byte| *byte == b'/').next().unwrap_or_default());
             addr = text.ok().and_then(|text| text.parse::<std::net::IpAddr>().ok()).map(|ip| match ip {

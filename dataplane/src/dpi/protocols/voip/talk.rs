@@ -20,6 +20,7 @@ pub static TEAMSPEAK: Protocol = named(
     Category::Voip,
     &[
         Probe { over: Over::Udp, first: First::Of(&[b'T', 0xf0, 0xf1, 0xf2, 0xf3, 0xf4]), look: teamspeak },
+        Probe { over: Over::Udp, first: First::Of(&[1]), look: teamspeak_list },
         Probe { over: Over::Tcp, first: First::Of(b"T\xf0\xf1\xf2\xf3\xf4["), look: teamspeak },
     ],
 );
@@ -80,8 +81,15 @@ fn teamspeak(peek: &Peek<'_>) -> Match {
     }
     // Version 3: the first packets are signed with this instead of a code. Version 2: class and type.
     let is_two =
-        matches!(bytes, [0xf4, 0xbe, 3 | 4 | 5, 0, ..] | [0xf0..=0xf3, 0xbe, _, 0, ..]) && bytes.len() >= 16;
+        matches!(bytes, [0xf4, 0xbe, 3..=5, 0, ..] | [0xf0..=0xf3, 0xbe, _, 0, ..]) && bytes.len() >= 16;
     Match::of(bytes.starts_with(b"TS3INIT1") || is_two, 95)
+}
+
+/// The list of servers: version 1, a number, a kind; the question is four bytes, answers begin alike.
+fn teamspeak_list(peek: &Peek<'_>) -> Match {
+    let is_port = peek.has_port(2_010) || peek.has_port(2_011);
+    let fits = matches!(peek.bytes, [1, _, _, 1..=6, ..] | [1, _, _, _] | [1, _, _, _, 0]);
+    Match::of(is_port && fits && peek.bytes.len() <= 256, 80)
 }
 
 /// Ping of a server list: four zeros and eight bytes; the answer has the version, users, most users, bandwidth.
@@ -91,7 +99,7 @@ fn mumble(peek: &Peek<'_>) -> Match {
         peek.bytes.len() == 24 && peek.be16(0) == 1 && peek.be32(12) <= peek.be32(16) && peek.be32(16) > 0;
     match (is_question, is_answer) {
         (true, _) if peek.has_port(64_738) => Match::Yes(90),
-        (_, true) if peek.other.len() == 12 => Match::Yes(90),
+        (_, true) if peek.other.len() == 12 || peek.has_port(64_738) => Match::Yes(90),
         _ => Match::No,
     }
 }

@@ -129,6 +129,15 @@ pub fn of_body(body: &[u8], is_request: bool, cx: &mut Context<'_>) {
     } else if text.starts_with(b"<") && contains(text, b"<mpd ") {
         name(&MPEG_DASH, cx);
     }
+    // ISO/IEC 14496-12: media in segments begins with a segment's type, or a file's type with such a brand.
+    if let Some((kind, brands)) = body.get(4..).and_then(|rest| rest.split_first_chunk::<4>()) {
+        const BRANDS: [&[u8]; 6] = [b"dash", b"iso5", b"iso6", b"msdh", b"msix", b"cmfc"];
+        let len = usize::from(body.get(3).copied().unwrap_or(0)).saturating_sub(8);
+        let mut brands = brands.get(..len).unwrap_or(brands).chunks_exact(4);
+        if kind == b"styp" || (kind == b"ftyp" && brands.any(|brand| BRANDS.contains(&brand))) {
+            name(&MPEG_DASH, cx);
+        }
+    }
     // Windows, Unix, macOS programs, Java classes share a number with fat macOS ones, Android's code.
     let is_program = body.starts_with(b"\x7fELF")
         || (body.starts_with(b"MZ") && body.len() > 32)
