@@ -43,6 +43,9 @@ pub static VIBER: Protocol =
 /// Version 3, a time, zeros (or Flash's version), 1,528 bytes of noise; the server's answer begins alike.
 fn rtmp(peek: &Peek<'_>) -> Match {
     let len = peek.bytes.len();
+    if !matches!(peek.bytes.first(), Some(3 | 6)) {
+        return Match::No;
+    }
     if len < 9 {
         return if peek.bytes.first() == Some(&3) && peek.bytes.get(1..4) != Some(&[0, 0, 0]) {
             Match::More
