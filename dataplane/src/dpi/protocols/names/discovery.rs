@@ -8,7 +8,7 @@ use crate::flow::Direction;
 pub static SLP: Protocol = Protocol {
     name: "slp",
     eve: None,
-    category: Category::Network,
+    category: Category::Rpc,
     probes: &[
         Probe { over: Over::Udp, first: First::In(1, 2), look: slp },
         Probe { over: Over::Tcp, first: First::In(1, 2), look: slp },

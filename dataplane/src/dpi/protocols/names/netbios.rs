@@ -133,6 +133,10 @@ impl Parser for Reader {
             }
             _ => (HEADER_BYTES, "name"),
         };
+        // Announcements of the browser travel as SMB 1 transactions in datagrams.
+        if at == 14 && bytes.get(82..86) == Some(b"\xffSMB") {
+            cx.app("smbv1", 85);
+        }
         if let Some((name, len, suffix)) = decode(bytes, at) {
             let text = name.get(..len).unwrap_or_default();
             cx.host(HostKind::Other, text);
