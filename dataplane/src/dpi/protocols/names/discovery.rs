@@ -118,7 +118,7 @@ fn nat_pmp(peek: &Peek<'_>) -> Match {
 fn pcp(peek: &Peek<'_>) -> Match {
     let Some(operation) = peek.bytes.get(1) else { return Match::No };
     // RFC 6887 7: words of four bytes, 24 of header at least, 1100 at most; ANNOUNCE, MAP, PEER, and above for trial.
-    let fits = (24..=1_100).contains(&peek.bytes.len()) && peek.bytes.len() % 4 == 0;
+    let fits = (24..=1_100).contains(&peek.bytes.len()) && peek.bytes.len().is_multiple_of(4);
     Match::sure((peek.has_port(5_351) || peek.has_port(5_350)) && fits && operation & 0x7f <= 3)
 }
 

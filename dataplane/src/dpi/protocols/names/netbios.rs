@@ -78,7 +78,7 @@ fn sessions(peek: &Peek<'_>) -> Match {
     }
     match kind {
         // RFC 1002 4.3.2: called and calling name.
-        0x81 if len < 68 || len > 600 => Match::No,
+        0x81 if !(68..=600).contains(&len) => Match::No,
         0x81 if peek.bytes.len() < 37 => Match::More,
         0x81 => Match::of(is_encoded(peek.bytes, 4), 90),
         // Positive, negative and retarget responses, keep alive.

@@ -29,15 +29,10 @@ pub(super) fn write(fields: &mut Fields, in_list: bool, message: &[u8], rr: &Rr,
     let key = |own: &'static str| if in_list { "" } else { own };
     match rr.kind {
         1 | 28 => fields.text_if(key("rdata"), address(data)),
-        2..=5 | 7..=9 | 12 | 39 => {
-            if name.read(message, rr.data_at).is_some() {
-                fields.text(key("rdata"), name.as_bytes());
-            }
-        }
-        15 => {
-            if name.read(message, rr.data_at + 2).is_some() {
-                fields.text(key("rdata"), name.as_bytes());
-            }
+        2..=5 | 7..=9 | 12 | 15 | 39 => {
+            let preference_bytes = if rr.kind == 15 { 2 } else { 0 };
+            let end = name.read(message, rr.data_at + preference_bytes);
+            fields.text_if(key("rdata"), end.map(|_| name.as_bytes()));
         }
         16 | 99 => {
             for text in strings(data).take(if in_list { STRINGS_MAX } else { 1 }) {

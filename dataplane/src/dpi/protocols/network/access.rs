@@ -135,7 +135,7 @@ fn diameter_header(bytes: &[u8], is_port: bool) -> Match {
     let Some([version, l0, l1, l2, flags, c0, c1, c2, ..]) = bytes.get(..20) else { return Match::No };
     let len = u32::from_be_bytes([0, *l0, *l1, *l2]);
     let command = u32::from_be_bytes([0, *c0, *c1, *c2]);
-    if *version != 1 || len < 20 || len % 4 != 0 || flags & 0xf != 0 {
+    if *version != 1 || len < 20 || !len.is_multiple_of(4) || flags & 0xf != 0 {
         return Match::No;
     }
     // Base commands, and those of credit control, SIP, EAP, NAS and 3GPP's interfaces.
@@ -158,7 +158,8 @@ fn diameter_sctp(peek: &Peek<'_>) -> Match {
     match super::mobile::payload(peek.bytes) {
         Some((46 | 47, _)) => Match::Yes(95),
         Some((0, data)) => diameter_header(data, peek.has_port(3_868)),
-        _ => Match::No,
+        None => Match::of(peek.has_port(3_868), 45),
+        Some(_) => Match::No,
     }
 }
 

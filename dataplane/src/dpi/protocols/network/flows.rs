@@ -47,7 +47,7 @@ fn sflow(peek: &Peek<'_>) -> Match {
     // Version 5 has a sub agent between address and sequence number.
     let at = 8 + agent + if version == 5 { 12 } else { 8 };
     let samples = peek.be32(at);
-    let fits = peek.bytes.len() >= at + 4 && peek.bytes.len() % 4 == 0;
+    let fits = peek.bytes.len() >= at + 4 && peek.bytes.len().is_multiple_of(4);
     Match::of(matches!(version, 2 | 4 | 5) && fits && (1..=256).contains(&samples), 93)
 }
 

@@ -42,7 +42,7 @@ fn ookla(peek: &Peek<'_>) -> Match {
             id.len() >= 16 && id.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
         });
     let is_server = line.strip_prefix(b"HELLO ").is_some_and(|rest| {
-        rest.first().is_some_and(u8::is_ascii_digit) && rest.contains(&b'.') && rest.contains(&b'(')
+        rest.first().is_some_and(u8::is_ascii_digit) && rest.contains(&b'.') && rest.contains(&b' ')
     });
     let is_port = peek.has_port(8_080) || peek.has_port(5_060);
     match (is_client || is_server, is_port || line.len() > 10) {

@@ -16,27 +16,27 @@ named! {
     /// Control of user planes.
     PFCP = "pfcp", Network, &[Probe { over: Over::Udp, first: First::In(0x20, 0x2f), look: pfcp }];
     /// Radio and core of 4G.
-    S1AP = "s1ap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 18) }];
+    S1AP = "s1ap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 18, 36412) }];
     /// Radios of 4G.
-    X2AP = "x2ap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 27) }];
+    X2AP = "x2ap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 27, 36422) }];
     /// Radio and core of 5G.
-    NGAP = "ngap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 60) }];
+    NGAP = "ngap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 60, 38412) }];
     /// Radios of 5G.
-    XNAP = "xnap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 61) }];
+    XNAP = "xnap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 61, 38422) }];
     /// Parts of one radio of 5G.
-    F1AP = "f1ap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 62) }];
+    F1AP = "f1ap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 62, 38472) }];
     /// Its planes.
-    E1AP = "e1ap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 64) }];
+    E1AP = "e1ap", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 64, 38462) }];
     /// Users of signalling system 7's network layer.
-    M3UA = "m3ua", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 3) }];
+    M3UA = "m3ua", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 3, 2905) }];
     /// Users of its link layer.
-    M2UA = "m2ua", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 2) }];
+    M2UA = "m2ua", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 2, 2904) }];
     /// Its links, between equals.
-    M2PA = "m2pa", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 5) }];
+    M2PA = "m2pa", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 5, 3565) }];
     /// Users of its connection control.
-    SUA = "sua", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 4) }];
+    SUA = "sua", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 4, 14001) }];
     /// Users of ISDN.
-    IUA = "iua", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 1) }];
+    IUA = "iua", Network, &[Probe { over: Over::Sctp, first: First::Any, look: |peek| is(peek, 1, 9900) }];
 }
 
 /// Chunks of one packet that are looked at.
@@ -66,8 +66,12 @@ pub(super) fn payload(mut chunks: &[u8]) -> Option<(u32, &[u8])> {
     None
 }
 
-fn is(peek: &Peek<'_>, id: u32) -> Match {
-    Match::of(payload(peek.bytes).is_some_and(|(found, _)| found == id), 95)
+/// By the identifier; an association that has sent nothing yet by the port that is registered for the protocol.
+pub(super) fn is(peek: &Peek<'_>, id: u32, port: u16) -> Match {
+    match payload(peek.bytes) {
+        Some((found, _)) => Match::of(found == id, 95),
+        None => Match::of(peek.has_port(port), 45),
+    }
 }
 
 fn gtp_u(peek: &Peek<'_>) -> Match {
@@ -149,7 +153,7 @@ mod tests {
         let packet = b"\x03\0\0\x10\0\0\0\x01\0\0\x10\0\0\0\0\0\
             \0\x03\0\x14\0\0\0\x01\0\0\0\0\0\0\0\x12abcd";
         assert_eq!(payload(packet), Some((18, &b"abcd"[..])));
-        assert_eq!(is(&peek(packet, 36_412), 18), Match::Yes(95));
+        assert_eq!(is(&peek(packet, 9_000), 18, 36_412), Match::Yes(95));
         for len in 0..packet.len() {
             payload(&packet[..len]);
         }

@@ -106,7 +106,7 @@ mod tests {
         behind.extend_from_slice(&inner);
         assert_eq!(teredo(&peek(&behind, 3_544)), Match::Yes(94));
         assert_eq!(teredo(&peek(&inner, 9_000)), Match::No);
-        assert_eq!(vxlan(&peek(b"\x08\0\0\0\0\0\x01\0aaaaaabbbbbb\x08\0x", 4_789)), Match::No);
+        assert_eq!(vxlan(&peek(b"\x08\0\0\0\0\0\x01\0aaaaaabbbbbb\x08", 4_789)), Match::No);
         assert_eq!(vxlan(&peek(b"\x08\0\0\0\0\0\x01\0aaaaaabbbbbb\x08\0xy", 4_789)), Match::Yes(92));
         assert_eq!(geneve(&peek(b"\0\0\x65\x58\0\0\x01\0", 6_081)), Match::Yes(93));
         assert_eq!(capwap(&peek(b"\0\x10\x02\0\0\0\0\0", 5_246)), Match::Yes(90));
