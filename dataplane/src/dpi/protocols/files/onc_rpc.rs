@@ -67,8 +67,12 @@ fn call(bytes: &[u8]) -> Option<(u32, u32, u32)> {
     let (_xid, kind, rpc) = (at.be32()?, at.be32()?, at.be32()?);
     let (program, version, procedure) = (at.be32()?, at.be32()?, at.be32()?);
     let flavour = at.be32()?;
-    let is =
-        kind == 0 && rpc == 2 && version <= 1_000 && procedure < 1_000 && (flavour <= 7 || flavour > 390_000);
+    let is = kind == 0
+        && rpc == 2
+        && version <= 1_000
+        && procedure < 1_000
+        && program < 0x6000_0000
+        && (flavour <= 6 || (390_000..=390_011).contains(&flavour));
     is.then_some((program, version, procedure))
 }
 
@@ -233,7 +237,7 @@ impl Calls {
         }
         waiting.file = match (program, version, procedure) {
             // A directory's handle and a name in it.
-            (NFS_PROGRAM, 3, 3 | 8..=15) => {
+            (NFS_PROGRAM, 3, 3 | 8..=14) => {
                 let _directory = text(&mut at);
                 text(&mut at)
             }
@@ -293,6 +297,8 @@ impl Calls {
                     "status",
                     match status {
                         Some(0) => "OK",
+                        // NULL has no result.
+                        None if is_done => "OK",
                         Some(1) => "ERR_PERM",
                         Some(2) => "ERR_NOENT",
                         Some(13) => "ERR_ACCESS",

@@ -43,7 +43,7 @@ desktop!(
     /// NoMachine.
     NOMACHINE, "nomachine",
     Tcp First::Of(b"N") => look_at_nomachine,
-    Udp First::Of(&[1]) => look_at_nomachine_datagram
+    Udp First::Of(&[1, 2]) => look_at_nomachine_datagram
 );
 desktop!(
     /// SPICE, the desktops of virtual machines.
@@ -144,10 +144,10 @@ fn look_at_nomachine(peek: &Peek<'_>) -> Match {
     }
 }
 
-/// A first datagram to port 4000: `01 02 00 00 00` and a length.
+/// Datagrams beside port 4000: a kind, 1, the length of all, a counter (little-endian).
 fn look_at_nomachine_datagram(peek: &Peek<'_>) -> Match {
-    let is = matches!(peek.bytes, [1, 2 | 3, 0, 0, ..]) && peek.bytes.len() >= 8;
-    Match::of(is && peek.has_port(4000), 85)
+    let is = matches!(peek.bytes, [1 | 2, 0, 1, 0, ..]) && usize::from(peek.le16(4)) == peek.bytes.len();
+    Match::of(is && peek.bytes.len() >= 10, if peek.has_port(4000) { 92 } else { 60 })
 }
 
 /// SPICE protocol, link message: `REDQ`, version 1 or 2, minor, size.
