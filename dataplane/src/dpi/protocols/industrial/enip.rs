@@ -16,7 +16,7 @@ pub static ENIP: Protocol = Protocol {
     category: Category::Iot,
     probes: &[Probe {
         over: Over::TcpOrUdp,
-        first: First::Of(&[0x01, 0x04, 0x05, 0x63, 0x64, 0x65, 0x66, 0x6f, 0x70, 0x72, 0x73]),
+        first: First::Of(&[0x04, 0x05, 0x63, 0x64, 0x65, 0x66, 0x6f, 0x70, 0x72, 0x73]),
         look: looks_like_encapsulation,
     }],
     parser: Some(|| Box::new(Enip::default())),
@@ -55,7 +55,8 @@ fn looks_like_encapsulation(peek: &Peek<'_>) -> Match {
         0x6f | 0x70 => len >= 16 && peek.le32(24) == 0 && matches!(peek.le16(30), 1..=4),
         0x65 => len == 4 && peek.le16(24) == 1,
         0x66 => len == 0,
-        0x04 | 0x63 | 0x64 | 0x01 => len == 0 || matches!(peek.le16(24), 0..=16),
+        0x05 => len == 0 || peek.has_port(44_818),
+        0x04 | 0x63 | 0x64 => len == 0 || matches!(peek.le16(24), 0..=16),
         _ => true,
     };
     if !plausible || !fits {
@@ -66,7 +67,9 @@ fn looks_like_encapsulation(peek: &Peek<'_>) -> Match {
     match (is_whole, on_port) {
         (true, true) => Match::Yes(96),
         (false, true) => Match::Yes(88),
-        (true, false) => Match::Yes(if len > 0 { 90 } else { 60 }),
+        // Questions without data are few bits, and nothing follows them.
+        (true, false) if len > 0 => Match::Yes(90),
+        (true, false) => Match::of(bytes.len() == HEADER_BYTES, 60),
         (false, false) => Match::of(peek.is_tcp && matches!(command, 0x6f | 0x70), 70),
     }
 }
@@ -109,18 +112,24 @@ impl Parser for Enip {
             };
         };
         self.records += 1;
-        if message.status != 0 {
+        let asks = (way == Direction::Forward) != answers_come_forward(cx);
+        if message.status != 0 && !asks {
             cx.notes.risk(Risk::ErrorCode);
         }
-        if cip_of(message.command, body).is_some_and(|cip| commands(cip)) && way == Direction::Forward {
+        if cip_of(message.command, body).is_some_and(commands) && asks {
             cx.notes.risk(Risk::PlantControl);
         }
         cx.tell_with("enip", way, |out| {
-            let key = if way == Direction::Forward { "request" } else { "response" };
+            let key = if asks { "request" } else { "response" };
             out.object(key, |out| message.write(body, out));
         });
         if self.records >= RECORDS_MAX { Step::Done } else { Step::Consumed(total) }
     }
+}
+
+/// Whether the flow was seen from its middle, the device first.
+fn answers_come_forward(cx: &Context<'_>) -> bool {
+    cx.flow.initiator.1 == 44_818 && cx.flow.responder.1 != 44_818
 }
 
 struct Message {
@@ -334,7 +343,6 @@ fn write_segment(cursor: &mut Cursor<'_>, out: &mut Fields) -> Option<Option<u32
 
 const fn command_name(command: u16) -> Option<&'static str> {
     Some(match command {
-        0x01 => "ListTargets",
         0x04 => "ListServices",
         0x05 => "Nop",
         0x63 => "ListIdentity",

@@ -165,9 +165,12 @@ impl Parser for Modbus {
         }
         let Some(body) = bytes.get(8..6 + len) else { return Step::Consumed(0) };
         let message = Message { transaction, unit: head[6], function: head[7], body };
-        match way {
-            Direction::Forward => self.question(&message, cx),
-            Direction::Reverse => self.answer(&message, cx),
+        // A flow seen from its middle may begin with the device.
+        let is_flipped = cx.flow.initiator.1 == 502 && cx.flow.responder.1 != 502;
+        if (way == Direction::Forward) != is_flipped {
+            self.question(&message, cx);
+        } else {
+            self.answer(&message, cx);
         }
         if self.records >= RECORDS_MAX { Step::Done } else { Step::Consumed(6 + len) }
     }

@@ -73,14 +73,15 @@ fn looks_like_message(peek: &Peek<'_>) -> Match {
         (14, 0..=4) | (20 | 35 | 39, _) | (258 | 252 | 292, _) | (9 | 16 | 19, _) => {}
         _ => strange += 1,
     });
-    if whole.is_none() || strange > 1 {
-        return Match::No;
-    }
     let on_port =
         peek.has_port(5683) || peek.has_port(5684) || (61_616..=61_631).any(|port| peek.has_port(port));
+    // Drafts numbered options otherwise.
+    if whole.is_none() || (strange > 1 && !on_port) {
+        return Match::No;
+    }
     match (known, strange, on_port) {
         (_, 0, true) => Match::Yes(92),
-        (_, 1, true) => Match::Yes(70),
+        (_, _, true) => Match::Yes(70),
         (2.., 0, false) => Match::Yes(84),
         (1, 0, false) => Match::Yes(65),
         _ => Match::of(peek.bytes.len() > 8, 30),

@@ -122,21 +122,30 @@ fn request_head(bytes: &[u8]) -> Option<(u16, u32)> {
     (len >= 10 && key <= API_KEY_MAX && version <= API_VERSION_MAX).then_some((key, correlation))
 }
 
+/// The client's name in a request, if it can be one; empty where there is none.
+fn client_name(bytes: &[u8]) -> Option<&[u8]> {
+    let client = request(bytes)?.client.unwrap_or_default();
+    client.iter().all(|byte| (0x20..0x7f).contains(byte)).then_some(client)
+}
+
 #[derive(Debug, Default)]
 struct Kafka {
     told: u8,
+    client: Option<Direction>,
     /// The last kind that was told: a poll that repeats itself says nothing new.
     last: Option<u16>,
 }
 
 impl Parser for Kafka {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
-        if way == Direction::Reverse {
-            // Answers are not read; their lengths need not be trusted.
-            return Step::Consumed(bytes.len());
-        }
         if bytes.len() < 14 {
             return Step::Consumed(0);
+        }
+        // A flow seen from its middle may begin with the broker: who asks, asks what is known.
+        let asks = request_head(bytes).is_some() && (self.client.is_some() || client_name(bytes).is_some());
+        if *self.client.get_or_insert(if asks { way } else { way.opposite() }) != way {
+            // Answers are not read; their lengths need not be trusted.
+            return Step::Consumed(bytes.len());
         }
         let Some(request) = request(bytes) else {
             return if bytes.len() > 1_024 { Step::Done } else { Step::Consumed(0) };

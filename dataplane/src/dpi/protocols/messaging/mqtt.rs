@@ -48,35 +48,70 @@ fn looks_like_connect(peek: &Peek<'_>) -> Match {
     }
 }
 
-/// A broker's first answer, or the middle of a session.
+/// A broker's first answer, or the middle of a session: the more messages follow each other, the surer.
 fn looks_like_session(peek: &Peek<'_>) -> Match {
-    let Some((first, len, header)) = fixed_header(peek.bytes) else {
-        return if peek.bytes.len() < 5 { Match::More } else { Match::No };
-    };
-    let body = peek.bytes.get(header..).unwrap_or_default();
     let on_port = peek.has_port(1883);
-    let is_whole = body.len() == len;
-    let plausible = match first {
-        // CONNACK: session present, return code (3.2.2), or properties after it in MQTT 5.
-        0x20 => (len == 2 || on_port) && is_whole && matches!(body, [0 | 1, 0..=5 | 0x80..=0x9f, ..]),
-        // PUBLISH: a topic without control characters.
-        0x30..=0x3f => {
-            let mut cursor = Cursor::new(body);
-            on_port
-                && first & 6 != 6
-                && body.len() <= len
-                && cursor.string16().is_some_and(|topic| {
-                    !topic.is_empty() && topic.iter().all(|byte| (0x20..0x7f).contains(byte))
-                })
+    let mut rest = peek.bytes;
+    let mut messages = 0_u8;
+    let mut has_topic = false;
+    while messages < 4 && !rest.is_empty() {
+        let Some((first, len, header)) = fixed_header(rest) else {
+            return if rest.len() < 5 { Match::More } else { Match::No };
+        };
+        let body = rest.get(header..).unwrap_or_default();
+        let Some(whole) = body.get(..len) else {
+            // A long PUBLISH is known by its beginning.
+            let begins = first & 0xf0 == 0x30 && has_name(first, body) && len < 1 << 20;
+            return match (begins, on_port || messages > 0) {
+                (true, true) => Match::Yes(82),
+                (true, false) => Match::Yes(45),
+                (false, true) if body.len() < 2 => Match::More,
+                (false, _) => Match::No,
+            };
+        };
+        if !is_message(first, whole) {
+            return Match::No;
         }
-        0x40 | 0x50 | 0x62 | 0x70 => on_port && len == 2 && is_whole,
-        0x82 | 0xa2 => on_port && len >= 5 && is_whole,
-        0x90 | 0xb0 => on_port && (2..=32).contains(&len) && is_whole,
-        0xc0 | 0xd0 | 0xe0 => on_port && len == 0 && is_whole,
+        has_topic |= matches!(first >> 4, 3 | 8 | 10);
+        messages += 1;
+        rest = body.get(len..).unwrap_or_default();
+    }
+    match (on_port, messages, has_topic) {
+        (true, ..) => Match::Yes(84),
+        (false, 3.., _) | (false, 2, true) => Match::Yes(82),
+        (false, _, true) => Match::Yes(65),
+        // A ping or an acknowledgement alone is few bits.
+        (false, ..) => Match::Yes(50),
+    }
+}
+
+/// Whether a PUBLISH begins with a topic without control characters.
+fn has_name(first: u8, body: &[u8]) -> bool {
+    first & 6 != 6
+        && Cursor::new(body)
+            .string16()
+            .is_some_and(|topic| topic.len() > 1 && topic.iter().all(|byte| (0x20..0x7f).contains(byte)))
+}
+
+/// Whether a whole message other than CONNECT has the shape of its kind.
+fn is_message(first: u8, body: &[u8]) -> bool {
+    match first {
+        // CONNACK: session present, return code (3.2.2), or properties after it in MQTT 5.
+        0x20 => matches!(body, [0 | 1, 0..=5] | [0 | 1, 0 | 0x80..=0x9f, _, ..]),
+        0x30..=0x3f => has_name(first, body),
+        0x40 | 0x50 | 0x62 | 0x70 => matches!(body, [_, _] | [_, _, 0 | 0x10 | 0x80..=0x9f, ..]),
+        // An identifier, then at least one filter.
+        0x82 | 0xa2 => {
+            let mut cursor = Cursor::new(body);
+            cursor.skip(2).is_some()
+                && (cursor.string16().is_some_and(|filter| filter.len() > 1 && filter.is_ascii())
+                    || body.get(2) == Some(&0))
+        }
+        0x90 | 0xb0 => (2..=32).contains(&body.len()),
+        0xc0 | 0xd0 => body.is_empty(),
+        0xe0 => body.is_empty() || matches!(body, [0 | 4 | 0x80..=0xa2, ..]),
         _ => false,
-    };
-    // A CONNACK alone is few bits.
-    Match::of(plausible, if on_port { 82 } else { 55 })
+    }
 }
 
 /// The first byte, the remaining length, and the length of the header itself (2.2).
@@ -533,9 +568,11 @@ mod tests {
     #[test]
     fn a_connack_alone_is_few_bits() {
         let mut seen = peek(b"\x20\x02\x00\x00");
-        assert_eq!(looks_like_session(&seen), Match::Yes(82));
+        assert_eq!(looks_like_session(&seen), Match::Yes(84));
         seen.ports = (40_000, 9_999);
-        assert_eq!(looks_like_session(&seen), Match::Yes(55));
+        assert_eq!(looks_like_session(&seen), Match::Yes(50));
+        seen.bytes = b"\xc0\x00\x30\x07\x00\x03a/bhi";
+        assert_eq!(looks_like_session(&seen), Match::Yes(82));
     }
 
     #[test]

@@ -35,6 +35,9 @@ fn looks_like_stream(peek: &Peek<'_>) -> Match {
             || contains(head, b"urn:ietf:params:xml:ns:xmpp")
             || contains(head, b"http://jabber.org/");
         let on_port = [5222, 5269, 5280, 5298, 5275].iter().any(|port| peek.has_port(*port));
+        if head.starts_with(b"</stream:stream>") {
+            return Match::Yes(92);
+        }
         return match (is_stanza, is_known, on_port) {
             (true, true, _) => Match::Yes(92),
             (true, false, true) => Match::Yes(75),
