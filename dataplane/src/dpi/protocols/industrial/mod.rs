@@ -36,7 +36,6 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &plant::GE_SRTP,
     &plant::FF_HSE,
     &plant::CRIMSON,
-    &plant::VNET_IP,
     &building::BACNET,
     &building::KNX,
     &building::TUYA_LP,

@@ -46,8 +46,6 @@ plain! {
     PROFINET_IO = "profinet_io", Udp First::Of(&[4]) => looks_like_profinet;
     /// Foundation Fieldbus high speed Ethernet (FF-588).
     FF_HSE = "ff-hse", TcpOrUdp First::Of(&[1]) => looks_like_hse;
-    /// Yokogawa's Vnet/IP.
-    VNET_IP = "vnet-ip", Udp First::Any => looks_like_vnet;
     /// Red Lion's Crimson 3.
     CRIMSON = "redlion", Tcp First::Of(&[0, 1]) => looks_like_crimson;
 }
@@ -246,12 +244,6 @@ fn looks_like_hse(peek: &Peek<'_>) -> Match {
     }
     // Version 1, options, protocol and kind, service, address, length of it all.
     Match::of(peek.be32(8) as usize == peek.bytes.len(), 92)
-}
-
-fn looks_like_vnet(peek: &Peek<'_>) -> Match {
-    // Between the ports of the bus only, and with the length behind the sequence.
-    let on_ports = peek.ports.0 == peek.ports.1 && matches!(peek.ports.1, 5_313);
-    Match::of(on_ports && peek.bytes.len() >= 32, 82)
 }
 
 fn looks_like_crimson(peek: &Peek<'_>) -> Match {
