@@ -64,9 +64,14 @@ fn frames(peek: &Peek<'_>) -> Match {
         rest = after;
         count += 1;
     }
-    // The first numbers of a connection are small.
+    if count == 0 || !rest.is_empty() {
+        return Match::No;
+    }
+    // The first numbers of a connection are small; later ones count up.
     let number = peek.le32(0) >> 8;
-    Match::of(count > 0 && rest.is_empty(), if number < 64 { 82 } else { 65 })
+    let before = peek.previous.first_chunk::<4>().map(|head| u32::from_le_bytes(*head) >> 8);
+    let follows = before.is_some_and(|before| number.wrapping_sub(before) < 16 && number > before);
+    if number < 64 || follows { Match::Yes(82) } else { Match::More }
 }
 
 /// Records of numbers (or of ranges of them) that arrived, or did not.

@@ -201,7 +201,8 @@ fn aimini(peek: &Peek<'_>) -> Match {
         )
     };
     let before = peek.previous.first_chunk::<2>().map(|kind| u16::from_be_bytes(*kind));
-    if !is_known(peek.be16(0), peek.bytes.len()) {
+    // STUN has the same kinds, and says so by its cookie (RFC 8489 5).
+    if !is_known(peek.be16(0), peek.bytes.len()) || peek.be32(4) == 0x2112_a442 {
         return Match::No;
     }
     // What is kept of the one before is cut to 64 bytes.

@@ -120,13 +120,17 @@ fn viber_datagram(peek: &Peek<'_>) -> Match {
 fn is_viber_datagram(bytes: &[u8]) -> bool {
     match (bytes.get(2..4), bytes.len()) {
         (Some([0x01, 0]), 40..) => bytes.get(4..6) == Some(&[5, 0]),
-        (Some([0x03, 0]), 12) | (Some([0x09, 0]), 20) | (Some([0x0c, 0]), 76) | (Some([0x11, 0]), 18) => true,
+        (Some([0x03, 0]), 12)
+        | (Some([0x19, 0]), 34)
+        | (Some([0x09 | 0x1a, 0]), 20)
+        | (Some([0x0c, 0]), 76)
+        | (Some([0x11, 0]), 18) => true,
         _ => false,
     }
 }
 
 fn is_viber_head(bytes: &[u8]) -> bool {
-    matches!(bytes.get(2..4), Some([0x01 | 0x03 | 0x09 | 0x0c | 0x11, 0]))
+    matches!(bytes.get(2..4), Some([0x01 | 0x03 | 0x09 | 0x0c | 0x11 | 0x19 | 0x1a, 0]))
 }
 
 fn viber_stream(peek: &Peek<'_>) -> Match {

@@ -65,7 +65,7 @@ fn look(packet: &[u8], other: &[u8]) -> Match {
     {
         return Match::Yes(97);
     }
-    let is_answered_reset = peer.is_some() && matches!(*opcode, SERVER_V1 | SERVER_V2);
+    let is_answered_reset = matches!(other.first(), Some(&(CLIENT_V2 | CLIENT_V3))) && is_first(other, HEAD);
     match *opcode {
         CLIENT_V1 | CLIENT_V2 if opens_in_clear(packet, 0) && packet.len() == HEAD + 5 => Match::Yes(92),
         CLIENT_V1 | CLIENT_V2 if HMACS.iter().any(|hmac| opens_authenticated(packet, *hmac)) => {
@@ -78,7 +78,7 @@ fn look(packet: &[u8], other: &[u8]) -> Match {
             Match::of(wrapped.is_some_and(|len| len + HEAD + 45 == packet.len() && len >= 290), 95)
         }
         SERVER_V1 | SERVER_V2 if is_first(packet, HEAD) && packet.len() >= HEAD + 45 => {
-            Match::Yes(if is_answered_reset { 88 } else { 70 })
+            Match::Yes(if is_answered_reset { 88 } else { 55 })
         }
         SERVER_V1 | SERVER_V2 => {
             let in_clear = packet.get(HEAD..HEAD + 5) == Some(&[1, 0, 0, 0, 0]) && packet.len() == HEAD + 17;

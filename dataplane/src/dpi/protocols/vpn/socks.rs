@@ -29,7 +29,11 @@ fn socks(peek: &Peek<'_>) -> Match {
             if rest.len() < 7 {
                 return Match::More;
             }
-            let is = peek.be16(2) != 0 && peek.bytes.last() == Some(&0) && peek.bytes.len() < 512;
+            // The name is text; TDS begins alike, with the length of its packet where the port is.
+            let names = rest.get(6..).unwrap_or_default();
+            let is_text = names.iter().all(|byte| *byte == 0 || byte.is_ascii_graphic());
+            let is_tds = usize::from(peek.be16(2)) == peek.bytes.len();
+            let is = peek.be16(2) != 0 && names.last() == Some(&0) && is_text && !is_tds && names.len() < 512;
             Match::of(is, if peek.has_port(1_080) { 82 } else { 66 })
         }
         [5, method] if matches!(peek.other, [5, 1..=255, ..]) => {
