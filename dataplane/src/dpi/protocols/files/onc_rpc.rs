@@ -66,8 +66,14 @@ fn call(bytes: &[u8]) -> Option<(u32, u32, u32)> {
     let mut at = Cursor::new(bytes);
     let (_xid, kind, rpc) = (at.be32()?, at.be32()?, at.be32()?);
     let (program, version, procedure) = (at.be32()?, at.be32()?, at.be32()?);
-    let flavour = at.be32()?;
-    let is = kind == 0
+    let (flavour, len) = (at.be32()?, at.be32()?);
+    // RFC 5531 8.2: a credential has 400 bytes at most; what follows it has a flavour too.
+    at.skip(padded(len.min(404)))?;
+    let (verifier, verifier_len) = (at.be32()?, at.be32()?);
+    let is = len <= 400
+        && verifier_len <= 400
+        && (verifier <= 6 || (390_000..=390_011).contains(&verifier))
+        && kind == 0
         && rpc == 2
         && version <= 1_000
         && procedure < 1_000
