@@ -82,12 +82,13 @@ fn call(bytes: &[u8]) -> Option<(u32, u32, u32)> {
     is.then_some((program, version, procedure))
 }
 
+/// A program nobody knows is less sure: numbers of other protocols look alike.
 fn look(bytes: &[u8], peek: &Peek<'_>, wanted: fn(u32) -> bool) -> Match {
     if bytes.get(4..12) == Some(&[0, 0, 0, 0, 0, 0, 0, 2]) {
         return Match::of(
             call(bytes)
                 .is_some_and(|(program, ..)| program >= 100_000 && wanted(program) && !is_gluster(program)),
-            96,
+            if wanted(NFS_PROGRAM) { 96 } else { 75 },
         );
     }
     // An answer says neither program nor version: accepted, and a verifier.
