@@ -158,7 +158,8 @@ fn line_call(peek: &Peek<'_>) -> Match {
 }
 
 /// VHUA, a telephone of China.
-pub(super) static VHUA: Protocol = Protocol::named("vhua", Category::Voip, &[Probe::udp(First::Of(&[5]), vhua)]);
+pub(super) static VHUA: Protocol =
+    Protocol::named("vhua", Category::Voip, &[Probe::udp(First::Of(&[5]), vhua)]);
 
 fn vhua(peek: &Peek<'_>) -> Match {
     Match::of(peek.bytes.starts_with(&[0x05, 0x14, 0x3a, 0x05, 0x08, 0xf8, 0xa1, 0xb1, 0x03]), 95)
