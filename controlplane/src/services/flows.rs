@@ -87,7 +87,9 @@ impl Services {
         while usize::from(at.worker) < workers && only.is_none_or(|only| only == at.worker) {
             let worker = usize::from(at.worker);
             let page = self.ask_flows(worker, at.slot, question.filter, limit - flows.len(), false)?;
-            let known = page.flows.into_iter().zip(page.summaries);
+            // A worker without inspection knows nothing of payload.
+            let summaries = page.summaries.into_iter().chain(std::iter::repeat(Summary::default()));
+            let known = page.flows.into_iter().zip(summaries);
             flows.extend(known.map(|(record, summary)| (worker, record, summary)));
             at = match page.next_cursor {
                 Some(slot) => FlowCursor { worker: at.worker, slot },

@@ -1,14 +1,26 @@
 //! Which application belongs to this host, text or address? Tables made from one readable file.
 //!
-//! The file is TOML, see `apps.toml` beside this module; an operator's own file is read after it and may add to it.
-//! An application's name lives as long as the process, so that a flow and its record may name it after a reload.
+//! The file is TOML, see `apps.toml` beside this module and `docs/applications.md`; an operator's own file is read after
+//! it, adds to it, and where both speak of the same host, text or network the later one is right. An application's name
+//! lives as long as the process, so that a flow and its record may name it after a reload.
+//!
+//! No lookup allocates. A host costs one hash a label ([`hosts`]), a text one pass over its first bytes whatever
+//! the number of parts ([`hints`]), an address one binary search ([`networks`]).
 
+mod hints;
+mod hosts;
+mod networks;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
 use foldhash::quality::RandomState;
 
+use self::hints::Hints;
+use self::hosts::Hosts;
+use self::networks::Networks;
 use super::notes::HintKind;
 use super::protocol::Category;
 use crate::parse::Addr;
@@ -63,14 +75,9 @@ impl std::fmt::Debug for AppId {
 pub struct AppTable {
     apps: Vec<AppId>,
     by_name: HashMap<Box<str>, AppId, RandomState>,
-    /// Whole names and, by their dot, all names below: both are looked up by what follows a dot.
-    hosts: HashMap<Box<str>, AppId, RandomState>,
-    /// Patterns with `*` elsewhere than at the front: few, looked at last.
-    host_patterns: Vec<(Box<str>, AppId)>,
-    /// Parts of texts, lower case, by kind.
-    hints: Vec<(HintKind, Box<[u8]>, AppId)>,
-    /// Ascending by first address; the most specific of nested ones stands last.
-    addresses: Vec<(u128, u128, AppId)>,
+    hosts: Hosts,
+    hints: Hints,
+    networks: Networks,
 }
 
 impl AppTable {
@@ -108,63 +115,23 @@ impl AppTable {
     /// The application of a host name in its normal form: the longest entry that it is or lies below.
     #[must_use]
     pub fn by_host(&self, host: &str) -> Option<AppId> {
-        let mut rest = host;
-        loop {
-            if let Some(app) = self.hosts.get(rest) {
-                return Some(*app);
-            }
-            match rest.split_once('.') {
-                Some((_, parent)) => rest = parent,
-                None => break,
-            }
-        }
-        self.host_patterns.iter().find(|(pattern, _)| matches(pattern, host)).map(|(_, app)| *app)
+        self.hosts.find(host)
     }
 
     /// The application of an address, by the most specific network that holds it.
     #[must_use]
     pub fn by_address(&self, addr: Addr) -> Option<AppId> {
-        let bits = addr.bits();
-        let end = self.addresses.partition_point(|(first, _, _)| *first <= bits);
-        // Networks nest or are apart, so the nearest one before that reaches far enough is the most specific.
-        self.addresses[..end]
-            .iter()
-            .rev()
-            .take(NESTED_MAX)
-            .find(|(_, last, _)| *last >= bits)
-            .map(|(.., app)| *app)
+        self.networks.find(addr.bits())
     }
 
-    /// The application that a text gives away.
+    /// The application that a text gives away: the longest part that it holds decides.
     #[must_use]
     pub fn by_hint(&self, kind: HintKind, text: &[u8]) -> Option<AppId> {
-        let text = &text[..text.len().min(HINT_BYTES_MAX)];
-        self.hints
-            .iter()
-            .find(|(of, part, _)| {
-                *of == kind && text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
-            })
-            .map(|(.., app)| *app)
+        self.hints.find(kind, text)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = AppId> + '_ {
         self.apps.iter().copied()
     }
-}
-
-/// Networks looked at before an address counts as nobody's.
-const NESTED_MAX: usize = 32;
-
-/// Of a longer text only the beginning is looked at.
-const HINT_BYTES_MAX: usize = 512;
-
-/// `*` stands for any characters.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(text) = text.strip_prefix(head) else { return false };
-    if rest.is_empty() {
-        return true;
-    }
-    (0..=text.len()).any(|at| text.is_char_boundary(at) && matches(rest, &text[at..]))
 }

@@ -22,7 +22,7 @@ use super::recogniser::{Recognised, Recogniser, Search};
 use super::risk::Risks;
 use crate::flow::Direction;
 use crate::parse::{self, TcpFlags};
-use crate::stream::{Stream, Taken};
+use crate::stream::{Acked, Anomaly, Memory, Mended, Mode, Streams, What};
 use crate::time::Wall;
 
 /// Bytes of a direction after which nobody looks any more (Suricata's `stream.reassembly.depth`).
@@ -47,6 +47,7 @@ pub struct Inspector {
     active: Vec<Active>,
     free_active: Vec<u32>,
     scratch: Fields,
+    reassembly: Reassembly,
     flows_max: usize,
     /// Flows that nobody looked at for lack of room.
     pub not_looked_at: u64,
@@ -94,6 +95,26 @@ pub struct Looked {
     pub changed: bool,
     /// Nobody will look at this flow again.
     pub finished: bool,
+    /// There was no room for the payload, and it was not looked at: [`WhenFull::LeaveSegment`].
+    pub refused: bool,
+}
+
+/// What becomes of a segment for which there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// Reading goes on without the missing bytes, or ends.
+    #[default]
+    GoOn,
+    /// The segment is not taken: the caller does not send it on, so that it comes again.
+    LeaveSegment,
+}
+
+/// How TCP is put together.
+#[derive(Debug, Default)]
+struct Reassembly {
+    mode: Mode,
+    when_full: WhenFull,
+    memory: Memory,
 }
 
 #[derive(Debug, Default)]
@@ -110,12 +131,14 @@ struct Known {
 struct Active {
     search: Search,
     parser: Option<Box<dyn Parser>>,
+    streams: Streams,
+    /// The payload that comes next was rewritten.
+    is_rewritten: bool,
     ways: [Way; 2],
 }
 
 #[derive(Debug)]
 struct Way {
-    stream: Stream,
     bytes: u64,
     first: Head,
     previous: Head,
@@ -123,7 +146,7 @@ struct Way {
 
 impl Default for Way {
     fn default() -> Self {
-        Self { stream: Stream::default(), bytes: 0, first: Head::NONE, previous: Head::NONE }
+        Self { bytes: 0, first: Head::NONE, previous: Head::NONE }
     }
 }
 
@@ -176,9 +199,25 @@ impl Inspector {
             active: Vec::new(),
             free_active: Vec::new(),
             scratch: Fields::new(),
+            reassembly: Reassembly::default(),
             flows_max,
             not_looked_at: 0,
         }
+    }
+
+    /// How overlapping segments are treated from now on; [`Mode::Inline`] unless told otherwise.
+    pub const fn set_mode(&mut self, mode: Mode) {
+        self.reassembly.mode = mode;
+    }
+
+    /// What becomes of a segment for which there is no room, from now on.
+    pub const fn set_when_full(&mut self, when_full: WhenFull) {
+        self.reassembly.when_full = when_full;
+    }
+
+    /// The memory of all streams, for its cap and its counters.
+    pub const fn memory(&mut self) -> &mut Memory {
+        &mut self.reassembly.memory
     }
 
     /// Applications from now on.
@@ -228,8 +267,76 @@ impl Inspector {
     /// A SYN was seen: the direction's first byte has the sequence number after it.
     pub fn syn(&mut self, slot: u32, way: Direction, seq: u32) {
         if let Some(active) = self.active_of(slot) {
-            active.ways[way as usize].stream.start(seq.wrapping_add(1));
+            active.streams.syn(way, seq);
         }
+    }
+
+    /// Inline, before [`Self::look`], which tells of it: rewrites bytes of a TCP payload that differ from those seen
+    /// first. `seq` and `flags` are the segment's.
+    pub fn first_seen(
+        &mut self,
+        slot: u32,
+        way: Direction,
+        (seq, flags): (u32, TcpFlags),
+        payload: &mut [u8],
+    ) -> Mended {
+        match self.active_of(slot) {
+            Some(active) if !payload.is_empty() => {
+                let mended =
+                    active.streams.first_seen(way, seq.wrapping_add(u32::from(flags.syn())), payload);
+                active.is_rewritten = mended.is_rewritten;
+                mended
+            }
+            _ => Mended::default(),
+        }
+    }
+
+    /// A TCP segment that goes `way` acknowledges what the other direction sent before `ack`.
+    pub fn acknowledged(
+        &mut self,
+        slot: u32,
+        view: &FlowView,
+        way: Direction,
+        ack: u32,
+        at: Wall,
+        records: &mut dyn FnMut(Record<'_>),
+    ) -> Looked {
+        let Self { recogniser, apps, foresight, known, active, scratch, reassembly, .. } = self;
+        let Some(known) = known.get_mut(slot as usize) else { return Looked::default() };
+        let Some(active) = active.get_mut(known.active as usize) else { return Looked::default() };
+        let of = way.opposite();
+        let acked = active.streams.acknowledged(of, ack, reassembly.mode, &mut reassembly.memory);
+        if acked == Acked::Nothing {
+            return Looked::default();
+        }
+        let mut cx = Context {
+            flow: view,
+            at,
+            notes: &mut known.notes,
+            records,
+            scratch,
+            transactions: &mut known.transactions,
+            apps,
+            foresight,
+        };
+        let finished = match acked {
+            Acked::Nothing => false,
+            Acked::Ready => active.read(recogniser, of, &[], &mut cx),
+            Acked::HoleIsHopeless => active.go_on(recogniser, of, None, reassembly, &mut cx),
+        };
+        if finished {
+            active.end(&mut cx);
+        }
+        let changed = known.notes.take_changed();
+        if changed {
+            known.detection_tick = known.payloads;
+        }
+        if finished {
+            self.release(slot, view);
+        } else if !active.streams.keep(of, &[], reassembly.mode, &mut reassembly.memory) {
+            debug_assert!(false, "nothing was taken, so there is nothing to keep");
+        }
+        Looked { changed, finished, refused: false }
     }
 
     /// Looks at a payload; records go to `records`.
@@ -240,7 +347,7 @@ impl Inspector {
         payload: &Payload<'_>,
         records: &mut dyn FnMut(Record<'_>),
     ) -> Looked {
-        let Self { recogniser, apps, foresight, known, active, scratch, .. } = self;
+        let Self { recogniser, apps, foresight, known, active, scratch, reassembly, .. } = self;
         let Some(known) = known.get_mut(slot as usize) else { return Looked::default() };
         let Some(active) = active.get_mut(known.active as usize) else { return Looked::default() };
         if payload.bytes.is_empty() {
@@ -259,11 +366,19 @@ impl Inspector {
             apps,
             foresight,
         };
-        let mut finished = match payload.tcp {
-            Some((seq, flags)) => active.segment(recogniser, way, seq, flags, payload.bytes, &mut cx),
-            None => active.datagram(recogniser, way, payload.bytes, &mut cx),
+        let (mut finished, refused) = match payload.tcp {
+            Some(tcp) => match active.segment(recogniser, way, tcp, payload.bytes, reassembly, &mut cx) {
+                Segment::Taken(finished) => (finished, false),
+                Segment::Refused => (false, true),
+            },
+            None => (active.datagram(recogniser, way, payload.bytes, &mut cx), false),
         };
-        finished |= active.ways.iter().any(|way| way.bytes > DEPTH_BYTES);
+        // Of TCP the place in the stream counts: repetitions must not use the depth up.
+        let depth = match payload.tcp {
+            Some(_) => active.streams.depth(way),
+            None => active.ways[way as usize].bytes,
+        };
+        finished |= depth > DEPTH_BYTES;
         if finished {
             active.end(&mut cx);
         }
@@ -274,7 +389,7 @@ impl Inspector {
         if finished {
             self.release(slot, view);
         }
-        Looked { changed, finished }
+        Looked { changed, finished, refused }
     }
 
     /// What is known of a flow.
@@ -344,6 +459,7 @@ impl Inspector {
     fn release(&mut self, slot: u32, view: &FlowView) {
         let known = &mut self.known[slot as usize];
         if let Some(active) = self.active.get_mut(known.active as usize) {
+            active.streams.release(&mut self.reassembly.memory);
             *active = Active::default();
             self.free_active.push(known.active);
         }
@@ -368,72 +484,135 @@ impl std::fmt::Debug for Inspector {
 /// Whether nobody needs to look any more.
 type Finished = bool;
 
+/// What became of a segment.
+enum Segment {
+    Taken(Finished),
+    Refused,
+}
+
 impl Active {
     fn segment(
         &mut self,
         recogniser: &Recogniser,
         way: Direction,
-        seq: u32,
-        flags: TcpFlags,
+        (seq, flags): (u32, TcpFlags),
         bytes: &[u8],
+        reassembly: &mut Reassembly,
         cx: &mut Context<'_>,
-    ) -> Finished {
-        let first = if flags.syn() { seq.wrapping_add(1) } else { seq };
-        match self.ways[way as usize].stream.take(first, bytes) {
-            Taken::Nothing => false,
-            Taken::Ready => self.read(recogniser, way, cx),
-            Taken::Full => {
-                let len = self.ways[way as usize].stream.give_up_hole();
-                match &mut self.parser {
-                    Some(parser) => match parser.gap(way, len, cx) {
-                        Step::Done | Step::NotMine => true,
-                        Step::Consumed(_) => self.read(recogniser, way, cx),
-                    },
-                    None => {
-                        self.settle(recogniser, cx);
-                        true
+    ) -> Segment {
+        if flags.rst() {
+            return Segment::Taken(false);
+        }
+        if std::mem::take(&mut self.is_rewritten) {
+            tell_of_stream(cx, way, Anomaly::OverlapDifferentData);
+        }
+        let first = seq.wrapping_add(u32::from(flags.syn()));
+        let mut is_syn = flags.syn();
+        // Each turn but the last gives a hole up, or what waited: they are at most as many as pieces may wait.
+        loop {
+            let Reassembly { mode, when_full, memory } = reassembly;
+            let taken = if std::mem::take(&mut is_syn) {
+                self.streams.take_of_syn(way, seq, bytes, *mode, memory)
+            } else {
+                self.streams.take(way, first, bytes, *mode, memory)
+            };
+            if let Some(anomaly) = taken.anomaly {
+                tell_of_stream(cx, way, anomaly);
+            }
+            match taken.what {
+                What::Nothing => break,
+                What::Ready if self.read(recogniser, way, bytes, cx) => return Segment::Taken(true),
+                What::Ready => break,
+                What::Full if *when_full == WhenFull::LeaveSegment => return Segment::Refused,
+                What::Full => {
+                    if self.go_on(recogniser, way, Some(first), reassembly, cx) {
+                        return Segment::Taken(true);
                     }
                 }
             }
         }
+        let is_kept = self.streams.keep(way, bytes, reassembly.mode, &mut reassembly.memory);
+        if !is_kept {
+            tell_of_stream(cx, way, Anomaly::InsertMemcap);
+        }
+        Segment::Taken(!is_kept && self.gap(recogniser, way, 0, cx))
     }
 
-    /// Reads what is ready of a TCP direction.
-    fn read(&mut self, recogniser: &Recogniser, way: Direction, cx: &mut Context<'_>) -> Finished {
+    /// Goes on without the bytes of the first hole, and reads what lies beyond it.
+    fn go_on(
+        &mut self,
+        recogniser: &Recogniser,
+        way: Direction,
+        seq: Option<u32>,
+        reassembly: &mut Reassembly,
+        cx: &mut Context<'_>,
+    ) -> Finished {
+        let lost = self.streams.give_up_hole(way, seq, reassembly.mode, &mut reassembly.memory);
+        if !lost.is_nothing() {
+            tell_of_stream(cx, way, Anomaly::SeqGap);
+            if self.gap(recogniser, way, lost.hole, cx) {
+                return true;
+            }
+        }
+        !self.streams.ready(way, &[]).is_empty() && self.read(recogniser, way, &[], cx)
+    }
+
+    /// Tells the parser that bytes are missing.
+    fn gap(&mut self, recogniser: &Recogniser, way: Direction, len: u64, cx: &mut Context<'_>) -> Finished {
+        match &mut self.parser {
+            Some(parser) => !matches!(parser.gap(way, len, cx), Step::Consumed(_)),
+            None => {
+                self.settle(recogniser, cx);
+                true
+            }
+        }
+    }
+
+    /// Reads what is ready of a TCP direction; `payload` is that of the segment taken last.
+    fn read(
+        &mut self,
+        recogniser: &Recogniser,
+        way: Direction,
+        payload: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Finished {
         if self.parser.is_none() {
-            // Taken out while the rest of the flow is changed, which costs no copy.
-            let stream = std::mem::take(&mut self.ways[way as usize].stream);
-            let bytes = stream.ready();
+            // Taken out while the rest of the flow is changed, which costs no copy of bytes.
+            let streams = std::mem::take(&mut self.streams);
+            let bytes = streams.ready(way, payload);
             let peeked = &bytes[..bytes.len().min(PEEK_BYTES_MAX)];
             let told = self.recognise(recogniser, Over::Tcp, way, peeked, cx);
-            self.ways[way as usize].stream = stream;
+            self.streams = streams;
             match told {
                 Some(finished) => return finished,
                 // Both directions may have waited for this.
                 None => {
-                    let other = way.opposite();
-                    if !self.ways[other as usize].stream.ready().is_empty()
-                        && self.parse(recogniser, other, cx)
-                    {
+                    if self.parse(recogniser, way.opposite(), &[], cx) {
                         return true;
                     }
                 }
             }
         }
-        self.parse(recogniser, way, cx)
+        self.parse(recogniser, way, payload, cx)
     }
 
     /// Hands what is ready to the parser, until it wants no more of it.
-    fn parse(&mut self, recogniser: &Recogniser, way: Direction, cx: &mut Context<'_>) -> Finished {
+    fn parse(
+        &mut self,
+        recogniser: &Recogniser,
+        way: Direction,
+        payload: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Finished {
         loop {
             let Some(parser) = &mut self.parser else { return false };
-            let stream = &mut self.ways[way as usize].stream;
-            if stream.ready().is_empty() {
+            let bytes = self.streams.ready(way, payload);
+            if bytes.is_empty() {
                 return false;
             }
-            match parser.data(way, stream.ready(), cx) {
+            match parser.data(way, bytes, cx) {
                 Step::Consumed(0) => return false,
-                Step::Consumed(len) => stream.consume(len),
+                Step::Consumed(len) => self.streams.consume(way, len),
                 Step::Done => return true,
                 Step::NotMine => return self.refused(recogniser, cx),
             }
@@ -530,10 +709,103 @@ impl Active {
     }
 }
 
+fn tell_of_stream(cx: &mut Context<'_>, way: Direction, anomaly: Anomaly) {
+    if cx.notes.may_tell_anomaly() {
+        cx.tell_with("anomaly", way, |fields| {
+            fields.text("type", "stream");
+            fields.text("event", anomaly.label());
+        });
+    }
+}
+
 const fn over(protocol: u8) -> Over {
     match protocol {
         parse::Protocol::TCP => Over::Tcp,
         parse::Protocol::SCTP => Over::Sctp,
         _ => Over::Udp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::Addr;
+
+    const SEGMENT: TcpFlags = TcpFlags(TcpFlags::ACK);
+
+    fn view() -> FlowView {
+        FlowView {
+            initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
+            responder: (Addr::v4([192, 0, 2, 2]), 9),
+            protocol: parse::Protocol::TCP,
+            is_midstream: false,
+        }
+    }
+
+    /// An inspector with one flow, of which a segment waits beyond a hole of 10 bytes.
+    fn with_a_hole() -> (Inspector, u32) {
+        let mut inspector = Inspector::new(Arc::new(Recogniser::new()), Arc::new(AppTable::builtin()), 8);
+        let (slot, looks) = inspector.start(&view());
+        assert!(looks);
+        inspector.syn(slot, Direction::Forward, 99);
+        let looked = look(&mut inspector, slot, 110, b"later");
+        assert_eq!(looked, Looked::default());
+        assert!(inspector.memory().in_use() > 0);
+        (inspector, slot)
+    }
+
+    fn look(inspector: &mut Inspector, slot: u32, seq: u32, bytes: &[u8]) -> Looked {
+        let payload = Payload { way: Direction::Forward, bytes, tcp: Some((seq, SEGMENT)), at: Wall(0) };
+        inspector.look(slot, &view(), &payload, &mut |_| {})
+    }
+
+    #[test]
+    fn what_is_seen_first_wins_and_memory_comes_back_at_the_end() {
+        let (mut inspector, slot) = with_a_hole();
+        let mut payload = *b"LATER on";
+        let mended = inspector.first_seen(slot, Direction::Forward, (110, SEGMENT), &mut payload);
+        assert!(mended.is_rewritten);
+        assert_eq!(&payload, b"later on");
+        let mut events = Vec::new();
+        let payload =
+            Payload { way: Direction::Forward, bytes: &payload, tcp: Some((110, SEGMENT)), at: Wall(0) };
+        inspector.look(slot, &view(), &payload, &mut |record| events.push(record.event_type));
+        assert_eq!(events, ["anomaly"]);
+        inspector.end(slot, &view(), Wall(0), &mut |_| {});
+        assert_eq!(inspector.memory().in_use(), 0);
+    }
+
+    #[test]
+    fn a_hole_that_the_receiver_acknowledged_ends_a_search() {
+        let (mut inspector, slot) = with_a_hole();
+        let looked = inspector.acknowledged(slot, &view(), Direction::Reverse, 115, Wall(0), &mut |_| {});
+        assert!(looked.finished);
+        assert_eq!(inspector.memory().in_use(), 0);
+    }
+
+    #[test]
+    fn a_segment_without_room_is_left_or_gone_on_from() {
+        for when_full in [WhenFull::LeaveSegment, WhenFull::GoOn] {
+            let (mut inspector, slot) = with_a_hole();
+            inspector.set_when_full(when_full);
+            let looked = look(&mut inspector, slot, 1_000_000, b"far");
+            assert_eq!(looked.refused, when_full == WhenFull::LeaveSegment);
+            assert_eq!(looked.finished, when_full == WhenFull::GoOn);
+            inspector.end(slot, &view(), Wall(0), &mut |_| {});
+            assert_eq!(inspector.memory().in_use(), 0);
+        }
+    }
+
+    #[test]
+    fn a_reset_carries_no_data() {
+        let (mut inspector, slot) = with_a_hole();
+        let payload = Payload {
+            way: Direction::Forward,
+            bytes: b"SSH-2.0-x\r\n",
+            tcp: Some((100, TcpFlags(TcpFlags::RST))),
+            at: Wall(0),
+        };
+        assert_eq!(inspector.look(slot, &view(), &payload, &mut |_| {}), Looked::default());
+        inspector.end(slot, &view(), Wall(0), &mut |_| {});
     }
 }

@@ -7,7 +7,7 @@ use super::{Engine, Packet};
 use crate::control::{Event, EventSender, FlowEnd, Snapshot, Transaction};
 use crate::dpi::inspector::{Inspector, Payload};
 use crate::dpi::{FlowView, Summary, protocols};
-use crate::flow::{CachedDecision, FlowId, FlowRecord, Found, NO_INSPECTION, TcpOutcome};
+use crate::flow::{CachedDecision, FlowId, FlowRecord, Found, NO_INSPECTION, TcpOutcome, TcpState};
 use crate::parse::{self, Headers, Transport};
 use crate::policy::{Fact, Facts, Kind};
 use crate::time::Wall;
@@ -50,7 +50,11 @@ impl Engine {
         if slot == NO_INSPECTION {
             let (given, looks) = inspector.start(&view);
             slot = given;
-            if looks && matches!(headers.transport, Transport::Tcp(_)) && !flow.is_midstream() {
+            // Before the handshake is complete the tracker does not know both sides; then the first payload says where
+            // its direction begins.
+            let is_known =
+                !matches!(flow.tcp_state(), TcpState::Unopened | TcpState::SynSent | TcpState::SynSentBoth);
+            if looks && is_known && !flow.is_midstream() {
                 for way in [direction, direction.opposite()] {
                     // The tracker knows what each side would send next; the inspector counts from the SYN.
                     let (next, _) = flow.tcp_sequence(way);

@@ -1,113 +1,255 @@
 //! In which order did the bytes of a TCP direction come, and which of them count?
 //!
-//! [`Stream`] is one direction of one flow while somebody reads it; a flow that nobody reads has none.
+//! [`Streams`] are both directions of one flow while somebody reads it; a flow that nobody reads has none. For each
+//! segment, in this order:
+//!
+//! ```text
+//! first_seen   inline: bytes that differ from those seen first are rewritten in the packet
+//! take         what is it: next, old, beyond a hole, too much?
+//! ready        what is in order, straight from the packet where nothing waited before it
+//! consume      what the reader is done with
+//! keep         what it left, and inline what the receiver has not acknowledged, is copied
+//! acknowledged (of the other direction) what the receiver has needs no memory
+//! release      once, when nobody reads any more: all buffers go back to the pool
+//! ```
+//!
+//! Cost: a segment that is next and is read whole costs a few comparisons and no copy; inline it costs one, unless the
+//! reader is done with the flow. Memory comes from [`Memory`]: 0 bytes for a flow of which nothing waits, at most
+//! [`FLOW_BYTES_MAX`] for one, and the worker's cap for all. The place of a byte in its buffer is its place in the
+//! stream, so that a hole of 40 KB costs 40 KB: a window that is larger is followed by giving holes up.
+//!
+//! The urgent pointer is not looked at: urgent bytes are read in band, as every receiver does that sets `SO_OOBINLINE`
+//! (RFC 6093 2.3 and 6). Payload of a RST is no part of the stream (RFC 9293 3.10.7.4): the caller does not hand it
+//! over. A FIN ends nothing here: where a sender goes on after it, its bytes are read, for its FIN may have been meant
+//! for us alone. What lies outside the window is the flow table's business.
 
-use std::collections::BTreeMap;
+mod direction;
+mod held;
+mod memory;
+mod overlap;
 
-/// Bytes of one direction that may wait to be read, in order and beyond a hole together.
-pub const STREAM_BYTES_MAX: usize = 64 * 1024;
+#[cfg(test)]
+mod tests;
 
-/// One direction of a TCP flow.
+pub use held::PIECES_MAX;
+pub use memory::{FLOW_BYTES_MAX, MEMORY_BYTES_MAX, Memory};
+pub use overlap::{Mode, Policy};
+
+use crate::flow::Direction;
+use direction::{Rules, Stream};
+
+/// Both directions of a flow that is read. [`Self::release`] must be called before it is dropped.
 #[derive(Debug, Default)]
-pub struct Stream {
-    /// Sequence number of the byte after the last one in order; `None` before the first segment.
-    next: Option<u32>,
-    /// In order and not consumed.
-    ready: Vec<u8>,
-    /// Beyond a hole, by distance from `next` when they came.
-    ahead: BTreeMap<u32, Vec<u8>>,
-    ahead_bytes: usize,
-    skip: u64,
+pub struct Streams {
+    ways: [Stream; 2],
 }
 
 /// What became of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// New bytes are ready to be read.
+#[must_use = "a segment that is full was not taken"]
+pub struct Taken {
+    /// What it brought.
+    pub what: What,
+    /// What is odd about it.
+    pub anomaly: Option<Anomaly>,
+}
+
+/// What a segment brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// New bytes to be read.
     Ready,
-    /// Nothing new: a retransmission, or bytes beyond a hole.
+    /// Nothing new to be read: a retransmission, bytes beyond a hole, or such as nobody reads.
     Nothing,
-    /// No room for what lies beyond the hole: whoever reads must go on without the missing bytes.
+    /// Nothing was taken, for there is no room. Either the packet does not go on, so that it comes again later; or
+    /// the reader goes on without bytes: [`Streams::give_up_hole`], then take it again.
     Full,
 }
 
-impl Stream {
-    /// The first byte of the direction has this sequence number (SYN + 1).
-    pub fn start(&mut self, seq: u32) {
-        if self.next.is_none() {
-            self.next = Some(seq);
-        }
-    }
+/// What is odd, by Suricata's names of stream events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Anomaly {
+    /// Bytes that wait beyond a hole came again and differ.
+    OverlapDifferentData,
+    /// Bytes are missing and will not come.
+    SeqGap,
+    /// A segment lies before the place where the flow was picked up.
+    SegmentBeforeBase,
+    /// No memory for bytes that must wait.
+    InsertMemcap,
+    /// Too many pieces wait.
+    InsertLimit,
+    /// The direction is longer than what is looked at.
+    DepthReached,
+}
 
-    /// Takes the payload of a segment.
-    pub fn take(&mut self, seq: u32, payload: &[u8]) -> Taken {
-        if payload.is_empty() {
-            return Taken::Nothing;
-        }
-        let next = *self.next.get_or_insert(seq);
-        let ahead = seq.wrapping_sub(next) as i32;
-        if ahead > 0 {
-            if self.ahead_bytes + payload.len() + self.ready.len() > STREAM_BYTES_MAX {
-                return Taken::Full;
-            }
-            let old = self.ahead.insert(seq, payload.to_vec());
-            self.ahead_bytes += payload.len();
-            self.ahead_bytes -= old.map_or(0, |old| old.len());
-            return Taken::Nothing;
-        }
-        let known = ahead.unsigned_abs() as usize;
-        let Some(new) = payload.get(known..).filter(|new| !new.is_empty()) else { return Taken::Nothing };
-        self.append(new);
-        self.join();
-        Taken::Ready
-    }
-
-    /// What is in order and was not consumed.
+impl Anomaly {
+    /// `anomaly.event` in EVE.
     #[must_use]
-    pub fn ready(&self) -> &[u8] {
-        &self.ready
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::OverlapDifferentData => "stream.reassembly_overlap_different_data",
+            Self::SeqGap => "stream.reassembly_seq_gap",
+            Self::SegmentBeforeBase => "stream.reassembly_segment_before_base_seq",
+            Self::InsertMemcap => "stream.reassembly_insert_memcap",
+            Self::InsertLimit => "stream.reassembly_insert_limit",
+            Self::DepthReached => "stream.reassembly_depth_reached",
+        }
+    }
+}
+
+/// What an acknowledgement changed for the direction that it acknowledges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acked {
+    /// Nothing that a reader sees.
+    Nothing,
+    /// Bytes are ready to be read: data of a SYN that the receiver took.
+    Ready,
+    /// The receiver has the bytes of the first hole, so that they will not come: give the hole up.
+    HoleIsHopeless,
+}
+
+/// What [`Streams::first_seen`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use = "a rewritten payload needs another checksum"]
+pub struct Mended {
+    /// Bytes differed and were rewritten: the checksum must be mended.
+    pub is_rewritten: bool,
+    /// Some bytes were sent before, or were given up, and are neither acknowledged nor remembered: whether they are
+    /// the same is not known, and they will not be read.
+    pub is_unverified: bool,
+}
+
+/// What a reader will never see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lost {
+    /// Missing bytes that somebody wanted to read.
+    pub hole: u64,
+    /// Bytes before the hole that were ready and not consumed.
+    pub unread: u32,
+}
+
+impl Lost {
+    /// Whether the reader needs not be told.
+    #[must_use]
+    pub const fn is_nothing(self) -> bool {
+        self.hole == 0 && self.unread == 0
+    }
+}
+
+impl Taken {
+    const NOTHING: Self = Self::of(What::Nothing);
+
+    const fn of(what: What) -> Self {
+        Self { what, anomaly: None }
+    }
+
+    const fn full(anomaly: Anomaly) -> Self {
+        Self { what: What::Full, anomaly: Some(anomaly) }
+    }
+}
+
+impl Streams {
+    /// A SYN: the first byte of `way` has the sequence number after `seq`. Before any byte came, it may say so anew.
+    pub fn syn(&mut self, way: Direction, seq: u32) {
+        self.ways[way as usize].start(seq.wrapping_add(1));
+    }
+
+    /// Inline: rewrites bytes that the receiver may not know yet to those that were seen first. To be asked before
+    /// [`Self::take`]; `seq` is that of the payload's first byte.
+    pub fn first_seen(&self, way: Direction, seq: u32, payload: &mut [u8]) -> Mended {
+        self.ways[way as usize].first_seen(seq, payload)
+    }
+
+    /// Takes the payload of a segment; `seq` is that of its first byte.
+    ///
+    /// [`Self::keep`] must follow before the next one is taken.
+    pub fn take(
+        &mut self,
+        way: Direction,
+        seq: u32,
+        payload: &[u8],
+        mode: Mode,
+        memory: &mut Memory,
+    ) -> Taken {
+        let rules = self.rules(way, mode, memory);
+        self.ways[way as usize].take(seq, payload, rules, memory)
+    }
+
+    /// Takes the payload of a SYN whose sequence number is `seq` (Fast Open).
+    pub fn take_of_syn(
+        &mut self,
+        way: Direction,
+        seq: u32,
+        payload: &[u8],
+        mode: Mode,
+        memory: &mut Memory,
+    ) -> Taken {
+        let rules = self.rules(way, mode, memory);
+        self.ways[way as usize].take_of_syn(seq.wrapping_add(1), payload, rules, memory)
+    }
+
+    /// What is in order and was not consumed. `payload` is that of the segment taken last in this direction, empty
+    /// where it is kept already.
+    #[must_use]
+    pub fn ready<'a>(&'a self, way: Direction, payload: &'a [u8]) -> &'a [u8] {
+        self.ways[way as usize].ready(payload)
     }
 
     /// The first `len` bytes of [`Self::ready`] are done with; more than there are skips what comes.
-    pub fn consume(&mut self, len: usize) {
-        if len >= self.ready.len() {
-            self.skip += (len - self.ready.len()) as u64;
-            self.ready.clear();
-        } else {
-            self.ready.drain(..len);
+    pub fn consume(&mut self, way: Direction, len: usize) {
+        self.ways[way as usize].consume(len);
+    }
+
+    /// Whoever reads is done with `payload`, the one taken last: what is left of it is kept.
+    ///
+    /// `false`: there was no room for bytes that were not consumed, and they are gone.
+    #[must_use = "bytes may be lost"]
+    pub fn keep(&mut self, way: Direction, payload: &[u8], mode: Mode, memory: &mut Memory) -> bool {
+        let rules = self.rules(way, mode, memory);
+        self.ways[way as usize].keep(payload, rules, memory)
+    }
+
+    /// The receiver of `way` has acknowledged what lies before `ack`.
+    pub fn acknowledged(&mut self, way: Direction, ack: u32, mode: Mode, memory: &mut Memory) -> Acked {
+        let rules = self.rules(way, mode, memory);
+        self.ways[way as usize].acknowledged(ack, rules, memory)
+    }
+
+    /// Gives up on the bytes of the first hole, which ends at `seq` (the segment for which there was no room) or
+    /// before; what was ready and not consumed is gone too.
+    pub fn give_up_hole(
+        &mut self,
+        way: Direction,
+        seq: Option<u32>,
+        mode: Mode,
+        memory: &mut Memory,
+    ) -> Lost {
+        let rules = self.rules(way, mode, memory);
+        self.ways[way as usize].give_up_hole(seq, rules, memory)
+    }
+
+    /// How long the direction is, up to the first hole; bytes of holes that were given up count.
+    #[must_use]
+    pub const fn depth(&self, way: Direction) -> u64 {
+        self.ways[way as usize].passed()
+    }
+
+    /// Bytes of [`Memory`] that the flow holds.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        self.ways.iter().map(Stream::bytes_held).sum()
+    }
+
+    /// Gives all buffers back; what was known of both directions is forgotten.
+    pub fn release(&mut self, memory: &mut Memory) {
+        for way in &mut self.ways {
+            way.release(memory);
         }
     }
 
-    /// Gives up on the bytes of the first hole and returns how many they are; 0 where there is no hole.
-    pub fn give_up_hole(&mut self) -> u64 {
-        let (Some(next), Some((first, _))) = (self.next, self.ahead.first_key_value()) else { return 0 };
-        let len = first.wrapping_sub(next);
-        self.ready.clear();
-        self.next = Some(*first);
-        self.join();
-        u64::from(len)
-    }
-
-    fn append(&mut self, new: &[u8]) {
-        self.next = self.next.map(|next| next.wrapping_add(new.len() as u32));
-        let skipped = self.skip.min(new.len() as u64) as usize;
-        self.skip -= skipped as u64;
-        let room = STREAM_BYTES_MAX.saturating_sub(self.ready.len());
-        let kept = &new[skipped..];
-        self.ready.extend_from_slice(&kept[..kept.len().min(room)]);
-    }
-
-    fn join(&mut self) {
-        while let (Some(next), Some(entry)) = (self.next, self.ahead.first_entry()) {
-            let before = next.wrapping_sub(*entry.key()) as i32;
-            if before < 0 {
-                break;
-            }
-            let bytes = entry.remove();
-            self.ahead_bytes -= bytes.len();
-            if let Some(new) = bytes.get(before as usize..) {
-                self.append(new);
-            }
-        }
+    fn rules(&self, way: Direction, mode: Mode, memory: &Memory) -> Rules {
+        let others = self.ways[way.opposite() as usize].bytes_held();
+        Rules { mode, bytes_max: memory.flow_bytes_max().saturating_sub(others) }
     }
 }

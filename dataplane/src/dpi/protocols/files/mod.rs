@@ -4,14 +4,43 @@ pub(in crate::dpi::protocols) mod cursor;
 pub mod dcerpc;
 pub mod ftp;
 pub(in crate::dpi::protocols) mod ntlmssp;
+pub mod onc_rpc;
 pub mod smb;
+pub mod stores;
 pub mod tftp;
 
 use crate::dpi::Protocol;
 
 /// The protocols of this group.
-pub const PROTOCOLS: &[&Protocol] =
-    &[&smb::SMB2, &smb::SMB1, &dcerpc::DCERPC, &ftp::FTP, &ftp::FTPS, &tftp::TFTP, &ftp::FTP_DATA];
+pub const PROTOCOLS: &[&Protocol] = &[
+    &smb::SMB2,
+    &smb::SMB1,
+    &dcerpc::DCERPC,
+    &onc_rpc::NFS,
+    &onc_rpc::GLUSTERFS,
+    &onc_rpc::RPC,
+    &stores::RSYNC,
+    &stores::GIT,
+    &stores::SVN,
+    &stores::CEPH,
+    &stores::NBD,
+    &stores::BJNP,
+    &stores::OPENFT,
+    &stores::HISLIP,
+    &stores::PDL,
+    &stores::ISCSI,
+    &stores::AFP,
+    &stores::LUSTRE,
+    &stores::PERFORCE,
+    &ftp::FTP,
+    &ftp::FTPS,
+    &tftp::TFTP,
+    &stores::LPD,
+    &stores::UFTP,
+    &stores::KCP,
+    &stores::RX,
+    &ftp::FTP_DATA,
+];
 
 /// What a probe of a test sees: a first payload between a high port and `port`.
 #[cfg(test)]

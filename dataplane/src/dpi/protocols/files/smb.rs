@@ -15,11 +15,10 @@ pub static SMB1: Protocol = Protocol {
     name: "smbv1",
     eve: Some("smb"),
     category: Category::FileSharing,
-    probes: &[Probe {
-        over: Over::Tcp,
-        first: First::Of(&[0, 0x81, 0x82]),
-        look: |peek| look(peek, &[0xff]),
-    }],
+    probes: &[
+        Probe { over: Over::Tcp, first: First::Of(&[0, 0x81, 0x82]), look: |peek| look(peek, &[0xff]) },
+        Probe { over: Over::Udp, first: First::In(0x10, 0x12), look: look_at_datagram },
+    ],
     parser: Some(|| Box::<Session>::default()),
 };
 
@@ -56,6 +55,13 @@ fn look(peek: &Peek<'_>, firsts: &[u8]) -> Match {
     }
 }
 
+/// RFC 1002 4.4.2: a head of 14 bytes, two encoded names of 34, then a mail slot's SMB.
+fn look_at_datagram(peek: &Peek<'_>) -> Match {
+    let is_named = peek.bytes.get(14) == Some(&32) && peek.bytes.get(48) == Some(&32);
+    // Surer than NetBIOS, which it is inside of.
+    Match::of(is_named && peek.bytes.get(82..86) == Some(b"\xffSMB"), 97)
+}
+
 /// Requests that wait for their answers.
 const WAITING_MAX: usize = 16;
 /// Pipes that are read.
@@ -83,10 +89,15 @@ struct Waiting {
     session: u64,
     file: Option<[u8; 16]>,
     details: Fields,
+    /// Whether it is SMB 1.
+    is_old: bool,
 }
 
 impl Parser for Session {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if cx.flow.protocol == crate::parse::Protocol::UDP {
+            return Step::Done;
+        }
         let Some(&[kind, flags, high, low]) = bytes.first_chunk::<4>() else { return Step::Consumed(0) };
         // MS-SMB2 2.1: over TCP alone the length has 24 bits.
         let len = u32::from_be_bytes([0, flags, high, low]) as usize;
@@ -124,6 +135,23 @@ impl Parser for Session {
             }
         }
         if self.told >= RECORDS_MAX { Step::Done } else { Step::Consumed(4 + len) }
+    }
+
+    /// What was asked and not answered is told as well.
+    fn end(&mut self, cx: &mut Context<'_>) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            if waiting.details.is_empty() {
+                continue;
+            }
+            let name = if waiting.is_old {
+                old_name(waiting.command)
+            } else {
+                COMMANDS.get(usize::from(waiting.command)).copied().unwrap_or("UNKNOWN")
+            };
+            let (tree, session) = (waiting.tree, waiting.session);
+            let details = [&waiting.details, &Fields::new()];
+            self.tell(Direction::Forward, name, None, (tree, session), details, cx);
+        }
     }
 }
 
@@ -265,7 +293,7 @@ impl Session {
         if flags & 1 == 0 {
             self.request(
                 way,
-                Waiting { id, command, tree, session, file: None, details: Fields::new() },
+                Waiting { id, command, tree, session, file: None, details: Fields::new(), is_old: false },
                 body,
                 message,
                 cx,
@@ -462,14 +490,14 @@ impl Session {
         let Some(waiting) = waiting else { return };
         let tree = if tree == 0 { waiting.tree } else { tree };
         let session = if session == 0 { waiting.session } else { session };
-        self.tell(way, name, status, (tree, session), [&waiting.details, &details], cx);
+        self.tell(way, name, Some(status), (tree, session), [&waiting.details, &details], cx);
     }
 
     fn tell(
         &mut self,
         way: Direction,
         command: &str,
-        status: u32,
+        status: Option<u32>,
         (tree, session): (u32, u64),
         details: [&Fields; 2],
         cx: &mut Context<'_>,
@@ -477,7 +505,7 @@ impl Session {
         self.told += 1;
         let id = self.told;
         let mut buffer = [0; 10];
-        let code = hex_of(status, &mut buffer);
+        let code = status.map(|status| hex_of(status, &mut buffer));
         let dialect = self.dialect;
         cx.tell_with("smb", way, |smb| {
             smb.number("id", id);
@@ -490,8 +518,8 @@ impl Session {
                 },
             );
             smb.text("command", command);
-            smb.text("status", status_name(status));
-            smb.text("status_code", code);
+            smb.text_if("status", status.map(status_name));
+            smb.text_if("status_code", code);
             smb.number("session_id", session);
             smb.number("tree_id", tree);
             for part in details {
@@ -531,6 +559,7 @@ impl Session {
                 session: user.into(),
                 file: None,
                 details: Fields::new(),
+                is_old: true,
             };
             if self.old_request(way, &mut waiting, is_unicode, words, data, message, cx) {
                 self.wait(waiting);
@@ -573,7 +602,14 @@ impl Session {
             self.old_dialects.truncate(1);
         }
         let tree = if tree == 0 { waiting.tree } else { tree.into() };
-        self.tell(way, old_name(command), status, (tree, user.into()), [&waiting.details, &details], cx);
+        self.tell(
+            way,
+            old_name(command),
+            Some(status),
+            (tree, user.into()),
+            [&waiting.details, &details],
+            cx,
+        );
     }
 
     /// Whether an answer is waited for.

@@ -67,7 +67,7 @@ fn request(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn error(bytes: &[u8]) -> Option<&[u8]> {
     let text = Cursor::new(bytes.get(4..)?).until_zero()?;
-    text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ').then_some(text)
+    (text.len() > 3 && text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')).then_some(text)
 }
 
 struct Requests;

@@ -1,5 +1,9 @@
 //! Who controls another machine? SSH, Telnet, RDP, VNC; directories and logins.
 
+mod ber;
+pub mod desktops;
+pub mod kerberos;
+pub mod ldap;
 pub mod rdp;
 pub mod ssh;
 pub mod terminal;
@@ -8,4 +12,23 @@ pub mod vnc;
 use crate::dpi::Protocol;
 
 /// The protocols of this group.
-pub const PROTOCOLS: &[&Protocol] = &[&ssh::SSH, &vnc::VNC, &rdp::RDP, &terminal::TELNET, &terminal::RSH];
+pub const PROTOCOLS: &[&Protocol] = &[
+    &ssh::SSH,
+    &vnc::VNC,
+    &rdp::RDP,
+    &kerberos::KERBEROS,
+    &ldap::LDAP,
+    &desktops::CITRIX,
+    &desktops::SPICE,
+    &desktops::NOMACHINE,
+    &desktops::X11,
+    &desktops::VMWARE,
+    &desktops::TEAMVIEWER,
+    &desktops::RADMIN,
+    &desktops::DAMEWARE,
+    &desktops::REMOTESCAN,
+    &desktops::RUSTDESK,
+    &desktops::MOSH,
+    &terminal::TELNET,
+    &terminal::RSH,
+];

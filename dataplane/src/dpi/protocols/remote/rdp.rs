@@ -14,6 +14,7 @@ pub static RDP: Protocol = Protocol {
     probes: &[
         Probe { over: Over::Tcp, first: First::Of(&[3]), look },
         Probe { over: Over::Udp, first: First::Of(&[0xff]), look: look_at_datagram },
+        Probe { over: Over::Udp, first: First::Any, look: look_at_later_datagram },
     ],
     parser: Some(|| Box::<Connection>::default()),
 };
@@ -68,8 +69,19 @@ fn is_negotiation(bytes: Option<&[u8]>, kinds: &[u8]) -> bool {
 fn look_at_datagram(peek: &Peek<'_>) -> Match {
     let flags = peek.be16(6);
     let mtu = 1132..=1232;
-    let is_syn = peek.be32(0) == u32::MAX && flags & 1 == 1 && flags & 0xcffa & !0x1000 == 0;
+    // SYN, and whether it is lossy, has a correlation or an extension.
+    let is_syn = peek.be32(0) == u32::MAX && flags & 1 == 1 && flags & !0x1a01 == 0;
     Match::sure(is_syn && mtu.contains(&peek.be16(12)) && mtu.contains(&peek.be16(14)))
+}
+
+/// MS-RDPEUDP 2.2.2: data with acknowledgements, in which a record of TLS or DTLS begins.
+fn look_at_later_datagram(peek: &Peek<'_>) -> Match {
+    if !peek.has_port(3389) || peek.be16(6) & !0x0d3c != 0 || peek.be16(6) & 0x000c == 0 {
+        return Match::No;
+    }
+    let records = peek.bytes.get(8..peek.bytes.len().min(64)).unwrap_or_default();
+    let is_record = records.windows(2).any(|pair| matches!(pair, [0x14..=0x17, 3 | 0xfe]));
+    if is_record { Match::Yes(82) } else { Match::More }
 }
 
 #[derive(Default)]

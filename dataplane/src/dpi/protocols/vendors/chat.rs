@@ -11,11 +11,8 @@ fn whatsapp(peek: &Peek<'_>) -> Match {
     match *peek.bytes {
         [b'W'] | [b'E'] | [b'W', b'A'] | [b'E', b'D'] | [b'E', b'D', 0] | [b'E', b'D', 0, 1] => Match::More,
         [b'W', b'A', 1..=8] => Match::More,
-        [b'W', b'A', 1..=8, 0..=8, ref rest @ ..] => match rest {
-            // The first frame is a handshake: far below 64 KiB.
-            [0, ..] | [] => Match::Yes(95),
-            _ => Match::No,
-        },
+        // The first frame is a handshake: far below 64 KiB.
+        [b'W', b'A', 1..=8, 0..=8] | [b'W', b'A', 1..=8, 0..=8, 0, ..] => Match::Yes(95),
         [b'E', b'D', 0, 1, 0, ..] => Match::Yes(95),
         _ => Match::No,
     }
@@ -123,13 +120,17 @@ fn viber_datagram(peek: &Peek<'_>) -> Match {
 fn is_viber_datagram(bytes: &[u8]) -> bool {
     match (bytes.get(2..4), bytes.len()) {
         (Some([0x01, 0]), 40..) => bytes.get(4..6) == Some(&[5, 0]),
-        (Some([0x03, 0]), 12) | (Some([0x09, 0]), 20) | (Some([0x0c, 0]), 76) | (Some([0x11, 0]), 18) => true,
+        (Some([0x03, 0]), 12)
+        | (Some([0x19, 0]), 34)
+        | (Some([0x09 | 0x1a, 0]), 20)
+        | (Some([0x0c, 0]), 76)
+        | (Some([0x11, 0]), 18) => true,
         _ => false,
     }
 }
 
 fn is_viber_head(bytes: &[u8]) -> bool {
-    matches!(bytes.get(2..4), Some([0x01 | 0x03 | 0x09 | 0x0c | 0x11, 0]))
+    matches!(bytes.get(2..4), Some([0x01 | 0x03 | 0x09 | 0x0c | 0x11 | 0x19 | 0x1a, 0]))
 }
 
 fn viber_stream(peek: &Peek<'_>) -> Match {
@@ -158,7 +159,8 @@ fn line_call(peek: &Peek<'_>) -> Match {
 }
 
 /// VHUA, a telephone of China.
-pub(super) static VHUA: Protocol = Protocol::named("vhua", Category::Voip, &[Probe::udp(First::Of(&[5]), vhua)]);
+pub(super) static VHUA: Protocol =
+    Protocol::named("vhua", Category::Voip, &[Probe::udp(First::Of(&[5]), vhua)]);
 
 fn vhua(peek: &Peek<'_>) -> Match {
     Match::of(peek.bytes.starts_with(&[0x05, 0x14, 0x3a, 0x05, 0x08, 0xf8, 0xa1, 0xb1, 0x03]), 95)

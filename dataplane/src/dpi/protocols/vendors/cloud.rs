@@ -91,7 +91,8 @@ fn avast_secure_dns(peek: &Peek<'_>) -> Match {
 
 /// iQIYI's peers, which took over the protocol of `PPStream`: kind and flags (2), length of the datagram (2,
 /// little-endian), message (1).
-pub(super) static IQIYI: Protocol = Protocol::named("iqiyi", Category::Video, &[Probe::udp(First::Any, iqiyi)]);
+pub(super) static IQIYI: Protocol =
+    Protocol::named("iqiyi", Category::Video, &[Probe::udp(First::Any, iqiyi)]);
 
 fn iqiyi(peek: &Peek<'_>) -> Match {
     let fits = usize::from(peek.le16(2)) == peek.bytes.len();
@@ -111,7 +112,8 @@ fn zug(peek: &Peek<'_>) -> Match {
 }
 
 /// Brazil's EAQ measures lines: datagrams of 16 bytes that begin with a number of four decimal digits, counting up.
-pub(super) static EAQ: Protocol = Protocol::named("eaq", Category::Network, &[Probe::udp(First::In(0, 9), eaq)]);
+pub(super) static EAQ: Protocol =
+    Protocol::named("eaq", Category::Network, &[Probe::udp(First::In(0, 9), eaq)]);
 
 fn eaq(peek: &Peek<'_>) -> Match {
     let number = |bytes: &[u8]| {

@@ -52,7 +52,8 @@ fn tivo_connect(peek: &Peek<'_>) -> Match {
 }
 
 /// Sonos players keep time and send audio to each other; the ports belong to the protocol.
-pub(super) static SONOS: Protocol = Protocol::named("sonos", Category::Music, &[Probe::udp(First::Any, sonos)]);
+pub(super) static SONOS: Protocol =
+    Protocol::named("sonos", Category::Music, &[Probe::udp(First::Any, sonos)]);
 
 fn sonos(peek: &Peek<'_>) -> Match {
     if peek.is_multicast {

@@ -41,7 +41,7 @@ fn abridged(peek: &Peek<'_>) -> Match {
     match (fits, len == message.len()) {
         (true, true) if port => Match::Yes(90),
         (true, _) => Match::Yes(if port { 82 } else { 60 }),
-        (false, _) if len > 4_096 || len < 24 => Match::No,
+        (false, _) if !(24..=4_096).contains(&len) => Match::No,
         (false, _) => Match::More,
     }
 }

@@ -1,8 +1,36 @@
 //! Who calls whom? SIP, RTP, STUN and what rings.
 
+pub mod rtp;
 pub mod rtsp;
+pub mod signalling;
+pub mod sip;
+pub mod stun;
+pub mod talk;
 
 use crate::dpi::Protocol;
 
 /// The protocols of this group.
-pub const PROTOCOLS: &[&Protocol] = &[&rtsp::RTSP];
+pub const PROTOCOLS: &[&Protocol] = &[
+    &stun::STUN,
+    &sip::SIP,
+    &rtsp::RTSP,
+    &talk::MPEG_TS,
+    &talk::RTMP,
+    &talk::TEAMSPEAK,
+    &talk::MUMBLE,
+    &talk::DISCORD,
+    &talk::ZOOM,
+    &talk::VIBER,
+    &signalling::MGCP,
+    &signalling::MEGACO,
+    &signalling::H323,
+    &signalling::SKINNY,
+    &signalling::IAX,
+    &signalling::UNISTIM,
+    &signalling::NOE,
+    &signalling::BFCP,
+    &signalling::SAP,
+    &rtp::RTCP,
+    &rtp::RTP,
+    &rtp::SRTP,
+];

@@ -280,7 +280,10 @@ impl Http {
             Some(host) if !host.is_empty() => Some(host),
             _ => authority_of(target),
         };
-        if let Some(host) = host {
+        // The first host is the flow's: others on the same connection are seldom other sites.
+        if let Some(host) = host
+            && cx.notes.host().is_none()
+        {
             cx.host(HostKind::Http, host);
         }
         if let Some(agent) = head.user_agent {
@@ -556,6 +559,42 @@ mod tests {
             (b"PRI * HTTP/2.0\r\n", Match::No),
         ] {
             assert_eq!(start_of(bytes), expected, "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    /// Both directions, the second after the first, each in pieces of `step` bytes; returns how many records came.
+    fn records_of(request: &[u8], response: &[u8], step: usize) -> usize {
+        use crate::dpi::inspector::{Inspector, Payload};
+        use crate::dpi::{AppTable, FlowView, recogniser::Recogniser};
+        use crate::parse::{Addr, TcpFlags};
+        let mut inspector = Inspector::new(Recogniser::new().into(), AppTable::default().into(), 1);
+        let end = |last| (Addr::v4([192, 0, 2, last]), 80);
+        let view = FlowView { initiator: end(1), responder: end(2), protocol: 6, is_midstream: false };
+        let (slot, _) = inspector.start(&view);
+        let mut count = 0;
+        for (way, bytes) in [(Direction::Forward, request), (Direction::Reverse, response)] {
+            inspector.syn(slot, way, 0);
+            for (at, piece) in bytes.chunks(step).enumerate() {
+                let tcp = Some(((at * step) as u32 + 1, TcpFlags(0x10)));
+                let payload = Payload { way, bytes: piece, tcp, at: crate::time::Wall(0) };
+                inspector.look(slot, &view, &payload, &mut |_| count += 1);
+            }
+        }
+        inspector.end(slot, &view, crate::time::Wall(0), &mut |_| count += 1);
+        count
+    }
+
+    #[test]
+    fn pipelined_requests_meet_their_responses_however_they_are_cut() {
+        let request = b"GET /a HTTP/1.1\r\nHost: a.example\r\n\r\nPOST /b HTTP/1.1\r\nHost: a.example\r\n\
+            Content-Length: 3\r\n\r\nx=1HEAD /c HTTP/1.1\r\nHost: a.example\r\n\r\n";
+        let response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n\
+            HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
+        for step in [7, 40, 1_000] {
+            assert_eq!(records_of(request, response, step), 3, "in pieces of {step}");
+        }
+        for len in 0..response.len() {
+            assert!(records_of(request, &response[..len], 50) <= 4);
         }
     }
 

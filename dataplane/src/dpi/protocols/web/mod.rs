@@ -1,5 +1,8 @@
 //! What is spoken between browsers and servers? HTTP in all versions, and what rides on it.
 
+pub mod backend;
+pub mod discovery;
+pub mod haproxy;
 pub mod head;
 pub mod hpack;
 pub mod http;
@@ -12,6 +15,14 @@ use crate::dpi::Protocol;
 
 /// The protocols of this group.
 pub const PROTOCOLS: &[&Protocol] = &[
+    &haproxy::HAPROXY,
+    &discovery::SSDP,
+    &discovery::WSD,
+    &backend::FASTCGI,
+    &backend::AJP,
+    &backend::JRMI,
+    &backend::ELASTICSEARCH,
+    &backend::THRIFT,
     &http2::HTTP2,
     &http::HTTP,
     &websocket::WEBSOCKET,

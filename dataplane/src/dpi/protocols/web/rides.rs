@@ -62,10 +62,6 @@ pub fn of_request(method: &[u8], target: &[u8], head: &Head<'_>, cx: &mut Contex
         Some(&SOAP)
     } else if begins(path, b"/xmlrpc.php") && method == b"POST" {
         Some(&XML_RPC)
-    } else if path.len() > 5
-        && path.get(path.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case(b".m3u8"))
-    {
-        Some(&HLS)
     } else if path.ends_with(b".mpd") || path.ends_with(b".m4s") {
         Some(&MPEG_DASH)
     } else if path.ends_with(b".crl") {
@@ -132,6 +128,15 @@ pub fn of_body(body: &[u8], is_request: bool, cx: &mut Context<'_>) {
         name(&XML_RPC, cx);
     } else if text.starts_with(b"<") && contains(text, b"<mpd ") {
         name(&MPEG_DASH, cx);
+    }
+    // ISO/IEC 14496-12: media in segments begins with a segment's type, or a file's type with such a brand.
+    if let Some((kind, brands)) = body.get(4..).and_then(|rest| rest.split_first_chunk::<4>()) {
+        const BRANDS: [&[u8]; 6] = [b"dash", b"iso5", b"iso6", b"msdh", b"msix", b"cmfc"];
+        let len = usize::from(body.get(3).copied().unwrap_or(0)).saturating_sub(8);
+        let mut brands = brands.get(..len).unwrap_or(brands).chunks_exact(4);
+        if kind == b"styp" || (kind == b"ftyp" && brands.any(|brand| BRANDS.contains(&brand))) {
+            name(&MPEG_DASH, cx);
+        }
     }
     // Windows, Unix, macOS programs, Java classes share a number with fat macOS ones, Android's code.
     let is_program = body.starts_with(b"\x7fELF")

@@ -1,0 +1,234 @@
+//! Who reads mail and news? IMAP (RFC 9051), POP3 (RFC 1939), NNTP (RFC 3977), ManageSieve (RFC 5804).
+//!
+//! The parsers watch logins only: whether credentials crossed in clear, and whether they were refused.
+
+use super::{begins, has};
+use crate::dpi::{Category, Context, First, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step};
+use crate::flow::Direction;
+
+/// IMAP.
+pub static IMAP: Protocol = Protocol {
+    name: "imap",
+    eve: None,
+    category: Category::Email,
+    probes: &[Probe { over: Over::Tcp, first: First::In(b'*', b'z'), look: imap }],
+    parser: Some(|| Box::new(Logins::default())),
+};
+
+/// IMAP inside TLS, which its port tells.
+pub static IMAPS: Protocol =
+    Protocol { name: "imaps", eve: Some("imap"), category: Category::Email, probes: &[], parser: None };
+
+/// POP3.
+pub static POP3: Protocol = Protocol {
+    name: "pop3",
+    eve: None,
+    category: Category::Email,
+    probes: &[Probe { over: Over::Tcp, first: First::Of(b"+-ACUacu"), look: pop3 }],
+    parser: Some(|| Box::new(Logins::default())),
+};
+
+/// POP3 inside TLS, which its port tells.
+pub static POP3S: Protocol =
+    Protocol { name: "pop3s", eve: Some("pop3"), category: Category::Email, probes: &[], parser: None };
+
+/// News.
+pub static NNTP: Protocol = Protocol {
+    name: "usenet",
+    eve: Some("nntp"),
+    category: Category::Web,
+    probes: &[Probe { over: Over::Tcp, first: First::Of(b"2AMGamg"), look: nntp }],
+    parser: Some(|| Box::new(Logins::default())),
+};
+
+/// Scripts that sort mail.
+pub static SIEVE: Protocol = Protocol {
+    name: "managesieve",
+    eve: None,
+    category: Category::Email,
+    probes: &[Probe { over: Over::Tcp, first: First::Of(b"\""), look: sieve }],
+    parser: None,
+};
+
+/// Lines after which a login has been seen, or will not be.
+const LINES_MAX: u32 = 64;
+
+/// A line that has no end after this many bytes is none.
+const LINE_BYTES_MAX: usize = 2_048;
+
+fn first_line(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.iter().take(512).position(|byte| *byte == b'\n')?;
+    Some(bytes[..end].trim_ascii_end())
+}
+
+fn imap(peek: &Peek<'_>) -> Match {
+    let is_port = peek.has_port(143) || peek.has_port(220);
+    let Some(line) = first_line(peek.bytes) else {
+        return if peek.bytes.len() < 512 { Match::More } else { Match::No };
+    };
+    if begins(line, b"* OK") || begins(line, b"* PREAUTH") || begins(line, b"* BYE") {
+        return Match::Yes(if is_port || has(line, b"IMAP") { 92 } else { 75 });
+    }
+    if begins(line, b"* CAPABILITY IMAP4") {
+        return Match::Yes(95);
+    }
+    // A tag, then a command (RFC 9051 2.2.1).
+    let mut words = line.split(|byte| *byte == b' ');
+    let tag = words.next().unwrap_or_default();
+    let verb = words.next().unwrap_or_default();
+    if tag.is_empty()
+        || tag.len() > 16
+        || !tag.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'.')
+    {
+        return Match::No;
+    }
+    const SURE: [&[u8]; 4] = [b"CAPABILITY", b"AUTHENTICATE", b"LOGIN", b"STARTTLS"];
+    const USUAL: [&[u8]; 9] =
+        [b"NOOP", b"SELECT", b"EXAMINE", b"LIST", b"LSUB", b"FETCH", b"UID", b"IDLE", b"ID"];
+    if SURE.iter().any(|known| verb.eq_ignore_ascii_case(known)) {
+        return Match::of(is_port || tag.iter().any(u8::is_ascii_digit), 85);
+    }
+    Match::of(is_port && USUAL.iter().any(|known| verb.eq_ignore_ascii_case(known)), 82)
+}
+
+fn pop3(peek: &Peek<'_>) -> Match {
+    let is_port = peek.has_port(110);
+    let Some(line) = first_line(peek.bytes) else {
+        return if peek.bytes.len() < 512 { Match::More } else { Match::No };
+    };
+    let is_question = |line: &[u8]| {
+        [&b"CAPA"[..], b"USER ", b"APOP ", b"AUTH", b"STLS"].iter().any(|verb| begins(line, verb))
+    };
+    if begins(line, b"+OK") || begins(line, b"-ERR") {
+        if is_port {
+            return Match::Yes(92);
+        }
+        // Others say +OK too, but do not speak first.
+        let greets = peek.nth == 0 && peek.other.is_empty() && begins(line, b"+OK ");
+        let names_itself = has(line, b"POP") || (line.ends_with(b">") && line.contains(&b'@'));
+        return Match::of(greets && names_itself, 88);
+    }
+    if is_question(line) && (is_port || peek.other.starts_with(b"+OK ")) {
+        return Match::Yes(88);
+    }
+    Match::No
+}
+
+fn nntp(peek: &Peek<'_>) -> Match {
+    let is_port = peek.has_port(119) || peek.has_port(433);
+    let Some(line) = first_line(peek.bytes) else {
+        return if peek.bytes.len() < 512 { Match::More } else { Match::No };
+    };
+    if begins(line, b"200 ") || begins(line, b"201 ") {
+        let names_itself = has(line, b"NNTP") || has(line, b" news") || has(line, b"InterNetNews");
+        return if is_port { Match::Yes(90) } else { Match::of(names_itself && peek.other.is_empty(), 85) };
+    }
+    if begins(line, b"MODE READER") || begins(line, b"AUTHINFO ") {
+        return Match::Yes(90);
+    }
+    let is_usual = [&b"ARTICLE "[..], b"GROUP ", b"MODE STREAM"].iter().any(|verb| begins(line, verb));
+    Match::of(is_port && is_usual, 85)
+}
+
+fn sieve(peek: &Peek<'_>) -> Match {
+    let begin = b"\"IMPLEMENTATION\" \"";
+    if peek.bytes.len() < begin.len() {
+        return if begins(begin, peek.bytes) { Match::More } else { Match::No };
+    }
+    Match::sure(begins(peek.bytes, begin))
+}
+
+/// Watches for a login.
+#[derive(Debug, Default)]
+struct Logins {
+    lines: u32,
+    asked: bool,
+    awaits_tls: bool,
+}
+
+impl Logins {
+    /// Whether all that matters was seen.
+    fn line(&mut self, line: &[u8], cx: &mut Context<'_>) -> bool {
+        // What stands behind a tag, for IMAP.
+        let behind = line.iter().position(|byte| *byte == b' ').map_or(&[][..], |blank| &line[blank + 1..]);
+        let asks = begins(line, b"PASS ")
+            || begins(line, b"AUTH PLAIN")
+            || begins(line, b"AUTH LOGIN")
+            || begins(line, b"AUTHINFO PASS")
+            || begins(behind, b"LOGIN ")
+            || begins(behind, b"AUTHENTICATE PLAIN")
+            || begins(behind, b"AUTHENTICATE LOGIN");
+        if asks {
+            cx.notes.risk(Risk::ClearTextCredentials);
+            self.asked = true;
+        }
+        if begins(line, b"STLS") || begins(behind, b"STARTTLS") || begins(line, b"STARTTLS") {
+            self.awaits_tls = true;
+        }
+        if self.asked {
+            let is_refused = begins(line, b"-ERR")
+                || begins(behind, b"NO ")
+                || begins(line, b"481")
+                || begins(line, b"452");
+            let is_let_in = begins(line, b"+OK") || begins(behind, b"OK ") || begins(line, b"281");
+            if is_refused {
+                cx.notes.risk(Risk::FailedLogin);
+            }
+            return is_let_in;
+        }
+        self.awaits_tls && (begins(line, b"+OK") || begins(behind, b"OK ") || begins(line, b"382"))
+    }
+}
+
+impl Parser for Logins {
+    fn data(&mut self, _way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        let mut used = 0;
+        while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
+            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+                if rest.len() > LINE_BYTES_MAX {
+                    return Step::Done;
+                }
+                break;
+            };
+            used += end + 1;
+            self.lines += 1;
+            if self.line(rest[..end].trim_ascii_end(), cx) || self.lines > LINES_MAX {
+                return Step::Done;
+            }
+        }
+        Step::Consumed(used)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peek<'a>(bytes: &'a [u8], other: &'a [u8], port: u16) -> Peek<'a> {
+        Peek {
+            bytes,
+            way: Direction::Reverse,
+            nth: 0,
+            ports: (40_000, port),
+            other,
+            previous: &[],
+            is_multicast: false,
+            is_tcp: true,
+        }
+    }
+
+    #[test]
+    fn mailboxes_are_recognised() {
+        assert_eq!(imap(&peek(b"* OK IMAP4rev1 ready\r\n", b"", 9_000)), Match::Yes(92));
+        assert_eq!(imap(&peek(b"a1 LOGIN x y\r\n", b"", 9_000)), Match::Yes(85));
+        assert_eq!(imap(&peek(b"GET / HTTP/1.1\r\n", b"", 80)), Match::No);
+        assert_eq!(imap(&peek(b"* O", b"", 9_000)), Match::More);
+        assert_eq!(pop3(&peek(b"+OK POP3 ready <1.2@example.org>\r\n", b"", 9_000)), Match::Yes(88));
+        assert_eq!(pop3(&peek(b"+OK\r\n", b"*1\r\n$4\r\nPING\r\n", 6_379)), Match::No);
+        assert_eq!(pop3(&peek(b"USER a\r\n", b"+OK ready\r\n", 9_000)), Match::Yes(88));
+        assert_eq!(nntp(&peek(b"200 news.example.org NNTP ready\r\n", b"", 9_000)), Match::Yes(85));
+        assert_eq!(nntp(&peek(b"MODE READER\r\n", b"", 9_000)), Match::Yes(90));
+        assert_eq!(sieve(&peek(b"\"IMPLEMENTATION\" \"x\"\r\n", b"", 4_190)), Match::Yes(95));
+        assert_eq!(sieve(&peek(b"\"IMP", b"", 4_190)), Match::More);
+    }
+}

@@ -1,0 +1,528 @@
+//! Who asks for which name, and what is the answer? DNS over UDP and TCP (RFC 1035), mDNS (RFC 6762), LLMNR (RFC 4795).
+//!
+//! Records have the form of Suricata 7's EVE `dns`, version 2: one for every question, one for every response. The first
+//! question's name is the flow's host. Addresses are remembered under the name that was asked for, so that a chain
+//! of CNAMEs does not hide which application it was.
+
+use super::line::Line;
+use super::message::{HEADER_BYTES, Header, Name, Question, Rr, Section, be16, rcode_name, type_name};
+use super::{rdata, suspicion};
+use crate::dpi::{
+    Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step,
+};
+use crate::flow::Direction;
+use crate::parse::Addr;
+
+/// DNS.
+pub static DNS: Protocol = Protocol {
+    name: "dns",
+    eve: None,
+    category: Category::Network,
+    probes: &[
+        Probe { over: Over::Udp, first: First::Any, look: udp },
+        Probe { over: Over::Tcp, first: First::In(0, 0x3f), look: tcp },
+    ],
+    parser: Some(|| Box::new(Reader::new(Dialect::Dns))),
+};
+
+/// Multicast DNS.
+pub static MDNS: Protocol = Protocol {
+    name: "mdns",
+    eve: None,
+    category: Category::Network,
+    probes: &[Probe { over: Over::Udp, first: First::Any, look: mdns }],
+    parser: Some(|| Box::new(Reader::new(Dialect::Mdns))),
+};
+
+/// Link-local multicast name resolution.
+pub static LLMNR: Protocol = Protocol {
+    name: "llmnr",
+    eve: None,
+    category: Category::Network,
+    probes: &[Probe { over: Over::Udp, first: First::Any, look: llmnr }],
+    parser: Some(|| Box::new(Reader::new(Dialect::Llmnr))),
+};
+
+const PORT: u16 = 53;
+const MDNS_PORT: u16 = 5353;
+const LLMNR_PORT: u16 = 5355;
+const NETBIOS_PORT: u16 = 137;
+
+/// Questions of one message that are told.
+const QUESTIONS_MAX: u16 = 16;
+
+/// Names that may carry data after which a flow is a tunnel.
+const CARRYING_NAMES: u8 = 3;
+
+/// How much of a message is as DNS has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    Not,
+    /// The header may be one.
+    Header,
+    /// A question or record follows as the header says.
+    Whole,
+}
+
+/// `len` is the length of the whole message, of which `message` may be the beginning.
+fn fit(message: &[u8], len: usize) -> Fit {
+    let Some(header) = Header::read(message) else { return Fit::Not };
+    // RFC 6895 2.2: 3 and what is above 6 was never assigned.
+    if matches!(header.opcode(), 3 | 7..) || header.least_bytes() > len {
+        return Fit::Not;
+    }
+    let [questions, answers, authorities, additional] = header.counts;
+    if !header.is_response() && header.opcode() == 0 && (questions == 0 || header.rcode() > 0) && answers == 0
+    {
+        return Fit::Not;
+    }
+    if questions == 0 {
+        // Refusals without a question, and multicast responses.
+        let has_record = answers > 0 || authorities > 0 || additional > 0;
+        return match Rr::read(message, HEADER_BYTES) {
+            Some(rr) if has_record && type_name(rr.kind).is_some() => Fit::Whole,
+            _ => Fit::Header,
+        };
+    }
+    match Question::read(message, HEADER_BYTES) {
+        // RFC 1035 3.2.4 and RFC 6762 5.4: the highest bit asks for a unicast answer.
+        Some(question) if question.kind != 0 && matches!(question.class & 0x7fff, 1..=4 | 254 | 255) => {
+            Fit::Whole
+        }
+        _ => Fit::Header,
+    }
+}
+
+/// Away from the port it takes one question with a name of printable letters, and nothing unusual.
+fn is_plain(message: &[u8]) -> bool {
+    let Some(header) = Header::read(message) else { return false };
+    let mut is_graphic = true;
+    let mut labels = 0;
+    let end = super::message::walk(message, HEADER_BYTES, |label| {
+        labels += 1;
+        is_graphic &= label.iter().all(u8::is_ascii_graphic);
+    });
+    let question = Question::read(message, HEADER_BYTES);
+    header.counts[0] == 1
+        && header.counts[2] <= 32
+        && header.counts[3] <= 32
+        && !header.z()
+        && is_graphic
+        && labels > 0
+        && end.is_some()
+        && question.is_some_and(|question| {
+            matches!(question.class, 1 | 3 | 255)
+                && type_name(question.kind).is_some()
+                && (header.is_response()
+                    || header.counts[1] > 0
+                    || header.counts[2] > 0
+                    || header.counts[3] > 0
+                    || question.end == message.len())
+        })
+}
+
+fn udp(peek: &Peek<'_>) -> Match {
+    if [MDNS_PORT, LLMNR_PORT].iter().any(|port| peek.has_port(*port)) && !peek.has_port(PORT) {
+        return Match::No;
+    }
+    match (fit(peek.bytes, peek.bytes.len()), peek.has_port(PORT)) {
+        (Fit::Whole, true) => Match::Yes(95),
+        (Fit::Header, true) => Match::Yes(70),
+        // Names of NetBIOS have the same form on their own port.
+        (Fit::Whole, false) if !peek.has_port(NETBIOS_PORT) && is_plain(peek.bytes) => Match::Yes(90),
+        _ => Match::No,
+    }
+}
+
+fn tcp(peek: &Peek<'_>) -> Match {
+    let is_port = peek.has_port(PORT);
+    let Some(len) = be16(peek.bytes, 0) else { return Match::More };
+    let len = usize::from(len);
+    let message = peek.bytes.get(2..).unwrap_or_default();
+    if len < HEADER_BYTES || (!is_port && len > 4_096) {
+        return Match::No;
+    }
+    if message.len() < HEADER_BYTES {
+        return Match::More;
+    }
+    let message = message.get(..len).unwrap_or(message);
+    match fit(message, len) {
+        Fit::Not => Match::No,
+        Fit::Header if message.len() < len && message.len() < 300 => Match::More,
+        Fit::Header => Match::of(is_port, 70),
+        Fit::Whole if is_port => Match::Yes(95),
+        Fit::Whole => Match::of(peek.bytes.len() == len + 2 && is_plain(message), 90),
+    }
+}
+
+fn mdns(peek: &Peek<'_>) -> Match {
+    if !peek.has_port(MDNS_PORT) || peek.has_port(PORT) {
+        return Match::No;
+    }
+    match fit(peek.bytes, peek.bytes.len()) {
+        Fit::Whole => Match::Yes(95),
+        Fit::Header => Match::of(peek.bytes.len() > HEADER_BYTES, 60),
+        Fit::Not => Match::No,
+    }
+}
+
+fn llmnr(peek: &Peek<'_>) -> Match {
+    let fits = peek.has_port(LLMNR_PORT) && fit(peek.bytes, peek.bytes.len()) == Fit::Whole;
+    Match::sure(fits)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Dns,
+    Mdns,
+    Llmnr,
+}
+
+impl Dialect {
+    const fn event(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Mdns => "mdns",
+            Self::Llmnr => "llmnr",
+        }
+    }
+}
+
+/// Reads the messages of one flow.
+#[derive(Debug)]
+struct Reader {
+    dialect: Dialect,
+    has_host: bool,
+    /// Names so far that may carry data.
+    carrying: u8,
+}
+
+impl Reader {
+    const fn new(dialect: Dialect) -> Self {
+        Self { dialect, has_host: false, carrying: 0 }
+    }
+
+    fn message(&mut self, way: Direction, message: &[u8], cx: &mut Context<'_>) {
+        let Some(header) = Header::read(message) else {
+            cx.anomaly("malformed_data");
+            return;
+        };
+        if header.z() && self.dialect == Dialect::Dns {
+            cx.anomaly("z_flag_set");
+        }
+        let mut name = Name::new();
+        let mut first = None;
+        let mut next = Some(HEADER_BYTES);
+        for nth in 0..header.counts[0].min(QUESTIONS_MAX) {
+            let question = next.and_then(|at| Question::read(message, at));
+            let named = question.and_then(|question| name.read(message, question.name_at));
+            let (Some(question), Some(_)) = (question, named) else {
+                cx.anomaly("malformed_data");
+                cx.notes.risk(Risk::MalformedMessage);
+                return;
+            };
+            next = Some(question.end);
+            if nth == 0 {
+                first = Some(question);
+                self.asked(question, &name, cx);
+            }
+            if !header.is_response() {
+                self.tell_question(way, header, question, &name, cx);
+            }
+        }
+        if header.counts[0] > QUESTIONS_MAX {
+            next = None;
+        }
+        if header.is_response() {
+            self.response(way, message, header, first, next, cx);
+        }
+    }
+
+    /// What the name of a question says of the flow.
+    fn asked(&mut self, question: Question, name: &Name, cx: &mut Context<'_>) {
+        let text = name.as_bytes();
+        if !self.has_host && !text.is_empty() {
+            self.has_host = true;
+            cx.host(HostKind::Dns, text);
+        }
+        if name.is_cut {
+            cx.anomaly("name_too_long");
+            cx.notes.risk(Risk::LongName);
+        }
+        if self.dialect != Dialect::Dns {
+            return;
+        }
+        let odd = suspicion::look(text);
+        if odd.is_long {
+            cx.notes.risk(Risk::LongName);
+        }
+        if odd.is_generated {
+            cx.notes.risk(Risk::GeneratedName);
+        }
+        if odd.is_random {
+            cx.notes.risk(Risk::SuspiciousEntropy);
+        }
+        if odd.carries_data {
+            self.carrying = self.carrying.saturating_add(1);
+            // NULL, TXT and the private type are what tunnels take, for they carry most back.
+            if self.carrying >= CARRYING_NAMES || matches!(question.kind, 10 | 16 | 65_399) {
+                cx.notes.risk(Risk::DnsTunnel);
+            }
+        }
+    }
+
+    fn tell_question(
+        &self,
+        way: Direction,
+        header: Header,
+        question: Question,
+        name: &Name,
+        cx: &mut Context<'_>,
+    ) {
+        let transaction = *cx.transactions;
+        cx.tell_with(self.dialect.event(), way, |fields| {
+            fields.text("type", "query");
+            fields.number("id", header.id);
+            fields.text("rrname", name.as_bytes());
+            write_type(fields, question.kind);
+            fields.number("tx_id", transaction);
+            if header.z() {
+                fields.bool("z", true);
+            }
+            fields.number("opcode", header.opcode());
+        });
+    }
+
+    fn response(
+        &mut self,
+        way: Direction,
+        message: &[u8],
+        header: Header,
+        question: Option<Question>,
+        at: Option<usize>,
+        cx: &mut Context<'_>,
+    ) {
+        let mut name = Name::new();
+        let answers = Section::read(message, at, header.counts[1]);
+        let authorities = Section::read(message, answers.end, header.counts[2]);
+        if answers.is_broken || authorities.is_broken {
+            cx.anomaly("malformed_data");
+            cx.notes.risk(Risk::MalformedMessage);
+        }
+        if self.dialect == Dialect::Dns {
+            if header.rcode() != 0 {
+                cx.notes.risk(Risk::ErrorCode);
+            }
+            resolve(message, question, answers.records(), cx);
+        } else if !self.has_host
+            && let Some(rr) = answers.records().first()
+            && name.read(message, rr.name_at).is_some()
+        {
+            self.has_host = true;
+            cx.host(HostKind::Dns, name.as_bytes());
+        }
+        cx.tell_with(self.dialect.event(), way, |fields| {
+            fields.number("version", 2_u8);
+            fields.text("type", "answer");
+            fields.number("id", header.id);
+            fields.text("flags", Line::<4>::of(format_args!("{:x}", header.flags)));
+            fields.bool("qr", true);
+            for (bit, key) in [(0x400, "aa"), (0x200, "tc"), (0x100, "rd"), (0x80, "ra"), (0x40, "z")] {
+                if header.flags & bit != 0 {
+                    fields.bool(key, true);
+                }
+            }
+            fields.number("opcode", header.opcode());
+            if let Some(question) = question
+                && name.read(message, question.name_at).is_some()
+            {
+                fields.text("rrname", name.as_bytes());
+                write_type(fields, question.kind);
+            }
+            match rcode_name(header.rcode()) {
+                Some(text) => fields.text("rcode", text),
+                None => fields.text("rcode", Line::<5>::of(format_args!("{}", header.rcode()))),
+            }
+            if !answers.records().is_empty() {
+                fields.list("answers", |list| {
+                    answers.records().iter().for_each(|rr| write_record(list, message, rr, &mut name));
+                });
+                fields.object("grouped", |grouped| {
+                    write_grouped(grouped, message, answers.records(), &mut name)
+                });
+            }
+            if !authorities.records().is_empty() {
+                fields.list("authorities", |list| {
+                    authorities.records().iter().for_each(|rr| write_record(list, message, rr, &mut name));
+                });
+            }
+        });
+    }
+}
+
+/// Remembers the addresses of a response under the name that was asked for.
+fn resolve(message: &[u8], question: Option<Question>, answers: &[Rr], cx: &mut Context<'_>) {
+    let mut name = Name::new();
+    let asked = question.and_then(|question| name.read(message, question.name_at));
+    for rr in answers {
+        let data = rr.data(message);
+        let addr = match rr.kind {
+            1 => data.first_chunk().copied().map(Addr::v4),
+            28 => data.first_chunk().copied().map(Addr::v6),
+            _ => None,
+        };
+        let Some(addr) = addr else { continue };
+        if asked.is_some() || name.read(message, rr.name_at).is_some() {
+            cx.resolved(name.as_bytes(), addr);
+        }
+    }
+}
+
+fn write_type(fields: &mut Fields, kind: u16) {
+    match type_name(kind) {
+        Some(text) => fields.text("rrtype", text),
+        None => fields.text("rrtype", Line::<5>::of(format_args!("{kind}"))),
+    }
+}
+
+fn write_record(list: &mut Fields, message: &[u8], rr: &Rr, name: &mut Name) {
+    let head = |object: &mut Fields, name: &mut Name| {
+        if name.read(message, rr.name_at).is_some() {
+            object.text("rrname", name.as_bytes());
+        }
+        write_type(object, rr.kind);
+        object.number("ttl", rr.ttl);
+    };
+    if rr.kind == 16 {
+        // Each text of a TXT record is an answer of its own.
+        for text in rdata::strings(rr.data(message)) {
+            list.object("", |object| {
+                head(object, name);
+                object.text("rdata", text);
+            });
+        }
+        return;
+    }
+    list.object("", |object| {
+        head(object, name);
+        rdata::write(object, false, message, rr, name);
+    });
+}
+
+fn write_grouped(grouped: &mut Fields, message: &[u8], answers: &[Rr], name: &mut Name) {
+    for kind in rdata::GROUPED {
+        if !answers.iter().any(|rr| rr.kind == *kind) {
+            continue;
+        }
+        grouped.list(type_name(*kind).unwrap_or_default(), |list| {
+            for rr in answers.iter().filter(|rr| rr.kind == *kind) {
+                rdata::write(list, true, message, rr, name);
+            }
+        });
+    }
+}
+
+impl Parser for Reader {
+    fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if cx.flow.protocol != crate::parse::Protocol::TCP {
+            self.message(way, bytes, cx);
+            return Step::Consumed(bytes.len());
+        }
+        // RFC 1035 4.2.2: two bytes of length in front.
+        let Some(len) = be16(bytes, 0) else { return Step::Consumed(0) };
+        let end = 2 + usize::from(len);
+        let Some(message) = bytes.get(2..end) else { return Step::Consumed(0) };
+        if message.len() < HEADER_BYTES {
+            cx.anomaly("malformed_data");
+            return Step::Done;
+        }
+        self.message(way, message, cx);
+        Step::Consumed(end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A question for www.example.org, A.
+    const QUERY: &[u8] =
+        b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x07example\x03org\x00\x00\x01\x00\x01";
+
+    /// Its answer: a CNAME and an address.
+    const ANSWER: &[u8] = b"\x12\x34\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00\x03www\x07example\x03org\x00\x00\x01\x00\x01\
+        \xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x04\x01a\xc0\x10\xc0\x2d\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x01";
+
+    fn peek(bytes: &[u8], ports: (u16, u16), is_tcp: bool) -> Peek<'_> {
+        Peek {
+            bytes,
+            way: Direction::Forward,
+            nth: 0,
+            ports,
+            other: &[],
+            previous: &[],
+            is_multicast: false,
+            is_tcp,
+        }
+    }
+
+    #[test]
+    fn messages_are_recognised_on_any_port() {
+        for message in [QUERY, ANSWER] {
+            assert_eq!(udp(&peek(message, (40_000, 53), false)), Match::Yes(95));
+            assert_eq!(udp(&peek(message, (40_000, 5300), false)), Match::Yes(90));
+            assert_eq!(mdns(&peek(message, (5353, 5353), false)), Match::Yes(95));
+            assert_eq!(llmnr(&peek(message, (40_000, 5355), false)), Match::Yes(95));
+            assert_eq!(udp(&peek(message, (5353, 5353), false)), Match::No);
+            let mut framed = (message.len() as u16).to_be_bytes().to_vec();
+            framed.extend_from_slice(message);
+            assert_eq!(tcp(&peek(&framed, (40_000, 53), true)), Match::Yes(95));
+            assert_eq!(tcp(&peek(&framed, (40_000, 5300), true)), Match::Yes(90));
+            for len in 0..framed.len() {
+                assert_ne!(tcp(&peek(&framed[..len], (40_000, 5300), true)), Match::Yes(90));
+                udp(&peek(&framed[..len], (40_000, 53), false));
+            }
+        }
+    }
+
+    #[test]
+    fn other_traffic_is_not() {
+        for other in [
+            &b"GET / HTTP/1.1\r\n\r\n"[..],
+            &[0; 64],
+            &[0xff; 64],
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\0\0",
+        ] {
+            assert_eq!(udp(&peek(other, (40_000, 5300), false)), Match::No);
+            assert_ne!(tcp(&peek(other, (40_000, 443), true)), Match::Yes(90));
+        }
+    }
+
+    #[test]
+    fn any_message_is_read_without_harm() {
+        let mut name = Name::new();
+        let mut fields = Fields::new();
+        for len in 0..ANSWER.len() {
+            let cut = &ANSWER[..len];
+            let section = Section::read(cut, Some(33), 2);
+            for rr in section.records() {
+                for kind in 0..300 {
+                    write_record(&mut fields, cut, &Rr { kind, ..*rr }, &mut name);
+                }
+            }
+            write_grouped(&mut fields, cut, section.records(), &mut name);
+        }
+        fields.clear();
+        let section = Section::read(ANSWER, Some(33), 2);
+        assert_eq!(section.records().len(), 2);
+        write_grouped(&mut fields, ANSWER, section.records(), &mut name);
+        let texts: Vec<_> = fields
+            .iter()
+            .filter_map(|(_, value)| match value {
+                crate::dpi::fields::Value::Text(text) => Some(text),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(texts, [&b"192.0.2.1"[..], b"a.example.org"]);
+    }
+}

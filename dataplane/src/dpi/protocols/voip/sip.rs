@@ -1,0 +1,238 @@
+//! Who calls whom? SIP (RFC 3261), told as Suricata's `sip`; the media that SDP announces is expected.
+
+use super::rtp::{RTCP, RTP};
+use crate::dpi::protocols::web::head::{begins, contains, decimal, head_len, status_of};
+use crate::dpi::{
+    Category, Context, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step,
+};
+use crate::flow::Direction;
+use crate::parse::Addr;
+
+/// SIP.
+pub static SIP: Protocol = Protocol {
+    name: "sip",
+    eve: None,
+    category: Category::Voip,
+    probes: &[Probe { over: Over::TcpOrUdp, first: First::In(b'A', b'Z'), look }],
+    parser: Some(|| Box::<Sip>::default()),
+};
+
+/// A message is no longer.
+const MESSAGE_BYTES_MAX: usize = 16_384;
+
+const METHODS: [&[u8]; 14] = [
+    b"INVITE",
+    b"ACK",
+    b"BYE",
+    b"CANCEL",
+    b"OPTIONS",
+    b"REGISTER",
+    b"PRACK",
+    b"SUBSCRIBE",
+    b"NOTIFY",
+    b"PUBLISH",
+    b"INFO",
+    b"REFER",
+    b"MESSAGE",
+    b"UPDATE",
+];
+
+fn look(peek: &Peek<'_>) -> Match {
+    let bytes = peek.bytes;
+    if bytes.starts_with(b"SIP/2.0 ") {
+        return if bytes.len() < 12 && peek.is_tcp {
+            Match::More
+        } else {
+            Match::of(status_of(bytes).is_some(), 97)
+        };
+    }
+    if peek.is_tcp && b"SIP/2.0 ".starts_with(bytes) {
+        return Match::More;
+    }
+    for method in METHODS {
+        let Some(rest) = bytes.strip_prefix(method) else {
+            if peek.is_tcp && method.starts_with(bytes) {
+                return Match::More;
+            }
+            continue;
+        };
+        let Some(rest) = rest.strip_prefix(b" ") else { continue };
+        if rest.len() < 4 && peek.is_tcp {
+            return Match::More;
+        }
+        let is_uri = begins(rest, b"sip:") || begins(rest, b"sips:") || begins(rest, b"tel:");
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+        if is_uri || line.ends_with(b" SIP/2.0") {
+            return Match::Yes(97);
+        }
+    }
+    Match::No
+}
+
+#[derive(Default)]
+struct Sip {
+    messages: u32,
+}
+
+/// Messages of one flow that are read.
+const MESSAGES_MAX: u32 = 512;
+
+impl Parser for Sip {
+    fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        // Keep-alives (RFC 5626 3.5.1) stand between messages.
+        let blanks = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n' | 0)).count();
+        if blanks > 0 {
+            return Step::Consumed(blanks);
+        }
+        let is_stream = cx.flow.protocol == crate::parse::Protocol::TCP;
+        let head = match head_len(bytes, 0) {
+            Some(len) => len,
+            None if is_stream && bytes.len() < MESSAGE_BYTES_MAX => return Step::Consumed(0),
+            None if is_stream => {
+                cx.anomaly("message_too_long");
+                return Step::Done;
+            }
+            None => bytes.len(),
+        };
+        let (head_bytes, body) = bytes.split_at_checked(head).unwrap_or((bytes, &[]));
+        let len = header(head_bytes, b"content-length", b"l").and_then(decimal).unwrap_or(0);
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(1 << 20);
+        if is_stream && len <= MESSAGE_BYTES_MAX && body.len() < len {
+            return Step::Consumed(0);
+        }
+        self.messages += 1;
+        message(way, head_bytes, body.get(..len).unwrap_or(body), cx);
+        if self.messages >= MESSAGES_MAX { Step::Done } else { Step::Consumed(head + len) }
+    }
+}
+
+fn message(way: Direction, head: &[u8], body: &[u8], cx: &mut Context<'_>) {
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let mut words = line.splitn(3, |byte| *byte == b' ');
+    let (Some(first), Some(second)) = (words.next(), words.next()) else {
+        if !line.is_empty() && cx.flow.protocol != crate::parse::Protocol::TCP && line.len() > 16 {
+            cx.anomaly("invalid_data");
+        }
+        return;
+    };
+    let third = words.next();
+    if first.starts_with(b"SIP/") {
+        let code = decimal(second).unwrap_or(0);
+        if code == 403 || code == 404 || code >= 500 {
+            cx.notes.risk(Risk::ErrorCode);
+        }
+        cx.tell_with("sip", way, |fields| {
+            fields.text("version", first);
+            fields.text("code", second);
+            fields.text_if("reason", third);
+            fields.text("response_line", line);
+        });
+    } else {
+        cx.tell_with("sip", way, |fields| {
+            fields.text("method", first);
+            fields.text("uri", second);
+            fields.text_if("version", third);
+            fields.text("request_line", line);
+        });
+        if let Some(host) = host_of(second) {
+            cx.host(HostKind::Other, host);
+        }
+    }
+    for (name, short) in [(&b"user-agent"[..], &b""[..]), (b"server", b"")] {
+        if let Some(agent) = header(head, name, short) {
+            cx.hint(HintKind::UserAgent, agent);
+        }
+    }
+    if header(head, b"authorization", b"").is_some_and(|value| begins(value, b"basic ")) {
+        cx.notes.risk(Risk::ClearTextCredentials);
+    }
+    if !body.is_empty()
+        && header(head, b"content-type", b"c")
+            .is_some_and(|value| contains(value, b"sdp") || contains(value, b"multipart"))
+    {
+        expect_media(body, cx);
+    }
+}
+
+/// The value of a header, by its long or its compact name.
+fn header<'a>(head: &'a [u8], name: &[u8], short: &[u8]) -> Option<&'a [u8]> {
+    head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (key, value) = line.split_at_checked(colon)?;
+        let key = key.trim_ascii();
+        let is_it = key.eq_ignore_ascii_case(name) || (!short.is_empty() && key.eq_ignore_ascii_case(short));
+        is_it.then(|| value.get(1..).unwrap_or_default().trim_ascii())
+    })
+}
+
+/// The host of `sip:user@host:port;parameters`.
+fn host_of(uri: &[u8]) -> Option<&[u8]> {
+    let colon = uri.iter().position(|byte| *byte == b':')?;
+    let rest = uri.get(colon + 1..)?;
+    let rest = rest.split(|byte| *byte == b';').next()?;
+    rest.split(|byte| *byte == b'@').next_back().filter(|host| !host.is_empty())
+}
+
+/// Media of a session description (RFC 8866 5.7, 5.14): RTP to the port, RTCP to the one after.
+pub(super) fn expect_media(description: &[u8], cx: &mut Context<'_>) {
+    let mut addr = None;
+    let mut left = 8;
+    let lines = description.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    // The session's own address stands before the media, a medium's after: the latter is the exception.
+    for line in lines {
+        if let Some(value) = line.strip_prefix(b"c=IN IP4 ").or_else(|| line.strip_prefix(b"c=IN IP6 ")) {
+            let text = std::str::from_utf8(value.split(|byte| *byte == b'/').next().unwrap_or_default());
+            addr = text.ok().and_then(|text| text.parse::<std::net::IpAddr>().ok()).map(|ip| match ip {
+                std::net::IpAddr::V4(v4) => Addr::v4(v4.octets()),
+                std::net::IpAddr::V6(v6) => Addr(v6.octets()),
+            });
+        } else if let Some(media) = line.strip_prefix(b"m=") {
+            let mut words = media.split(|byte| *byte == b' ').skip(1);
+            let port = words.next().and_then(decimal).and_then(|port| u16::try_from(port).ok());
+            let is_rtp = words.next().is_some_and(|transport| contains(transport, b"rtp/"));
+            if let (Some(addr), Some(port), true) = (addr, port.filter(|port| *port > 0), is_rtp && left > 0)
+            {
+                left -= 1;
+                cx.expect(addr, port, &RTP);
+                cx.expect(addr, port.saturating_add(1), &RTCP);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look_at(bytes: &[u8], is_tcp: bool) -> Match {
+        look(&Peek {
+            bytes,
+            way: Direction::Forward,
+            nth: 0,
+            ports: (5060, 5060),
+            other: &[],
+            previous: &[],
+            is_multicast: false,
+            is_tcp,
+        })
+    }
+
+    #[test]
+    fn requests_and_responses_are_known() {
+        assert_eq!(look_at(b"INVITE sip:bob@b.example SIP/2.0\r\n", false), Match::Yes(97));
+        assert_eq!(look_at(b"SIP/2.0 200 OK\r\n", false), Match::Yes(97));
+        assert_eq!(look_at(b"OPTIONS * HTTP/1.1\r\n", false), Match::No);
+        assert_eq!(look_at(b"INV", true), Match::More);
+        let request = b"REGISTER sip:b.example SIP/2.0\r\nl: 0\r\n\r\n";
+        for len in 0..request.len() {
+            let _ = look_at(&request[..len], true);
+        }
+    }
+
+    #[test]
+    fn headers_have_two_names() {
+        assert_eq!(header(b"x\r\nL: 12\r\n", b"content-length", b"l"), Some(&b"12"[..]));
+        assert_eq!(host_of(b"sip:bob@b.example:5060;transport=udp"), Some(&b"b.example:5060"[..]));
+        assert_eq!(host_of(b"sip:b.example"), Some(&b"b.example"[..]));
+    }
+}

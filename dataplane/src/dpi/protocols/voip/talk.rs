@@ -1,0 +1,201 @@
+//! Which voice or video service is this? RTMP, MPEG transport streams, TeamSpeak, Mumble, Discord, Zoom, Viber by
+//! their headers.
+
+use crate::dpi::Category;
+use crate::dpi::{First, Match, Over, Peek, Probe, Protocol};
+
+const fn named(name: &'static str, category: Category, probes: &'static [Probe]) -> Protocol {
+    Protocol { name, eve: None, category, probes, parser: None }
+}
+
+/// Real-Time Messaging Protocol.
+pub static RTMP: Protocol =
+    named("rtmp", Category::Media, &[Probe { over: Over::Tcp, first: First::Of(&[3, 6]), look: rtmp }]);
+/// MPEG transport stream (ISO/IEC 13818-1) in datagrams.
+pub static MPEG_TS: Protocol =
+    named("mpeg_ts", Category::Media, &[Probe { over: Over::Udp, first: First::Of(&[0x47]), look: mpeg_ts }]);
+/// TeamSpeak 2 and 3.
+pub static TEAMSPEAK: Protocol = named(
+    "teamspeak",
+    Category::Voip,
+    &[
+        Probe { over: Over::Udp, first: First::Of(&[b'T', 0xf0, 0xf1, 0xf2, 0xf3, 0xf4]), look: teamspeak },
+        Probe { over: Over::Udp, first: First::Of(&[1]), look: teamspeak_list },
+        Probe { over: Over::Tcp, first: First::Of(b"T\xf0\xf1\xf2\xf3\xf4["), look: teamspeak },
+    ],
+);
+/// Mumble's voice channel; its control is TLS.
+pub static MUMBLE: Protocol =
+    named("mumble", Category::Voip, &[Probe { over: Over::Udp, first: First::Of(&[0]), look: mumble }]);
+/// Discord's voice: discovery of the own address.
+pub static DISCORD: Protocol = named(
+    "discord",
+    Category::Collaborative,
+    &[Probe { over: Over::Udp, first: First::Of(&[0, 1, 0x13]), look: discord }],
+);
+/// Zoom's media.
+pub static ZOOM: Protocol =
+    named("zoom", Category::Video, &[Probe { over: Over::Udp, first: First::In(1, 5), look: zoom }]);
+/// Viber's calls.
+pub static VIBER: Protocol =
+    named("viber", Category::Voip, &[Probe { over: Over::TcpOrUdp, first: First::Any, look: viber }]);
+
+/// Version 3, a time, zeros (or Flash's version), 1,528 bytes of noise; the server's answer begins alike.
+fn rtmp(peek: &Peek<'_>) -> Match {
+    let len = peek.bytes.len();
+    if !matches!(peek.bytes.first(), Some(3 | 6)) {
+        return Match::No;
+    }
+    if len < 9 {
+        return if peek.bytes.first() == Some(&3) && peek.bytes.get(1..4) != Some(&[0, 0, 0]) {
+            Match::More
+        } else {
+            Match::No
+        };
+    }
+    let zero = peek.be32(5);
+    // Players that encrypt send their version here: 9.0.124.2, 10.0.12.36 and later.
+    let is_version = zero == 0 || matches!(zero >> 24, 1..=0x20 | 0x80);
+    if !is_version {
+        return Match::No;
+    }
+    match (len >= 1_537, zero == 0 || peek.has_port(1935)) {
+        (true, true) => Match::Yes(92),
+        (true, false) => Match::of(peek.other.first() == Some(&3), 80),
+        // TPKT has its length where the time is: RTMP's first segment is a full one.
+        (false, true) if len >= 500 || peek.other.first() == Some(&3) => Match::Yes(80),
+        (false, _) => Match::More,
+    }
+}
+
+/// Whole packets of 188 bytes, each with its synchronising byte.
+fn mpeg_ts(peek: &Peek<'_>) -> Match {
+    let packets = peek.bytes.chunks(188);
+    let are_packets = !peek.bytes.is_empty() && peek.bytes.len().is_multiple_of(188);
+    // The adaptation field control is never 0.
+    let fit = are_packets && packets.clone().all(|packet| packet[0] == 0x47 && packet[3] & 0x30 != 0);
+    Match::of(fit, if peek.bytes.len() > 188 { 97 } else { 75 })
+}
+
+fn teamspeak(peek: &Peek<'_>) -> Match {
+    let bytes = peek.bytes;
+    if peek.is_tcp {
+        return Match::of(bytes.starts_with(b"TS3\n\r") || bytes.starts_with(b"[TS]\r\n"), 95);
+    }
+    // Version 3: the first packets are signed with this instead of a code. Version 2: class and type.
+    let is_two =
+        matches!(bytes, [0xf4, 0xbe, 3..=5, 0, ..] | [0xf0..=0xf3, 0xbe, _, 0, ..]) && bytes.len() >= 16;
+    Match::of(bytes.starts_with(b"TS3INIT1") || is_two, 95)
+}
+
+/// The list of servers: version 1, a number, a kind; the question is four bytes, answers begin alike.
+fn teamspeak_list(peek: &Peek<'_>) -> Match {
+    let is_port = peek.has_port(2_010) || peek.has_port(2_011);
+    let fits = matches!(peek.bytes, [1, _, _, 1..=6, ..] | [1, _, _, _] | [1, _, _, _, 0]);
+    Match::of(is_port && fits && peek.bytes.len() <= 256, 80)
+}
+
+/// Ping of a server list: four zeros and eight bytes; the answer has the version, users, most users, bandwidth.
+fn mumble(peek: &Peek<'_>) -> Match {
+    let is_question = peek.bytes.len() == 12 && peek.be32(0) == 0;
+    let is_answer =
+        peek.bytes.len() == 24 && peek.be16(0) == 1 && peek.be32(12) <= peek.be32(16) && peek.be32(16) > 0;
+    match (is_question, is_answer) {
+        (true, _) if peek.has_port(64_738) => Match::Yes(90),
+        (_, true) if peek.other.len() == 12 || peek.has_port(64_738) => Match::Yes(90),
+        _ => Match::No,
+    }
+}
+
+/// Type 1 or 2, length 70, the source, an address in text, a port; or the keep-alive of clients.
+fn discord(peek: &Peek<'_>) -> Match {
+    let is_discovery = peek.bytes.len() == 74 && matches!(peek.be16(0), 1 | 2) && peek.be16(2) == 70;
+    let is_keepalive = peek.bytes.len() == 8 && peek.bytes.starts_with(&[0x13, 0x37, 0xca, 0xfe]);
+    Match::of(is_discovery || is_keepalive, 92)
+}
+
+/// The session's beginning on the port of Zoom's routers; encapsulated media, type 5.
+fn zoom(peek: &Peek<'_>) -> Match {
+    if !peek.has_port(8_801) && !(8_801..=8_810).contains(&peek.ports.1) {
+        return Match::No;
+    }
+    let fits = match peek.bytes {
+        [1 | 2, 0, 1 | 2, ..] => peek.bytes.len() >= 20,
+        [3 | 4, 0, 0, 0, ..] => peek.bytes.len() >= 13,
+        // SFU encapsulation, then media encapsulation of audio, video, screen or RTCP.
+        [5, _, _, _, _, _, _, 0 | 4, 13 | 15 | 16 | 30 | 33..=35, ..] => peek.bytes.len() > 24,
+        _ => false,
+    };
+    Match::of(fits, 92)
+}
+
+/// A client's number, then a type with a zero; or a length over TCP.
+fn viber(peek: &Peek<'_>) -> Match {
+    if peek.is_tcp {
+        let is_port =
+            peek.has_port(5_242) || peek.has_port(4_244) || peek.has_port(5_243) || peek.has_port(9_785);
+        let fits =
+            peek.bytes.len() >= 11 && usize::from(peek.le16(0)) == peek.bytes.len() && peek.be16(6) == 0xfcff;
+        return Match::of(
+            fits || (is_port && usize::from(peek.le16(0)) == peek.bytes.len() && peek.be16(2) == 0),
+            90,
+        );
+    }
+    let is_port = [7_985, 7_987, 5_242, 5_243, 9_785].into_iter().any(|port| peek.has_port(port));
+    let fits = match peek.bytes {
+        [_, _, 1 | 5 | 0x0b | 0x0c, 0, 1..=5, 0, ..] => peek.bytes.len() >= 20,
+        [_, _, 0x11, 0, 1, 0, ..] => peek.bytes.len() >= 16,
+        [_, _, 9 | 0x19 | 0x1a | 0x1b, 0, ..] => (16..=64).contains(&peek.bytes.len()),
+        _ => false,
+    };
+    Match::of(fits && is_port, 90)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Direction;
+
+    fn peek(bytes: &[u8], port: u16, is_tcp: bool) -> Peek<'_> {
+        let ports = (40_000, port);
+        Peek {
+            bytes,
+            way: Direction::Forward,
+            nth: 0,
+            ports,
+            other: &[],
+            previous: &[],
+            is_multicast: false,
+            is_tcp,
+        }
+    }
+
+    #[test]
+    fn each_is_known_and_no_beginning_of_it_panics() {
+        let mut handshake = [7_u8; 1_537];
+        handshake[..9].copy_from_slice(&[3, 0, 1, 2, 3, 0, 0, 0, 0]);
+        let mut stream = [0_u8; 376];
+        for at in [0, 188] {
+            stream[at] = 0x47;
+            stream[at + 3] = 0x10;
+        }
+        let mut discovery = [0_u8; 74];
+        discovery[..4].copy_from_slice(&[0, 1, 0, 70]);
+        type Case<'a> = (fn(&Peek<'_>) -> Match, &'a [u8], u16, bool);
+        let cases: [Case<'_>; 6] = [
+            (rtmp, &handshake, 1935, true),
+            (mpeg_ts, &stream, 1234, false),
+            (teamspeak, b"TS3INIT1\0\x65", 9987, false),
+            (mumble, b"\0\0\0\0\x01\x02\x03\x04\x05\x06\x07\x08", 64_738, false),
+            (discord, &discovery, 50_001, false),
+            (zoom, b"\x03\0\0\0\x01\x76\x2a\x8d\x74\0\x5a\x0e\x3e", 8_801, false),
+        ];
+        for (look, bytes, port, is_tcp) in cases {
+            assert!(matches!(look(&peek(bytes, port, is_tcp)), Match::Yes(80..)), "{:?}", &bytes[..8]);
+            for len in 0..bytes.len() {
+                let _ = look(&peek(&bytes[..len], port, is_tcp));
+            }
+            assert_eq!(look(&peek(b"GET / HTTP/1.1\r\n", 80, is_tcp)), Match::No);
+        }
+    }
+}
