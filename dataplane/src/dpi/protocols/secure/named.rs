@@ -3,6 +3,7 @@
 //! Ports are IANA's, and those on which the plain protocol turns into TLS (STARTTLS). Records stay `tls`.
 
 use super::tls;
+use crate::dpi::protocols::files::ftp::FTPS;
 use crate::dpi::{Category, Context, Protocol};
 
 const fn within_tls(name: &'static str, category: Category) -> Protocol {
@@ -15,8 +16,6 @@ pub static IMAPS: Protocol = within_tls("imaps", Category::Email);
 pub static POP3S: Protocol = within_tls("pop3s", Category::Email);
 /// SMTP within TLS.
 pub static SMTPS: Protocol = within_tls("smtps", Category::Email);
-/// FTP's control connection within TLS.
-pub static FTPS: Protocol = within_tls("ftps", Category::Download);
 /// DNS within TLS, HTTPS or QUIC (RFC 7858, 8484, 9250).
 pub static DOH_DOT: Protocol = within_tls("doh_dot", Category::Network);
 

@@ -299,7 +299,7 @@ impl Quic {
                         break;
                     }
                 }
-                6 => {
+                frame if frame == crypto_frame(version) => {
                     let (Some(offset), Some(len)) = (cursor.varint(), cursor.varint()) else { break };
                     let len = usize::try_from(len).unwrap_or(usize::MAX);
                     let Some(piece) = cursor.take(len) else { break };
@@ -307,11 +307,6 @@ impl Quic {
                         cx.anomaly("crypto_out_of_bounds");
                         return true;
                     }
-                }
-                // Q050 has frames of its own numbers; its hello is found all the same.
-                8 if is_googles(version) => {
-                    let hello = google::find(cursor.0);
-                    return hello.is_some_and(|hello| self.google_hello(version, hello, cx));
                 }
                 _ => break,
             }
@@ -398,6 +393,14 @@ impl Quic {
 fn end_of<'a>(buffer: &'a [u8; PACKET_BYTES_MAX], long: &Long<'_>, frames: usize) -> &'a [u8] {
     let end = long.packet.len().saturating_sub(16);
     buffer.get(end.saturating_sub(frames)..end).unwrap_or_default()
+}
+
+/// The number of CRYPTO frames: Google's Q050, T050 and T051 had their own.
+const fn crypto_frame(version: u32) -> u64 {
+    match version {
+        0x5130_3530..=0x5130_3539 | 0x5430_3530..=0x5430_3539 => 8,
+        _ => 6,
+    }
 }
 
 /// ACK (RFC 9000 19.3).

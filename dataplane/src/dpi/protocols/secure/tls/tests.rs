@@ -14,7 +14,7 @@ use crate::time::Wall;
 fn peek(bytes: &[u8]) -> Peek<'_> {
     Peek {
         bytes,
-        way: Direction::Forward,
+        way: Forward,
         nth: 0,
         ports: (40_000, 443),
         other: &[],
