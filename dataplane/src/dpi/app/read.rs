@@ -83,7 +83,7 @@ struct Reader<'a> {
     /// What was given so far, to whom, and where; in the file's order in `order`.
     given: HashMap<Given, (usize, usize), foldhash::quality::RandomState>,
     order: Vec<(Given, usize)>,
-    /// Names and categories, with the line of the category.
+    /// Names and categories, with the place of the category in the text.
     apps: Vec<(String, Option<(Category, usize)>)>,
 }
 
@@ -185,7 +185,7 @@ impl Reader<'_> {
         }
         let category = match &entry.category {
             Some(written) => match category(written.get_ref()) {
-                Some(category) => Some((category, line(self.text, written.span().start))),
+                Some(category) => Some((category, written.span().start)),
                 None => return self.wrong(written, &[name, ": unknown category ", written.get_ref()]),
             },
             None => None,
@@ -196,7 +196,8 @@ impl Reader<'_> {
         });
         match (self.apps[app].1, category) {
             (Some((one, at)), Some((other, _))) if one != other => {
-                self.wrong(&entry.name, &[name, ": has another category in line ", &at.to_string()]);
+                let at = line(self.text, at).to_string();
+                self.wrong(&entry.name, &[name, ": has another category in line ", &at]);
             }
             (None, None) if table.by_name(name).is_none() => {
                 self.wrong(&entry.name, &[name, ": a new application needs a category"]);
@@ -241,17 +242,19 @@ impl Reader<'_> {
 
     /// Notes what belongs to an application, unless the same file gave it to another one.
     fn give(&mut self, app: usize, given: Given, written: &Text) {
-        let line = line(self.text, written.span().start);
+        // A place in the text becomes a line only where a mistake is told: to count lines takes long.
+        let at = written.span().start;
         match self.given.get(&given) {
             Some((owner, _)) if *owner == app => {}
-            Some((owner, at)) => {
-                let (owner, at) = (self.apps[*owner].0.clone(), at.to_string());
+            Some((owner, before)) => {
+                let line = line(self.text, at);
+                let (owner, at) = (self.apps[*owner].0.clone(), self::line(self.text, *before).to_string());
                 let what = [&self.apps[app].0, ": ", written.get_ref(), " is ", &owner, "'s, line ", &at];
                 let what = what.concat();
                 self.errors.push(AppFileError { line, what });
             }
             None => {
-                self.given.insert(given.clone(), (app, line));
+                self.given.insert(given.clone(), (app, at));
                 self.order.push((given, app));
             }
         }
