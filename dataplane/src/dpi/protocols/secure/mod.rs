@@ -14,13 +14,4 @@ mod tor;
 use crate::dpi::Protocol;
 
 /// The protocols of this group.
-pub const PROTOCOLS: &[&Protocol] = &[
-    &tls::TLS,
-    &dtls::DTLS,
-    &quic::QUIC,
-    &named::IMAPS,
-    &named::POP3S,
-    &named::SMTPS,
-    &named::FTPS,
-    &named::DOH_DOT,
-];
+pub const PROTOCOLS: &[&Protocol] = &[&tls::TLS, &dtls::DTLS, &quic::QUIC, &named::DOH_DOT];

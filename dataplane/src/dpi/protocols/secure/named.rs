@@ -4,20 +4,18 @@
 
 use super::tls;
 use crate::dpi::protocols::files::ftp::FTPS;
+use crate::dpi::protocols::mail::mailbox::{IMAPS, POP3S};
+use crate::dpi::protocols::mail::smtp::SMTPS;
 use crate::dpi::{Category, Context, Protocol};
 
-const fn within_tls(name: &'static str, category: Category) -> Protocol {
-    Protocol { name, eve: Some("tls"), category, probes: &[], parser: Some(tls::parser) }
-}
-
-/// IMAP within TLS.
-pub static IMAPS: Protocol = within_tls("imaps", Category::Email);
-/// POP3 within TLS.
-pub static POP3S: Protocol = within_tls("pop3s", Category::Email);
-/// SMTP within TLS.
-pub static SMTPS: Protocol = within_tls("smtps", Category::Email);
 /// DNS within TLS, HTTPS or QUIC (RFC 7858, 8484, 9250).
-pub static DOH_DOT: Protocol = within_tls("doh_dot", Category::Network);
+pub static DOH_DOT: Protocol = Protocol {
+    name: "doh_dot",
+    eve: Some("tls"),
+    category: Category::Network,
+    probes: &[],
+    parser: Some(tls::parser),
+};
 
 /// Names the flow by the port of its server.
 pub(super) fn by_port(cx: &mut Context<'_>) {
