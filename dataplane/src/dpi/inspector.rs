@@ -205,7 +205,9 @@ impl Inspector {
         }
     }
 
-    /// How overlapping segments are treated from now on; [`Mode::Inline`] unless told otherwise.
+    /// How overlapping segments are treated from now on; beside the wire unless told otherwise. With [`Mode::Inline`]
+    /// the caller asks [`Self::first_seen`] of each segment and hands over each acknowledgement
+    /// ([`Self::acknowledged`]), without which bytes are remembered up to the flow's cap.
     pub const fn set_mode(&mut self, mode: Mode) {
         self.reassembly.mode = mode;
     }
@@ -747,6 +749,7 @@ mod tests {
         let mut inspector = Inspector::new(Arc::new(Recogniser::new()), Arc::new(AppTable::builtin()), 8);
         let (slot, looks) = inspector.start(&view());
         assert!(looks);
+        inspector.set_mode(Mode::Inline);
         inspector.syn(slot, Direction::Forward, 99);
         let looked = look(&mut inspector, slot, 110, b"later");
         assert_eq!(looked, Looked::default());

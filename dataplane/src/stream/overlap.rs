@@ -6,11 +6,10 @@
 //! them to its application.
 
 /// What becomes of bytes that two segments both carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// On the wire: data seen first wins, and later segments are rewritten to it ([`super::Streams::first_seen`]), for
     /// which bytes are remembered until the receiver has acknowledged them.
-    #[default]
     Inline,
     /// Beside the wire: the receiver's own rule is imitated.
     Target(Policy),
@@ -114,6 +113,12 @@ impl Policy {
             Self::OldLinux => before || together && new.end >= old.end,
             Self::Solaris | Self::Hpux11 => new.end > old.end || new.end == old.end && new.start <= old.start,
         }
+    }
+}
+
+impl Default for Mode {
+    fn default() -> Self {
+        Self::Target(Policy::default())
     }
 }
 

@@ -44,7 +44,7 @@ fn well_known_texts_have_their_application() {
         (HintKind::Server, "Icecast 2.4.4", "icecast"),
         (HintKind::ContentType, "application/ocsp-response", "ocsp"),
         (HintKind::ContentType, "text/html", "-"),
-        (HintKind::Url, "/live/index.m3u8?token=1", "hls"),
+        (HintKind::Url, "/live/manifest.mpd?token=1", "mpegdash"),
         (HintKind::Url, "/index.html", "-"),
     ] {
         assert_eq!(table.by_hint(kind, text.as_bytes()).map_or("-", |app| app.name()), expected, "{text}");

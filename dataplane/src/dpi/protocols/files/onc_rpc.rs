@@ -66,8 +66,14 @@ fn call(bytes: &[u8]) -> Option<(u32, u32, u32)> {
     let mut at = Cursor::new(bytes);
     let (_xid, kind, rpc) = (at.be32()?, at.be32()?, at.be32()?);
     let (program, version, procedure) = (at.be32()?, at.be32()?, at.be32()?);
-    let flavour = at.be32()?;
-    let is = kind == 0
+    let (flavour, len) = (at.be32()?, at.be32()?);
+    // RFC 5531 8.2: a credential has 400 bytes at most; what follows it has a flavour too.
+    at.skip(padded(len.min(404)))?;
+    let (verifier, verifier_len) = (at.be32()?, at.be32()?);
+    let is = len <= 400
+        && verifier_len <= 400
+        && (verifier <= 6 || (390_000..=390_011).contains(&verifier))
+        && kind == 0
         && rpc == 2
         && version <= 1_000
         && procedure < 1_000
@@ -76,12 +82,13 @@ fn call(bytes: &[u8]) -> Option<(u32, u32, u32)> {
     is.then_some((program, version, procedure))
 }
 
+/// A program nobody knows is less sure: numbers of other protocols look alike.
 fn look(bytes: &[u8], peek: &Peek<'_>, wanted: fn(u32) -> bool) -> Match {
     if bytes.get(4..12) == Some(&[0, 0, 0, 0, 0, 0, 0, 2]) {
         return Match::of(
             call(bytes)
                 .is_some_and(|(program, ..)| program >= 100_000 && wanted(program) && !is_gluster(program)),
-            96,
+            if wanted(NFS_PROGRAM) { 96 } else { 75 },
         );
     }
     // An answer says neither program nor version: accepted, and a verifier.

@@ -230,6 +230,14 @@ impl Reader {
                 self.tell_question(way, header, question, &name, cx);
             }
         }
+        // Inverse queries (RFC 1035 6.4) and multicast responses have their name in the first record.
+        if header.counts[0] == 0
+            && header.counts[1] > 0
+            && let Some(rr) = Rr::read(message, HEADER_BYTES)
+            && name.read(message, rr.name_at).is_some()
+        {
+            self.keep_host(name.as_bytes(), cx);
+        }
         if header.counts[0] > QUESTIONS_MAX {
             next = None;
         }
@@ -238,13 +246,23 @@ impl Reader {
         }
     }
 
+    /// The first name is the flow's; bytes that no host name has are shown as question marks.
+    fn keep_host(&mut self, name: &[u8], cx: &mut Context<'_>) {
+        if self.has_host || name.is_empty() {
+            return;
+        }
+        self.has_host = true;
+        let mut host = Line::<255>::new();
+        for byte in name {
+            host.push(&[if byte.is_ascii_graphic() { *byte } else { b'?' }]);
+        }
+        cx.host(HostKind::Dns, host.as_bytes());
+    }
+
     /// What the name of a question says of the flow.
     fn asked(&mut self, question: Question, name: &Name, cx: &mut Context<'_>) {
         let text = name.as_bytes();
-        if !self.has_host && !text.is_empty() {
-            self.has_host = true;
-            cx.host(HostKind::Dns, text);
-        }
+        self.keep_host(text, cx);
         if name.is_cut {
             cx.anomaly("name_too_long");
             cx.notes.risk(Risk::LongName);
@@ -314,12 +332,6 @@ impl Reader {
                 cx.notes.risk(Risk::ErrorCode);
             }
             resolve(message, question, answers.records(), cx);
-        } else if !self.has_host
-            && let Some(rr) = answers.records().first()
-            && name.read(message, rr.name_at).is_some()
-        {
-            self.has_host = true;
-            cx.host(HostKind::Dns, name.as_bytes());
         }
         cx.tell_with(self.dialect.event(), way, |fields| {
             fields.number("version", 2_u8);
