@@ -121,7 +121,7 @@ mod tests {
     fn a_text_that_is_too_long_is_cut_and_hashed_whole() {
         let body = made::client_body(0x0303, &[0xc02f; 2_000], &[]);
         let ja3 = of_client(&ClientHello::read(&body, false).unwrap());
-        let whole = format!("771,{},,,", ["49199"; 2_000].join("-"));
+        let whole = format!("771,{},,,", vec!["49199"; 2_000].join("-"));
         assert_eq!(ja3.string.as_bytes(), &whole.as_bytes()[..STRING_BYTES_MAX]);
         let mut expected = Text::<32>::default();
         expected.push_hex(&Md5::digest(whole));

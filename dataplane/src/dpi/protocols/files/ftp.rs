@@ -26,7 +26,7 @@ pub static FTP: Protocol = Protocol {
 
 /// FTP whose control connection went over to TLS: known only from the command that did so.
 pub static FTPS: Protocol =
-    Protocol { name: "ftps", eve: Some("ftp"), category: Category::Download, probes: &[], parser: None };
+    Protocol { name: "ftps", eve: Some("tls"), category: Category::Download, probes: &[], parser: None };
 
 /// FTP's data connections, announced on the control connection or from port 20.
 pub static FTP_DATA: Protocol = Protocol {

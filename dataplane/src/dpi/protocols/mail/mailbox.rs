@@ -3,6 +3,7 @@
 //! The parsers watch logins only: whether credentials crossed in clear, and whether they were refused.
 
 use super::{begins, has};
+use crate::dpi::protocols::secure::tls;
 use crate::dpi::{Category, Context, First, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step};
 use crate::flow::Direction;
 
@@ -17,7 +18,7 @@ pub static IMAP: Protocol = Protocol {
 
 /// IMAP inside TLS, which its port tells.
 pub static IMAPS: Protocol =
-    Protocol { name: "imaps", eve: Some("imap"), category: Category::Email, probes: &[], parser: None };
+    Protocol { name: "imaps", eve: Some("tls"), category: Category::Email, probes: &[], parser: None };
 
 /// POP3.
 pub static POP3: Protocol = Protocol {
@@ -30,7 +31,7 @@ pub static POP3: Protocol = Protocol {
 
 /// POP3 inside TLS, which its port tells.
 pub static POP3S: Protocol =
-    Protocol { name: "pop3s", eve: Some("pop3"), category: Category::Email, probes: &[], parser: None };
+    Protocol { name: "pop3s", eve: Some("tls"), category: Category::Email, probes: &[], parser: None };
 
 /// News.
 pub static NNTP: Protocol = Protocol {
@@ -139,8 +140,10 @@ fn sieve(peek: &Peek<'_>) -> Match {
 }
 
 /// Watches for a login.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Logins {
+    /// Reads what follows STARTTLS.
+    inner: Option<Box<dyn Parser>>,
     lines: u32,
     asked: bool,
     awaits_tls: bool,
@@ -176,12 +179,28 @@ impl Logins {
             }
             return is_let_in;
         }
-        self.awaits_tls && (begins(line, b"+OK") || begins(behind, b"OK ") || begins(line, b"382"))
+        // RFC 2595 3 and 4, RFC 4642 2.2.2: the handshake follows at once.
+        if self.awaits_tls && (begins(line, b"+OK") || begins(behind, b"OK ") || begins(line, b"382")) {
+            match cx.notes.protocol() {
+                Some(protocol) if *protocol == IMAP => cx.notes.set_protocol(&IMAPS, 95),
+                Some(protocol) if *protocol == POP3 => cx.notes.set_protocol(&POP3S, 95),
+                _ => {}
+            }
+            self.inner = Some(tls::parser());
+        }
+        false
     }
 }
 
 impl Parser for Logins {
-    fn data(&mut self, _way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+    fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if let Some(inner) = &mut self.inner {
+            return match inner.data(way, bytes, cx) {
+                // The flow began in clear whatever came then.
+                Step::NotMine => Step::Done,
+                step => step,
+            };
+        }
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
             let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
@@ -195,8 +214,17 @@ impl Parser for Logins {
             if self.line(rest[..end].trim_ascii_end(), cx) || self.lines > LINES_MAX {
                 return Step::Done;
             }
+            if self.inner.is_some() {
+                break;
+            }
         }
         Step::Consumed(used)
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) {
+        if let Some(inner) = &mut self.inner {
+            inner.end(cx);
+        }
     }
 }
 

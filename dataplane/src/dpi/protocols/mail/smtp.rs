@@ -3,6 +3,7 @@
 //! A record a message, as Suricata's EVE `smtp`; what the headers say stands in the object `email`. Bodies are not kept.
 
 use super::{begins, has};
+use crate::dpi::protocols::secure::tls;
 use crate::dpi::{
     Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step,
 };
@@ -19,7 +20,7 @@ pub static SMTP: Protocol = Protocol {
 
 /// SMTP inside TLS from the first byte, which its port tells.
 pub static SMTPS: Protocol =
-    Protocol { name: "smtps", eve: Some("smtp"), category: Category::Email, probes: &[], parser: None };
+    Protocol { name: "smtps", eve: Some("tls"), category: Category::Email, probes: &[], parser: None };
 
 const PORTS: [u16; 4] = [25, 587, 2525, 465];
 
@@ -75,9 +76,11 @@ enum State {
     Body,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Reader {
     state: State,
+    /// Reads what follows STARTTLS.
+    inner: Option<Box<dyn Parser>>,
     /// DATA was sent and not answered yet.
     awaits_go: bool,
     awaits_tls: bool,
@@ -260,6 +263,13 @@ fn path(argument: &[u8]) -> &[u8] {
 
 impl Parser for Reader {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if let Some(inner) = &mut self.inner {
+            return match inner.data(way, bytes, cx) {
+                // The flow began as SMTP whatever came then.
+                Step::NotMine => Step::Done,
+                step => step,
+            };
+        }
         // A flow seen from its middle may have been taken the wrong way round.
         let is_turned = PORTS.contains(&cx.flow.initiator.1) && !PORTS.contains(&cx.server_port());
         let is_client = (way == Direction::Forward) != is_turned;
@@ -281,7 +291,9 @@ impl Parser for Reader {
             if !is_client {
                 if self.server(line, cx) {
                     self.tell(way, cx);
-                    return Step::Done;
+                    cx.notes.set_protocol(&SMTPS, 95);
+                    self.inner = Some(tls::parser());
+                    return Step::Consumed(used);
                 }
                 continue;
             }
@@ -312,7 +324,10 @@ impl Parser for Reader {
         Step::Consumed(used)
     }
 
-    fn gap(&mut self, _way: Direction, _len: u64, _cx: &mut Context<'_>) -> Step {
+    fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Step {
+        if let Some(inner) = &mut self.inner {
+            return inner.gap(way, len, cx);
+        }
         // Lines find themselves again; what a body lost does not matter.
         Step::Consumed(0)
     }
@@ -320,6 +335,9 @@ impl Parser for Reader {
     fn end(&mut self, cx: &mut Context<'_>) {
         if self.has_sender {
             self.tell(Direction::Forward, cx);
+        }
+        if let Some(inner) = &mut self.inner {
+            inner.end(cx);
         }
     }
 }

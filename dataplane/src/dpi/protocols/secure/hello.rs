@@ -192,10 +192,7 @@ pub(crate) const fn is_dtls(version: u16) -> bool {
 
 /// Whether a version is older than what is fit for use: TLS and DTLS below 1.2 (RFC 8996).
 pub(crate) const fn is_obsolete(version: u16) -> bool {
-    match version {
-        0x0002 | 0x0200 | 0x0300..=0x0302 | 0xfeff | 0x0100 => true,
-        _ => false,
-    }
+    matches!(version, 0x0002 | 0x0200 | 0x0300..=0x0302 | 0xfeff | 0x0100)
 }
 
 /// The name of a version, as Suricata prints it.

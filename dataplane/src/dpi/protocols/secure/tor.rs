@@ -9,7 +9,7 @@ const JA3: &[u8] = b"e7d705a3286e19ea42f587b344ee6865";
 /// Whether the hello is a Tor client's.
 pub(crate) fn is_client(name: &[u8], ja3: &[u8], has_alpn: bool) -> bool {
     let Some(label) = label(name, b".com").or_else(|| label(name, b".net")) else { return false };
-    ja3 == JA3 && !has_alpn || !has_alpn && looks_random(label)
+    !has_alpn && (ja3 == JA3 || looks_random(label))
 }
 
 /// Whether subject and issuer are those of a Tor relay.

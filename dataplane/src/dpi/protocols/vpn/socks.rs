@@ -1,9 +1,10 @@
 //! Who asks a SOCKS proxy, and for what?
 //!
 //! Sources: RFC 1928 (SOCKS 5), RFC 1929 (user name and password), the SOCKS 4 and 4a memoranda. Records are our own:
-//! Suricata has none. What is spoken through the proxy afterwards is another conversation and is not read.
+//! Suricata has none. Of what is spoken through the proxy afterwards only the hellos of TLS are read.
 
 use crate::dpi::parser::{Context, Parser, Step};
+use crate::dpi::protocols::secure::tls;
 use crate::dpi::{Category, First, HostKind, Match, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 
@@ -67,6 +68,8 @@ struct Socks {
     port: u16,
     host: Vec<u8>,
     user: Vec<u8>,
+    /// Reads what goes through the proxy.
+    inner: Option<Box<dyn Parser>>,
 }
 
 #[derive(Default, PartialEq, Eq)]
@@ -76,10 +79,37 @@ enum Stage {
     Login,
     Request,
     Requested,
+    /// Answered: what follows is somebody else's.
+    Through,
+}
+
+const CONNECT: u8 = 1;
+
+const fn is_granted(version: u8, reply: u8) -> bool {
+    matches!((version, reply), (4, 0x5a) | (5, 0))
+}
+
+/// Length of the answer to a request (RFC 1928 6; eight bytes in version 4); `None` where more must come.
+fn answer_len(bytes: &[u8]) -> Option<usize> {
+    let len = match bytes {
+        [5, _, _, 1, ..] => 10,
+        [5, _, _, 4, ..] => 22,
+        [5, _, _, 3, len, ..] => 7 + usize::from(*len),
+        [5, _, _, kind, ..] if *kind != 3 => bytes.len(),
+        [0, ..] => 8,
+        _ => return None,
+    };
+    (bytes.len() >= len).then_some(len)
 }
 
 impl Parser for Socks {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if let Some(inner) = &mut self.inner {
+            return match inner.data(way, bytes, cx) {
+                Step::NotMine => Step::Done,
+                step => step,
+            };
+        }
         match way {
             Direction::Forward => self.client(bytes, cx),
             Direction::Reverse => self.server(bytes, cx),
@@ -89,6 +119,9 @@ impl Parser for Socks {
     fn end(&mut self, cx: &mut Context<'_>) {
         if self.stage == Stage::Requested {
             self.tell(None, cx);
+        }
+        if let Some(inner) = &mut self.inner {
+            inner.end(cx);
         }
     }
 }
@@ -171,8 +204,8 @@ impl Socks {
                 Step::Consumed(bytes.len() - rest.len() + 2)
             }
             (Stage::Request | Stage::Login, [1 | 5, ..]) if bytes.len() < 5 => Step::Consumed(0),
-            // The answer is still to come, and nothing else matters.
-            (Stage::Requested, _) => Step::Consumed(bytes.len()),
+            // The answer is still to come; what was sent too early waits for it.
+            (Stage::Requested, _) => wait(bytes),
             (Stage::Greeting, [_]) => Step::Consumed(0),
             _ => Step::Done,
         }
@@ -181,7 +214,13 @@ impl Socks {
     fn server(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         match (&self.stage, bytes) {
             (Stage::Requested, [0 | 5, reply, ..]) => {
+                let Some(len) = answer_len(bytes) else { return Step::Consumed(0) };
                 self.tell(Some(*reply), cx);
+                self.stage = Stage::Through;
+                if is_granted(self.version, *reply) && self.command == CONNECT {
+                    self.inner = Some(tls::parser());
+                    return Step::Consumed(len);
+                }
                 Step::Done
             }
             (Stage::Request, [5, method]) => {
@@ -219,7 +258,7 @@ impl Socks {
                 fields.text("user", &self.user);
             }
             if let Some(reply) = reply {
-                fields.bool("granted", matches!((self.version, reply), (4, 0x5a) | (5, 0)));
+                fields.bool("granted", is_granted(self.version, reply));
                 fields.number("reply", reply);
             }
         });
