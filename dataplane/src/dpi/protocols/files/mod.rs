@@ -37,7 +37,6 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &tftp::TFTP,
     &stores::LPD,
     &stores::UFTP,
-    &stores::KCP,
     &stores::RX,
     &ftp::FTP_DATA,
 ];

@@ -74,10 +74,6 @@ files!(
     OPENFT, "openft", Download, Tcp First::Of(b"GO") => look_at_openft
 );
 files!(
-    /// KCP, reliable streams over UDP.
-    KCP, "kcp", Network, Udp First::Any => look_at_kcp
-);
-files!(
     /// Rx, the calls of AFS.
     RX, "rx", Rpc, Udp First::Any => look_at_rx
 );
@@ -266,27 +262,6 @@ fn look_at_openft(peek: &Peek<'_>) -> Match {
     Match::of(find(peek.bytes, b"X-OpenftAlias:").is_some(), 96)
 }
 
-/// KCP: conversation, command 81 to 84, fragments, window, time, number, unacknowledged, length (little-endian).
-fn look_at_kcp(peek: &Peek<'_>) -> Match {
-    let Some(&[c0, c1, c2, c3, command @ 81..=84, fragment, ..]) = peek.bytes.first_chunk::<24>() else {
-        return Match::No;
-    };
-    let len = peek.le32(20) as usize;
-    let after = peek.bytes.get(24 + len.min(peek.bytes.len())..).unwrap_or_default();
-    // More segments may follow, of the same conversation.
-    let fits = 24 + len == peek.bytes.len() || after.starts_with(&[c0, c1, c2, c3]);
-    let window = peek.le16(6);
-    let is =
-        fits && window > 0 && (command == 81) == (len > 0) && fragment < 128 && [c0, c1, c2, c3] != [0; 4];
-    if !is {
-        return Match::No;
-    }
-    let is_same = [peek.other, peek.previous]
-        .iter()
-        .any(|head| head.starts_with(&[c0, c1, c2, c3]) && matches!(head.get(4), Some(81..=84)));
-    Match::Yes(if is_same { 90 } else { 70 })
-}
-
 /// Rx: epoch, connection, call, sequence, serial, type, flags, status, security, checksum, service.
 fn look_at_rx(peek: &Peek<'_>) -> Match {
     let Some(head) = peek.bytes.first_chunk::<28>() else { return Match::No };
@@ -354,9 +329,7 @@ mod tests {
                 assert!(!matches!(look(&peek(foreign)), Match::Yes(_)), "{name} claims {other}");
             }
         }
-        for look in
-            [look_at_iscsi as Look, look_at_kcp, look_at_rx, look_at_uftp, look_at_perforce, look_at_lpd]
-        {
+        for look in [look_at_iscsi as Look, look_at_rx, look_at_uftp, look_at_perforce, look_at_lpd] {
             for len in 0..64 {
                 let _ = look(&peek_of(&[0xff; 64][..len], Direction::Forward, 50_000, false));
                 let _ = look(&peek_of(&[3; 64][..len], Direction::Forward, 515, false));

@@ -20,7 +20,6 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &talk::MUMBLE,
     &talk::DISCORD,
     &talk::ZOOM,
-    &talk::VIBER,
     &signalling::MGCP,
     &signalling::MEGACO,
     &signalling::H323,

@@ -36,9 +36,6 @@ pub static DISCORD: Protocol = named(
 /// Zoom's media.
 pub static ZOOM: Protocol =
     named("zoom", Category::Video, &[Probe { over: Over::Udp, first: First::In(1, 5), look: zoom }]);
-/// Viber's calls.
-pub static VIBER: Protocol =
-    named("viber", Category::Voip, &[Probe { over: Over::TcpOrUdp, first: First::Any, look: viber }]);
 
 /// Version 3, a time, zeros (or Flash's version), 1,528 bytes of noise; the server's answer begins alike.
 fn rtmp(peek: &Peek<'_>) -> Match {
@@ -127,28 +124,6 @@ fn zoom(peek: &Peek<'_>) -> Match {
         _ => false,
     };
     Match::of(fits, 92)
-}
-
-/// A client's number, then a type with a zero; or a length over TCP.
-fn viber(peek: &Peek<'_>) -> Match {
-    if peek.is_tcp {
-        let is_port =
-            peek.has_port(5_242) || peek.has_port(4_244) || peek.has_port(5_243) || peek.has_port(9_785);
-        let fits =
-            peek.bytes.len() >= 11 && usize::from(peek.le16(0)) == peek.bytes.len() && peek.be16(6) == 0xfcff;
-        return Match::of(
-            fits || (is_port && usize::from(peek.le16(0)) == peek.bytes.len() && peek.be16(2) == 0),
-            90,
-        );
-    }
-    let is_port = [7_985, 7_987, 5_242, 5_243, 9_785].into_iter().any(|port| peek.has_port(port));
-    let fits = match peek.bytes {
-        [_, _, 1 | 5 | 0x0b | 0x0c, 0, 1..=5, 0, ..] => peek.bytes.len() >= 20,
-        [_, _, 0x11, 0, 1, 0, ..] => peek.bytes.len() >= 16,
-        [_, _, 9 | 0x19 | 0x1a | 0x1b, 0, ..] => (16..=64).contains(&peek.bytes.len()),
-        _ => false,
-    };
-    Match::of(fits && is_port, 90)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What do web servers speak with what stands behind them? FastCGI, AJP, RMI, Thrift, Elasticsearch's transport.
+//! What do web servers speak with what stands behind them? FastCGI, AJP, RMI, Elasticsearch's transport.
 
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 
@@ -20,12 +20,6 @@ pub static ELASTICSEARCH: Protocol = named(
     "elasticsearch",
     Category::System,
     &[Probe { over: Over::Tcp, first: First::Of(b"E"), look: elasticsearch }],
-);
-/// Thrift's binary protocol, framed or not.
-pub static THRIFT: Protocol = named(
-    "thrift",
-    Category::Rpc,
-    &[Probe { over: Over::TcpOrUdp, first: First::Of(&[0, 0x80, 0x82]), look: thrift }],
 );
 
 /// Version 1, type 1 (begin), request, length 8, padding; then a role of 1 to 3.
@@ -101,36 +95,6 @@ fn elasticsearch(peek: &Peek<'_>) -> Match {
     }
 }
 
-/// 0x8001, a zero, a kind; the length of a name that is text. Framed: a length in front. Compact: 0x82, version and kind.
-fn thrift(peek: &Peek<'_>) -> Match {
-    let at = if peek.bytes.first() == Some(&0) { 4 } else { 0 };
-    let Some(head) = peek.bytes.get(at..).filter(|head| head.len() >= 9) else {
-        return if peek.is_tcp && peek.bytes.len() < 13 { Match::More } else { Match::No };
-    };
-    let is_name = |name: Option<&[u8]>| {
-        name.is_some_and(|name| {
-            name.len() > 1
-                && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'.'))
-        })
-    };
-    if let [0x80, 1, 0, 1..=4, len @ ..] = head
-        && let Some(len) = len.first_chunk::<4>()
-    {
-        let len = u32::from_be_bytes(*len) as usize;
-        return Match::of(len < 128 && is_name(head.get(8..8 + len)), 95);
-    }
-    if let [0x82, kind, rest @ ..] = head
-        && kind & 0x1f == 1
-        && (1..=4).contains(&(kind >> 5))
-    {
-        // A sequence number of variable length, then the name.
-        let varint = rest.iter().take(5).take_while(|byte| **byte & 0x80 != 0).count() + 1;
-        let name = rest.get(varint).and_then(|len| rest.get(varint + 1..varint + 1 + usize::from(*len)));
-        return Match::of(is_name(name), 85);
-    }
-    Match::No
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,13 +116,11 @@ mod tests {
     #[test]
     fn each_is_known_and_no_beginning_of_it_panics() {
         type Case<'a> = (fn(&Peek<'_>) -> Match, &'a [u8]);
-        let cases: [Case<'_>; 6] = [
+        let cases: [Case<'_>; 4] = [
             (fastcgi, b"\x01\x01\0\x01\0\x08\0\0\0\x01\0\0\0\0\0\0"),
             (ajp, b"\x12\x34\0\x20\x02\x02\0\x08HTTP/1.1"),
             (jrmi, b"JRMI\0\x02\x4b"),
             (elasticsearch, b"ES\0\0\0\x20\0\0\0\0\0\0\0\x01\0\0\x5b\x8d\x80"),
-            (thrift, b"\x80\x01\0\x01\0\0\0\x04ping\0\0\0\0"),
-            (thrift, b"\0\0\0\x11\x80\x01\0\x01\0\0\0\x04ping\0\0\0\0\0"),
         ];
         for (look, bytes) in cases {
             assert!(matches!(look(&peek(bytes)), Match::Yes(80..)), "{bytes:?}");

@@ -3,6 +3,7 @@
 //! Suricata calls all of them `http`, so does `eve`.
 
 use super::head::{Head, begins, contains};
+use crate::dpi::protocols::messaging::calls::JSON_RPC;
 use crate::dpi::{Category, Context, HintKind, Protocol, Risk};
 
 /// A protocol that is only ever found inside HTTP.
@@ -16,8 +17,6 @@ pub static HTTP_PROXY: Protocol = ride("http_proxy", Category::Web);
 pub static HTTP_CONNECT: Protocol = ride("http_connect", Category::Web);
 /// Calls in XML envelopes (SOAP 1.1 and 1.2).
 pub static SOAP: Protocol = ride("soap", Category::Rpc);
-/// Calls in JSON (JSON-RPC 2.0).
-pub static JSON_RPC: Protocol = ride("json-rpc", Category::Rpc);
 /// Calls in XML.
 pub static XML_RPC: Protocol = ride("xmlrpc", Category::Rpc);
 /// Files over HTTP (RFC 4918).
