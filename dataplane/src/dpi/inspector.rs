@@ -31,6 +31,9 @@ pub const DEPTH_BYTES: u64 = 1024 * 1024;
 /// Bytes of a TCP direction that recognition sees.
 const PEEK_BYTES_MAX: usize = 4_096;
 
+/// Confidence of a guess: from an address range or a port.
+const GUESS: u8 = 30;
+
 /// Bytes of a payload that the next one may be compared with.
 const HEAD_BYTES: usize = 64;
 
@@ -466,12 +469,24 @@ impl Inspector {
             self.free_active.push(known.active);
         }
         known.active = NO_INSPECTION;
-        if known.notes.app().is_none()
+        if !hides_application(&known.notes) {
+            known.notes.forget_app_of(Evidence::Dns);
+        }
+        // An address says who runs the server, not what is asked of it: a guess, and only where the payload hides its
+        // application and names no host.
+        if hides_application(&known.notes)
+            && known.notes.app().is_none()
+            && known.notes.host().is_none()
             && let Some(app) = self.apps.by_address(view.responder.0)
         {
-            known.notes.set_app(app, 50, Evidence::Address);
+            known.notes.set_app(app, GUESS, Evidence::Address);
         }
     }
+}
+
+/// Whether the payload says nothing of its application: unknown, or encrypted.
+fn hides_application(notes: &Notes) -> bool {
+    notes.protocol().is_none_or(|protocol| ["tls", "quic", "dtls"].contains(&protocol.name))
 }
 
 impl std::fmt::Debug for Inspector {
@@ -485,6 +500,15 @@ impl std::fmt::Debug for Inspector {
 
 /// Whether nobody needs to look any more.
 type Finished = bool;
+
+/// Padding to the shortest frame: 60 bytes less the headers of Ethernet, IPv4 and TCP.
+const PADDING_BYTES_MAX: u64 = 6;
+
+/// Whether a first segment is nothing but link-layer padding that a middlebox has counted in as payload: a bare ACK
+/// with a few zero bytes. Real data follows with the same sequence number.
+fn is_padding(flags: TcpFlags, bytes: &[u8]) -> bool {
+    flags.0 == TcpFlags::ACK && bytes.len() as u64 <= PADDING_BYTES_MAX && bytes.iter().all(|byte| *byte == 0)
+}
 
 /// What became of a segment.
 enum Segment {
@@ -502,7 +526,7 @@ impl Active {
         reassembly: &mut Reassembly,
         cx: &mut Context<'_>,
     ) -> Segment {
-        if flags.rst() {
+        if flags.rst() || (self.ways[way as usize].bytes <= PADDING_BYTES_MAX && is_padding(flags, bytes)) {
             return Segment::Taken(false);
         }
         if std::mem::take(&mut self.is_rewritten) {

@@ -171,6 +171,16 @@ impl Notes {
         }
     }
 
+    /// Forgets an application that nothing but `evidence` speaks for.
+    pub(super) fn forget_app_of(&mut self, evidence: Evidence) {
+        if self.app.is_some() && self.app_evidence == evidence {
+            self.changed = true;
+            self.app = None;
+            self.app_confidence = 0;
+            self.app_evidence = Evidence::None;
+        }
+    }
+
     /// Notes a risk.
     pub fn risk(&mut self, risk: Risk) {
         self.risks.add(risk);

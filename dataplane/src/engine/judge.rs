@@ -69,6 +69,7 @@ impl Engine {
             && icmp.is_error
             && let Some(disposition) = self.related(snapshot, entry, packet, out)
         {
+            self.record_error(entry, packet, events);
             return disposition;
         }
         if !trusted {
@@ -173,6 +174,20 @@ impl Engine {
                 self.onward(verdict, found, headers, packet)
             }
         })
+    }
+
+    /// An ICMP error that shares another flow's fate is told of all the same, in a flow of its own that judges nothing.
+    fn record_error(&mut self, entry: &Entry<'_>, packet: &Packet<'_>, events: &mut EventSender) {
+        let Entry { headers, key, src_is_lo, located, .. } = *entry;
+        let inspector = &mut self.inspector;
+        let mut sink = |record| tell(inspector, events, record);
+        let started =
+            self.flows.find_or_start(located, key, src_is_lo, headers, packet.in_port, packet.at, &mut sink);
+        // A full table costs this record and nothing else.
+        if let Ok(found) = started {
+            let len_bytes = packet.bytes.len() as u32;
+            self.flows.count(found.id, found.direction, len_bytes, headers, packet.at.tick);
+        }
     }
 
     /// Judges a packet by its flow.
