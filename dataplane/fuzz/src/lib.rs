@@ -7,6 +7,7 @@ pub mod defrag;
 pub mod engine_batch;
 pub mod nat;
 pub mod parse_frame;
+pub mod payload;
 pub mod savefile;
 
 #[path = "../../tests/support/mod.rs"]
@@ -22,4 +23,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("defrag", defrag::run),
     ("nat", nat::run),
     ("engine_batch", engine_batch::run),
+    ("payload", payload::run),
 ];

@@ -168,3 +168,53 @@ impl std::fmt::Debug for Context<'_> {
         f.debug_struct("Context").field("flow", self.flow).field("at", &self.at).finish_non_exhaustive()
     }
 }
+
+/// Feeds a parser by itself, as a stream would: what it does not consume of a direction is kept, up to `kept_max` bytes,
+/// and shown again with the next payload. For fuzz targets and tests. Returns how many records it told.
+pub fn feed<'a>(
+    parser: &mut dyn Parser,
+    flow: &FlowView,
+    apps: &AppTable,
+    payloads: impl Iterator<Item = (Direction, &'a [u8])>,
+    kept_max: usize,
+) -> usize {
+    let mut told = 0;
+    let mut count = |_record: Record<'_>| told += 1;
+    let mut cx = Context {
+        flow,
+        at: Wall(1_700_000_000_000_000_000),
+        notes: &mut Notes::default(),
+        records: &mut count,
+        scratch: &mut Fields::new(),
+        transactions: &mut 0,
+        apps,
+        foresight: &mut Foresight::default(),
+    };
+    let mut kept: [Vec<u8>; 2] = Default::default();
+    let mut skip = [0_usize; 2];
+    'payloads: for (way, payload) in payloads {
+        let (kept, skip) = (&mut kept[way as usize], &mut skip[way as usize]);
+        let skipped = (*skip).min(payload.len());
+        *skip -= skipped;
+        kept.extend_from_slice(&payload[skipped..]);
+        while !kept.is_empty() {
+            match parser.data(way, kept, &mut cx) {
+                Step::Consumed(0) => break,
+                Step::Consumed(len) => {
+                    *skip += len.saturating_sub(kept.len());
+                    kept.drain(..len.min(kept.len()));
+                }
+                Step::Done | Step::NotMine => break 'payloads,
+            }
+        }
+        if kept.len() > kept_max {
+            let lost = kept.len() as u64;
+            kept.clear();
+            if parser.gap(way, lost, &mut cx) == Step::Done {
+                break;
+            }
+        }
+    }
+    parser.end(&mut cx);
+    told
+}

@@ -238,13 +238,14 @@ struct Field<'a> {
 
 impl<'a> Field<'a> {
     fn of(bytes: &'a [u8], headers: &Headers) -> Option<Self> {
-        let Network::Ip { src, dst, .. } = headers.network else { return None };
+        let Network::Ip { src, dst, protocol: number, .. } = headers.network else { return None };
         let segment = bytes.get(usize::from(headers.l4_offset)..usize::from(headers.end))?;
         let is_v4 = src.is_v4();
         let (at, protocol) = match headers.transport {
             Transport::Tcp(_) => (16, Some(Protocol::TCP)),
             Transport::Udp { .. } => (6, Some(Protocol::UDP)),
-            Transport::Icmp(_) if is_v4 => (2, None),
+            // The protocol's number decides, whatever carries it: ICMP's checksum has no pseudo-header.
+            Transport::Icmp(_) if number == Protocol::ICMP => (2, None),
             Transport::Icmp(_) => (2, Some(Protocol::ICMPV6)),
             Transport::Sctp { .. } | Transport::None => return None,
         };
