@@ -37,6 +37,9 @@ const GUESS: u8 = 30;
 /// Bytes of a payload that the next one may be compared with.
 const HEAD_BYTES: usize = 64;
 
+/// Flows of one worker that are looked at at once, about 1 KiB each without what waits to be read; more go on unrecognised.
+const ACTIVE_MAX: usize = 262_144;
+
 /// No slot.
 pub const NO_INSPECTION: u32 = u32::MAX;
 
@@ -197,9 +200,10 @@ impl Inspector {
             recogniser,
             apps,
             foresight: Foresight::default(),
-            known: Vec::new(),
+            // Reserved, so that no packet waits for a move; pages cost nothing until they are used.
+            known: Vec::with_capacity(flows_max),
             free: Vec::new(),
-            active: Vec::new(),
+            active: Vec::with_capacity(flows_max.min(ACTIVE_MAX)),
             free_active: Vec::new(),
             scratch: Fields::new(),
             reassembly: Reassembly::default(),
@@ -254,12 +258,18 @@ impl Inspector {
         }
         let looks =
             matches!(view.protocol, parse::Protocol::TCP | parse::Protocol::UDP | parse::Protocol::SCTP);
+        let mut looks = looks;
         if looks {
             let active = match self.free_active.pop() {
                 Some(active) => active,
-                None => {
+                None if self.active.len() < ACTIVE_MAX => {
                     self.active.push(Active::default());
                     (self.active.len() - 1) as u32
+                }
+                None => {
+                    self.not_looked_at += 1;
+                    looks = false;
+                    NO_INSPECTION
                 }
             };
             self.known[slot as usize].active = active;

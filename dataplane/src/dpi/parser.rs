@@ -106,6 +106,10 @@ impl Context<'_> {
     /// Keeps the host that the flow is about, and the application that has it.
     pub fn host(&mut self, kind: HostKind, host: &[u8]) {
         let Some(host) = self.notes.set_host(kind, host) else { return };
+        // What a machine calls itself says nothing of what it talks to.
+        if kind == HostKind::Other {
+            return;
+        }
         if let Some(app) = self.apps.by_host(host) {
             let (evidence, confidence) = kind.weight();
             self.notes.set_app(app, confidence, evidence);
