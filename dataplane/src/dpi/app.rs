@@ -4,8 +4,8 @@
 //! it, adds to it, and where both speak of the same host, text or network the later one is right. An application's name
 //! lives as long as the process, so that a flow and its record may name it after a reload.
 //!
-//! No lookup allocates. A host costs one hash a label ([`hosts`]), a text one pass over its first bytes whatever
-//! the number of parts ([`hints`]), an address one binary search ([`networks`]).
+//! No lookup allocates. A host costs one hash a label (`hosts`), a text one pass over its first bytes whatever
+//! the number of parts (`hints`), an address one binary search (`networks`).
 
 mod hints;
 mod hosts;

@@ -6,7 +6,7 @@
 //!                    └─► nobody: by address, by remembered name, or nothing
 //! ```
 //!
-//! What a flow is known as ([`Known`]) stays until its end; what is needed to look at it ([`Active`]) goes back to a
+//! What a flow is known as (`Known`) stays until its end; what is needed to look at it (`Active`) goes back to a
 //! pool as soon as nobody looks any more.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! DCE/RPC: which interface is bound, which operation is called? (C706 chapters 12 and 14; MS-RPCE)
 //!
-//! Over TCP, UDP and, through [`Calls`], inside SMB's pipes. One record a bind or call, as Suricata's `dcerpc`.
+//! Over TCP, UDP and, through `Calls`, inside SMB's pipes. One record a bind or call, as Suricata's `dcerpc`.
 
 use super::cursor::Cursor;
 use super::ntlmssp::Authenticate;
