@@ -43,7 +43,8 @@ impl Engine {
         self.tell_of_payload(snapshot, facts, id);
         let supplied = Supplied {
             // Nobody will tell what nobody looks at any more.
-            application: snapshot.settings.supplied.application && self.flows.flow(id).is_looked_at(),
+            application: snapshot.settings.supplied.application
+                && (self.inspector.is_none() || self.flows.flow(id).is_looked_at()),
             ..snapshot.settings.supplied
         };
         expect(facts, supplied);
