@@ -333,6 +333,7 @@ impl Inspector {
             transactions: &mut known.transactions,
             apps,
             foresight,
+            nesting: 0,
         };
         let finished = match acked {
             Acked::Nothing => false,
@@ -380,6 +381,7 @@ impl Inspector {
             transactions: &mut known.transactions,
             apps,
             foresight,
+            nesting: 0,
         };
         let (mut finished, refused) = match payload.tcp {
             Some(tcp) => match active.segment(recogniser, way, tcp, payload.bytes, reassembly, &mut cx) {
@@ -453,6 +455,7 @@ impl Inspector {
                 transactions: &mut known.transactions,
                 apps,
                 foresight,
+                nesting: 0,
             };
             active.settle(recogniser, &mut cx);
             active.end(&mut cx);

@@ -71,7 +71,12 @@ pub struct Context<'a> {
     pub(super) apps: &'a AppTable,
     /// Flows and names to come.
     pub(super) foresight: &'a mut Foresight,
+    /// How many parsers hand this payload on to one inside their own, see [`Context::within`].
+    pub(super) nesting: u8,
 }
+
+/// Tunnels within tunnels that are followed. Each is a parser in a parser, on the worker's stack.
+const NESTING_MAX: u8 = 4;
 
 /// A transaction as it leaves the engine.
 #[derive(Debug, Clone, Copy)]
@@ -160,6 +165,17 @@ impl Context<'_> {
         self.foresight.expect(addr, port, protocol);
     }
 
+    /// Reads on inside a tunnel; `None` where too many tunnels are in each other already.
+    pub fn within<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.nesting >= NESTING_MAX {
+            return None;
+        }
+        self.nesting += 1;
+        let told = read(self);
+        self.nesting -= 1;
+        Some(told)
+    }
+
     /// Port of the responder.
     #[must_use]
     pub const fn server_port(&self) -> u16 {
@@ -193,6 +209,7 @@ pub fn feed<'a>(
         transactions: &mut 0,
         apps,
         foresight: &mut Foresight::default(),
+        nesting: 0,
     };
     let mut kept: [Vec<u8>; 2] = Default::default();
     let mut skip = [0_usize; 2];

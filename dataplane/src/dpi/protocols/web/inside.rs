@@ -26,10 +26,12 @@ impl Inside {
     /// Reads bytes of the tunnel.
     pub fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let outer = cx.notes.protocol().map(|protocol| (protocol, cx.notes.protocol_confidence()));
-        let step = match &mut self.parser {
+        let step = cx.within(|cx| match &mut self.parser {
             Some(parser) => parser.data(way, bytes, cx),
             None => self.ask(way, bytes, cx),
-        };
+        });
+        // Nobody needs a tunnel in a fifth tunnel: whoever sends it wants to see us fall over.
+        let step = step.unwrap_or(Step::Done);
         if let Some((protocol, confidence)) = outer
             && cx.notes.protocol() != Some(protocol)
         {
@@ -91,6 +93,41 @@ impl Inside {
             _ if is_open && bytes.len() < ASK_BYTES_MAX => Step::Consumed(0),
             // The other direction may say it.
             _ => Step::Consumed(bytes.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dpi::parser::feed;
+    use crate::dpi::{AppTable, FlowView};
+    use crate::parse::Addr;
+
+    #[test]
+    fn tunnels_in_tunnels_end_before_the_stack_does() {
+        let view = FlowView {
+            initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
+            responder: (Addr::v4([192, 0, 2, 2]), 3_128),
+            protocol: crate::parse::Protocol::TCP,
+            is_midstream: false,
+        };
+        let once: [&[u8]; 2] = [
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+            b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        ];
+        let apps = AppTable::default();
+        for opening in once {
+            let nested = opening.repeat(20_000);
+            for name in ["haproxy", "http"] {
+                let Some(make) = protocols::by_name(name).and_then(|protocol| protocol.parser) else {
+                    continue;
+                };
+                // The proxy agrees to each of them.
+                let agreed = b"HTTP/1.1 200 OK\r\n\r\n".repeat(20_000);
+                let payloads = [(Direction::Forward, &nested[..]), (Direction::Reverse, &agreed[..])];
+                feed(&mut *make(), &view, &apps, payloads.into_iter().cycle().take(8), 65_536);
+            }
         }
     }
 }
