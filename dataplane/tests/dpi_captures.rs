@@ -16,7 +16,7 @@ use dataplane::dpi::fields::Value;
 use dataplane::dpi::inspector::{Inspector, Payload, Summary};
 use dataplane::dpi::parser::{FlowView, Record};
 use dataplane::dpi::recogniser::Recogniser;
-use dataplane::flow::{Direction, FlowKey};
+use dataplane::flow::{Direction, FlowKey, NO_INSPECTION};
 use dataplane::parse::{Headers, Network, Transport, parse_frame};
 use dataplane::rx::savefile::SavefileReader;
 
@@ -56,7 +56,10 @@ fn flows(path: &Path, tables: &Tables, show: bool) -> Vec<Told> {
         let Some((key, src_is_lo)) = FlowKey::of(&headers, true) else { continue };
         let index = *seen.entry(key).or_insert_with(|| {
             let (view, flipped) = view_of(&headers);
-            let (slot, looks) = inspector.start(&view);
+            let (slot, looks) = match Inspector::looks_into(view.protocol) {
+                true => inspector.start(&view),
+                false => (NO_INSPECTION, false),
+            };
             all.push(Seen { slot, looks, view, src_is_lo: src_is_lo != flipped });
             hosts.push(Vec::new());
             all.len() - 1
@@ -81,8 +84,10 @@ fn flows(path: &Path, tables: &Tables, show: bool) -> Vec<Told> {
     }
     let mut told = Vec::new();
     for (flow, mut hosts) in all.iter().zip(hosts) {
-        let (summary, host) =
-            inspector.end(flow.slot, &flow.view, last, &mut |record| note(&record, &mut hosts, show));
+        let (summary, host) = match flow.slot {
+            NO_INSPECTION => (Summary::by_number(flow.view.protocol), None),
+            slot => inspector.end(slot, &flow.view, last, &mut |record| note(&record, &mut hosts, show)),
+        };
         told.push(Told { view: flow.view, summary, host: host.map(String::from), hosts });
     }
     told
@@ -131,7 +136,6 @@ fn text_of(record: &Record<'_>) -> String {
             Value::Bytes(bytes) => text.push_str(&format!("{bytes:02x?} ")),
             Value::Unsigned(number) => text.push_str(&format!("{number} ")),
             Value::Signed(number) => text.push_str(&format!("{number} ")),
-            Value::Float(number) => text.push_str(&format!("{number} ")),
             Value::Bool(truth) => text.push_str(&format!("{truth} ")),
             Value::OpenObject => text.push_str("{ "),
             Value::OpenList => text.push_str("[ "),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! value:  kind (1) | length of key (1) | key | payload
-//! payload: Text and Bytes: length (4, little-endian) | bytes;  Unsigned, Signed, Float: 8 bytes little-endian;
+//! payload: Text and Bytes: length (4, little-endian) | bytes;  Unsigned, Signed: 8 bytes little-endian;
 //!          Bool: 1 byte;  Open: none, values follow until Close
 //! ```
 //!
@@ -28,7 +28,7 @@ pub struct Fields {
 }
 
 /// One value, read back.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Value<'a> {
     Text(&'a [u8]),
@@ -36,7 +36,6 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     Unsigned(u64),
     Signed(i64),
-    Float(f64),
     Bool(bool),
     /// Values up to the matching `Close` are this object's.
     OpenObject,
@@ -49,11 +48,10 @@ const TEXT: u8 = 1;
 const BYTES: u8 = 2;
 const UNSIGNED: u8 = 3;
 const SIGNED: u8 = 4;
-const FLOAT: u8 = 5;
-const BOOL: u8 = 6;
-const OBJECT: u8 = 7;
-const LIST: u8 = 8;
-const CLOSE: u8 = 9;
+const BOOL: u8 = 5;
+const OBJECT: u8 = 6;
+const LIST: u8 = 7;
+const CLOSE: u8 = 8;
 
 impl Fields {
     /// Nothing yet.
@@ -113,11 +111,6 @@ impl Fields {
     /// A number that may be negative.
     pub fn signed(&mut self, key: &str, number: impl Into<i64>) {
         self.short(SIGNED, key, &number.into().to_le_bytes());
-    }
-
-    /// A number with a fraction.
-    pub fn float(&mut self, key: &str, number: f64) {
-        self.short(FLOAT, key, &number.to_le_bytes());
     }
 
     /// True or false.
@@ -240,7 +233,6 @@ impl<'a> Iterator for Reader<'a> {
             BYTES => Value::Bytes(self.long()?),
             UNSIGNED => Value::Unsigned(u64::from_le_bytes(self.eight()?)),
             SIGNED => Value::Signed(i64::from_le_bytes(self.eight()?)),
-            FLOAT => Value::Float(f64::from_le_bytes(self.eight()?)),
             BOOL => Value::Bool(self.take(1)? != [0]),
             OBJECT => Value::OpenObject,
             LIST => Value::OpenList,

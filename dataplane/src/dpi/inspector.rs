@@ -20,7 +20,7 @@ use super::protocol::{Category, Over, Peek, Protocol};
 use super::protocols;
 use super::recogniser::{Recognised, Recogniser, Search};
 use super::risk::Risks;
-use crate::flow::Direction;
+use crate::flow::{Direction, NO_INSPECTION};
 use crate::parse::{self, TcpFlags};
 use crate::stream::{Acked, Anomaly, Memory, Mended, Mode, Streams, What};
 use crate::time::Wall;
@@ -40,19 +40,14 @@ const HEAD_BYTES: usize = 64;
 /// Flows of one worker that are looked at at once, about 1 KiB each without what waits to be read; more go on unrecognised.
 const ACTIVE_MAX: usize = 262_144;
 
-/// No slot.
-pub const NO_INSPECTION: u32 = u32::MAX;
-
 /// Payloads of all flows of one worker.
 pub struct Inspector {
     recogniser: Arc<Recogniser>,
-    apps: Arc<AppTable>,
-    foresight: Foresight,
+    desk: Desk,
     known: Vec<Known>,
     free: Vec<u32>,
     active: Vec<Active>,
     free_active: Vec<u32>,
-    scratch: Fields,
     reassembly: Reassembly,
     flows_max: usize,
     /// Flows that nobody looked at for lack of room.
@@ -77,6 +72,21 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// What the IP protocol number alone says, of a flow that has no payload to look at.
+    #[must_use]
+    pub fn by_number(number: u8) -> Self {
+        match protocols::network::by_ip_protocol(number) {
+            Some(protocol) => Self {
+                protocol: Some(protocol),
+                confidence: 100,
+                evidence: Evidence::Content,
+                detection_tick: 1,
+                ..Self::default()
+            },
+            None => Self::default(),
+        }
+    }
+
     /// The application's name, else the protocol's.
     #[must_use]
     pub fn app_name(&self) -> Option<&'static str> {
@@ -121,6 +131,35 @@ struct Reassembly {
     mode: Mode,
     when_full: WhenFull,
     memory: Memory,
+}
+
+/// What parsers use besides their flow.
+struct Desk {
+    apps: Arc<AppTable>,
+    foresight: Foresight,
+    scratch: Fields,
+}
+
+impl Desk {
+    fn context<'a>(
+        &'a mut self,
+        known: &'a mut Known,
+        flow: &'a FlowView,
+        at: Wall,
+        records: &'a mut dyn FnMut(Record<'_>),
+    ) -> Context<'a> {
+        Context {
+            flow,
+            at,
+            notes: &mut known.notes,
+            records,
+            scratch: &mut self.scratch,
+            transactions: &mut known.transactions,
+            apps: &self.apps,
+            foresight: &mut self.foresight,
+            nesting: 0,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -198,14 +237,12 @@ impl Inspector {
     pub fn new(recogniser: Arc<Recogniser>, apps: Arc<AppTable>, flows_max: usize) -> Self {
         Self {
             recogniser,
-            apps,
-            foresight: Foresight::default(),
+            desk: Desk { apps, foresight: Foresight::default(), scratch: Fields::new() },
             // Reserved, so that no packet waits for a move; pages cost nothing until they are used.
             known: Vec::with_capacity(flows_max),
             free: Vec::new(),
             active: Vec::with_capacity(flows_max.min(ACTIVE_MAX)),
             free_active: Vec::new(),
-            scratch: Fields::new(),
             reassembly: Reassembly::default(),
             flows_max,
             not_looked_at: 0,
@@ -229,12 +266,13 @@ impl Inspector {
         &mut self.reassembly.memory
     }
 
-    /// Applications from now on.
-    pub fn set_apps(&mut self, apps: Arc<AppTable>) {
-        self.apps = apps;
+    /// Whether flows of an IP protocol have payload that is looked at.
+    #[must_use]
+    pub const fn looks_into(protocol: u8) -> bool {
+        matches!(protocol, parse::Protocol::TCP | parse::Protocol::UDP | parse::Protocol::SCTP)
     }
 
-    /// A flow has begun. Returns its slot, and whether its payload is to be looked at.
+    /// A flow has begun whose payload is to be looked at. Returns its slot, and whether it will be: there may be no room.
     pub fn start(&mut self, view: &FlowView) -> (u32, bool) {
         let slot = match self.free.pop() {
             Some(slot) => slot,
@@ -250,33 +288,24 @@ impl Inspector {
         let known = &mut self.known[slot as usize];
         *known = Known { active: NO_INSPECTION, ..Known::default() };
         // A port that was announced says more than the address.
-        if let Some(protocol) = self.foresight.expected_at(view.responder.0, view.responder.1) {
+        if let Some(protocol) = self.desk.foresight.expected_at(view.responder.0, view.responder.1) {
             known.notes.set_protocol(protocol, 90);
         }
-        if let Some(app) = self.foresight.app_at(view.responder.0) {
+        if let Some(app) = self.desk.foresight.app_at(view.responder.0) {
             known.notes.set_app(app, 60, Evidence::Dns);
         }
-        let looks =
-            matches!(view.protocol, parse::Protocol::TCP | parse::Protocol::UDP | parse::Protocol::SCTP);
-        let mut looks = looks;
-        if looks {
-            let active = match self.free_active.pop() {
-                Some(active) => active,
-                None if self.active.len() < ACTIVE_MAX => {
-                    self.active.push(Active::default());
-                    (self.active.len() - 1) as u32
-                }
-                None => {
-                    self.not_looked_at += 1;
-                    looks = false;
-                    NO_INSPECTION
-                }
-            };
-            self.known[slot as usize].active = active;
-        } else if let Some(protocol) = protocols::network::by_ip_protocol(view.protocol) {
-            self.known[slot as usize].notes.set_protocol(protocol, 100);
-        }
-        (slot, looks)
+        known.active = match self.free_active.pop() {
+            Some(active) => active,
+            None if self.active.len() < ACTIVE_MAX => {
+                self.active.push(Active::default());
+                (self.active.len() - 1) as u32
+            }
+            None => {
+                self.not_looked_at += 1;
+                NO_INSPECTION
+            }
+        };
+        (slot, known.active != NO_INSPECTION)
     }
 
     /// A SYN was seen: the direction's first byte has the sequence number after it.
@@ -316,7 +345,7 @@ impl Inspector {
         at: Wall,
         records: &mut dyn FnMut(Record<'_>),
     ) -> Looked {
-        let Self { recogniser, apps, foresight, known, active, scratch, reassembly, .. } = self;
+        let Self { recogniser, desk, known, active, reassembly, .. } = self;
         let Some(known) = known.get_mut(slot as usize) else { return Looked::default() };
         let Some(active) = active.get_mut(known.active as usize) else { return Looked::default() };
         let of = way.opposite();
@@ -324,17 +353,7 @@ impl Inspector {
         if acked == Acked::Nothing {
             return Looked::default();
         }
-        let mut cx = Context {
-            flow: view,
-            at,
-            notes: &mut known.notes,
-            records,
-            scratch,
-            transactions: &mut known.transactions,
-            apps,
-            foresight,
-            nesting: 0,
-        };
+        let mut cx = desk.context(known, view, at, records);
         let finished = match acked {
             Acked::Nothing => false,
             Acked::Ready => active.read(recogniser, of, &[], &mut cx),
@@ -342,17 +361,10 @@ impl Inspector {
         };
         if finished {
             active.end(&mut cx);
-        }
-        let changed = known.notes.take_changed();
-        if changed {
-            known.detection_tick = known.payloads;
-        }
-        if finished {
-            self.release(slot, view);
         } else if !active.streams.keep(of, &[], reassembly.mode, &mut reassembly.memory) {
             debug_assert!(false, "nothing was taken, so there is nothing to keep");
         }
-        Looked { changed, finished, refused: false }
+        Looked { changed: self.conclude(slot, view, finished), finished, refused: false }
     }
 
     /// Looks at a payload; records go to `records`.
@@ -363,7 +375,7 @@ impl Inspector {
         payload: &Payload<'_>,
         records: &mut dyn FnMut(Record<'_>),
     ) -> Looked {
-        let Self { recogniser, apps, foresight, known, active, scratch, reassembly, .. } = self;
+        let Self { recogniser, desk, known, active, reassembly, .. } = self;
         let Some(known) = known.get_mut(slot as usize) else { return Looked::default() };
         let Some(active) = active.get_mut(known.active as usize) else { return Looked::default() };
         if payload.bytes.is_empty() {
@@ -372,17 +384,7 @@ impl Inspector {
         known.payloads = known.payloads.saturating_add(1);
         let way = payload.way;
         active.ways[way as usize].bytes += payload.bytes.len() as u64;
-        let mut cx = Context {
-            flow: view,
-            at: payload.at,
-            notes: &mut known.notes,
-            records,
-            scratch,
-            transactions: &mut known.transactions,
-            apps,
-            foresight,
-            nesting: 0,
-        };
+        let mut cx = desk.context(known, view, payload.at, records);
         let (mut finished, refused) = match payload.tcp {
             Some(tcp) => match active.segment(recogniser, way, tcp, payload.bytes, reassembly, &mut cx) {
                 Segment::Taken(finished) => (finished, false),
@@ -399,14 +401,20 @@ impl Inspector {
         if finished {
             active.end(&mut cx);
         }
+        Looked { changed: self.conclude(slot, view, finished), finished, refused }
+    }
+
+    /// Lets a flow go that is finished, and says whether what is known of it changed.
+    fn conclude(&mut self, slot: u32, view: &FlowView, finished: bool) -> bool {
+        if finished {
+            self.release(slot, view);
+        }
+        let known = &mut self.known[slot as usize];
         let changed = known.notes.take_changed();
         if changed {
             known.detection_tick = known.payloads;
         }
-        if finished {
-            self.release(slot, view);
-        }
-        Looked { changed, finished, refused }
+        changed
     }
 
     /// What is known of a flow.
@@ -443,21 +451,11 @@ impl Inspector {
         at: Wall,
         records: &mut dyn FnMut(Record<'_>),
     ) -> (Summary, Option<Box<str>>) {
-        let Self { recogniser, apps, foresight, known, active, scratch, .. } = self;
+        let Self { desk, known, active, .. } = self;
         let Some(known) = known.get_mut(slot as usize) else { return (Summary::default(), None) };
         if let Some(active) = active.get_mut(known.active as usize) {
-            let mut cx = Context {
-                flow: view,
-                at,
-                notes: &mut known.notes,
-                records,
-                scratch,
-                transactions: &mut known.transactions,
-                apps,
-                foresight,
-                nesting: 0,
-            };
-            active.settle(recogniser, &mut cx);
+            let mut cx = desk.context(known, view, at, records);
+            active.settle(&mut cx);
             active.end(&mut cx);
         }
         self.release(slot, view);
@@ -490,7 +488,7 @@ impl Inspector {
         if hides_application(&known.notes)
             && known.notes.app().is_none()
             && known.notes.host().is_none()
-            && let Some(app) = self.apps.by_address(view.responder.0)
+            && let Some(app) = self.desk.apps.by_address(view.responder.0)
         {
             known.notes.set_app(app, GUESS, Evidence::Address);
         }
@@ -574,7 +572,7 @@ impl Active {
         if !is_kept {
             tell_of_stream(cx, way, Anomaly::InsertMemcap);
         }
-        Segment::Taken(!is_kept && self.gap(recogniser, way, 0, cx))
+        Segment::Taken(!is_kept && self.gap(way, 0, cx))
     }
 
     /// Goes on without the bytes of the first hole, and reads what lies beyond it.
@@ -589,7 +587,7 @@ impl Active {
         let lost = self.streams.give_up_hole(way, seq, reassembly.mode, &mut reassembly.memory);
         if !lost.is_nothing() {
             tell_of_stream(cx, way, Anomaly::SeqGap);
-            if self.gap(recogniser, way, lost.hole, cx) {
+            if self.gap(way, lost.hole, cx) {
                 return true;
             }
         }
@@ -597,11 +595,11 @@ impl Active {
     }
 
     /// Tells the parser that bytes are missing.
-    fn gap(&mut self, recogniser: &Recogniser, way: Direction, len: u64, cx: &mut Context<'_>) -> Finished {
+    fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Finished {
         match &mut self.parser {
             Some(parser) => !matches!(parser.gap(way, len, cx), Step::Consumed(_)),
             None => {
-                self.settle(recogniser, cx);
+                self.settle(cx);
                 true
             }
         }
@@ -731,7 +729,7 @@ impl Active {
     }
 
     /// Takes the best that recognition has, where nothing was sure.
-    fn settle(&mut self, _recogniser: &Recogniser, cx: &mut Context<'_>) {
+    fn settle(&mut self, cx: &mut Context<'_>) {
         if self.parser.is_none()
             && cx.notes.protocol().is_none()
             && let Some((protocol, confidence)) = self.search.best()

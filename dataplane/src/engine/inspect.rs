@@ -5,10 +5,13 @@
 
 use super::{Engine, Packet};
 use crate::control::{Event, EventSender, FlowEnd, Snapshot, Transaction};
+use crate::dpi::Summary;
 use crate::dpi::inspector::{Inspector, Payload};
-use crate::dpi::{FlowView, Summary, protocols};
-use crate::flow::{CachedDecision, FlowId, FlowRecord, Found, NO_INSPECTION, TcpOutcome, TcpState};
-use crate::parse::{self, Headers, Transport};
+use crate::dpi::parser::{FlowView, Record};
+use crate::flow::{
+    CachedDecision, Direction, FlowId, FlowKey, FlowRecord, Found, NO_INSPECTION, TcpOutcome, TcpState,
+};
+use crate::parse::{Headers, Transport};
 use crate::policy::{Fact, Facts, Kind};
 use crate::time::Wall;
 
@@ -18,11 +21,7 @@ impl Engine {
     pub(super) fn look_at_new(&mut self, id: FlowId) {
         if self.inspector.is_some() {
             let flow = self.flows.flow_mut(id);
-            let protocol = flow.key().protocol();
-            flow.look_at(matches!(
-                protocol,
-                parse::Protocol::TCP | parse::Protocol::UDP | parse::Protocol::SCTP
-            ));
+            flow.look_at(Inspector::looks_into(flow.key().protocol()));
         }
     }
 
@@ -73,26 +72,11 @@ impl Engine {
             Transport::None | Transport::Udp { .. } | Transport::Icmp(_) | Transport::Sctp { .. } => None,
         };
         let payload = Payload { way: direction, bytes, tcp, at: packet.at.wall };
-        let flow = self.flows.flow(id);
-        let labels = flow.key().labels();
-        let head = head_of(
-            &view,
-            self.flows.flow_id(id),
-            flow.in_port(),
-            (labels.vlan_outer, labels.vlan_inner),
-            packet.at.wall,
-        );
-        let looked = inspector.look(slot, &view, &payload, &mut |record| {
-            events.send_transaction(
-                Transaction {
-                    event_type: record.event_type,
-                    transaction: record.transaction,
-                    way: record.way,
-                    ..head
-                },
-                record.fields.as_bytes(),
-            );
-        });
+        let flows = &self.flows;
+        let head = || {
+            head_of(&view, flows.flow_id(id), flows.flow(id).in_port(), flows.flow(id).key(), packet.at.wall)
+        };
+        let looked = inspector.look(slot, &view, &payload, &mut sender(events, head));
         let flow = self.flows.flow_mut(id);
         if looked.finished {
             flow.look_at(false);
@@ -131,49 +115,24 @@ impl Engine {
 pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, record: FlowRecord) {
     let (summary, host) = match inspector {
         Some(inspector) if record.inspection != NO_INSPECTION => {
-            let ((src, dst), labels) = (record.endpoints(), record.key.labels());
+            let (src, dst) = record.endpoints();
             let view = FlowView {
                 initiator: src,
                 responder: dst,
                 protocol: record.key.protocol(),
                 is_midstream: record.midstream,
             };
-            let vlans = (labels.vlan_outer, labels.vlan_inner);
-            let head = head_of(&view, record.flow_id, record.in_port, vlans, record.last);
-            inspector.end(record.inspection, &view, record.last, &mut |told| {
-                events.send_transaction(
-                    Transaction {
-                        event_type: told.event_type,
-                        transaction: told.transaction,
-                        way: told.way,
-                        ..head
-                    },
-                    told.fields.as_bytes(),
-                );
-            })
+            let head = || head_of(&view, record.flow_id, record.in_port, &record.key, record.last);
+            inspector.end(record.inspection, &view, record.last, &mut sender(events, head))
         }
-        Some(_) => (by_number(record.key.protocol()), None),
+        Some(_) => (Summary::by_number(record.key.protocol()), None),
         None => (Summary::default(), None),
     };
     events.send(Event::Flow(FlowEnd { record, summary, host }));
 }
 
 fn summary_of(inspector: &Inspector, slot: u32, protocol: u8) -> Summary {
-    if slot == NO_INSPECTION { by_number(protocol) } else { inspector.summary(slot) }
-}
-
-/// What the IP protocol number alone says.
-fn by_number(number: u8) -> Summary {
-    match protocols::network::by_ip_protocol(number) {
-        Some(protocol) => Summary {
-            protocol: Some(protocol),
-            confidence: 100,
-            evidence: crate::dpi::Evidence::Content,
-            detection_tick: 1,
-            ..Summary::default()
-        },
-        None => Summary::default(),
-    }
+    if slot == NO_INSPECTION { Summary::by_number(protocol) } else { inspector.summary(slot) }
 }
 
 fn view_of(flow: &crate::flow::Flow) -> FlowView {
@@ -185,19 +144,32 @@ fn view_of(flow: &crate::flow::Flow) -> FlowView {
     }
 }
 
+/// Sends on what parsers tell of one flow; `head` is asked only where something is told.
+fn sender<'a>(
+    events: &'a mut EventSender,
+    head: impl Fn() -> Transaction + 'a,
+) -> impl FnMut(Record<'_>) + 'a {
+    move |told| {
+        let Record { event_type, transaction, way, fields } = told;
+        // Without room it is counted as shed.
+        events.send_transaction(Transaction { event_type, transaction, way, ..head() }, fields.as_bytes());
+    }
+}
+
 /// A transaction of that flow, without what it is.
-fn head_of(view: &FlowView, flow_id: u64, in_port: u8, vlans: (u16, u16), time: Wall) -> Transaction {
+fn head_of(view: &FlowView, flow_id: u64, in_port: u8, key: &FlowKey, time: Wall) -> Transaction {
+    let labels = key.labels();
     Transaction {
         time,
         flow_id,
         in_port,
-        vlans,
+        vlans: (labels.vlan_outer, labels.vlan_inner),
         src: view.initiator,
         dst: view.responder,
         protocol: view.protocol,
         event_type: "",
         transaction: 0,
-        way: crate::flow::Direction::Forward,
+        way: Direction::Forward,
         fields_len: 0,
     }
 }

@@ -114,7 +114,6 @@ impl Serialize for Leaf<'_> {
             Value::Bytes(bytes) => serializer.collect_str(&HexText(bytes)),
             Value::Unsigned(number) => serializer.serialize_u64(number),
             Value::Signed(number) => serializer.serialize_i64(number),
-            Value::Float(number) => serializer.serialize_f64(number),
             Value::Bool(truth) => serializer.serialize_bool(truth),
             Value::OpenObject | Value::OpenList | Value::Close => serializer.serialize_unit(),
         }
