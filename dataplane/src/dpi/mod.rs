@@ -9,6 +9,7 @@
 //! room [`crate::stream`].
 
 pub mod app;
+pub mod cursor;
 pub mod fields;
 pub mod fingerprint;
 pub mod foresight;
@@ -19,6 +20,7 @@ pub mod protocol;
 pub mod protocols;
 pub mod recogniser;
 pub mod risk;
+pub mod text;
 
 pub use app::{AppId, AppTable};
 pub use fields::Fields;

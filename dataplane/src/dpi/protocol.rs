@@ -308,23 +308,53 @@ impl Match {
 pub mod samples {
     use super::{Direction, Match, Over, Peek, Protocol};
 
-    /// The first datagram of a flow.
-    pub fn datagram(bytes: &[u8]) -> Peek<'_> {
+    type Look = fn(&Peek<'_>) -> Match;
+
+    /// The first payload of a flow to `port`.
+    pub fn peek(bytes: &[u8], port: u16, is_tcp: bool) -> Peek<'_> {
         Peek {
             bytes,
             way: Direction::Forward,
             nth: 0,
-            ports: (40_000, 40_001),
+            ports: (40_000, port),
             other: &[],
             previous: &[],
             is_multicast: false,
-            is_tcp: false,
+            is_tcp,
         }
     }
 
-    /// The beginning of a TCP stream.
+    /// The first datagram of a flow to a port that says nothing.
+    pub fn datagram(bytes: &[u8]) -> Peek<'_> {
+        peek(bytes, 40_001, false)
+    }
+
+    /// The beginning of a TCP stream to a port that says nothing.
     pub fn stream(bytes: &[u8]) -> Peek<'_> {
-        Peek { is_tcp: true, ..datagram(bytes) }
+        peek(bytes, 40_001, true)
+    }
+
+    /// What `look` says of a first payload to `port`; every prefix of it is shown too, and must do no harm.
+    pub fn looked(look: Look, bytes: &[u8], port: u16, is_tcp: bool) -> Match {
+        for len in 0..bytes.len() {
+            let _ = look(&peek(&bytes[..len], port, is_tcp));
+        }
+        look(&peek(bytes, port, is_tcp))
+    }
+
+    /// Each first message (name, probe, bytes) is known by its own probe and claimed by no other of the table, and no
+    /// prefix of it does harm.
+    pub fn told_apart(cases: &[(&str, Look, &[u8])]) {
+        for (name, look, bytes) in cases {
+            let own = looked(*look, bytes, 50_000, true);
+            assert!(matches!(own, Match::Yes(80..)), "{name}: {own:?}");
+            for (other, _, foreign) in cases.iter().filter(|(other, ..)| other != name) {
+                assert!(
+                    !matches!(look(&peek(foreign, 50_000, true)), Match::Yes(_)),
+                    "{name} claims {other}"
+                );
+            }
+        }
     }
 
     /// How sure `protocol` is of `peek`; every prefix of it is asked about too, and must do no harm.

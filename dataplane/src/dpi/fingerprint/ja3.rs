@@ -6,7 +6,7 @@
 use md5::{Digest, Md5};
 
 use super::Text;
-use crate::dpi::protocols::secure::cursor::pairs;
+use crate::dpi::cursor::pairs;
 use crate::dpi::protocols::secure::hello::{ClientHello, ServerHello, is_grease};
 
 /// Longest text that is kept; the hash is over all of it, however long.

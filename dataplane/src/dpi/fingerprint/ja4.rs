@@ -14,7 +14,7 @@
 use sha2::{Digest, Sha256};
 
 use super::{Text, hex16};
-use crate::dpi::protocols::secure::cursor::pairs;
+use crate::dpi::cursor::pairs;
 use crate::dpi::protocols::secure::hello::{ClientHello, extension, is_grease};
 
 /// Length of a JA4.

@@ -1,7 +1,7 @@
 //! MySQL and MariaDB: which server, who logs in? (MySQL internals: client/server protocol, connection phase)
 
+use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
-use crate::dpi::protocols::files::cursor::Cursor;
 use crate::dpi::{Category, First, HintKind, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 

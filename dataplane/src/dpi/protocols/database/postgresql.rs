@@ -2,9 +2,9 @@
 //!
 //! Records are those of Suricata's `pgsql`; passwords are never told.
 
+use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
-use crate::dpi::protocols::files::cursor::Cursor;
 use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 

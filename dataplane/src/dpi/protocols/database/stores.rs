@@ -1,6 +1,7 @@
 //! Which store of keys, documents, columns or log entries is this? Told by the first message of each.
 
-use crate::dpi::protocols::files::cursor::{Cursor, has_word, starts_with_word};
+use crate::dpi::cursor::Cursor;
+use crate::dpi::text::{has_word, starts_with_word};
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 
 macro_rules! store {
@@ -471,8 +472,7 @@ fn look_at_informix(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::protocols::files::peek_of;
-    use crate::flow::Direction;
+    use crate::dpi::protocol::samples::told_apart;
 
     type Look = fn(&Peek<'_>) -> Match;
 
@@ -493,15 +493,6 @@ mod tests {
 
     #[test]
     fn first_messages_are_recognised_and_cut_ones_do_no_harm() {
-        for (name, look, bytes) in CASES {
-            let peek = |bytes| peek_of(bytes, Direction::Forward, 50_000, true);
-            assert!(matches!(look(&peek(bytes)), Match::Yes(80..)), "{name}: {:?}", look(&peek(bytes)));
-            for len in 0..bytes.len() {
-                let _ = look(&peek(&bytes[..len]));
-            }
-            for (other, _, foreign) in CASES.iter().filter(|(other, ..)| other != name) {
-                assert!(!matches!(look(&peek(foreign)), Match::Yes(_)), "{name} claims {other}");
-            }
-        }
+        told_apart(CASES);
     }
 }

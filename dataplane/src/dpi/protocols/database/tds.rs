@@ -1,7 +1,7 @@
 //! Microsoft SQL Server and Sybase: who logs in from where? (MS-TDS; MS-SQLR for the browser)
 
 use crate::dpi::parser::{Context, Parser, Step};
-use crate::dpi::protocols::files::cursor::utf16;
+use crate::dpi::text::utf16;
 use crate::dpi::{Category, Fields, First, HostKind, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 

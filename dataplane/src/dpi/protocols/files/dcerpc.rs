@@ -2,8 +2,8 @@
 //!
 //! Over TCP, UDP and, through `Calls`, inside SMB's pipes. One record a bind or call, as Suricata's `dcerpc`.
 
-use super::cursor::Cursor;
 use super::ntlmssp::Authenticate;
+use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
 use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol};

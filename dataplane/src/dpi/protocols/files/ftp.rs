@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::cursor::{has_word, starts_with_word};
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
+use crate::dpi::text::{has_word, starts_with_word};
 use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 use crate::parse::Addr;

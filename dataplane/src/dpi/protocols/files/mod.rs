@@ -1,6 +1,5 @@
 //! Who moves files? FTP, TFTP, SMB, NFS, rsync and the like.
 
-pub(in crate::dpi::protocols) mod cursor;
 pub mod dcerpc;
 pub mod ftp;
 pub(in crate::dpi::protocols) mod ntlmssp;
@@ -49,14 +48,5 @@ pub(in crate::dpi::protocols) fn peek_of(
     port: u16,
     is_tcp: bool,
 ) -> crate::dpi::Peek<'_> {
-    crate::dpi::Peek {
-        bytes,
-        way,
-        nth: 0,
-        ports: (40_000, port),
-        other: &[],
-        previous: &[],
-        is_multicast: false,
-        is_tcp,
-    }
+    crate::dpi::Peek { way, ..crate::dpi::protocol::samples::peek(bytes, port, is_tcp) }
 }

@@ -1,7 +1,8 @@
 //! Who logs in with NTLM? (MS-NLMP 2.2.1.3)
 
-use super::cursor::{Cursor, find, utf16};
 use crate::dpi::Fields;
+use crate::dpi::cursor::Cursor;
+use crate::dpi::text::{find, utf16};
 
 /// An AUTHENTICATE message inside whatever wraps it.
 #[derive(Debug, Clone, Copy)]

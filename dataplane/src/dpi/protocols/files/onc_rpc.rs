@@ -1,7 +1,7 @@
 //! ONC RPC: NFS, its portmapper, mount and lock services: which program and procedure is called?
 //! (RFC 5531, 1094, 1813, 7530, 1833)
 
-use super::cursor::Cursor;
+use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::flow::Direction;

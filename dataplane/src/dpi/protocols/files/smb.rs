@@ -3,10 +3,11 @@
 //! One record a command that matters to an analyst: negotiation, login, tree, file opened, changed or removed; what only
 //! moves data (read, write, echo) is skipped. Fields are those of Suricata's `smb`.
 
-use super::cursor::{Cursor, utf16};
 use super::dcerpc::Calls;
 use super::ntlmssp::Authenticate;
+use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
+use crate::dpi::text::utf16;
 use crate::dpi::{Category, Fields, First, HostKind, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 

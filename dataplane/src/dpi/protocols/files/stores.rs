@@ -1,6 +1,7 @@
 //! Which other protocol of files, disks, sources or printers is this? Told by the first message of each.
 
-use super::cursor::{Cursor, find, has_word};
+use crate::dpi::cursor::Cursor;
+use crate::dpi::text::{find, has_word};
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::flow::Direction;
 
@@ -302,7 +303,7 @@ fn look_at_hislip(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::protocols::files::peek_of;
+    use crate::dpi::protocol::samples::told_apart;
 
     type Look = fn(&Peek<'_>) -> Match;
 
@@ -319,21 +320,6 @@ mod tests {
 
     #[test]
     fn first_messages_are_recognised_and_cut_ones_do_no_harm() {
-        for (name, look, bytes) in CASES {
-            let peek = |bytes| peek_of(bytes, Direction::Forward, 50_000, true);
-            assert!(matches!(look(&peek(bytes)), Match::Yes(80..)), "{name}: {:?}", look(&peek(bytes)));
-            for len in 0..bytes.len() {
-                let _ = look(&peek(&bytes[..len]));
-            }
-            for (other, _, foreign) in CASES.iter().filter(|(other, ..)| other != name) {
-                assert!(!matches!(look(&peek(foreign)), Match::Yes(_)), "{name} claims {other}");
-            }
-        }
-        for look in [look_at_iscsi as Look, look_at_rx, look_at_uftp, look_at_perforce, look_at_lpd] {
-            for len in 0..64 {
-                let _ = look(&peek_of(&[0xff; 64][..len], Direction::Forward, 50_000, false));
-                let _ = look(&peek_of(&[3; 64][..len], Direction::Forward, 515, false));
-            }
-        }
+        told_apart(CASES);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The answer comes from another port than the one that was asked: it is expected.
 
-use super::cursor::Cursor;
+use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::flow::Direction;
@@ -50,7 +50,7 @@ fn look(peek: &Peek<'_>) -> Match {
         OPTIONS => {
             let known: [&[u8]; 4] = [b"blksize\0", b"tsize\0", b"timeout\0", b"windowsize\0"];
             let options = peek.bytes.get(2..).unwrap_or_default();
-            Match::sure(known.iter().any(|name| super::cursor::starts_with_word(options, name)))
+            Match::sure(known.iter().any(|name| crate::dpi::text::starts_with_word(options, name)))
         }
         _ => Match::No,
     }

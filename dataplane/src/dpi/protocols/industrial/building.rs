@@ -355,8 +355,8 @@ impl Parser for TankGauge {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::messaging::seen;
     use super::*;
+    use crate::dpi::protocol::samples::{looked, peek};
 
     #[test]
     fn each_is_known_by_its_header_and_no_prefix_panics() {
@@ -370,18 +370,15 @@ mod tests {
             (looks_like_tank_gauge, b"\x01I20100\n", 10_001, true, 95),
         ];
         for (look, bytes, port, is_tcp, confidence) in cases {
-            assert_eq!(look(&seen(bytes, *port, *is_tcp)), Match::Yes(*confidence), "{bytes:?}");
-            for len in 0..bytes.len() {
-                let _ = look(&seen(&bytes[..len], *port, *is_tcp));
-            }
+            assert_eq!(looked(*look, bytes, *port, *is_tcp), Match::Yes(*confidence), "{bytes:?}");
         }
         let mut hello = [0xff; 32];
         hello[..4].copy_from_slice(&[0x21, 0x31, 0, 32]);
-        assert_eq!(looks_like_miio(&seen(&hello, 54_321, false)), Match::Yes(96));
+        assert_eq!(looks_like_miio(&peek(&hello, 54_321, false)), Match::Yes(96));
         let mut lamp = [0; 36];
         lamp[0] = 36;
         lamp[3] = 0x34;
-        assert_eq!(looks_like_lifx(&seen(&lamp, 56_700, false)), Match::Yes(95));
+        assert_eq!(looks_like_lifx(&peek(&lamp, 56_700, false)), Match::Yes(95));
     }
 
     #[test]

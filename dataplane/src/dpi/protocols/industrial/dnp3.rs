@@ -4,9 +4,9 @@
 //!
 //! Source: IEEE 1815-2012, clauses 4 (application), 8 (transport), 9 (data link), 11 (objects).
 
+use crate::dpi::cursor::Cursor;
 use crate::dpi::fields::Fields;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
-use crate::dpi::protocols::messaging::cursor::Cursor;
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
 
@@ -436,16 +436,7 @@ mod tests {
     const READ: &[u8] = &[5, 0x64, 0x0b, 0xc4, 1, 0, 2, 0, 0x69, 0x9e, 0xc0, 0xc1, 1, 0x3c, 2, 6, 0x52, 0xc3];
 
     fn peek(bytes: &[u8]) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, 20_000),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: true,
-        }
+        crate::dpi::protocol::samples::peek(bytes, 20_000, true)
     }
 
     #[test]

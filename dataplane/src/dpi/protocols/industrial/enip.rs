@@ -3,9 +3,9 @@
 //! Sources: ODVA, The CIP Networks Library, volume 2 chapter 2 (encapsulation) and volume 1 chapter 2 and appendix A
 //! (services), C (paths).
 
+use crate::dpi::cursor::Cursor;
 use crate::dpi::fields::Fields;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
-use crate::dpi::protocols::messaging::cursor::Cursor;
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
 
@@ -218,7 +218,7 @@ fn write_identity(cursor: &mut Cursor<'_>, out: &mut Fields) -> Option<()> {
     out.number("revision_minor", minor);
     out.number("status", cursor.le16()?);
     out.number("serial", cursor.le32()?);
-    out.text("product_name", cursor.string8()?);
+    out.text("product_name", cursor.vec8()?);
     out.number("state", cursor.u8()?);
     Some(())
 }
@@ -304,7 +304,7 @@ fn write_cip(cip: &[u8], out: &mut Fields) -> Option<()> {
 fn write_segment(cursor: &mut Cursor<'_>, out: &mut Fields) -> Option<Option<u32>> {
     let head = cursor.u8()?;
     if head == 0x91 {
-        let name = cursor.string8()?;
+        let name = cursor.vec8()?;
         if name.len() % 2 == 1 {
             let _ = cursor.u8();
         }
@@ -432,16 +432,7 @@ mod tests {
     use super::*;
 
     fn peek(bytes: &[u8], is_tcp: bool) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, 44_818),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp,
-        }
+        crate::dpi::protocol::samples::peek(bytes, 44_818, is_tcp)
     }
 
     const REGISTER: &[u8] =

@@ -2,7 +2,7 @@
 //!
 //! Telecontrol over IEC 104 leaves records: which commands a control centre gave.
 
-use super::super::messaging::cursor::Cursor;
+use crate::dpi::cursor::Cursor;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
@@ -30,22 +30,18 @@ pub static IEC62056: Protocol = Protocol {
 };
 
 /// Phasor measurements (IEEE C37.118.2-2011, 6.2).
-pub static SYNCHROPHASOR: Protocol = Protocol {
-    name: "ieee-c37118",
-    eve: None,
-    category: Category::Iot,
-    probes: &[Probe { over: Over::TcpOrUdp, first: First::Of(&[0xaa]), look: looks_like_phasors }],
-    parser: None,
-};
+pub static SYNCHROPHASOR: Protocol = Protocol::named(
+    "ieee-c37118",
+    Category::Iot,
+    &[Probe { over: Over::TcpOrUdp, first: First::Of(&[0xaa]), look: looks_like_phasors }],
+);
 
 /// Meters over networks (ANSI C12.22-2012, 5.3.4: an ACSE unit in BER).
-pub static C1222: Protocol = Protocol {
-    name: "ansi_c1222",
-    eve: None,
-    category: Category::Iot,
-    probes: &[Probe { over: Over::TcpOrUdp, first: First::Of(&[0x60]), look: looks_like_c1222 }],
-    parser: None,
-};
+pub static C1222: Protocol = Protocol::named(
+    "ansi_c1222",
+    Category::Iot,
+    &[Probe { over: Over::TcpOrUdp, first: First::Of(&[0x60]), look: looks_like_c1222 }],
+);
 
 /// Whether a control field of four octets is one (5.1): numbered, supervisory, or unnumbered.
 fn is_control(control: [u8; 4], len: u8) -> bool {
@@ -274,7 +270,7 @@ fn looks_like_c1222(peek: &Peek<'_>) -> Match {
     // Elements of an ACSE unit in ascending order, user information (be) last; the called title or its like first.
     let mut elements = Cursor::new(unit);
     let (mut last, mut seen) = (0_u8, 0);
-    while let (Some(tag), Some(value)) = (elements.u8(), elements.string8()) {
+    while let (Some(tag), Some(value)) = (elements.u8(), elements.vec8()) {
         let is_known = matches!(
             tag,
             0xa1 | 0xa2 | 0xa4 | 0xa6 | 0xa7 | 0xa8 | 0xaa | 0xab | 0xac | 0xad | 0xbe | 0x8b | 0x8c
@@ -293,8 +289,8 @@ fn looks_like_c1222(peek: &Peek<'_>) -> Match {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::messaging::seen;
     use super::*;
+    use crate::dpi::protocol::samples::{looked, peek};
 
     #[test]
     fn each_is_known_by_its_frame_and_no_prefix_panics() {
@@ -313,20 +309,17 @@ mod tests {
             ),
         ];
         for (look, bytes, confidence) in cases {
-            assert_eq!(look(&seen(bytes, 9, true)), Match::Yes(*confidence), "{bytes:?}");
-            for len in 0..bytes.len() {
-                let _ = look(&seen(&bytes[..len], 9, true));
-            }
+            assert_eq!(looked(*look, bytes, 9, true), Match::Yes(*confidence), "{bytes:?}");
         }
     }
 
     #[test]
     fn others_are_not_claimed() {
         // SOCKS-like and SSH-like bytes that begin with the same octet.
-        assert_eq!(looks_like_iec104(&seen(b"hello world", 2_404, true)), Match::No);
-        assert_eq!(looks_like_phasors(&seen(&[0xaa; 64], 9, false)), Match::No);
+        assert_eq!(looks_like_iec104(&peek(b"hello world", 2_404, true)), Match::No);
+        assert_eq!(looks_like_phasors(&peek(&[0xaa; 64], 9, false)), Match::No);
         assert_eq!(
-            looks_like_c1222(&seen(b"\x60\x28\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02", 9, true)),
+            looks_like_c1222(&peek(b"\x60\x28\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02", 9, true)),
             Match::No
         );
     }

@@ -5,9 +5,9 @@
 //! Sources: MODBUS Messaging on TCP/IP Implementation Guide 1.0b 3.1 (MBAP header), MODBUS Application Protocol 1.1b3
 //! chapters 4 to 7 (functions, exceptions).
 
+use crate::dpi::cursor::Cursor;
 use crate::dpi::fields::Fields;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
-use crate::dpi::protocols::messaging::cursor::Cursor;
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
 
@@ -280,7 +280,7 @@ impl Message<'_> {
                 let (address, quantity) = (cursor.be16()?, cursor.be16()?);
                 out.object("read", |out| span(address, quantity, out));
             }
-            (1..=4 | 23, false) => out.hex("data", cursor.string8()?),
+            (1..=4 | 23, false) => out.hex("data", cursor.vec8()?),
             (5 | 6, _) => {
                 let (address, data) = (cursor.be16()?, cursor.be16()?);
                 out.object("write", |out| {
@@ -298,7 +298,7 @@ impl Message<'_> {
             }
             (15 | 16, _) => {
                 let (address, quantity) = (cursor.be16()?, cursor.be16()?);
-                let data = cursor.string8();
+                let data = cursor.vec8();
                 out.object("write", |out| {
                     span(address, quantity, out);
                     if let Some(data) = data {
@@ -317,7 +317,7 @@ impl Message<'_> {
             (23, true) => {
                 let (address, quantity) = (cursor.be16()?, cursor.be16()?);
                 let (to, count) = (cursor.be16()?, cursor.be16()?);
-                let data = cursor.string8()?;
+                let data = cursor.vec8()?;
                 out.object("read", |out| span(address, quantity, out));
                 out.object("write", |out| {
                     span(to, count, out);
@@ -455,16 +455,7 @@ mod tests {
     use crate::dpi::fields::Value;
 
     fn peek<'a>(bytes: &'a [u8], other: &'a [u8], port: u16) -> Peek<'a> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, port),
-            other,
-            previous: &[],
-            is_multicast: false,
-            is_tcp: true,
-        }
+        Peek { other, ..crate::dpi::protocol::samples::peek(bytes, port, true) }
     }
 
     const READ: &[u8] = &[0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 10];

@@ -326,8 +326,8 @@ impl Parser for OpcUa {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::messaging::seen;
     use super::*;
+    use crate::dpi::protocol::samples::{looked, peek};
 
     #[test]
     fn each_is_known_by_its_header_and_no_prefix_panics() {
@@ -351,30 +351,27 @@ mod tests {
             (looks_like_crimson, b"\0\x04\x01\x2b\x1b\0", 789, true, 88),
         ];
         for (look, bytes, port, is_tcp, confidence) in cases {
-            assert_eq!(look(&seen(bytes, *port, *is_tcp)), Match::Yes(*confidence), "{bytes:?}");
-            for len in 0..bytes.len() {
-                let _ = look(&seen(&bytes[..len], *port, *is_tcp));
-            }
+            assert_eq!(looked(*look, bytes, *port, *is_tcp), Match::Yes(*confidence), "{bytes:?}");
         }
         let mut ads = [0; 40];
         ads[2] = 34;
         ads[26] = 2;
         ads[22] = 2;
         ads[24] = 4;
-        assert_eq!(looks_like_ads(&seen(&ads, 48_898, true)), Match::Yes(96));
+        assert_eq!(looks_like_ads(&peek(&ads, 48_898, true)), Match::Yes(96));
         let mut profinet = [0; 80];
         profinet[0] = 4;
         profinet[8..18].copy_from_slice(&[0, 0, 0xa0, 0xde, 0x97, 0x6c, 0xd1, 0x11, 0x82, 0x71]);
-        assert_eq!(looks_like_profinet(&seen(&profinet, 34_964, false)), Match::Yes(97));
+        assert_eq!(looks_like_profinet(&peek(&profinet, 34_964, false)), Match::Yes(97));
     }
 
     #[test]
     fn others_are_not_claimed() {
-        assert_eq!(looks_like_opc_ua(&seen(b"HELO mail.example\r\n", 25, true)), Match::No);
+        assert_eq!(looks_like_opc_ua(&peek(b"HELO mail.example\r\n", 25, true)), Match::No);
         assert_eq!(
-            looks_like_fins(&seen(&[0x80, 0x60, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], 9_600, false)),
+            looks_like_fins(&peek(&[0x80, 0x60, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], 9_600, false)),
             Match::No
         );
-        assert_eq!(looks_like_hart(&seen(b"\x01\0\0\x0c\x21\x12\xa4\x42", 5_094, false)), Match::No);
+        assert_eq!(looks_like_hart(&peek(b"\x01\0\0\x0c\x21\x12\xa4\x42", 5_094, false)), Match::No);
     }
 }

@@ -9,8 +9,9 @@
 //! Sources: RFC 1006 6, ISO 8073 13 (COTP), ISO 8327-1 8 (session), IEC 61850-8-1, ISO 9506-2; the layout of S7 as
 //! public dissectors have it.
 
+use crate::dpi::cursor::Cursor;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
-use crate::dpi::protocols::messaging::cursor::{Cursor, contains};
+use crate::dpi::text::contains;
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
 
@@ -33,13 +34,11 @@ pub static S7COMM_PLUS: Protocol = Protocol {
 };
 
 /// Manufacturing Message Specification, as substations speak it.
-pub static MMS: Protocol = Protocol {
-    name: "mms",
-    eve: None,
-    category: Category::Iot,
-    probes: &[Probe { over: Over::Tcp, first: First::Of(&[3]), look: looks_like_mms }],
-    parser: None,
-};
+pub static MMS: Protocol = Protocol::named(
+    "mms",
+    Category::Iot,
+    &[Probe { over: Over::Tcp, first: First::Of(&[3]), look: looks_like_mms }],
+);
 
 const PACKETS_MAX: usize = 8;
 
@@ -114,7 +113,7 @@ fn parameter(header: &[u8], wanted: u8) -> Option<&[u8]> {
     let mut cursor = Cursor::new(header);
     cursor.skip(6)?;
     loop {
-        let (code, value) = (cursor.u8()?, cursor.string8()?);
+        let (code, value) = (cursor.u8()?, cursor.vec8()?);
         if code == wanted {
             return Some(value);
         }
@@ -276,16 +275,7 @@ mod tests {
     use super::*;
 
     fn peek(bytes: &[u8]) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, 102),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: true,
-        }
+        crate::dpi::protocol::samples::peek(bytes, 102, true)
     }
 
     const REQUEST: &[u8] = &[3, 0, 0, 22, 17, 0xe0, 0, 0, 0, 1, 0, 0xc0, 1, 10, 0xc1, 2, 1, 0, 0xc2, 2, 1, 2];

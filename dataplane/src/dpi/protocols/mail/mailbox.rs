@@ -233,16 +233,7 @@ mod tests {
     use super::*;
 
     fn peek<'a>(bytes: &'a [u8], other: &'a [u8], port: u16) -> Peek<'a> {
-        Peek {
-            bytes,
-            way: Direction::Reverse,
-            nth: 0,
-            ports: (40_000, port),
-            other,
-            previous: &[],
-            is_multicast: false,
-            is_tcp: true,
-        }
+        Peek { way: Direction::Reverse, other, ..crate::dpi::protocol::samples::peek(bytes, port, true) }
     }
 
     #[test]

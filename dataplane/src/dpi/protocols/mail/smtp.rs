@@ -347,16 +347,7 @@ mod tests {
     use super::*;
 
     fn peek(bytes: &[u8], port: u16) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Reverse,
-            nth: 0,
-            ports: (40_000, port),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: true,
-        }
+        Peek { way: Direction::Reverse, ..crate::dpi::protocol::samples::peek(bytes, port, true) }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! Sources: AMQP 0-9-1 chapters 2.3 and 4.2 (frames), AMQP 1.0 (OASIS) 2.2 and 2.3.
 
-use super::cursor::{Cursor, position};
+use crate::dpi::cursor::Cursor;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
+use crate::dpi::text::find;
 use crate::dpi::{Context, HostKind, Parser, Risk, Step};
 use crate::flow::Direction;
 
@@ -124,8 +125,8 @@ impl Parser for Amqp {
             // connection.start-ok: the client's properties, mechanism and response.
             [0, 10, 0, 11, rest @ ..] => {
                 let mut cursor = Cursor::new(rest);
-                let mechanism = cursor.string32().and_then(|_| cursor.string8());
-                let response = cursor.string32();
+                let mechanism = cursor.vec32().and_then(|_| cursor.vec8());
+                let response = cursor.vec32();
                 if matches!(mechanism, Some(b"PLAIN" | b"AMQPLAIN")) {
                     cx.notes.risk(Risk::ClearTextCredentials);
                 }
@@ -141,7 +142,7 @@ impl Parser for Amqp {
             }
             // connection.open: the virtual host.
             [0, 10, 0, 40, rest @ ..] => {
-                let host = Cursor::new(rest).string8().unwrap_or_default();
+                let host = Cursor::new(rest).vec8().unwrap_or_default();
                 cx.host(HostKind::Other, host);
                 cx.tell_with("amqp", way, |fields| fields.text("virtual_host", host));
                 Step::Consumed(total)
@@ -161,9 +162,9 @@ impl Parser for Amqp {
 
 /// A long string of a field table, by its name with the length before it (4.2.5.5).
 fn table_text<'a>(table: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mut cursor = Cursor::new(table.get(position(table, name)? + name.len()..)?);
+    let mut cursor = Cursor::new(table.get(find(table, name)? + name.len()..)?);
     (cursor.u8()? == b'S').then_some(())?;
-    cursor.string32()
+    cursor.vec32()
 }
 
 #[cfg(test)]
@@ -171,16 +172,7 @@ mod tests {
     use super::*;
 
     fn peek(bytes: &[u8]) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, 5_672),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: true,
-        }
+        crate::dpi::protocol::samples::peek(bytes, 5_672, true)
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! Each opens with words or numbers of its own; NATS also tells who logs in.
 
-use super::cursor::{contains, json_text};
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
+use crate::dpi::text::{contains, json_text};
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
 
@@ -26,58 +26,46 @@ pub static STOMP: Protocol = Protocol {
 };
 
 /// ActiveMQ's own (activemq.apache.org, "OpenWire Version 2 Specification").
-pub static OPENWIRE: Protocol = Protocol {
-    name: "openwire",
-    eve: None,
-    category: Category::Messaging,
-    probes: &[Probe { over: Over::Tcp, first: First::Of(&[0, 1]), look: looks_like_openwire }],
-    parser: None,
-};
+pub static OPENWIRE: Protocol = Protocol::named(
+    "openwire",
+    Category::Messaging,
+    &[Probe { over: Over::Tcp, first: First::Of(&[0, 1]), look: looks_like_openwire }],
+);
 
 /// ZeroMQ's transport (rfc.zeromq.org, 13, 15, 23).
-pub static ZEROMQ: Protocol = Protocol {
-    name: "zeromq",
-    eve: None,
-    category: Category::Rpc,
-    probes: &[Probe { over: Over::Tcp, first: First::Of(&[0xff]), look: looks_like_zeromq }],
-    parser: None,
-};
+pub static ZEROMQ: Protocol = Protocol::named(
+    "zeromq",
+    Category::Rpc,
+    &[Probe { over: Over::Tcp, first: First::Of(&[0xff]), look: looks_like_zeromq }],
+);
 
 /// Apache Pulsar (pulsar.apache.org, "Binary protocol").
-pub static PULSAR: Protocol = Protocol {
-    name: "pulsar",
-    eve: None,
-    category: Category::Messaging,
-    probes: &[Probe { over: Over::Tcp, first: First::Of(&[0]), look: looks_like_pulsar }],
-    parser: None,
-};
+pub static PULSAR: Protocol = Protocol::named(
+    "pulsar",
+    Category::Messaging,
+    &[Probe { over: Over::Tcp, first: First::Of(&[0]), look: looks_like_pulsar }],
+);
 
 /// The work queue Beanstalkd (its `protocol.txt`).
-pub static BEANSTALKD: Protocol = Protocol {
-    name: "beanstalkd",
-    eve: None,
-    category: Category::Messaging,
-    probes: &[Probe { over: Over::Tcp, first: First::Of(b"puwrIUWR"), look: looks_like_beanstalkd }],
-    parser: None,
-};
+pub static BEANSTALKD: Protocol = Protocol::named(
+    "beanstalkd",
+    Category::Messaging,
+    &[Probe { over: Over::Tcp, first: First::Of(b"puwrIUWR"), look: looks_like_beanstalkd }],
+);
 
 /// NSQ (nsq.io, "TCP Protocol Spec").
-pub static NSQ: Protocol = Protocol {
-    name: "nsq",
-    eve: None,
-    category: Category::Messaging,
-    probes: &[Probe { over: Over::Tcp, first: First::Of(b" "), look: looks_like_nsq }],
-    parser: None,
-};
+pub static NSQ: Protocol = Protocol::named(
+    "nsq",
+    Category::Messaging,
+    &[Probe { over: Over::Tcp, first: First::Of(b" "), look: looks_like_nsq }],
+);
 
 /// Fluentd's forwarding (its "Forward Protocol Specification v1").
-pub static FLUENTD: Protocol = Protocol {
-    name: "fluentd",
-    eve: None,
-    category: Category::System,
-    probes: &[Probe { over: Over::Tcp, first: First::In(0x92, 0x96), look: looks_like_fluentd }],
-    parser: None,
-};
+pub static FLUENTD: Protocol = Protocol::named(
+    "fluentd",
+    Category::System,
+    &[Probe { over: Over::Tcp, first: First::In(0x92, 0x96), look: looks_like_fluentd }],
+);
 
 fn looks_like_nats(peek: &Peek<'_>) -> Match {
     let bytes = peek.bytes;
@@ -289,8 +277,8 @@ fn looks_like_fluentd(peek: &Peek<'_>) -> Match {
 
 #[cfg(test)]
 mod tests {
-    use super::super::seen;
     use super::*;
+    use crate::dpi::protocol::samples::{looked, peek};
 
     #[test]
     fn each_is_known_by_its_opening_and_no_prefix_panics() {
@@ -308,20 +296,17 @@ mod tests {
             (looks_like_fluentd, b"\x92\xa4HELO\x80", 94),
         ];
         for (look, bytes, confidence) in cases {
-            assert_eq!(look(&seen(bytes, 9, true)), Match::Yes(*confidence), "{bytes:?}");
-            for len in 0..bytes.len() {
-                let _ = look(&seen(&bytes[..len], 9, true));
-            }
+            assert_eq!(looked(*look, bytes, 9, true), Match::Yes(*confidence), "{bytes:?}");
         }
     }
 
     #[test]
     fn others_are_not_claimed() {
-        assert_eq!(looks_like_nats(&seen(b"CONNECT host:443 HTTP/1.1\r\n", 80, true)), Match::No);
-        assert_eq!(looks_like_stomp(&seen(b"CONNECT host:443 HTTP/1.1\r\n", 80, true)), Match::No);
-        assert_eq!(looks_like_beanstalkd(&seen(b"user guest\r\n", 21, true)), Match::No);
+        assert_eq!(looks_like_nats(&peek(b"CONNECT host:443 HTTP/1.1\r\n", 80, true)), Match::No);
+        assert_eq!(looks_like_stomp(&peek(b"CONNECT host:443 HTTP/1.1\r\n", 80, true)), Match::No);
+        assert_eq!(looks_like_beanstalkd(&peek(b"user guest\r\n", 21, true)), Match::No);
         assert_eq!(
-            looks_like_zeromq(&seen(b"\xff\xfb\x01\xff\xfb\x03\xff\xfd\x18\xff", 23, true)),
+            looks_like_zeromq(&peek(b"\xff\xfb\x01\xff\xfb\x03\xff\xfd\x18\xff", 23, true)),
             Match::No
         );
     }

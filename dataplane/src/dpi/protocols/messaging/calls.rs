@@ -1,38 +1,32 @@
 //! Which remote procedure calls are these? Thrift, CORBA's GIOP, JSON-RPC without HTTP around it.
 
-use super::cursor::contains;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
+use crate::dpi::text::contains;
 
 /// Apache Thrift (its `thrift-rpc.md`, binary and compact protocol).
-pub static THRIFT: Protocol = Protocol {
-    name: "thrift",
-    eve: None,
-    category: Category::Rpc,
-    probes: &[
+pub static THRIFT: Protocol = Protocol::named(
+    "thrift",
+    Category::Rpc,
+    &[
         Probe { over: Over::TcpOrUdp, first: First::Of(&[0x80]), look: looks_like_binary },
         Probe { over: Over::TcpOrUdp, first: First::Of(&[0x82]), look: looks_like_compact },
         Probe { over: Over::TcpOrUdp, first: First::Of(&[0]), look: looks_like_framed },
     ],
-    parser: None,
-};
+);
 
 /// CORBA's general inter-ORB protocol (OMG formal/2012-11-14, 9.4).
-pub static CORBA: Protocol = Protocol {
-    name: "corba",
-    eve: None,
-    category: Category::Rpc,
-    probes: &[Probe { over: Over::TcpOrUdp, first: First::Of(b"GZM"), look: looks_like_corba }],
-    parser: None,
-};
+pub static CORBA: Protocol = Protocol::named(
+    "corba",
+    Category::Rpc,
+    &[Probe { over: Over::TcpOrUdp, first: First::Of(b"GZM"), look: looks_like_corba }],
+);
 
 /// JSON-RPC 2.0 (jsonrpc.org) right over TCP or UDP.
-pub static JSON_RPC: Protocol = Protocol {
-    name: "json-rpc",
-    eve: None,
-    category: Category::Rpc,
-    probes: &[Probe { over: Over::TcpOrUdp, first: First::Of(b"{["), look: looks_like_json_rpc }],
-    parser: None,
-};
+pub static JSON_RPC: Protocol = Protocol::named(
+    "json-rpc",
+    Category::Rpc,
+    &[Probe { over: Over::TcpOrUdp, first: First::Of(b"{["), look: looks_like_json_rpc }],
+);
 
 /// Version and kind of a strict binary message, then the method's name.
 fn binary(bytes: &[u8]) -> Match {
@@ -124,8 +118,8 @@ fn looks_like_json_rpc(peek: &Peek<'_>) -> Match {
 
 #[cfg(test)]
 mod tests {
-    use super::super::seen;
     use super::*;
+    use crate::dpi::protocol::samples::{looked, peek};
 
     #[test]
     fn each_is_known_by_its_opening_and_no_prefix_panics() {
@@ -138,12 +132,9 @@ mod tests {
             (looks_like_json_rpc, b"{\"jsonrpc\":\"2.0\",\"id\":1}", 76),
         ];
         for (look, bytes, confidence) in cases {
-            assert_eq!(look(&seen(bytes, 9, true)), Match::Yes(*confidence), "{bytes:?}");
-            for len in 0..bytes.len() {
-                let _ = look(&seen(&bytes[..len], 9, true));
-            }
+            assert_eq!(looked(*look, bytes, 9, true), Match::Yes(*confidence), "{bytes:?}");
         }
         // RTP and RTCP begin with 0x80 too.
-        assert_eq!(looks_like_binary(&seen(&[0x80, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 9, false)), Match::No);
+        assert_eq!(looks_like_binary(&peek(&[0x80, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 9, false)), Match::No);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Sources: RFC 7252 3 (messages) and 5.10 (options), RFC 8323 3.2 (TCP).
 
-use super::cursor::Cursor;
+use crate::dpi::cursor::Cursor;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::{Context, HostKind, Parser, Step};
 use crate::flow::Direction;
@@ -220,16 +220,7 @@ mod tests {
     const GET: &[u8] = b"\x43\x01\x05\xca\x72\x16\x33\xbb.well-known\x04core";
 
     fn peek(bytes: &[u8], port: u16) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, port),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: false,
-        }
+        crate::dpi::protocol::samples::peek(bytes, port, false)
     }
 
     #[test]

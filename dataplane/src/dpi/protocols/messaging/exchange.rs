@@ -2,8 +2,9 @@
 //!
 //! Each tells of its first message only: who speaks to whom stands there.
 
-use super::cursor::{Cursor, position};
+use crate::dpi::cursor::Cursor;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
+use crate::dpi::text::find;
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
 
@@ -148,7 +149,7 @@ impl Parser for Fix {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let head = bytes.get(..1_024).unwrap_or(bytes);
         let field = |tag: &[u8]| {
-            let after = head.get(position(head, tag)? + tag.len()..)?;
+            let after = head.get(find(head, tag)? + tag.len()..)?;
             after.split(|byte| *byte == 1).next()
         };
         if field(b"\x01554=").is_some_and(|password| !password.is_empty()) {
@@ -231,15 +232,15 @@ impl Parser for Dicom {
 
 #[cfg(test)]
 mod tests {
-    use super::super::seen;
     use super::*;
+    use crate::dpi::protocol::samples::{looked, peek};
 
     #[test]
     fn each_is_known_by_its_opening_and_no_prefix_panics() {
         type Case = (fn(&Peek<'_>) -> Match, &'static [u8], u8);
         let mut associate = [b' '; 80];
         associate[..10].copy_from_slice(&[1, 0, 0, 0, 0, 74, 0, 1, 0, 0]);
-        assert_eq!(looks_like_dicom(&seen(&associate, 104, true)), Match::Yes(95));
+        assert_eq!(looks_like_dicom(&peek(&associate, 104, true)), Match::Yes(95));
         let cases: &[Case] = &[
             (looks_like_smpp, b"\0\0\0\x15\x80\0\0\x02\0\0\0\0\0\0\0\x01SMSC\0", 93),
             (looks_like_smpp, b"\0\0\0\x10\0\0\0\x15\0\0\0\0\0\0\0\x02", 85),
@@ -248,12 +249,9 @@ mod tests {
             (looks_like_hl7, b"\x0bMSH|^~\\&|A|B|C|D|", 97),
         ];
         for (look, bytes, confidence) in cases {
-            assert_eq!(look(&seen(bytes, 9, true)), Match::Yes(*confidence), "{bytes:?}");
-            for len in 0..bytes.len() {
-                let _ = look(&seen(&bytes[..len], 9, true));
-            }
+            assert_eq!(looked(*look, bytes, 9, true), Match::Yes(*confidence), "{bytes:?}");
         }
-        assert_eq!(looks_like_fix(&seen(b"8=none;other", 9, true)), Match::No);
-        assert_eq!(looks_like_smpp(&seen(b"\0\0\0\x10\0\0\x07\x15\0\0\0\0\0\0\0\x02", 9, true)), Match::No);
+        assert_eq!(looks_like_fix(&peek(b"8=none;other", 9, true)), Match::No);
+        assert_eq!(looks_like_smpp(&peek(b"\0\0\0\x10\0\0\x07\x15\0\0\0\0\0\0\0\x02", 9, true)), Match::No);
     }
 }

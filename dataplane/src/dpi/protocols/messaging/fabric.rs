@@ -3,25 +3,21 @@
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 
 /// Syncthing: local discovery, and the hello before TLS (docs.syncthing.net, LDP v4 and BEP v1).
-pub static SYNCTHING: Protocol = Protocol {
-    name: "syncthing",
-    eve: None,
-    category: Category::FileSharing,
-    probes: &[
+pub static SYNCTHING: Protocol = Protocol::named(
+    "syncthing",
+    Category::FileSharing,
+    &[
         Probe { over: Over::TcpOrUdp, first: First::Of(&[0x2e, 0x9f]), look: looks_like_syncthing },
         Probe { over: Over::Tcp, first: First::Of(&[0x9e]), look: looks_like_relay },
     ],
-    parser: None,
-};
+);
 
 /// Real-Time Publish-Subscribe, the wire of DDS (OMG formal/2022-04-01, 9.4.4).
-pub static RTPS: Protocol = Protocol {
-    name: "rtps",
-    eve: None,
-    category: Category::Rpc,
-    probes: &[Probe { over: Over::TcpOrUdp, first: First::Of(b"R"), look: looks_like_rtps }],
-    parser: None,
-};
+pub static RTPS: Protocol = Protocol::named(
+    "rtps",
+    Category::Rpc,
+    &[Probe { over: Over::TcpOrUdp, first: First::Of(b"R"), look: looks_like_rtps }],
+);
 
 fn looks_like_syncthing(peek: &Peek<'_>) -> Match {
     match peek.bytes.get(..4) {
@@ -53,15 +49,15 @@ fn looks_like_rtps(peek: &Peek<'_>) -> Match {
 
 #[cfg(test)]
 mod tests {
-    use super::super::seen;
     use super::*;
+    use crate::dpi::protocol::samples::peek;
 
     #[test]
     fn magic_numbers_decide() {
-        assert_eq!(looks_like_syncthing(&seen(&[0x2e, 0xa7, 0xd9, 0x0b, 0x0a], 9, false)), Match::Yes(97));
-        assert_eq!(looks_like_syncthing(&seen(&[0x2e, 0xa7], 9, true)), Match::More);
-        assert_eq!(looks_like_syncthing(&seen(b"....", 9, true)), Match::No);
-        assert_eq!(looks_like_rtps(&seen(b"RTPS\x02\x01\x01\x01", 9, false)), Match::Yes(96));
-        assert_eq!(looks_like_rtps(&seen(b"RTSP/1.0 200", 9, true)), Match::No);
+        assert_eq!(looks_like_syncthing(&peek(&[0x2e, 0xa7, 0xd9, 0x0b, 0x0a], 9, false)), Match::Yes(97));
+        assert_eq!(looks_like_syncthing(&peek(&[0x2e, 0xa7], 9, true)), Match::More);
+        assert_eq!(looks_like_syncthing(&peek(b"....", 9, true)), Match::No);
+        assert_eq!(looks_like_rtps(&peek(b"RTPS\x02\x01\x01\x01", 9, false)), Match::Yes(96));
+        assert_eq!(looks_like_rtps(&peek(b"RTSP/1.0 200", 9, true)), Match::No);
     }
 }

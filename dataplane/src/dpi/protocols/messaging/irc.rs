@@ -168,7 +168,7 @@ impl Irc {
             }
             // DCC offers a file from the client's own address.
             if name == "message_to"
-                && let Some(at) = super::cursor::position(rest, b"\x01DCC ")
+                && let Some(at) = crate::dpi::text::find(rest, b"\x01DCC ")
             {
                 let offer = rest.get(at + 1..).unwrap_or_default();
                 fields.text("dcc", offer.strip_suffix(b"\x01").unwrap_or(offer));
@@ -202,16 +202,7 @@ mod tests {
     use super::*;
 
     fn peek(bytes: &[u8]) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, 12_345),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: true,
-        }
+        crate::dpi::protocol::samples::peek(bytes, 12_345, true)
     }
 
     #[test]

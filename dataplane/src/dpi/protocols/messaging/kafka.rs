@@ -2,7 +2,7 @@
 //!
 //! Source: "A Guide To The Kafka Protocol" (Apache Kafka), request and response headers.
 
-use super::cursor::Cursor;
+use crate::dpi::cursor::Cursor;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::{Context, Parser, Step};
 use crate::flow::Direction;
@@ -213,16 +213,7 @@ mod tests {
     const ASK: &[u8] = b"\0\0\0\x15\0\x12\0\0\0\0\0\x81\0\x07rdkafka\0\0\0\0";
 
     fn peek<'a>(bytes: &'a [u8], other: &'a [u8]) -> Peek<'a> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, 9_000),
-            other,
-            previous: &[],
-            is_multicast: false,
-            is_tcp: true,
-        }
+        Peek { other, ..crate::dpi::protocol::samples::peek(bytes, 9_000, true) }
     }
 
     #[test]

@@ -3,22 +3,18 @@
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 
 /// AIM's and ICQ's protocol: frames (FLAP) that begin with an asterisk.
-pub static OSCAR: Protocol = Protocol {
-    name: "oscar",
-    eve: None,
-    category: Category::Chat,
-    probes: &[Probe { over: Over::Tcp, first: First::Of(b"*"), look: looks_like_oscar }],
-    parser: None,
-};
+pub static OSCAR: Protocol = Protocol::named(
+    "oscar",
+    Category::Chat,
+    &[Probe { over: Over::Tcp, first: First::Of(b"*"), look: looks_like_oscar }],
+);
 
 /// Microsoft's Messenger: lines of three letters, a number and words.
-pub static MSNP: Protocol = Protocol {
-    name: "msnp",
-    eve: None,
-    category: Category::Chat,
-    probes: &[Probe { over: Over::Tcp, first: First::Of(b"VCU"), look: looks_like_msnp }],
-    parser: None,
-};
+pub static MSNP: Protocol = Protocol::named(
+    "msnp",
+    Category::Chat,
+    &[Probe { over: Over::Tcp, first: First::Of(b"VCU"), look: looks_like_msnp }],
+);
 
 /// Yahoo's messenger.
 pub static YMSG: Protocol = Protocol {
@@ -30,22 +26,18 @@ pub static YMSG: Protocol = Protocol {
 };
 
 /// Notes' remote procedure calls to a Domino server.
-pub static LOTUS_NOTES: Protocol = Protocol {
-    name: "lotusnotes",
-    eve: None,
-    category: Category::Collaborative,
-    probes: &[Probe { over: Over::Tcp, first: First::Any, look: looks_like_notes }],
-    parser: None,
-};
+pub static LOTUS_NOTES: Protocol = Protocol::named(
+    "lotusnotes",
+    Category::Collaborative,
+    &[Probe { over: Over::Tcp, first: First::Any, look: looks_like_notes }],
+);
 
 /// The push channel of Xiaomi's handsets.
-pub static XIAOMI: Protocol = Protocol {
-    name: "xiaomi",
-    eve: None,
-    category: Category::Web,
-    probes: &[Probe { over: Over::Tcp, first: First::Of(&[0xc2]), look: looks_like_xiaomi }],
-    parser: None,
-};
+pub static XIAOMI: Protocol = Protocol::named(
+    "xiaomi",
+    Category::Web,
+    &[Probe { over: Over::Tcp, first: First::Of(&[0xc2]), look: looks_like_xiaomi }],
+);
 
 fn looks_like_oscar(peek: &Peek<'_>) -> Match {
     if peek.bytes.len() < 10 {
@@ -121,8 +113,8 @@ fn looks_like_xiaomi(peek: &Peek<'_>) -> Match {
 
 #[cfg(test)]
 mod tests {
-    use super::super::seen;
     use super::*;
+    use crate::dpi::protocol::samples::looked;
 
     #[test]
     fn each_is_known_by_its_opening_and_no_prefix_panics() {
@@ -135,10 +127,7 @@ mod tests {
             (looks_like_xiaomi, b"\xc2\xfe\0\x05\0\0\0\x10\x08\0\x12\x04", 93),
         ];
         for (look, bytes, confidence) in cases {
-            assert_eq!(look(&seen(bytes, 9, true)), Match::Yes(*confidence), "{bytes:?}");
-            for len in 0..bytes.len() {
-                let _ = look(&seen(&bytes[..len], 9, true));
-            }
+            assert_eq!(looked(*look, bytes, 9, true), Match::Yes(*confidence), "{bytes:?}");
         }
     }
 }

@@ -4,7 +4,6 @@ pub mod amqp;
 pub mod brokers;
 pub mod calls;
 pub mod coap;
-pub mod cursor;
 pub mod exchange;
 pub mod fabric;
 pub mod irc;
@@ -46,18 +45,3 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &messengers::XIAOMI,
     &calls::JSON_RPC,
 ];
-
-/// What a probe sees of a first payload from a client to `port`.
-#[cfg(test)]
-pub(super) fn seen(bytes: &[u8], port: u16, is_tcp: bool) -> super::super::Peek<'_> {
-    super::super::Peek {
-        bytes,
-        way: crate::flow::Direction::Forward,
-        nth: 0,
-        ports: (40_000, port),
-        other: &[],
-        previous: &[],
-        is_multicast: false,
-        is_tcp,
-    }
-}

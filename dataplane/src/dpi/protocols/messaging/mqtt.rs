@@ -5,7 +5,7 @@
 //!
 //! Sources: MQTT 3.1.1 and MQTT 5.0 (OASIS), chapters 2 and 3.
 
-use super::cursor::Cursor;
+use crate::dpi::cursor::Cursor;
 use crate::dpi::fields::Fields;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::{Context, HostKind, Parser, Risk, Step};
@@ -89,7 +89,7 @@ fn looks_like_session(peek: &Peek<'_>) -> Match {
 fn has_name(first: u8, body: &[u8]) -> bool {
     first & 6 != 6
         && Cursor::new(body)
-            .string16()
+            .vec16()
             .is_some_and(|topic| topic.len() > 1 && topic.iter().all(|byte| (0x20..0x7f).contains(byte)))
 }
 
@@ -104,7 +104,7 @@ fn is_message(first: u8, body: &[u8]) -> bool {
         0x82 | 0xa2 => {
             let mut cursor = Cursor::new(body);
             cursor.skip(2).is_some()
-                && (cursor.string16().is_some_and(|filter| filter.len() > 1 && filter.is_ascii())
+                && (cursor.vec16().is_some_and(|filter| filter.len() > 1 && filter.is_ascii())
                     || body.get(2) == Some(&0))
         }
         0x90 | 0xb0 => (2..=32).contains(&body.len()),
@@ -239,7 +239,7 @@ impl Mqtt {
             2 => Place::Closes(CONNECT, 0),
             3 if quality > 0 => {
                 let mut look = cursor;
-                look.string16()?;
+                look.vec16()?;
                 Place::Opens(PUBLISH, look.be16()?)
             }
             4 | 7 => Place::Closes(PUBLISH, id),
@@ -318,7 +318,7 @@ impl Mqtt {
 
 fn connect_version(body: &[u8]) -> Option<u8> {
     let mut cursor = Cursor::new(body);
-    cursor.string16()?;
+    cursor.vec16()?;
     cursor.u8()
 }
 
@@ -338,21 +338,21 @@ struct Connect<'a> {
 impl<'a> Connect<'a> {
     fn read(body: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(body);
-        let protocol = cursor.string16()?;
+        let protocol = cursor.vec16()?;
         let version = cursor.u8()?;
         let flags = cursor.u8()?;
         cursor.skip(2)?;
         let properties = if version == 5 { Some(properties_of(&mut cursor)?) } else { None };
-        let client = cursor.string16()?;
+        let client = cursor.vec16()?;
         let (mut will_properties, mut will) = (None, None);
         if flags & 4 != 0 {
             if version == 5 {
                 will_properties = Some(properties_of(&mut cursor)?);
             }
-            will = Some((cursor.string16()?, cursor.string16()?));
+            will = Some((cursor.vec16()?, cursor.vec16()?));
         }
-        let user = if flags & 0x80 != 0 { Some(cursor.string16()?) } else { None };
-        let password = if flags & 0x40 != 0 { Some(cursor.string16()?) } else { None };
+        let user = if flags & 0x80 != 0 { Some(cursor.vec16()?) } else { None };
+        let password = if flags & 0x40 != 0 { Some(cursor.vec16()?) } else { None };
         Some(Self { protocol, version, flags, properties, client, will_properties, will, user, password })
     }
 }
@@ -401,7 +401,7 @@ fn write_body(
             write_properties(if is_five { properties_of(cursor) } else { None }, out);
         }
         3 => {
-            out.text("topic", cursor.string16()?);
+            out.text("topic", cursor.vec16()?);
             if quality > 0 {
                 out.number("message_id", cursor.be16()?);
             }
@@ -421,7 +421,7 @@ fn write_body(
             let mut is_whole = Some(());
             out.list("topics", |topics| {
                 while is_whole.is_some() && !cursor.is_empty() {
-                    let topic = cursor.string16();
+                    let topic = cursor.vec16();
                     let options = if kind == 8 { cursor.u8() } else { Some(0) };
                     let (Some(topic), Some(options)) = (topic, options) else {
                         is_whole = None;
@@ -525,10 +525,10 @@ fn write_property(cursor: &mut Cursor<'_>, out: &mut Fields) -> Option<()> {
             cursor.skip(used)?;
             out.number(name, value as u64);
         }
-        Shape::Text => out.text(name, cursor.string16()?),
-        Shape::Binary => out.hex(name, cursor.string16()?),
+        Shape::Text => out.text(name, cursor.vec16()?),
+        Shape::Binary => out.hex(name, cursor.vec16()?),
         Shape::Pair => {
-            let (key, value) = (cursor.string16()?, cursor.string16()?);
+            let (key, value) = (cursor.vec16()?, cursor.vec16()?);
             out.text(std::str::from_utf8(key).unwrap_or(name), value);
         }
     }
@@ -543,16 +543,7 @@ mod tests {
     const CONNECT_MESSAGE: &[u8] = b"\x10\x12\x00\x04MQTT\x04\x02\x00\x3c\x00\x06client";
 
     fn peek(bytes: &[u8]) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, 1883),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: true,
-        }
+        crate::dpi::protocol::samples::peek(bytes, 1883, true)
     }
 
     #[test]

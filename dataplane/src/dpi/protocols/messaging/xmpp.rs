@@ -2,8 +2,8 @@
 //!
 //! Sources: RFC 6120 4.7 (stream headers), 5.4 (STARTTLS), 6.4 (SASL); XEP-0114 (components).
 
-use super::cursor::{attribute, contains};
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
+use crate::dpi::text::{attribute, contains};
 use crate::dpi::{Context, HostKind, Parser, Risk, Step};
 use crate::flow::Direction;
 
@@ -121,7 +121,7 @@ impl Parser for Xmpp {
 
 /// The version of the stream, which stands after the declaration's own.
 fn stream_version(text: &[u8]) -> Option<&[u8]> {
-    let from = super::cursor::position(text, b"stream:stream")?;
+    let from = crate::dpi::text::find(text, b"stream:stream")?;
     attribute(text.get(from..)?, b" version=")
 }
 
@@ -130,16 +130,7 @@ mod tests {
     use super::*;
 
     fn peek(bytes: &[u8], port: u16) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, port),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: true,
-        }
+        crate::dpi::protocol::samples::peek(bytes, port, true)
     }
 
     #[test]

@@ -5,34 +5,28 @@ use crate::dpi::{Category, Context, First, HostKind, Match, Over, Parser, Peek, 
 use crate::flow::Direction;
 
 /// The service location protocol, both versions.
-pub static SLP: Protocol = Protocol {
-    name: "slp",
-    eve: None,
-    category: Category::Rpc,
-    probes: &[
+pub static SLP: Protocol = Protocol::named(
+    "slp",
+    Category::Rpc,
+    &[
         Probe { over: Over::Udp, first: First::In(1, 2), look: slp },
         Probe { over: Over::Tcp, first: First::In(1, 2), look: slp },
     ],
-    parser: None,
-};
+);
 
 /// NAT port mapping, and
-pub static NAT_PMP: Protocol = Protocol {
-    name: "nat-pmp",
-    eve: None,
-    category: Category::Network,
-    probes: &[Probe { over: Over::Udp, first: First::Of(&[0]), look: nat_pmp }],
-    parser: None,
-};
+pub static NAT_PMP: Protocol = Protocol::named(
+    "nat-pmp",
+    Category::Network,
+    &[Probe { over: Over::Udp, first: First::Of(&[0]), look: nat_pmp }],
+);
 
 /// its successor.
-pub static PCP: Protocol = Protocol {
-    name: "pcp",
-    eve: None,
-    category: Category::Network,
-    probes: &[Probe { over: Over::Udp, first: First::Of(&[2]), look: pcp }],
-    parser: None,
-};
+pub static PCP: Protocol = Protocol::named(
+    "pcp",
+    Category::Network,
+    &[Probe { over: Over::Udp, first: First::Of(&[2]), look: pcp }],
+);
 
 /// Who owns a name or an address.
 pub static WHOIS: Protocol = Protocol {
@@ -53,16 +47,14 @@ pub static XDMCP: Protocol = Protocol {
 };
 
 /// Encrypted questions to resolvers.
-pub static DNSCRYPT: Protocol = Protocol {
-    name: "dnscrypt",
-    eve: None,
-    category: Category::Network,
-    probes: &[
+pub static DNSCRYPT: Protocol = Protocol::named(
+    "dnscrypt",
+    Category::Network,
+    &[
         Probe { over: Over::Udp, first: First::Any, look: dnscrypt },
         Probe { over: Over::Tcp, first: First::In(0, 0x10), look: dnscrypt_tcp },
     ],
-    parser: None,
-};
+);
 
 fn slp(peek: &Peek<'_>) -> Match {
     let [version, function, ..] = peek.bytes else { return Match::More };
@@ -186,19 +178,7 @@ fn dnscrypt_tcp(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn peek(bytes: &[u8], port: u16, is_tcp: bool) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, port),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp,
-        }
-    }
+    use crate::dpi::protocol::samples::peek;
 
     #[test]
     fn services_and_mappings_are_recognised() {

@@ -5,34 +5,22 @@
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 
 /// NTP and SNTP.
-pub static NTP: Protocol = Protocol {
-    name: "ntp",
-    eve: None,
-    category: Category::System,
-    probes: &[Probe { over: Over::Udp, first: First::Any, look: ntp }],
-    parser: None,
-};
+pub static NTP: Protocol =
+    Protocol::named("ntp", Category::System, &[Probe { over: Over::Udp, first: First::Any, look: ntp }]);
 
 /// The precision time protocol.
-pub static PTP: Protocol = Protocol {
-    name: "ptpv2",
-    eve: None,
-    category: Category::System,
-    probes: &[Probe { over: Over::Udp, first: First::Any, look: ptp }],
-    parser: None,
-};
+pub static PTP: Protocol =
+    Protocol::named("ptpv2", Category::System, &[Probe { over: Over::Udp, first: First::Any, look: ptp }]);
 
 /// Time with proof.
-pub static ROUGHTIME: Protocol = Protocol {
-    name: "roughtime",
-    eve: None,
-    category: Category::System,
-    probes: &[
+pub static ROUGHTIME: Protocol = Protocol::named(
+    "roughtime",
+    Category::System,
+    &[
         Probe { over: Over::Udp, first: First::Of(b"R"), look: roughtime },
         Probe { over: Over::Udp, first: First::In(2, 16), look: roughtime_google },
     ],
-    parser: None,
-};
+);
 
 const NTP_PORT: u16 = 123;
 
@@ -117,19 +105,9 @@ fn roughtime_google(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::Direction;
 
     fn peek(bytes: &[u8], port: u16) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, port),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: false,
-        }
+        crate::dpi::protocol::samples::peek(bytes, port, false)
     }
 
     #[test]

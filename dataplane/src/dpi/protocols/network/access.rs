@@ -27,13 +27,11 @@ pub static DIAMETER: Protocol = Protocol {
 };
 
 /// TACACS+.
-pub static TACACS: Protocol = Protocol {
-    name: "tacacs",
-    eve: None,
-    category: Category::Network,
-    probes: &[Probe { over: Over::Tcp, first: First::Of(&[0xc0, 0xc1]), look: tacacs }],
-    parser: None,
-};
+pub static TACACS: Protocol = Protocol::named(
+    "tacacs",
+    Category::Network,
+    &[Probe { over: Over::Tcp, first: First::Of(&[0xc0, 0xc1]), look: tacacs }],
+);
 
 const RADIUS_PORTS: [u16; 5] = [1812, 1813, 1645, 1646, 3799];
 
@@ -180,19 +178,7 @@ fn tacacs(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn peek(bytes: &[u8], port: u16, is_tcp: bool) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, port),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp,
-        }
-    }
+    use crate::dpi::protocol::samples::peek;
 
     #[test]
     fn access_protocols_are_recognised() {

@@ -54,19 +54,9 @@ fn sflow(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::Direction;
 
     fn peek(bytes: &[u8]) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, 9_000),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: false,
-        }
+        crate::dpi::protocol::samples::peek(bytes, 9_000, false)
     }
 
     #[test]

@@ -123,19 +123,9 @@ fn pfcp(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::Direction;
 
     fn peek(bytes: &[u8], port: u16) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, port),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: false,
-        }
+        crate::dpi::protocol::samples::peek(bytes, port, false)
     }
 
     #[test]

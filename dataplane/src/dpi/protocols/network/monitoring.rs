@@ -25,16 +25,14 @@ named! {
 }
 
 /// Log messages.
-pub static SYSLOG: Protocol = Protocol {
-    name: "syslog",
-    eve: None,
-    category: Category::System,
-    probes: &[
+pub static SYSLOG: Protocol = Protocol::named(
+    "syslog",
+    Category::System,
+    &[
         Probe { over: Over::Udp, first: First::Of(b"<"), look: syslog },
         Probe { over: Over::Tcp, first: First::Of(b"<123456789"), look: syslog },
     ],
-    parser: None,
-};
+);
 
 /// Nodes of Munin, which say their name.
 pub static MUNIN: Protocol = Protocol {
@@ -225,19 +223,7 @@ fn kismet(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn peek(bytes: &[u8], port: u16, is_tcp: bool) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, port),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp,
-        }
-    }
+    use crate::dpi::protocol::samples::peek;
 
     #[test]
     fn watchers_are_recognised() {

@@ -53,13 +53,11 @@ static IPSEC: Protocol =
     Protocol { name: "ipsec", eve: None, category: Category::Vpn, probes: &[], parser: None };
 
 /// SCTP, where nobody knows what it carries.
-pub static SCTP: Protocol = Protocol {
-    name: "sctp",
-    eve: None,
-    category: Category::Network,
-    probes: &[Probe { over: Over::Sctp, first: First::Any, look: anything }],
-    parser: None,
-};
+pub static SCTP: Protocol = Protocol::named(
+    "sctp",
+    Category::Network,
+    &[Probe { over: Over::Sctp, first: First::Any, look: anything }],
+);
 
 fn anything(_peek: &Peek<'_>) -> Match {
     Match::Yes(20)

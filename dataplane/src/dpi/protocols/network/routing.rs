@@ -160,19 +160,9 @@ fn cpha(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::Direction;
 
     fn peek(bytes: &[u8], port: u16, is_tcp: bool) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, port),
-            other: &[],
-            previous: &[],
-            is_multicast: true,
-            is_tcp,
-        }
+        Peek { is_multicast: true, ..crate::dpi::protocol::samples::peek(bytes, port, is_tcp) }
     }
 
     #[test]

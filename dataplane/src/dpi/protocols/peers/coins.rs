@@ -61,17 +61,15 @@ fn monero(peek: &Peek<'_>) -> Match {
 }
 
 /// Ethereum: discovery over UDP, the handshake of RLPx over TCP, and its own way of asking a pool for work.
-pub(super) static ETHEREUM: Protocol = Protocol {
-    name: "ethereum",
-    eve: None,
-    category: Category::Cryptocurrency,
-    probes: &[
+pub(super) static ETHEREUM: Protocol = Protocol::named(
+    "ethereum",
+    Category::Cryptocurrency,
+    &[
         Probe::udp(First::Any, discovery),
         Probe::tcp(First::In(0, 4), rlpx),
         Probe::tcp(First::Of(b"{"), super::mining::ethereum_work),
     ],
-    parser: None,
-};
+);
 
 /// discv4: hash (32), signature (65, the last byte recovers the key: 0 or 1), kind (1), a list in RLP.
 fn discovery(peek: &Peek<'_>) -> Match {

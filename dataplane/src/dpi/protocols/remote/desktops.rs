@@ -1,6 +1,6 @@
 //! Which other way to another machine's screen or shell is this? Told by the first message of each.
 
-use crate::dpi::protocols::files::cursor::find;
+use crate::dpi::text::find;
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::flow::Direction;
 
@@ -200,7 +200,7 @@ fn look_at_dameware(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::protocols::files::peek_of;
+    use crate::dpi::protocol::samples::told_apart;
 
     type Look = fn(&Peek<'_>) -> Match;
 
@@ -215,15 +215,6 @@ mod tests {
 
     #[test]
     fn first_messages_are_recognised_and_cut_ones_do_no_harm() {
-        for (name, look, bytes) in CASES {
-            let peek = |bytes| peek_of(bytes, Direction::Forward, 50_000, true);
-            assert!(matches!(look(&peek(bytes)), Match::Yes(80..)), "{name}: {:?}", look(&peek(bytes)));
-            for len in 0..bytes.len() {
-                let _ = look(&peek(&bytes[..len]));
-            }
-            for (other, _, foreign) in CASES.iter().filter(|(other, ..)| other != name) {
-                assert!(!matches!(look(&peek(foreign)), Match::Yes(_)), "{name} claims {other}");
-            }
-        }
+        told_apart(CASES);
     }
 }

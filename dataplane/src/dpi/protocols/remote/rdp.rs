@@ -1,8 +1,9 @@
 //! RDP: who asks for whose desktop, and how is it protected? (MS-RDPBCGR 2.2.1, MS-RDPEUDP 2.2.2)
 
+use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
-use crate::dpi::protocols::files::cursor::{Cursor, find, utf16};
+use crate::dpi::text::{find, utf16};
 use crate::dpi::{Category, First, HostKind, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 

@@ -4,8 +4,9 @@
 
 use md5::{Digest, Md5};
 
+use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
-use crate::dpi::protocols::files::cursor::{Cursor, find};
+use crate::dpi::text::find;
 use crate::dpi::{Category, First, HintKind, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 

@@ -1,7 +1,8 @@
 //! Telnet, rsh, rlogin and rexec: who logs in over a terminal in clear? (RFC 854, 855, 1282)
 
+use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
-use crate::dpi::protocols::files::cursor::{Cursor, has_word};
+use crate::dpi::text::has_word;
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 

@@ -1,7 +1,7 @@
 //! VNC: which version, which security, which desktop? (RFC 6143)
 
+use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
-use crate::dpi::protocols::files::cursor::Cursor;
 use crate::dpi::{Category, First, HostKind, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 

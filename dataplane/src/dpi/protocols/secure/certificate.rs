@@ -115,8 +115,8 @@ impl<'a> Certificate<'a> {
 
 /// The first certificate of a list as it stands in a Certificate message (RFC 5246 7.4.2), as far as that is there.
 pub(crate) fn first_of(message: &[u8]) -> Option<&[u8]> {
-    let mut cursor = super::cursor::Cursor(message);
-    cursor.u24()?;
+    let mut cursor = crate::dpi::cursor::Cursor::new(message);
+    cursor.be24()?;
     cursor.vec24()
 }
 

@@ -8,11 +8,11 @@
 //! Told as `dtls`, with the fields of `tls`: Suricata has no such record.
 
 use super::certificate;
-use super::cursor::Cursor;
 use super::hello::{ClientHello, ServerHello};
 use super::pieces::Pieces;
 use super::session::Session;
 use super::tls::message;
+use crate::dpi::cursor::Cursor;
 use crate::dpi::fingerprint::ja4::Transport;
 use crate::dpi::{Category, Context, First, Match, Over, Parser, Peek, Probe, Protocol, Step};
 use crate::flow::Direction;
@@ -63,16 +63,16 @@ struct Record<'a> {
 
 impl<'a> Record<'a> {
     fn read(bytes: &'a [u8]) -> Option<Self> {
-        let mut cursor = Cursor(bytes);
+        let mut cursor = Cursor::new(bytes);
         let kind = cursor.u8().filter(|kind| (CHANGE_CIPHER_SPEC..=WITH_CONNECTION_ID).contains(kind))?;
-        cursor.u16().filter(|version| is_version(*version))?;
-        let epoch = cursor.u16()?;
+        cursor.be16().filter(|version| is_version(*version))?;
+        let epoch = cursor.be16()?;
         cursor.take(6)?;
         if kind == WITH_CONNECTION_ID {
-            return Some(Self { kind, epoch, content: cursor.0, rest: &[] });
+            return Some(Self { kind, epoch, content: cursor.rest(), rest: &[] });
         }
         let content = cursor.vec16()?;
-        Some(Self { kind, epoch, content, rest: cursor.0 })
+        Some(Self { kind, epoch, content, rest: cursor.rest() })
     }
 }
 
@@ -96,7 +96,7 @@ fn is_record(peek: &Peek<'_>) -> Match {
     }
     match record.kind {
         HANDSHAKE if record.epoch == 0 => {
-            let fragment = Fragment::read(&mut Cursor(record.content));
+            let fragment = Fragment::read(&mut Cursor::new(record.content));
             Match::of(
                 fragment.is_some_and(|fragment| matches!(fragment.kind, 0..=4 | 8 | 11..=16 | 20..=24)),
                 95,
@@ -124,8 +124,8 @@ struct Fragment<'a> {
 
 impl<'a> Fragment<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
-        let (kind, len, sequence) = (cursor.u8()?, cursor.u24()?, cursor.u16()?);
-        let (offset, body) = (cursor.u24()?, cursor.vec24()?);
+        let (kind, len, sequence) = (cursor.u8()?, cursor.be24()?, cursor.be16()?);
+        let (offset, body) = (cursor.be24()?, cursor.vec24()?);
         let fits = len <= MESSAGE_BYTES_MAX && u64::from(offset) + body.len() as u64 <= u64::from(len);
         fits.then_some(Self { kind, len, sequence, offset, body })
     }
@@ -189,7 +189,7 @@ impl Parser for Dtls {
 
 impl Dtls {
     fn handshake(&mut self, way: Direction, content: &[u8], cx: &mut Context<'_>) -> Finished {
-        let mut cursor = Cursor(content);
+        let mut cursor = Cursor::new(content);
         while let Some(fragment) = Fragment::read(&mut cursor) {
             let is_whole = fragment.body.len() == fragment.len as usize;
             let finished = if is_whole {
@@ -201,7 +201,7 @@ impl Dtls {
                 return true;
             }
         }
-        if cursor.0.len() == content.len() && !content.is_empty() {
+        if cursor.rest().len() == content.len() && !content.is_empty() {
             cx.anomaly("invalid_handshake_message");
         }
         false

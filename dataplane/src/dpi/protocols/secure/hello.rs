@@ -2,7 +2,8 @@
 //!
 //! RFC 8446 4.1, RFC 5246 7.4.1, RFC 9147 5.3. What is malformed in an extension leaves only that one empty.
 
-use super::cursor::{Cursor, pairs};
+use crate::dpi::cursor::Cursor;
+use crate::dpi::cursor::pairs;
 
 /// Extensions that are looked into (IANA, TLS ExtensionType Values).
 pub(crate) mod extension {
@@ -30,8 +31,8 @@ pub(crate) struct Extensions<'a>(&'a [u8]);
 impl<'a> Extensions<'a> {
     /// Type and content of each.
     pub(crate) fn iter(self) -> impl Iterator<Item = (u16, &'a [u8])> + Clone {
-        let mut cursor = Cursor(self.0);
-        std::iter::from_fn(move || Some((cursor.u16()?, cursor.vec16()?)))
+        let mut cursor = Cursor::new(self.0);
+        std::iter::from_fn(move || Some((cursor.be16()?, cursor.vec16()?)))
     }
 
     /// The content of the first of that type.
@@ -54,8 +55,8 @@ pub(crate) struct ClientHello<'a> {
 impl<'a> ClientHello<'a> {
     /// Reads the body of a handshake message; `has_cookie` for DTLS.
     pub(crate) fn read(body: &'a [u8], has_cookie: bool) -> Option<Self> {
-        let mut cursor = Cursor(body);
-        let version = cursor.u16()?;
+        let mut cursor = Cursor::new(body);
+        let version = cursor.be16()?;
         cursor.take(32)?;
         let session_id = cursor.vec8()?;
         if has_cookie {
@@ -69,7 +70,7 @@ impl<'a> ClientHello<'a> {
 
     /// The server's name: the first one of type `host_name` (RFC 6066 3).
     pub(crate) fn server_name(&self) -> Option<&'a [u8]> {
-        let mut list = Cursor(Cursor(self.extensions.get(extension::SERVER_NAME)?).vec16()?);
+        let mut list = Cursor::new(Cursor::new(self.extensions.get(extension::SERVER_NAME)?).vec16()?);
         loop {
             let (kind, name) = (list.u8()?, list.vec16()?);
             if kind == 0 {
@@ -85,7 +86,8 @@ impl<'a> ClientHello<'a> {
 
     /// The highest version that the client can do, GREASE left out.
     pub(crate) fn best_version(&self) -> u16 {
-        let offered = self.extensions.get(extension::SUPPORTED_VERSIONS).and_then(|list| Cursor(list).vec8());
+        let offered =
+            self.extensions.get(extension::SUPPORTED_VERSIONS).and_then(|list| Cursor::new(list).vec8());
         let rank = |version: &u16| if is_dtls(*version) { !*version } else { *version };
         let known = pairs(offered.unwrap_or_default()).filter(|version| !is_grease(*version));
         known.max_by_key(rank).unwrap_or(self.version)
@@ -94,19 +96,19 @@ impl<'a> ClientHello<'a> {
     /// Signature algorithms in the client's order, as pairs of bytes.
     pub(crate) fn signature_algorithms(&self) -> &'a [u8] {
         let content = self.extensions.get(extension::SIGNATURE_ALGORITHMS);
-        content.and_then(|content| Cursor(content).vec16()).unwrap_or_default()
+        content.and_then(|content| Cursor::new(content).vec16()).unwrap_or_default()
     }
 
     /// Groups in the client's order, as pairs of bytes.
     pub(crate) fn groups(&self) -> &'a [u8] {
         let content = self.extensions.get(extension::SUPPORTED_GROUPS);
-        content.and_then(|content| Cursor(content).vec16()).unwrap_or_default()
+        content.and_then(|content| Cursor::new(content).vec16()).unwrap_or_default()
     }
 
     /// Formats of points, a byte each.
     pub(crate) fn point_formats(&self) -> &'a [u8] {
         let content = self.extensions.get(extension::POINT_FORMATS);
-        content.and_then(|content| Cursor(content).vec8()).unwrap_or_default()
+        content.and_then(|content| Cursor::new(content).vec8()).unwrap_or_default()
     }
 
     /// Whether the true server name is encrypted. An `outer` hello with GREASE looks the same, on purpose.
@@ -138,13 +140,13 @@ const RETRY_RANDOM: [u8; 32] = [
 impl<'a> ServerHello<'a> {
     /// Reads the body of a handshake message.
     pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
-        let mut cursor = Cursor(body);
-        let version = cursor.u16()?;
+        let mut cursor = Cursor::new(body);
+        let version = cursor.be16()?;
         let is_retry = cursor.take(32)? == RETRY_RANDOM;
         // Drafts of TLS 1.3 up to 21 have neither session nor compression in it.
         let is_short = (0x7f00..=0x7f15).contains(&version);
         let session_id = if is_short { &[] } else { cursor.vec8()? };
-        let cipher = cursor.u16()?;
+        let cipher = cursor.be16()?;
         if !is_short {
             cursor.u8()?;
         }
@@ -154,8 +156,10 @@ impl<'a> ServerHello<'a> {
 
     /// The version that was agreed on.
     pub(crate) fn agreed_version(&self) -> u16 {
-        let chosen =
-            self.extensions.get(extension::SUPPORTED_VERSIONS).and_then(|content| Cursor(content).u16());
+        let chosen = self
+            .extensions
+            .get(extension::SUPPORTED_VERSIONS)
+            .and_then(|content| Cursor::new(content).be16());
         chosen.unwrap_or(self.version)
     }
 
@@ -167,15 +171,15 @@ impl<'a> ServerHello<'a> {
 
 /// Extensions, as far as they are there: a list that is cut short keeps its beginning.
 fn extensions_of<'a>(cursor: &mut Cursor<'a>) -> &'a [u8] {
-    match cursor.u16() {
-        Some(len) => &cursor.0[..cursor.0.len().min(usize::from(len))],
+    match cursor.be16() {
+        Some(len) => &cursor.rest()[..cursor.rest().len().min(usize::from(len))],
         None => &[],
     }
 }
 
 fn alpns<'a>(extensions: Extensions<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    let list = extensions.get(extension::ALPN).and_then(|content| Cursor(content).vec16());
-    let mut list = Cursor(list.unwrap_or_default());
+    let list = extensions.get(extension::ALPN).and_then(|content| Cursor::new(content).vec16());
+    let mut list = Cursor::new(list.unwrap_or_default());
     std::iter::from_fn(move || list.vec8())
 }
 

@@ -1,7 +1,6 @@
 //! Which encrypted transports are there, and what do their handshakes tell? TLS, DTLS, QUIC and what names them.
 
 mod certificate;
-pub(crate) mod cursor;
 pub(crate) mod hello;
 pub mod dtls;
 pub mod named;

@@ -12,11 +12,12 @@
 mod google;
 mod keys;
 
-use super::cursor::{Cursor, pairs};
 use super::hello::{ClientHello, extension, is_grease};
 use super::named;
 use super::pieces::Pieces;
 use super::session::Session;
+use crate::dpi::cursor::Cursor;
+use crate::dpi::cursor::pairs;
 use crate::dpi::fingerprint::Text;
 use crate::dpi::fingerprint::ja4::Transport;
 use crate::dpi::{
@@ -107,9 +108,9 @@ struct Long<'a> {
 
 impl<'a> Long<'a> {
     fn read(datagram: &'a [u8]) -> Option<Self> {
-        let mut cursor = Cursor(datagram);
+        let mut cursor = Cursor::new(datagram);
         let first = cursor.u8().filter(|first| first & 0x80 != 0)?;
-        let version = cursor.u32()?;
+        let version = cursor.be32()?;
         let (destination, source);
         if has_short_lengths(version) {
             let lens = cursor.u8()?;
@@ -122,12 +123,12 @@ impl<'a> Long<'a> {
         if destination.len() > ID_BYTES_MAX || source.len() > ID_BYTES_MAX {
             return None;
         }
-        let at = |cursor: &Cursor<'_>| datagram.len() - cursor.0.len();
+        let at = |cursor: &Cursor<'_>| datagram.len() - cursor.rest().len();
         let whole =
             |kind, number_at| Self { version, kind, destination, number_at, packet: datagram, rest: &[] };
         if version == 0 {
-            let versions = cursor.0;
-            let fits = !versions.is_empty() && versions.len() % 4 == 0;
+            let versions = cursor.rest();
+            let fits = !versions.is_empty() && versions.len().is_multiple_of(4);
             return fits.then(|| whole(Kind::Negotiation, at(&cursor)));
         }
         if first & 0x40 == 0 && is_known(version) && !is_forcing(version) {
@@ -289,7 +290,7 @@ impl Quic {
 
     /// Frames of an Initial (RFC 9000 12.4, table 3).
     fn frames(&mut self, version: u32, frames: &[u8], cx: &mut Context<'_>) -> Finished {
-        let mut cursor = Cursor(frames);
+        let mut cursor = Cursor::new(frames);
         while let Some(frame) = cursor.varint() {
             match frame {
                 // PADDING, PING
@@ -318,7 +319,7 @@ impl Quic {
     fn hello(&mut self, version: u32, cx: &mut Context<'_>) -> Finished {
         let crypto = std::mem::take(&mut self.crypto);
         let ready = crypto.ready();
-        let mut cursor = Cursor(ready);
+        let mut cursor = Cursor::new(ready);
         let finished = if ready.starts_with(b"CHLO") {
             self.google_hello(version, ready, cx)
         } else {
@@ -429,7 +430,7 @@ fn user_agent<'a>(hello: &ClientHello<'a>) -> Option<&'a [u8]> {
         .get(extension::QUIC_PARAMETERS)
         .or_else(|| extensions.get(extension::QUIC_PARAMETERS_DRAFT))
     {
-        let mut cursor = Cursor(content);
+        let mut cursor = Cursor::new(content);
         while let Some(id) = cursor.varint() {
             let len = usize::try_from(cursor.varint()?).ok()?;
             let value = cursor.take(len)?;
@@ -499,7 +500,7 @@ fn write_extension(fields: &mut Fields, kind: u16, content: &[u8], hello: &Clien
         }
         extension::ALPN => fields.list("values", |list| hello.alpns().for_each(|alpn| list.text("", alpn))),
         extension::SUPPORTED_VERSIONS => fields.list("values", |list| {
-            let versions = Cursor(content).vec8().unwrap_or_default();
+            let versions = Cursor::new(content).vec8().unwrap_or_default();
             for version in pairs(versions).filter(|version| !is_grease(*version)) {
                 list.text("", super::hello::version_name(version));
             }

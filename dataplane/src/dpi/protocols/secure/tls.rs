@@ -9,10 +9,10 @@
 //! after that is looked at. Messages stay in the stream until they are whole; only one that spans records is copied.
 
 use super::certificate;
-use super::cursor::Cursor;
 use super::hello::{ClientHello, ServerHello};
 use super::named;
 use super::session::Session;
+use crate::dpi::cursor::Cursor;
 use crate::dpi::fingerprint::ja4::Transport;
 use crate::dpi::{Category, Context, First, Match, Over, Parser, Peek, Probe, Protocol, Step};
 use crate::flow::Direction;
@@ -193,15 +193,15 @@ impl Parser for Tls {
 impl Tls {
     /// Reads one record from the front of `bytes`.
     fn record(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
-        let mut cursor = Cursor(bytes);
-        let (Some(kind), Some(version)) = (cursor.u8(), cursor.u16()) else { return Step::Consumed(0) };
+        let mut cursor = Cursor::new(bytes);
+        let (Some(kind), Some(version)) = (cursor.u8(), cursor.be16()) else { return Step::Consumed(0) };
         if kind & 0x80 != 0 && !self.is_certain {
             return self.old_hello(way, bytes, cx);
         }
         if !(CHANGE_CIPHER_SPEC..=HEARTBEAT).contains(&kind) || version >> 8 != 3 {
             return self.not_a_record(way, cx);
         }
-        let Some(len) = cursor.u16() else { return Step::Consumed(0) };
+        let Some(len) = cursor.be16() else { return Step::Consumed(0) };
         if len > RECORD_BYTES_MAX {
             cx.anomaly("invalid_record_length");
             return self.not_a_record(way, cx);
@@ -220,7 +220,7 @@ impl Tls {
                 false => Step::Consumed(whole),
             },
             // The first certificate may be whole before the chain is.
-            None => match self.early_certificate(way, cursor.0, cx) {
+            None => match self.early_certificate(way, cursor.rest(), cx) {
                 true => Step::Done,
                 false => Step::Consumed(0),
             },
@@ -288,9 +288,9 @@ impl Tls {
 
     /// Reads the whole messages at the front of `content`; returns how many bytes these are.
     fn messages(&mut self, way: Direction, content: &[u8], cx: &mut Context<'_>) -> (usize, Finished) {
-        let mut cursor = Cursor(content);
+        let mut cursor = Cursor::new(content);
         let mut read = 0;
-        while let (Some(kind), Some(len)) = (cursor.u8(), cursor.u24()) {
+        while let (Some(kind), Some(len)) = (cursor.u8(), cursor.be24()) {
             if len > HANDSHAKE_BYTES_MAX {
                 if self.is_certain {
                     cx.anomaly("invalid_handshake_message");
@@ -300,13 +300,13 @@ impl Tls {
             }
             let Some(body) = cursor.take(len as usize) else {
                 // The first certificate may be whole before the chain is.
-                let finished = kind == message::CERTIFICATE && self.certificate(way, cursor.0, cx);
+                let finished = kind == message::CERTIFICATE && self.certificate(way, cursor.rest(), cx);
                 return (read, finished);
             };
             if self.message(way, kind, body, cx) {
                 return (read, true);
             }
-            read = content.len() - cursor.0.len();
+            read = content.len() - cursor.rest().len();
         }
         (read, false)
     }
@@ -366,21 +366,21 @@ impl Tls {
         if !self.pending[way as usize].is_empty() {
             return false;
         }
-        let mut cursor = Cursor(content);
-        match (cursor.u8(), cursor.u24()) {
-            (Some(message::CERTIFICATE), Some(_)) => self.certificate(way, cursor.0, cx),
+        let mut cursor = Cursor::new(content);
+        match (cursor.u8(), cursor.be24()) {
+            (Some(message::CERTIFICATE), Some(_)) => self.certificate(way, cursor.rest(), cx),
             _ => false,
         }
     }
 
     fn old_hello(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
-        let mut cursor = Cursor(bytes);
-        let (Some(len), Some(kind)) = (cursor.u16(), cursor.u8()) else { return Step::Consumed(0) };
+        let mut cursor = Cursor::new(bytes);
+        let (Some(len), Some(kind)) = (cursor.be16(), cursor.u8()) else { return Step::Consumed(0) };
         let is_client = kind == 1;
         if !is_client {
             cursor.take(2);
         }
-        let Some(version) = cursor.u16() else { return Step::Consumed(0) };
+        let Some(version) = cursor.be16() else { return Step::Consumed(0) };
         if !(is_client || kind == 4) {
             return self.not_a_record(way, cx);
         }

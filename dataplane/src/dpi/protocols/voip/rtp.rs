@@ -3,26 +3,19 @@
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 
 /// RTP; encrypted (RFC 3711) it looks the same.
-pub static RTP: Protocol = Protocol {
-    name: "rtp",
-    eve: None,
-    category: Category::Media,
-    probes: &[Probe { over: Over::Udp, first: First::In(0x80, 0xbf), look }],
-    parser: None,
-};
+pub static RTP: Protocol =
+    Protocol::named("rtp", Category::Media, &[Probe { over: Over::Udp, first: First::In(0x80, 0xbf), look }]);
 
 /// SRTP, where signalling announced it.
 pub static SRTP: Protocol =
     Protocol { name: "srtp", eve: None, category: Category::Media, probes: &[], parser: None };
 
 /// RTCP.
-pub static RTCP: Protocol = Protocol {
-    name: "rtcp",
-    eve: None,
-    category: Category::Media,
-    probes: &[Probe { over: Over::Udp, first: First::In(0x80, 0xbf), look: look_at_control }],
-    parser: None,
-};
+pub static RTCP: Protocol = Protocol::named(
+    "rtcp",
+    Category::Media,
+    &[Probe { over: Over::Udp, first: First::In(0x80, 0xbf), look: look_at_control }],
+);
 
 /// Header fields: type, sequence number, source.
 fn header(bytes: &[u8]) -> Option<(u8, u16, [u8; 4])> {

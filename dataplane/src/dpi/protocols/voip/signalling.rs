@@ -4,7 +4,7 @@ use crate::dpi::protocols::web::head::begins;
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 
 const fn voip(name: &'static str, probes: &'static [Probe]) -> Protocol {
-    Protocol { name, eve: None, category: Category::Voip, probes, parser: None }
+    Protocol::named(name, Category::Voip, probes)
 }
 
 const UPPER: First = First::In(b'A', b'Z');
@@ -206,21 +206,7 @@ fn sap(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::Direction;
-
-    fn peek(bytes: &[u8], port: u16, is_tcp: bool) -> Peek<'_> {
-        let ports = (40_000, port);
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports,
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp,
-        }
-    }
+    use crate::dpi::protocol::samples::{looked, peek};
 
     #[test]
     fn each_is_known_and_no_beginning_of_it_panics() {
@@ -236,10 +222,7 @@ mod tests {
             (sap, b"\x20\0\x12\x34\xc0\0\x02\x01application/sdp\0v=0\r\n", 9875, false),
         ];
         for (look, bytes, port, is_tcp) in cases {
-            assert!(matches!(look(&peek(bytes, port, is_tcp)), Match::Yes(70..)), "{bytes:?}");
-            for len in 0..bytes.len() {
-                let _ = look(&peek(&bytes[..len], port, is_tcp));
-            }
+            assert!(matches!(looked(look, bytes, port, is_tcp), Match::Yes(70..)), "{bytes:?}");
             assert_eq!(look(&peek(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 80, is_tcp)), Match::No);
         }
     }

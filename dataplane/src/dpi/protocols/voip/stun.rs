@@ -329,16 +329,7 @@ mod tests {
     ];
 
     fn peek(bytes: &[u8]) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, 3_478),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: false,
-        }
+        crate::dpi::protocol::samples::peek(bytes, 3_478, false)
     }
 
     #[test]

@@ -4,18 +4,20 @@
 use crate::dpi::Category;
 use crate::dpi::{First, Match, Over, Peek, Probe, Protocol};
 
-const fn named(name: &'static str, category: Category, probes: &'static [Probe]) -> Protocol {
-    Protocol { name, eve: None, category, probes, parser: None }
-}
-
 /// Real-Time Messaging Protocol.
-pub static RTMP: Protocol =
-    named("rtmp", Category::Media, &[Probe { over: Over::Tcp, first: First::Of(&[3, 6]), look: rtmp }]);
+pub static RTMP: Protocol = Protocol::named(
+    "rtmp",
+    Category::Media,
+    &[Probe { over: Over::Tcp, first: First::Of(&[3, 6]), look: rtmp }],
+);
 /// MPEG transport stream (ISO/IEC 13818-1) in datagrams.
-pub static MPEG_TS: Protocol =
-    named("mpeg_ts", Category::Media, &[Probe { over: Over::Udp, first: First::Of(&[0x47]), look: mpeg_ts }]);
+pub static MPEG_TS: Protocol = Protocol::named(
+    "mpeg_ts",
+    Category::Media,
+    &[Probe { over: Over::Udp, first: First::Of(&[0x47]), look: mpeg_ts }],
+);
 /// TeamSpeak 2 and 3.
-pub static TEAMSPEAK: Protocol = named(
+pub static TEAMSPEAK: Protocol = Protocol::named(
     "teamspeak",
     Category::Voip,
     &[
@@ -25,17 +27,23 @@ pub static TEAMSPEAK: Protocol = named(
     ],
 );
 /// Mumble's voice channel; its control is TLS.
-pub static MUMBLE: Protocol =
-    named("mumble", Category::Voip, &[Probe { over: Over::Udp, first: First::Of(&[0]), look: mumble }]);
+pub static MUMBLE: Protocol = Protocol::named(
+    "mumble",
+    Category::Voip,
+    &[Probe { over: Over::Udp, first: First::Of(&[0]), look: mumble }],
+);
 /// Discord's voice: discovery of the own address.
-pub static DISCORD: Protocol = named(
+pub static DISCORD: Protocol = Protocol::named(
     "discord",
     Category::Collaborative,
     &[Probe { over: Over::Udp, first: First::Of(&[0, 1, 0x13]), look: discord }],
 );
 /// Zoom's media.
-pub static ZOOM: Protocol =
-    named("zoom", Category::Video, &[Probe { over: Over::Udp, first: First::In(1, 5), look: zoom }]);
+pub static ZOOM: Protocol = Protocol::named(
+    "zoom",
+    Category::Video,
+    &[Probe { over: Over::Udp, first: First::In(1, 5), look: zoom }],
+);
 
 /// Version 3, a time, zeros (or Flash's version), 1,528 bytes of noise; the server's answer begins alike.
 fn rtmp(peek: &Peek<'_>) -> Match {
@@ -129,21 +137,7 @@ fn zoom(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::Direction;
-
-    fn peek(bytes: &[u8], port: u16, is_tcp: bool) -> Peek<'_> {
-        let ports = (40_000, port);
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports,
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp,
-        }
-    }
+    use crate::dpi::protocol::samples::{looked, peek};
 
     #[test]
     fn each_is_known_and_no_beginning_of_it_panics() {
@@ -166,10 +160,7 @@ mod tests {
             (zoom, b"\x03\0\0\0\x01\x76\x2a\x8d\x74\0\x5a\x0e\x3e", 8_801, false),
         ];
         for (look, bytes, port, is_tcp) in cases {
-            assert!(matches!(look(&peek(bytes, port, is_tcp)), Match::Yes(80..)), "{:?}", &bytes[..8]);
-            for len in 0..bytes.len() {
-                let _ = look(&peek(&bytes[..len], port, is_tcp));
-            }
+            assert!(matches!(looked(look, bytes, port, is_tcp), Match::Yes(80..)), "{:?}", &bytes[..8]);
             assert_eq!(look(&peek(b"GET / HTTP/1.1\r\n", 80, is_tcp)), Match::No);
         }
     }

@@ -2,21 +2,23 @@
 
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 
-const fn named(name: &'static str, category: Category, probes: &'static [Probe]) -> Protocol {
-    Protocol { name, eve: None, category, probes, parser: None }
-}
-
 /// FastCGI 1.0.
-pub static FASTCGI: Protocol =
-    named("fastcgi", Category::Network, &[Probe { over: Over::Tcp, first: First::Of(&[1]), look: fastcgi }]);
+pub static FASTCGI: Protocol = Protocol::named(
+    "fastcgi",
+    Category::Network,
+    &[Probe { over: Over::Tcp, first: First::Of(&[1]), look: fastcgi }],
+);
 /// Apache JServ Protocol 1.3.
-pub static AJP: Protocol =
-    named("ajp", Category::Web, &[Probe { over: Over::Tcp, first: First::Of(&[0x12, b'A']), look: ajp }]);
+pub static AJP: Protocol = Protocol::named(
+    "ajp",
+    Category::Web,
+    &[Probe { over: Over::Tcp, first: First::Of(&[0x12, b'A']), look: ajp }],
+);
 /// Java's remote method invocation.
 pub static JRMI: Protocol =
-    named("jrmi", Category::Rpc, &[Probe { over: Over::Tcp, first: First::Of(b"JN"), look: jrmi }]);
+    Protocol::named("jrmi", Category::Rpc, &[Probe { over: Over::Tcp, first: First::Of(b"JN"), look: jrmi }]);
 /// Elasticsearch between nodes.
-pub static ELASTICSEARCH: Protocol = named(
+pub static ELASTICSEARCH: Protocol = Protocol::named(
     "elasticsearch",
     Category::System,
     &[Probe { over: Over::Tcp, first: First::Of(b"E"), look: elasticsearch }],
@@ -98,19 +100,9 @@ fn elasticsearch(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::Direction;
 
     fn peek(bytes: &[u8]) -> Peek<'_> {
-        Peek {
-            bytes,
-            way: Direction::Forward,
-            nth: 0,
-            ports: (40_000, 9_000),
-            other: &[],
-            previous: &[],
-            is_multicast: false,
-            is_tcp: true,
-        }
+        crate::dpi::protocol::samples::peek(bytes, 9_000, true)
     }
 
     #[test]

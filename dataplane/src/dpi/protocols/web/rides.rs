@@ -8,7 +8,7 @@ use crate::dpi::{Category, Context, HintKind, Protocol, Risk};
 
 /// A protocol that is only ever found inside HTTP.
 const fn ride(name: &'static str, category: Category) -> Protocol {
-    Protocol { name, eve: Some("http"), category, probes: &[], parser: None }
+    Protocol { eve: Some("http"), ..Protocol::named(name, category, &[]) }
 }
 
 /// Requests to a proxy.

@@ -63,16 +63,7 @@ fn told(payloads: &[&[u8]]) -> (Vec<String>, Summary, Option<String>) {
 }
 
 fn peek(bytes: &[u8]) -> Peek<'_> {
-    Peek {
-        bytes,
-        way: Direction::Forward,
-        nth: 0,
-        ports: (40_000, 443),
-        other: &[],
-        previous: &[],
-        is_multicast: false,
-        is_tcp: false,
-    }
+    crate::dpi::protocol::samples::peek(bytes, 443, false)
 }
 
 #[test]

@@ -12,16 +12,7 @@ use crate::parse::{self, Addr, TcpFlags};
 use crate::time::Wall;
 
 fn peek(bytes: &[u8]) -> Peek<'_> {
-    Peek {
-        bytes,
-        way: Forward,
-        nth: 0,
-        ports: (40_000, 443),
-        other: &[],
-        previous: &[],
-        is_multicast: false,
-        is_tcp: true,
-    }
+    crate::dpi::protocol::samples::peek(bytes, 443, true)
 }
 
 fn client() -> Vec<u8> {
