@@ -33,6 +33,18 @@ pub fn starts_with_word(bytes: &[u8], word: &[u8]) -> bool {
     bytes.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
 }
 
+/// A whole number; `None` where it is none, or none that fits.
+#[must_use]
+pub fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, byte| match byte {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
+}
+
 /// The value of the XML attribute `name` (with its `=`) in `text`.
 #[must_use]
 pub fn attribute<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {

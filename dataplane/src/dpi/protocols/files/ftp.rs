@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
-use crate::dpi::text::{has_word, starts_with_word};
+use crate::dpi::text::{decimal, has_word, starts_with_word};
 use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 use crate::parse::Addr;
@@ -332,8 +332,9 @@ impl Control {
                 }
             }
             b"229" => {
-                let port =
-                    inside(b'(', b')').and_then(|inner| decimal(inner.get(3..inner.len().checked_sub(1)?)?));
+                let port = inside(b'(', b')').and_then(|inner| {
+                    u16::try_from(decimal(inner.get(3..inner.len().checked_sub(1)?)?)?).ok()
+                });
                 if let Some(port) = port {
                     self.port = Some(port);
                     expect(cx, cx.flow.responder.0, cx.flow.responder.0, port);
@@ -419,11 +420,7 @@ fn extended(text: &[u8]) -> Option<(Addr, u16)> {
         std::net::IpAddr::V4(addr) => Addr::v4(addr.octets()),
         std::net::IpAddr::V6(addr) => Addr::v6(addr.octets()),
     };
-    Some((addr, decimal(pieces.next()?)?))
-}
-
-fn decimal(text: &[u8]) -> Option<u16> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+    Some((addr, u16::try_from(decimal(pieces.next()?)?).ok()?))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! The parsers watch logins only: whether credentials crossed in clear, and whether they were refused.
 
-use super::{begins, has};
 use crate::dpi::protocols::secure::tls;
+use crate::dpi::text::{has_word, starts_with_word};
 use crate::dpi::{Category, Context, First, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step};
 use crate::flow::Direction;
 
@@ -67,10 +67,13 @@ fn imap(peek: &Peek<'_>) -> Match {
     let Some(line) = first_line(peek.bytes) else {
         return if peek.bytes.len() < 512 { Match::More } else { Match::No };
     };
-    if begins(line, b"* OK") || begins(line, b"* PREAUTH") || begins(line, b"* BYE") {
-        return Match::Yes(if is_port || has(line, b"IMAP") { 92 } else { 75 });
+    if starts_with_word(line, b"* OK")
+        || starts_with_word(line, b"* PREAUTH")
+        || starts_with_word(line, b"* BYE")
+    {
+        return Match::Yes(if is_port || has_word(line, b"IMAP") { 92 } else { 75 });
     }
-    if begins(line, b"* CAPABILITY IMAP4") {
+    if starts_with_word(line, b"* CAPABILITY IMAP4") {
         return Match::Yes(95);
     }
     // A tag, then a command (RFC 9051 2.2.1).
@@ -98,15 +101,15 @@ fn pop3(peek: &Peek<'_>) -> Match {
         return if peek.bytes.len() < 512 { Match::More } else { Match::No };
     };
     let is_question = |line: &[u8]| {
-        [&b"CAPA"[..], b"USER ", b"APOP ", b"AUTH", b"STLS"].iter().any(|verb| begins(line, verb))
+        [&b"CAPA"[..], b"USER ", b"APOP ", b"AUTH", b"STLS"].iter().any(|verb| starts_with_word(line, verb))
     };
-    if begins(line, b"+OK") || begins(line, b"-ERR") {
+    if starts_with_word(line, b"+OK") || starts_with_word(line, b"-ERR") {
         if is_port {
             return Match::Yes(92);
         }
         // Others say +OK too, but do not speak first.
-        let greets = peek.nth == 0 && peek.other.is_empty() && begins(line, b"+OK ");
-        let names_itself = has(line, b"POP") || (line.ends_with(b">") && line.contains(&b'@'));
+        let greets = peek.nth == 0 && peek.other.is_empty() && starts_with_word(line, b"+OK ");
+        let names_itself = has_word(line, b"POP") || (line.ends_with(b">") && line.contains(&b'@'));
         return Match::of(greets && names_itself, 88);
     }
     if is_question(line) && (is_port || peek.other.starts_with(b"+OK ")) {
@@ -120,23 +123,25 @@ fn nntp(peek: &Peek<'_>) -> Match {
     let Some(line) = first_line(peek.bytes) else {
         return if peek.bytes.len() < 512 { Match::More } else { Match::No };
     };
-    if begins(line, b"200 ") || begins(line, b"201 ") {
-        let names_itself = has(line, b"NNTP") || has(line, b" news") || has(line, b"InterNetNews");
+    if starts_with_word(line, b"200 ") || starts_with_word(line, b"201 ") {
+        let names_itself =
+            has_word(line, b"NNTP") || has_word(line, b" news") || has_word(line, b"InterNetNews");
         return if is_port { Match::Yes(90) } else { Match::of(names_itself && peek.other.is_empty(), 85) };
     }
-    if begins(line, b"MODE READER") || begins(line, b"AUTHINFO ") {
+    if starts_with_word(line, b"MODE READER") || starts_with_word(line, b"AUTHINFO ") {
         return Match::Yes(90);
     }
-    let is_usual = [&b"ARTICLE "[..], b"GROUP ", b"MODE STREAM"].iter().any(|verb| begins(line, verb));
+    let is_usual =
+        [&b"ARTICLE "[..], b"GROUP ", b"MODE STREAM"].iter().any(|verb| starts_with_word(line, verb));
     Match::of(is_port && is_usual, 85)
 }
 
 fn sieve(peek: &Peek<'_>) -> Match {
     let begin = b"\"IMPLEMENTATION\" \"";
     if peek.bytes.len() < begin.len() {
-        return if begins(begin, peek.bytes) { Match::More } else { Match::No };
+        return if starts_with_word(begin, peek.bytes) { Match::More } else { Match::No };
     }
-    Match::sure(begins(peek.bytes, begin))
+    Match::sure(starts_with_word(peek.bytes, begin))
 }
 
 /// Watches for a login.
@@ -154,33 +159,42 @@ impl Logins {
     fn line(&mut self, line: &[u8], cx: &mut Context<'_>) -> bool {
         // What stands behind a tag, for IMAP.
         let behind = line.iter().position(|byte| *byte == b' ').map_or(&[][..], |blank| &line[blank + 1..]);
-        let asks = begins(line, b"PASS ")
-            || begins(line, b"AUTH PLAIN")
-            || begins(line, b"AUTH LOGIN")
-            || begins(line, b"AUTHINFO PASS")
-            || begins(behind, b"LOGIN ")
-            || begins(behind, b"AUTHENTICATE PLAIN")
-            || begins(behind, b"AUTHENTICATE LOGIN");
+        let asks = starts_with_word(line, b"PASS ")
+            || starts_with_word(line, b"AUTH PLAIN")
+            || starts_with_word(line, b"AUTH LOGIN")
+            || starts_with_word(line, b"AUTHINFO PASS")
+            || starts_with_word(behind, b"LOGIN ")
+            || starts_with_word(behind, b"AUTHENTICATE PLAIN")
+            || starts_with_word(behind, b"AUTHENTICATE LOGIN");
         if asks {
             cx.notes.risk(Risk::ClearTextCredentials);
             self.asked = true;
         }
-        if begins(line, b"STLS") || begins(behind, b"STARTTLS") || begins(line, b"STARTTLS") {
+        if starts_with_word(line, b"STLS")
+            || starts_with_word(behind, b"STARTTLS")
+            || starts_with_word(line, b"STARTTLS")
+        {
             self.awaits_tls = true;
         }
         if self.asked {
-            let is_refused = begins(line, b"-ERR")
-                || begins(behind, b"NO ")
-                || begins(line, b"481")
-                || begins(line, b"452");
-            let is_let_in = begins(line, b"+OK") || begins(behind, b"OK ") || begins(line, b"281");
+            let is_refused = starts_with_word(line, b"-ERR")
+                || starts_with_word(behind, b"NO ")
+                || starts_with_word(line, b"481")
+                || starts_with_word(line, b"452");
+            let is_let_in = starts_with_word(line, b"+OK")
+                || starts_with_word(behind, b"OK ")
+                || starts_with_word(line, b"281");
             if is_refused {
                 cx.notes.risk(Risk::FailedLogin);
             }
             return is_let_in;
         }
         // RFC 2595 3 and 4, RFC 4642 2.2.2: the handshake follows at once.
-        if self.awaits_tls && (begins(line, b"+OK") || begins(behind, b"OK ") || begins(line, b"382")) {
+        if self.awaits_tls
+            && (starts_with_word(line, b"+OK")
+                || starts_with_word(behind, b"OK ")
+                || starts_with_word(line, b"382"))
+        {
             match cx.notes.protocol() {
                 Some(protocol) if *protocol == IMAP => cx.notes.set_protocol(&IMAPS, 95),
                 Some(protocol) if *protocol == POP3 => cx.notes.set_protocol(&POP3S, 95),

@@ -16,13 +16,3 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &mailbox::NNTP,
     &mailbox::SIEVE,
 ];
-
-/// Whether `line` begins with `word`, whatever its case.
-fn begins(line: &[u8], word: &[u8]) -> bool {
-    line.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
-}
-
-/// Whether `word` stands anywhere in `line`, whatever its case.
-fn has(line: &[u8], word: &[u8]) -> bool {
-    line.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
-}

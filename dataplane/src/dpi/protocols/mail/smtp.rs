@@ -2,8 +2,8 @@
 //!
 //! A record a message, as Suricata's EVE `smtp`; what the headers say stands in the object `email`. Bodies are not kept.
 
-use super::{begins, has};
 use crate::dpi::protocols::secure::tls;
+use crate::dpi::text::{has_word, starts_with_word};
 use crate::dpi::{
     Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step,
 };
@@ -39,10 +39,10 @@ fn look(peek: &Peek<'_>) -> Match {
     let line = &bytes[..line_end.unwrap_or(bytes.len())];
     let is_port = PORTS.iter().any(|port| peek.has_port(*port));
     for verb in [&b"EHLO "[..], b"HELO ", b"LHLO ", b"MAIL FROM:"] {
-        if begins(bytes, verb) {
+        if starts_with_word(bytes, verb) {
             return Match::Yes(92);
         }
-        if bytes.len() < verb.len() && begins(verb, bytes) {
+        if bytes.len() < verb.len() && starts_with_word(verb, bytes) {
             return Match::More;
         }
     }
@@ -57,10 +57,10 @@ fn look(peek: &Peek<'_>) -> Match {
         // An answer seen without its greeting.
         return Match::of(is_port && line.starts_with(b"250") && line_end.is_some(), 80);
     }
-    if !matches!(line.get(3), Some(b' ' | b'-' | b'\r')) || has(line, b"ftp") {
+    if !matches!(line.get(3), Some(b' ' | b'-' | b'\r')) || has_word(line, b"ftp") {
         return Match::No;
     }
-    match (is_port, has(line, b"SMTP") || has(line, b"sendmail") || has(line, b"postfix")) {
+    match (is_port, has_word(line, b"SMTP") || has_word(line, b"sendmail") || has_word(line, b"postfix")) {
         (true, _) => Match::Yes(90),
         (false, true) => Match::Yes(88),
         // FTP greets alike: the client's EHLO tells.
@@ -125,34 +125,39 @@ impl Reader {
     }
 
     fn command(&mut self, way: Direction, line: &[u8], cx: &mut Context<'_>) {
-        if self.awaits_login && !begins(line, b"MAIL FROM:") {
+        if self.awaits_login && !starts_with_word(line, b"MAIL FROM:") {
             // RFC 4954 4: what follows AUTH are credentials, until the server has enough.
             return;
         }
         let argument = |verb: &[u8]| line.get(verb.len()..).unwrap_or_default().trim_ascii();
-        if begins(line, b"EHLO ") || begins(line, b"HELO ") || begins(line, b"LHLO ") {
+        if starts_with_word(line, b"EHLO ")
+            || starts_with_word(line, b"HELO ")
+            || starts_with_word(line, b"LHLO ")
+        {
             self.helo.clear();
             self.helo.text("helo", argument(b"EHLO "));
-        } else if begins(line, b"MAIL FROM:") {
+        } else if starts_with_word(line, b"MAIL FROM:") {
             self.forget();
             self.has_sender = true;
             self.sender.text("mail_from", path(argument(b"MAIL FROM:")));
-        } else if begins(line, b"RCPT TO:") {
+        } else if starts_with_word(line, b"RCPT TO:") {
             if self.recipients < RECIPIENTS_MAX {
                 self.to.text("", path(argument(b"RCPT TO:")));
                 self.recipients += 1;
             }
-        } else if begins(line, b"DATA") {
+        } else if starts_with_word(line, b"DATA") {
             self.state = State::Headers;
             self.awaits_go = true;
-        } else if begins(line, b"AUTH ") {
-            if begins(argument(b"AUTH "), b"PLAIN") || begins(argument(b"AUTH "), b"LOGIN") {
+        } else if starts_with_word(line, b"AUTH ") {
+            if starts_with_word(argument(b"AUTH "), b"PLAIN")
+                || starts_with_word(argument(b"AUTH "), b"LOGIN")
+            {
                 cx.notes.risk(Risk::ClearTextCredentials);
             }
             self.awaits_login = true;
-        } else if begins(line, b"STARTTLS") {
+        } else if starts_with_word(line, b"STARTTLS") {
             self.awaits_tls = true;
-        } else if begins(line, b"RSET") && self.has_sender {
+        } else if starts_with_word(line, b"RSET") && self.has_sender {
             self.tell(way, cx);
         }
     }
@@ -167,13 +172,13 @@ impl Reader {
             return;
         }
         self.keep_header();
-        if KEPT.iter().any(|(name, _)| begins(line, name)) {
+        if KEPT.iter().any(|(name, _)| starts_with_word(line, name)) {
             self.header.extend_from_slice(line.get(..HEADER_BYTES_MAX).unwrap_or(line));
         }
     }
 
     fn keep_header(&mut self) {
-        if let Some((name, key)) = KEPT.iter().find(|(name, _)| begins(&self.header, name)) {
+        if let Some((name, key)) = KEPT.iter().find(|(name, _)| starts_with_word(&self.header, name)) {
             let value = self.header.get(name.len()..).unwrap_or_default().trim_ascii();
             if matches!(*key, "to" | "cc") {
                 self.email.list(key, |list| {
@@ -297,7 +302,7 @@ impl Parser for Reader {
                 }
                 continue;
             }
-            if self.state == State::Commands && begins(line, b"BDAT ") {
+            if self.state == State::Commands && starts_with_word(line, b"BDAT ") {
                 let mut words = line.split(|byte| *byte == b' ').skip(1);
                 let size = words.next().and_then(|size| std::str::from_utf8(size).ok()?.parse::<u32>().ok());
                 let Some(size) = size else {

@@ -1,7 +1,8 @@
 //! Which streams are asked for over RTSP (RFC 2326, 7826)?
 
 use super::sip::expect_media;
-use crate::dpi::protocols::web::head::{self, begins, head_len};
+use crate::dpi::protocols::web::head::{self, head_len};
+use crate::dpi::text::{decimal, starts_with_word};
 use crate::dpi::{
     Category, Context, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step,
 };
@@ -48,7 +49,7 @@ impl Parser for Rtsp {
         if wanted <= 8_192 && body.len() < wanted {
             return Step::Consumed(0);
         }
-        if read.authorization.is_some_and(|value| begins(value, b"basic ")) {
+        if read.authorization.is_some_and(|value| starts_with_word(value, b"basic ")) {
             cx.notes.risk(Risk::ClearTextCredentials);
         }
         for text in [read.user_agent, read.server].into_iter().flatten() {
@@ -57,12 +58,12 @@ impl Parser for Rtsp {
         let mut words = read.first.splitn(3, |byte| *byte == b' ');
         let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         if first.starts_with(b"RTSP/") {
-            if head::decimal(second).is_some_and(|code| code >= 400) {
+            if decimal(second).is_some_and(|code| code >= 400) {
                 cx.notes.risk(Risk::ErrorCode);
             }
             cx.tell_with("rtsp", way, |fields| {
                 fields.text("version", first);
-                if let Some(code) = head::decimal(second) {
+                if let Some(code) = decimal(second) {
                     fields.number("status", code);
                 }
                 fields.text_if("server", read.server);

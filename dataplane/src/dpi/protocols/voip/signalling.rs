@@ -1,6 +1,6 @@
 //! Which telephone signalling is this? MGCP, Megaco, H.323, Skinny, IAX2, UNIStim, NOE, BFCP, SAP by their headers.
 
-use crate::dpi::protocols::web::head::begins;
+use crate::dpi::text::starts_with_word;
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 
 const fn voip(name: &'static str, probes: &'static [Probe]) -> Protocol {
@@ -72,8 +72,10 @@ fn mgcp_response(peek: &Peek<'_>) -> Match {
 fn megaco(peek: &Peek<'_>) -> Match {
     let bytes = if peek.is_tcp { peek.bytes.get(4..).unwrap_or_default() } else { peek.bytes };
     let text = if peek.bytes.first() == Some(&3) { bytes } else { peek.bytes };
-    let is_text =
-        begins(text, b"!/1 ") || begins(text, b"!/2 ") || begins(text, b"!/3 ") || begins(text, b"megaco/");
+    let is_text = starts_with_word(text, b"!/1 ")
+        || starts_with_word(text, b"!/2 ")
+        || starts_with_word(text, b"!/3 ")
+        || starts_with_word(text, b"megaco/");
     Match::of(is_text, 95)
 }
 

@@ -1,7 +1,8 @@
 //! Who calls whom? SIP (RFC 3261), told as Suricata's `sip`; the media that SDP announces is expected.
 
 use super::rtp::{RTCP, RTP};
-use crate::dpi::protocols::web::head::{begins, contains, decimal, head_len, status_of};
+use crate::dpi::protocols::web::head::{head_len, status_of};
+use crate::dpi::text::{decimal, has_word, starts_with_word};
 use crate::dpi::{
     Category, Context, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step,
 };
@@ -60,7 +61,9 @@ fn look(peek: &Peek<'_>) -> Match {
         if rest.len() < 4 && peek.is_tcp {
             return Match::More;
         }
-        let is_uri = begins(rest, b"sip:") || begins(rest, b"sips:") || begins(rest, b"tel:");
+        let is_uri = starts_with_word(rest, b"sip:")
+            || starts_with_word(rest, b"sips:")
+            || starts_with_word(rest, b"tel:");
         let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
         if is_uri || line.ends_with(b" SIP/2.0") {
             return Match::Yes(97);
@@ -143,12 +146,12 @@ fn message(way: Direction, head: &[u8], body: &[u8], cx: &mut Context<'_>) {
             cx.hint(HintKind::UserAgent, agent);
         }
     }
-    if header(head, b"authorization", b"").is_some_and(|value| begins(value, b"basic ")) {
+    if header(head, b"authorization", b"").is_some_and(|value| starts_with_word(value, b"basic ")) {
         cx.notes.risk(Risk::ClearTextCredentials);
     }
     if !body.is_empty()
         && header(head, b"content-type", b"c")
-            .is_some_and(|value| contains(value, b"sdp") || contains(value, b"multipart"))
+            .is_some_and(|value| has_word(value, b"sdp") || has_word(value, b"multipart"))
     {
         expect_media(body, cx);
     }
@@ -189,7 +192,7 @@ pub(super) fn expect_media(description: &[u8], cx: &mut Context<'_>) {
         } else if let Some(media) = line.strip_prefix(b"m=") {
             let mut words = media.split(|byte| *byte == b' ').skip(1);
             let port = words.next().and_then(decimal).and_then(|port| u16::try_from(port).ok());
-            let is_rtp = words.next().is_some_and(|transport| contains(transport, b"rtp/"));
+            let is_rtp = words.next().is_some_and(|transport| has_word(transport, b"rtp/"));
             if let (Some(addr), Some(port), true) = (addr, port.filter(|port| *port > 0), is_rtp && left > 0)
             {
                 left -= 1;

@@ -4,6 +4,7 @@
 //! which says nothing of itself. So the endpoint that asked is remembered, and the peers it asks permission for.
 
 use crate::dpi::protocols;
+use crate::dpi::text::has_word;
 use crate::dpi::{Category, Context, Evidence, First, Match, Over, Parser, Peek, Probe, Protocol, Step};
 use crate::flow::Direction;
 use crate::parse::Addr;
@@ -267,7 +268,6 @@ fn endpoint((addr, port): (Addr, u16)) -> Addr {
 
 /// The application by what it puts into its messages, or by its relays' realm and software.
 fn app_of(message: &Message<'_>, cx: &Context<'_>) -> Option<(&'static str, u8)> {
-    use crate::dpi::protocols::web::head::contains;
     // WhatsApp's own methods.
     if message.has_cookie && (0x0800..=0x0805).contains(&message.kind) {
         return Some(("whatsappcall", 90));
@@ -296,7 +296,7 @@ fn app_of(message: &Message<'_>, cx: &Context<'_>) -> Option<(&'static str, u8)>
                     (b"line-apps", "linecall"),
                     (b"discord", "discord"),
                 ];
-                NAMES.iter().find(|(part, _)| contains(value, part)).map(|(_, app)| (*app, 90))
+                NAMES.iter().find(|(part, _)| has_word(value, part)).map(|(_, app)| (*app, 90))
             }
             _ => None,
         };

@@ -1,6 +1,7 @@
 //! Which devices announce themselves over HTTP in datagrams? SSDP of UPnP, and WS-Discovery.
 
-use super::head::{self, contains};
+use super::head::{self};
+use crate::dpi::text::has_word;
 use crate::dpi::{
     Category, Context, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Step,
 };
@@ -28,14 +29,14 @@ fn look(peek: &Peek<'_>) -> Match {
     let bytes = peek.bytes;
     let is_search = bytes.starts_with(b"M-SEARCH * HTTP/1.") || bytes.starts_with(b"NOTIFY * HTTP/1.");
     let is_answer = bytes.starts_with(b"HTTP/1.")
-        && (peek.has_port(1900) || contains(bytes, b"\nusn:") || contains(bytes, b"\nst:"));
+        && (peek.has_port(1900) || has_word(bytes, b"\nusn:") || has_word(bytes, b"\nst:"));
     Match::of(is_search || is_answer, 97)
 }
 
 fn look_at_envelope(peek: &Peek<'_>) -> Match {
     let start = peek.bytes.get(..1_024).unwrap_or(peek.bytes);
-    let is_envelope = contains(start, b":envelope") || contains(start, b"<envelope");
-    let is_discovery = contains(start, b"/discovery") || contains(start, b"ws/2005/04");
+    let is_envelope = has_word(start, b":envelope") || has_word(start, b"<envelope");
+    let is_discovery = has_word(start, b"/discovery") || has_word(start, b"ws/2005/04");
     match (is_envelope, is_discovery || peek.has_port(3702)) {
         (true, true) => Match::Yes(96),
         _ => Match::of(peek.has_port(3702) && start.starts_with(b"<?xml"), 80),

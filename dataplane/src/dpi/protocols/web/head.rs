@@ -3,6 +3,8 @@
 //! Lenient as servers are (RFC 9112 2.2): bare line feeds end lines, blanks around values are dropped, lines without a
 //! colon are passed over. Nothing is copied.
 
+use crate::dpi::text::{decimal, has_word};
+
 /// A head that is longer is not waited for.
 pub const HEAD_BYTES_MAX: usize = 32_768;
 
@@ -94,37 +96,13 @@ fn field<'a>(head: &mut Head<'a>, name: &[u8], value: &'a [u8]) {
         15 if is("x-forwarded-for") => head.forwarded_for = Some(value),
         16 if is("proxy-connection") => head.is_for_proxy = true,
         16 if is("content-encoding") => head.content_encoded = !value.eq_ignore_ascii_case(b"identity"),
-        17 if is("transfer-encoding") => head.is_chunked |= contains(value, b"chunked"),
+        17 if is("transfer-encoding") => head.is_chunked |= has_word(value, b"chunked"),
         19 if is("proxy-authorization") => {
             head.is_for_proxy = true;
             head.authorization = head.authorization.or(Some(value));
         }
         _ => head.is_icy |= name.get(..4).is_some_and(|start| matches!(start, b"icy-" | b"ice-")),
     }
-}
-
-/// A whole number; `None` where it is none, or none that fits.
-#[must_use]
-pub fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |number, byte| match byte {
-        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
-        _ => None,
-    })
-}
-
-/// Whether `text` has `part`, which is in lower case, without regard to case.
-#[must_use]
-pub fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len().max(1)).any(|window| window.eq_ignore_ascii_case(part))
-}
-
-/// Whether `text` begins with `part`, without regard to case.
-#[must_use]
-pub fn begins(text: &[u8], part: &[u8]) -> bool {
-    text.get(..part.len()).is_some_and(|start| start.eq_ignore_ascii_case(part))
 }
 
 /// Method, target and version of a request line; no version is HTTP/0.9.

@@ -3,9 +3,10 @@
 //! Heads are read, bodies are skipped but for their first bytes; requests wait in order for their responses (RFC 9112
 //! 9.3.2) and are told together. After CONNECT and after an upgrade the bytes go to whoever speaks next.
 
+use crate::dpi::text::{has_word, starts_with_word};
 use std::collections::VecDeque;
 
-use super::head::{self, HEAD_BYTES_MAX, Head, RequestLine, begins, contains};
+use super::head::{self, HEAD_BYTES_MAX, Head, RequestLine};
 use super::inside::Inside;
 use super::{http2, rides, websocket};
 use crate::dpi::{
@@ -77,7 +78,7 @@ pub fn start_of(bytes: &[u8]) -> Match {
         Some(b'/' | b'*') => {}
         Some(byte) if is_known && (byte.is_ascii_alphanumeric() || *byte == b'[') => {}
         // A proxy's client may use any method.
-        Some(b'h') if begins(rest.get(1..).unwrap_or_default(), b"http") => {}
+        Some(b'h') if starts_with_word(rest.get(1..).unwrap_or_default(), b"http") => {}
         Some(_) => return Match::No,
     }
     let end = rest.iter().position(|byte| *byte == b'\n');
@@ -323,8 +324,8 @@ impl Http {
         let kind = match method {
             b"CONNECT" => Kind::Connect,
             b"HEAD" => Kind::Head,
-            _ if contains(upgrade, b"websocket") => Kind::WebSocket,
-            _ if begins(upgrade, b"h2c") => Kind::Http2,
+            _ if has_word(upgrade, b"websocket") => Kind::WebSocket,
+            _ if starts_with_word(upgrade, b"h2c") => Kind::Http2,
             _ if !upgrade.is_empty() => Kind::Upgrade,
             _ => Kind::Usual,
         };
@@ -508,7 +509,7 @@ fn authority_of(target: &[u8]) -> Option<&[u8]> {
 /// Name and port of a `Host`.
 fn split_port(host: &[u8]) -> (&[u8], Option<u64>) {
     match host.iter().rposition(|byte| *byte == b':') {
-        Some(colon) => match host.get(colon + 1..).and_then(head::decimal) {
+        Some(colon) => match host.get(colon + 1..).and_then(crate::dpi::text::decimal) {
             Some(port) if port <= 65_535 => (host.get(..colon).unwrap_or(host), Some(port)),
             _ => (host, None),
         },
@@ -530,7 +531,7 @@ fn content_range(fields: &mut Fields, range: &[u8]) {
         let (span, size) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let mut ends = span.splitn(2, |byte| *byte == b'-');
         for (key, text) in [("start", ends.next()), ("end", ends.next()), ("size", Some(size))] {
-            if let Some(number) = text.and_then(head::decimal) {
+            if let Some(number) = text.and_then(crate::dpi::text::decimal) {
                 object.number(key, number);
             }
         }

@@ -171,7 +171,7 @@ impl Http2 {
                     fields.text("hostname", value);
                 }
                 b":status" => {
-                    if let Some(status) = super::head::decimal(value) {
+                    if let Some(status) = crate::dpi::text::decimal(value) {
                         if status >= 400 {
                             cx.notes.risk(Risk::ErrorCode);
                         }
@@ -197,7 +197,7 @@ impl Http2 {
                 b"server" => cx.hint(HintKind::Server, value),
                 b"authorization" if value.starts_with(b"Basic ") => cx.notes.risk(Risk::ClearTextCredentials),
                 b"content-length" if stream.has_status => {
-                    if let Some(length) = super::head::decimal(value) {
+                    if let Some(length) = crate::dpi::text::decimal(value) {
                         fields.number("length", length);
                     }
                 }

@@ -2,8 +2,9 @@
 //!
 //! Suricata calls all of them `http`, so does `eve`.
 
-use super::head::{Head, begins, contains};
+use super::head::Head;
 use crate::dpi::protocols::messaging::calls::JSON_RPC;
+use crate::dpi::text::{has_word, starts_with_word};
 use crate::dpi::{Category, Context, HintKind, Protocol, Risk};
 
 /// A protocol that is only ever found inside HTTP.
@@ -47,7 +48,10 @@ pub fn of_request(method: &[u8], target: &[u8], head: &Head<'_>, cx: &mut Contex
     let accept = head.accept.unwrap_or_default();
     let found = if method == b"CONNECT" {
         Some(&HTTP_CONNECT)
-    } else if head.is_for_proxy || begins(target, b"http://") || begins(target, b"https://") {
+    } else if head.is_for_proxy
+        || starts_with_word(target, b"http://")
+        || starts_with_word(target, b"https://")
+    {
         Some(&HTTP_PROXY)
     } else if matches!(
         method,
@@ -57,9 +61,9 @@ pub fn of_request(method: &[u8], target: &[u8], head: &Head<'_>, cx: &mut Contex
         Some(&WEBDAV)
     } else if matches!(method, b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"NOTIFY") {
         Some(&UPNP)
-    } else if head.has_soap_action || begins(media, b"application/soap+xml") {
+    } else if head.has_soap_action || starts_with_word(media, b"application/soap+xml") {
         Some(&SOAP)
-    } else if begins(path, b"/xmlrpc.php") && method == b"POST" {
+    } else if starts_with_word(path, b"/xmlrpc.php") && method == b"POST" {
         Some(&XML_RPC)
     } else if path.ends_with(b".mpd") || path.ends_with(b".m4s") {
         Some(&MPEG_DASH)
@@ -68,7 +72,9 @@ pub fn of_request(method: &[u8], target: &[u8], head: &Head<'_>, cx: &mut Contex
     } else {
         by_media(media)
     };
-    if begins(accept, b"application/x-rtsp-tunnelled") || begins(media, b"application/x-rtsp-tunnelled") {
+    if starts_with_word(accept, b"application/x-rtsp-tunnelled")
+        || starts_with_word(media, b"application/x-rtsp-tunnelled")
+    {
         cx.notes.set_protocol(&crate::dpi::protocols::voip::rtsp::RTSP, SURE);
     } else if let Some(found) = found {
         name(found, cx);
@@ -76,7 +82,7 @@ pub fn of_request(method: &[u8], target: &[u8], head: &Head<'_>, cx: &mut Contex
     if method == b"SOURCE" {
         cx.app("icecast", 90);
     }
-    if contains(target, b"info_hash=") {
+    if has_word(target, b"info_hash=") {
         cx.app("bittorrent", 90);
     }
 }
@@ -84,9 +90,9 @@ pub fn of_request(method: &[u8], target: &[u8], head: &Head<'_>, cx: &mut Contex
 /// What a response's fields say.
 pub fn of_response(head: &Head<'_>, cx: &mut Context<'_>) {
     let server = head.server.unwrap_or_default();
-    if begins(server, b"icecast") {
+    if starts_with_word(server, b"icecast") {
         cx.app("icecast", 90);
-    } else if begins(head.first, b"icy ") || contains(server, b"shoutcast") {
+    } else if starts_with_word(head.first, b"icy ") || has_word(server, b"shoutcast") {
         cx.app("shoutcast", 90);
     } else if head.is_icy {
         cx.app("icecast", 80);
@@ -104,7 +110,7 @@ pub fn of_response(head: &Head<'_>, cx: &mut Context<'_>) {
             b"application/vnd.android.package-archive",
             b"application/vnd.microsoft.portable-executable",
         ];
-        if PROGRAMS.iter().any(|program| begins(media, program)) {
+        if PROGRAMS.iter().any(|program| starts_with_word(media, program)) {
             cx.notes.risk(Risk::BinaryTransfer);
         }
     }
@@ -113,19 +119,19 @@ pub fn of_response(head: &Head<'_>, cx: &mut Context<'_>) {
 /// What the first bytes of a body say.
 pub fn of_body(body: &[u8], is_request: bool, cx: &mut Context<'_>) {
     let text = body.trim_ascii_start();
-    if begins(text, b"#extm3u") {
+    if starts_with_word(text, b"#extm3u") {
         name(&HLS, cx);
-    } else if is_request && text.starts_with(b"{") && contains(text, b"\"jsonrpc\"") {
+    } else if is_request && text.starts_with(b"{") && has_word(text, b"\"jsonrpc\"") {
         name(&JSON_RPC, cx);
     } else if text.starts_with(b"<")
-        && (contains(text, b":envelope") || contains(text, b"schemas.xmlsoap.org"))
+        && (has_word(text, b":envelope") || has_word(text, b"schemas.xmlsoap.org"))
     {
         name(&SOAP, cx);
     } else if text.starts_with(b"<")
-        && (contains(text, b"<methodcall>") || contains(text, b"<methodresponse>"))
+        && (has_word(text, b"<methodcall>") || has_word(text, b"<methodresponse>"))
     {
         name(&XML_RPC, cx);
-    } else if text.starts_with(b"<") && contains(text, b"<mpd ") {
+    } else if text.starts_with(b"<") && has_word(text, b"<mpd ") {
         name(&MPEG_DASH, cx);
     }
     // ISO/IEC 14496-12: media in segments begins with a segment's type, or a file's type with such a brand.
@@ -149,7 +155,7 @@ pub fn of_body(body: &[u8], is_request: bool, cx: &mut Context<'_>) {
 
 /// Suspicious contents of a request.
 pub fn risks_of_request(target: &[u8], head: &Head<'_>, cx: &mut Context<'_>) {
-    if head.authorization.is_some_and(|value| begins(value, b"basic ")) {
+    if head.authorization.is_some_and(|value| starts_with_word(value, b"basic ")) {
         cx.notes.risk(Risk::ClearTextCredentials);
     }
     if head.host.is_some_and(is_numeric) && cx.notes.protocol() != Some(&UPNP) {
@@ -170,7 +176,7 @@ pub fn risks_of_request(target: &[u8], head: &Head<'_>, cx: &mut Context<'_>) {
             b"() {",
             b"<script",
         ];
-        if agent.len() < 4 || TOOLS.iter().any(|tool| contains(agent, tool)) {
+        if agent.len() < 4 || TOOLS.iter().any(|tool| has_word(agent, tool)) {
             cx.notes.risk(Risk::SuspiciousUserAgent);
         }
     }
@@ -203,9 +209,9 @@ fn injects(target: &[u8]) -> bool {
     ];
     // Nearly all targets have none of these bytes and are not decoded.
     if !target.iter().any(|byte| matches!(byte, b'%' | b'<' | b'\'' | b'"' | b'$' | b';' | b'|' | b'+'))
-        && !contains(target, b"../")
-        && !contains(target, b"cmd.exe")
-        && !contains(target, b"etc/passwd")
+        && !has_word(target, b"../")
+        && !has_word(target, b"cmd.exe")
+        && !has_word(target, b"etc/passwd")
     {
         return false;
     }
@@ -228,7 +234,7 @@ fn injects(target: &[u8]) -> bool {
         rest = next;
     }
     let decoded = decoded.get(..len).unwrap_or_default();
-    SIGNS.iter().any(|sign| contains(decoded, sign))
+    SIGNS.iter().any(|sign| has_word(decoded, sign))
 }
 
 fn nibble(digit: u8) -> Option<u8> {
@@ -262,7 +268,7 @@ fn by_media(media: &[u8]) -> Option<&'static Protocol> {
         (b"video/iso.segment", &MPEG_DASH),
         (b"application/grpc", &GRPC),
     ];
-    MEDIA.iter().find(|(prefix, _)| begins(media, prefix)).map(|(_, protocol)| *protocol)
+    MEDIA.iter().find(|(prefix, _)| starts_with_word(media, prefix)).map(|(_, protocol)| *protocol)
 }
 
 fn name(protocol: &'static Protocol, cx: &mut Context<'_>) {
