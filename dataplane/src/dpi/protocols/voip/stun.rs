@@ -205,16 +205,16 @@ impl Stun {
         let known = cx.notes.app().filter(|(_, _, evidence)| *evidence == Evidence::Content);
         let (initiator, responder) = (cx.flow.initiator, cx.flow.responder);
         if let Some((app, ..)) = known {
-            cx.foresight.remember(endpoint(initiator), app);
+            cx.foresight.remember_endpoint(initiator, app);
             if message.method() != "binding" {
                 for (_, value) in message.attributes().filter(|(kind, _)| *kind == 0x0012) {
                     if let Some(peer) = message.address(value, true) {
-                        cx.foresight.remember(endpoint(peer), app);
+                        cx.foresight.remember_endpoint(peer, app);
                     }
                 }
             }
         } else if let Some(app) =
-            cx.foresight.app_at(endpoint(initiator)).or_else(|| cx.foresight.app_at(endpoint(responder)))
+            cx.foresight.app_at_endpoint(initiator).or_else(|| cx.foresight.app_at_endpoint(responder))
         {
             cx.notes.set_app(app, 75, Evidence::Behaviour);
         }
@@ -254,16 +254,6 @@ impl Stun {
             }
         });
     }
-}
-
-/// A key that stands for an address with a port, and for no address: none begins so.
-fn endpoint((addr, port): (Addr, u16)) -> Addr {
-    let mut bytes = addr.0;
-    let [high, low] = port.to_be_bytes();
-    for (place, byte) in bytes.iter_mut().zip([0xe5, high, low]) {
-        *place ^= byte;
-    }
-    Addr(bytes)
 }
 
 /// The application by what it puts into its messages, or by its relays' realm and software.
