@@ -281,9 +281,13 @@ const FIELDS: [&str; 10] = [
 fn tshark(lab: &Lab, file: &str) -> Vec<Vec<String>> {
     let path = lab.path(file);
     let mut words = vec!["-n", "-r", path.to_str().unwrap(), "-T", "fields", "-E", "separator=|"];
-    for check in
-        ["ip.check_checksum:TRUE", "tcp.check_checksum:TRUE", "udp.check_checksum:TRUE", "ip.defragment:TRUE"]
-    {
+    for check in [
+        "ip.check_checksum:TRUE",
+        "tcp.check_checksum:TRUE",
+        "udp.check_checksum:TRUE",
+        "ip.defragment:TRUE",
+        "tcp.desegment_tcp_streams:FALSE",
+    ] {
         words.extend(["-o", check]);
     }
     words.extend(FIELDS.iter().flat_map(|field| ["-e", *field]));
