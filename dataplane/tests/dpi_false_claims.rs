@@ -2,7 +2,7 @@
 //! protocol could have, on ports that say nothing and on ports that probes lean on.
 //!
 //! A claim is a protocol with more confidence than a guess has. Of random payloads less than one in a thousand may be
-//! claimed; probes of few bits must ask for more of them, or for a length or a second packet that fits.
+//! claimed, one in five hundred on the ports of protocols; probes of few bits must ask for more of them, or for a length or a second packet that fits.
 #![allow(clippy::panic, reason = "a test says what went wrong by failing")]
 
 use std::collections::BTreeMap;
@@ -143,7 +143,7 @@ fn payload_of_nobody_is_claimed_by_nobody() {
             // What counts up, or opens with a true length or a number 1, has more bits in common with protocols that do.
             let one_in = if kind.starts_with("behind") || kind == "counter" { 100 } else { 1_000 };
             println!("{kind} {over:?}: {wrong:?} of {asked:?}: {claims:?}");
-            if wrong.iter().zip(asked).any(|(wrong, asked)| wrong * one_in > asked) {
+            if wrong[0] * one_in > asked[0] || wrong[1] * one_in / 2 > asked[1] {
                 failures.push(format!("{kind} {over:?}: {wrong:?} of {asked:?}: {claims:?}"));
             }
         }
