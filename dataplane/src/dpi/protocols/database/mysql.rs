@@ -2,6 +2,8 @@
 
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
+use crate::dpi::protocols::secure::tls;
+use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::{Category, First, HintKind, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 
@@ -106,10 +108,15 @@ struct Login {
     is_logged_in: bool,
     is_tls: bool,
     is_told: bool,
+    /// Reads what follows a request for TLS.
+    inside: Option<Inside>,
 }
 
 impl Parser for Login {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if let Some(inside) = &mut self.inside {
+            return inside.data(way, bytes, cx);
+        }
         let Some(&[l0, l1, l2, number]) = bytes.first_chunk::<4>() else { return Step::Consumed(0) };
         let len = u32::from_le_bytes([l0, l1, l2, 0]) as usize;
         if len > LOGIN_BYTES_MAX {
@@ -137,7 +144,7 @@ impl Parser for Login {
                 } else {
                     // TLS follows at once.
                     self.tell(None, cx);
-                    return Step::Done;
+                    self.inside = Some(Inside::with(tls::parser()));
                 }
             }
             (Direction::Reverse, _, Some(0xff)) => {
@@ -159,6 +166,9 @@ impl Parser for Login {
 
     fn end(&mut self, cx: &mut Context<'_>) {
         self.tell(None, cx);
+        if let Some(inside) = &mut self.inside {
+            inside.end(cx);
+        }
     }
 }
 

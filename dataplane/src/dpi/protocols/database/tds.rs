@@ -1,6 +1,7 @@
 //! Microsoft SQL Server and Sybase: who logs in from where? (MS-TDS; MS-SQLR for the browser)
 
 use crate::dpi::parser::{Context, Parser, Step};
+use crate::dpi::protocols::secure::carried::Carried;
 use crate::dpi::text::utf16;
 use crate::dpi::{Category, Fields, First, HostKind, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
@@ -86,11 +87,15 @@ fn look_at_browser(peek: &Peek<'_>) -> Match {
 }
 
 const READ_BYTES_MAX: usize = 4_096;
+/// Packets after which the hellos of TLS were seen.
+const TLS_PACKETS_MAX: u32 = 32;
 
 #[derive(Default)]
 struct Login {
     fields: Fields,
     packets: u32,
+    /// TLS in packets of the kind of PRELOGIN.
+    tls: Option<Carried>,
 }
 
 impl Parser for Login {
@@ -109,13 +114,18 @@ impl Parser for Login {
         let body = bytes.get(8..len.min(bytes.len())).unwrap_or_default();
         self.packets += 1;
         match kind {
+            // MS-TDS 3.2.5.2: the handshake of TLS goes in packets of this kind, both ways.
+            PRELOGIN
+                if body.first().is_some_and(|first| self.tls.is_some() || matches!(first, 0x14..=0x17)) =>
+            {
+                let _ = self.over(way, cx);
+                let step = self.tls.get_or_insert_with(Carried::new).add(way, body, cx);
+                let is_over = step == Step::Done || len > READ_BYTES_MAX || self.packets > TLS_PACKETS_MAX;
+                return if is_over { Step::Done } else { Step::Consumed(len) };
+            }
             PRELOGIN => self.prelogin("client", body),
             RESPONSE if self.packets == 2 && body.first() == Some(&0) => {
                 self.prelogin("server", body);
-                // MS-TDS 2.2.6.5: what the server says of encryption decides.
-                if matches!(option(body, 1).and_then(|value| value.first()), Some(1 | 3)) {
-                    return self.over(way, cx);
-                }
             }
             LOGIN => self.login(body, cx),
             RESPONSE => {
@@ -134,6 +144,9 @@ impl Parser for Login {
 
     fn end(&mut self, cx: &mut Context<'_>) {
         let _ = self.over(Direction::Forward, cx);
+        if let Some(tls) = &mut self.tls {
+            tls.end(cx);
+        }
     }
 }
 

@@ -39,7 +39,11 @@ fn looks_like_frame(peek: &Peek<'_>) -> Match {
     if !fits {
         return Match::No;
     }
-    Match::Yes(if checksum(&header[..8]) == u16::from_le_bytes([header[8], header[9]]) { 99 } else { 85 })
+    // A wrong one is believed on DNP3's own port only.
+    match checksum(&header[..8]) == u16::from_le_bytes([header[8], header[9]]) {
+        true => Match::Yes(99),
+        false => Match::of(peek.has_port(20_000), 85),
+    }
 }
 
 /// CRC-16 of DNP (9.2.4.3.3): polynomial 0x3d65, reflected and inverted.

@@ -156,7 +156,7 @@ struct Logins {
 
 impl Logins {
     /// Whether all that matters was seen.
-    fn line(&mut self, line: &[u8], cx: &mut Context<'_>) -> bool {
+    fn line(&mut self, way: Direction, line: &[u8], cx: &mut Context<'_>) -> bool {
         // What stands behind a tag, for IMAP.
         let behind = line.iter().position(|byte| *byte == b' ').map_or(&[][..], |blank| &line[blank + 1..]);
         let asks = starts_with_word(line, b"PASS ")
@@ -170,10 +170,11 @@ impl Logins {
             cx.notes.risk(Risk::ClearTextCredentials);
             self.asked = true;
         }
-        if starts_with_word(line, b"STLS")
+        // Servers list it among what they can do.
+        let asks_for_tls = starts_with_word(line, b"STLS")
             || starts_with_word(behind, b"STARTTLS")
-            || starts_with_word(line, b"STARTTLS")
-        {
+            || starts_with_word(line, b"STARTTLS");
+        if asks_for_tls && (way == Direction::Forward || cx.flow.is_midstream) {
             self.awaits_tls = true;
         }
         if self.asked {
@@ -189,11 +190,13 @@ impl Logins {
             }
             return is_let_in;
         }
-        // RFC 2595 3 and 4, RFC 4642 2.2.2: the handshake follows at once.
+        // RFC 2595 3 and 4, RFC 4642 2.2.2, RFC 5804 2.2: the handshake follows at once.
         if self.awaits_tls
             && (starts_with_word(line, b"+OK")
                 || starts_with_word(behind, b"OK ")
-                || starts_with_word(line, b"382"))
+                || starts_with_word(line, b"382")
+                || line.eq_ignore_ascii_case(b"OK")
+                || starts_with_word(line, b"OK "))
         {
             match cx.notes.protocol() {
                 Some(protocol) if *protocol == IMAP => cx.notes.set_protocol(&IMAPS, 95),
@@ -225,7 +228,7 @@ impl Parser for Logins {
             };
             used += end + 1;
             self.lines += 1;
-            if self.line(rest[..end].trim_ascii_end(), cx) || self.lines > LINES_MAX {
+            if self.line(way, rest[..end].trim_ascii_end(), cx) || self.lines > LINES_MAX {
                 return Step::Done;
             }
             if self.inner.is_some() {

@@ -4,6 +4,8 @@
 
 use crate::dpi::cursor::Cursor;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
+use crate::dpi::protocols::secure::tls;
+use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::text::find;
 use crate::dpi::{Context, HostKind, Parser, Risk, Step};
 use crate::flow::Direction;
@@ -18,7 +20,7 @@ pub static AMQP: Protocol = Protocol {
         Probe { over: Over::Tcp, first: First::Of(&[1, 2, 3, 8]), look: looks_like_frame },
         Probe { over: Over::Tcp, first: First::Of(&[0]), look: looks_like_frame_of_one },
     ],
-    parser: Some(|| Box::new(Amqp)),
+    parser: Some(|| Box::<Amqp>::default()),
 };
 
 fn looks_like_header(peek: &Peek<'_>) -> Match {
@@ -85,17 +87,30 @@ fn looks_like_frame_of_one(peek: &Peek<'_>) -> Match {
 }
 
 /// Reads the first frames only: who is who stands there.
-#[derive(Debug)]
-struct Amqp;
+#[derive(Default)]
+struct Amqp {
+    /// Reads what follows when both sides want TLS.
+    inside: Option<Inside>,
+}
 
 impl Parser for Amqp {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if let Some(inside) = &mut self.inside {
+            return inside.data(way, bytes, cx);
+        }
         if bytes.starts_with(b"AMQP") {
             let Some(version) = bytes.get(4..8) else { return Step::Consumed(0) };
             let is_zero = version.first() == Some(&0) && version.get(1) == Some(&0);
             cx.tell_with("amqp", way, |fields| {
                 fields.text("version", if is_zero { "0-9-1" } else { "1.0" });
             });
+            // AMQP 1.0 5.2.1: TLS is protocol 2, and begins once the peer has said the same.
+            if version.first() == Some(&2) {
+                if way == Direction::Reverse {
+                    self.inside = Some(Inside::with(tls::parser()));
+                }
+                return Step::Consumed(8);
+            }
             // AMQP 1.0 is known; its types are not worth reading for a name.
             return if is_zero { Step::Consumed(8) } else { Step::Done };
         }
@@ -156,6 +171,12 @@ impl Parser for Amqp {
             }
             [0, 10, ..] => Step::Consumed(total),
             _ => Step::Done,
+        }
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) {
+        if let Some(inside) = &mut self.inside {
+            inside.end(cx);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Sources: RFC 1459 4.1, RFC 2812 2.3 and 3.1, IRCv3 capability negotiation.
 
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
+use crate::dpi::protocols::secure::tls;
+use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::{Context, HostKind, Parser, Risk, Step};
 use crate::flow::Direction;
 
@@ -110,15 +112,20 @@ fn looks_like_server(peek: &Peek<'_>) -> Match {
     if bytes.len() < LINE_BYTES_MAX { Match::More } else { Match::No }
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Irc {
     told: u8,
     /// Whether the client asked for TLS.
     wants_tls: bool,
+    /// Reads what follows STARTTLS.
+    inside: Option<Inside>,
 }
 
 impl Parser for Irc {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if let Some(inside) = &mut self.inside {
+            return inside.data(way, bytes, cx);
+        }
         let Some(end) = bytes.iter().take(LINE_BYTES_MAX).position(|byte| *byte == b'\n') else {
             if bytes.len() < LINE_BYTES_MAX {
                 return Step::Consumed(0);
@@ -132,6 +139,12 @@ impl Parser for Irc {
             Direction::Reverse => self.server(line, cx),
         };
         if is_over || self.told >= RECORDS_MAX { Step::Done } else { Step::Consumed(end + 1) }
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) {
+        if let Some(inside) = &mut self.inside {
+            inside.end(cx);
+        }
     }
 }
 
@@ -189,7 +202,7 @@ impl Irc {
             // RPL_STARTTLS
             b"670" if self.wants_tls => {
                 cx.tell_with("irc", Direction::Reverse, |fields| fields.bool("starttls", true));
-                return true;
+                self.inside = Some(Inside::with(tls::parser()));
             }
             _ => {}
         }

@@ -3,6 +3,8 @@
 //! Sources: RFC 6120 4.7 (stream headers), 5.4 (STARTTLS), 6.4 (SASL); XEP-0114 (components).
 
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
+use crate::dpi::protocols::secure::tls;
+use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::text::{attribute, contains};
 use crate::dpi::{Context, HostKind, Parser, Risk, Step};
 use crate::flow::Direction;
@@ -66,15 +68,20 @@ fn looks_like_push(peek: &Peek<'_>) -> Match {
     Match::of(is_hello || (is_whole && peek.bytes.first() != Some(&0x25)), 84)
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Xmpp {
     /// Bytes of each direction that went by.
     seen: [usize; 2],
     told: bool,
+    /// Reads what follows STARTTLS.
+    inside: Option<Inside>,
 }
 
 impl Parser for Xmpp {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if let Some(inside) = &mut self.inside {
+            return inside.data(way, bytes, cx);
+        }
         if bytes.first() != Some(&b'<') && self.seen[way as usize] == 0 {
             return Step::Done;
         }
@@ -108,7 +115,9 @@ impl Parser for Xmpp {
         }
         if contains(text, b"<proceed") && contains(text, b"xmpp-tls") {
             cx.tell_with("xmpp", way, |fields| fields.bool("starttls", true));
-            return Step::Done;
+            // RFC 6120 5.4.2.3: the handshake follows at once.
+            self.inside = Some(Inside::with(tls::parser()));
+            return Step::Consumed(text.len());
         }
         if contains(text, b"<failure") && contains(text, b"xmpp-sasl") {
             cx.notes.risk(Risk::FailedLogin);
@@ -116,6 +125,12 @@ impl Parser for Xmpp {
         }
         let is_over = contains(text, b"<success") || self.seen[way as usize] > HEADER_BYTES_MAX;
         if is_over { Step::Done } else { Step::Consumed(text.len()) }
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) {
+        if let Some(inside) = &mut self.inside {
+            inside.end(cx);
+        }
     }
 }
 

@@ -66,7 +66,8 @@ fn datagrams(peek: &Peek<'_>) -> Match {
                 Match::of(is_port && len + 14 == peek.bytes.len(), 85)
             }
         }
-        _ => Match::of(is_port && peek.bytes.len() >= 10, 80),
+        // RFC 1002 4.4.3 and 4.4.4: a code after the header of 10 bytes, or a name.
+        _ => Match::of(is_port && (peek.bytes.len() == 11 || is_encoded(peek.bytes, 10)), 80),
     }
 }
 

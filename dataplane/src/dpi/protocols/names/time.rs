@@ -40,14 +40,15 @@ fn ntp(peek: &Peek<'_>) -> Match {
             let poll = peek.bytes.get(2).copied().unwrap_or(u8::MAX);
             let precision = peek.bytes.get(3).copied().unwrap_or(0) as i8;
             if is_port {
-                Match::of(len >= 48, if is_one { 92 } else { 70 })
+                Match::of(is_one, 92)
             } else {
                 Match::of(len == 48 && is_one && mode >= 3 && poll <= 17 && (-32..0).contains(&precision), 60)
             }
         }
         // Control (RFC 9327 2) and the private mode of ntpdc.
-        6 => Match::of(is_port && len >= 12, 90),
-        _ => Match::of(is_port && len >= 8, 90),
+        6 => Match::of(is_port && len >= 12 && usize::from(peek.be16(10)) + 12 <= len, 90),
+        // Implementations 0, 2 and 3 (`ntp_request.h`).
+        _ => Match::of(is_port && len >= 8 && peek.bytes.get(2).is_some_and(|kind| *kind <= 3), 90),
     }
 }
 

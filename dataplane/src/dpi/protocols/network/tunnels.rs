@@ -59,9 +59,9 @@ fn teredo(peek: &Peek<'_>) -> Match {
 
 fn vxlan(peek: &Peek<'_>) -> Match {
     let [first, _, _, _, _, _, _, last, ..] = peek.bytes else { return Match::No };
-    // RFC 7348 5: the identifier is valid; and its extensions for groups and other payloads.
+    // RFC 7348 5: the identifier is valid; and its extensions for groups and other payloads, which too leave bits at 0.
     let is_port = [4_789, 8_472, 4_790].iter().any(|port| peek.has_port(*port));
-    Match::of(is_port && first & 0x08 != 0 && (*last == 0 || *first != 8) && peek.bytes.len() >= 22, 92)
+    Match::of(is_port && first & 0x78 == 0x08 && *last == 0 && peek.bytes.len() >= 22, 92)
 }
 
 fn geneve(peek: &Peek<'_>) -> Match {

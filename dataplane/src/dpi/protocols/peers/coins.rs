@@ -94,7 +94,12 @@ fn rlpx(peek: &Peek<'_>) -> Match {
     let len = usize::from(peek.be16(0));
     let is_point = peek.bytes.get(2) == Some(&4) && (200..=1_024).contains(&len);
     if is_point && peek.nth == 0 && len + 2 == peek.bytes.len() {
-        return Match::Yes(if port { 92 } else { 66 });
+        // Elsewhere the answer has to look the same: its box too opens with a point.
+        return match peek.other {
+            _ if port => Match::Yes(92),
+            [] => Match::More,
+            other => Match::of(other.get(2) == Some(&4), 66),
+        };
     }
     let is_old = peek.bytes.first() == Some(&4) && peek.bytes.len() == 307 && peek.bytes.last() == Some(&0);
     let is_cut = is_point && port && (len + 2 < peek.bytes.len() || peek.bytes.len() >= 200);
@@ -154,6 +159,7 @@ mod tests {
         let mut auth = vec![9_u8; 402];
         auth[..3].copy_from_slice(&[1, 0x90, 4]);
         assert_eq!(confidence(&ETHEREUM, &Peek { ports: (1, 30_303), ..stream(&auth) }), 92);
-        assert_eq!(confidence(&ETHEREUM, &stream(&auth)), 66);
+        assert_eq!(confidence(&ETHEREUM, &stream(&auth)), 0);
+        assert_eq!(confidence(&ETHEREUM, &Peek { other: &[1, 0, 4], ..stream(&auth) }), 66);
     }
 }

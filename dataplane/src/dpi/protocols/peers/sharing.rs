@@ -48,7 +48,7 @@ fn edonkey_datagram(peek: &Peek<'_>) -> Match {
         (Some(0xe3), Some(0x9a)) if len > 17 && (len - 2).is_multiple_of(16) => 85,
         (Some(0xe3), Some(0xa2)) if len == 2 || len == 6 => 70,
         (Some(0xe3), Some(0x92 | 0x98 | 0x99 | 0x9b | 0xa3)) if len > 6 => 65,
-        (Some(0xc5), Some(0x90..=0x95)) => 60,
+        (Some(0xc5), Some(0x90..=0x95)) if len <= 128 => 60,
         // Kad: bootstrap, hello, search of nodes (11, target, receiver), publishing, ping.
         (Some(0xe4), Some(0x21)) if len == 35 => 95,
         (Some(0xe4), Some(0x20)) if len == 35 => 90,
@@ -56,8 +56,13 @@ fn edonkey_datagram(peek: &Peek<'_>) -> Match {
         (Some(0xe4), Some(0x01 | 0x60)) if len == 2 => 65,
         (Some(0xe4), Some(0x61)) if len == 4 => 65,
         (Some(0xe4), Some(0x11 | 0x19)) if (22..200).contains(&len) => 85,
-        (Some(0xe4), Some(0x00 | 0x08 | 0x09 | 0x10 | 0x18 | 0x22 | 0x28)) if len > 20 => 70,
-        (Some(0xe4), Some(0x33..=0x35 | 0x3b | 0x40..=0x4b | 0x50..=0x53)) if len > 18 => 75,
+        // Contacts have 25 bytes each, behind what the answer begins with.
+        (Some(0xe4), Some(0x00 | 0x10 | 0x18)) if len == 27 => 80,
+        (Some(0xe4), Some(0x08)) if len > 4 && (len - 4).is_multiple_of(25) => 70,
+        (Some(0xe4), Some(0x09)) if len >= 23 && (len - 23).is_multiple_of(25) => 70,
+        (Some(0xe4), Some(0x28)) if len > 19 && (len - 19).is_multiple_of(25) => 80,
+        (Some(0xe4), Some(0x33 | 0x3b | 0x40 | 0x42..=0x45)) if len > 18 => 75,
+        (Some(0xe4), Some(0x34 | 0x35 | 0x48 | 0x4a | 0x4b | 0x50..=0x53)) if (19..64).contains(&len) => 75,
         // Packed: what zlib begins with.
         (Some(0xe5), Some(0x01..=0x61))
             if matches!(peek.bytes.get(2..4), Some([0x78, 0x9c | 0xda | 0x01])) =>

@@ -2,6 +2,8 @@
 
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
+use crate::dpi::protocols::secure::tls;
+use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::{Category, First, HostKind, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 
@@ -42,13 +44,33 @@ struct Handshake {
     screen: Option<(u16, u16, [u8; 16])>,
     name: Box<[u8]>,
     is_told: bool,
+    vencrypt: VeNCrypt,
+    inside: Option<Inside>,
+}
+
+/// How far the two have come to an agreement about TLS.
+#[derive(Default)]
+struct VeNCrypt {
+    /// Messages of the server, and of the client.
+    server: u8,
+    client: u8,
+    subtype: u32,
 }
 
 const NONE: u32 = 1;
 const VNC_AUTHENTICATION: u32 = 2;
+/// TLS at once, and TLS after a choice of versions and kinds (rfbproto 7.2.6 and 7.2.7).
+const TLS_AT_ONCE: u32 = 18;
+const VENCRYPT: u32 = 19;
 
 impl Parser for Handshake {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if let Some(inside) = &mut self.inside {
+            return inside.data(way, bytes, cx);
+        }
+        if matches!(self.security, Some(TLS_AT_ONCE | VENCRYPT)) {
+            return self.encrypt(way, bytes, cx);
+        }
         let used = match (self.versions[way as usize], way) {
             (None, _) => match bytes.get(..12) {
                 None => Some(0),
@@ -72,10 +94,54 @@ impl Parser for Handshake {
 
     fn end(&mut self, cx: &mut Context<'_>) {
         self.tell(cx);
+        if let Some(inside) = &mut self.inside {
+            inside.end(cx);
+        }
     }
 }
 
 impl Handshake {
+    /// What comes before TLS (rfbproto 7.2.7): versions, an answer, kinds, the client's choice, an answer.
+    fn encrypt(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        let mut at = Cursor::new(bytes);
+        let agreed = &mut self.vencrypt;
+        let is_at_once = self.security == Some(TLS_AT_ONCE);
+        let read = match (way, agreed.server, agreed.client) {
+            _ if is_at_once => Some(true),
+            (Direction::Reverse, 0, _) => at.be16().map(|_| true),
+            (Direction::Reverse, 1, _) => at.u8().map(|refused| refused == 0),
+            (Direction::Reverse, 2, _) => {
+                at.u8().and_then(|count| at.skip(4 * usize::from(count))).map(|()| true)
+            }
+            // Kinds 257 to 262 are those with TLS.
+            (Direction::Reverse, ..) => {
+                at.u8().map(|fits| fits == 1 && (257..=262).contains(&agreed.subtype))
+            }
+            (Direction::Forward, _, 0) => at.be16().map(|_| true),
+            (Direction::Forward, _, 1) => at.be32().map(|subtype| {
+                agreed.subtype = subtype;
+                true
+            }),
+            (Direction::Forward, ..) => Some(false),
+        };
+        match read {
+            None => return Step::Consumed(0),
+            Some(false) => {
+                self.tell(cx);
+                return Step::Done;
+            }
+            Some(true) => {}
+        }
+        let said = if way == Direction::Reverse { &mut agreed.server } else { &mut agreed.client };
+        *said += 1;
+        if is_at_once || agreed.server == 4 {
+            self.tell(cx);
+            self.inside = Some(Inside::with(tls::parser()));
+        }
+        let used = bytes.len() - at.rest().len();
+        if is_at_once { self.data(way, bytes, cx) } else { Step::Consumed(used) }
+    }
+
     /// Bytes read; `None` where nothing more can be understood.
     fn server(&mut self, bytes: &[u8]) -> Option<usize> {
         // RFC 6143 7.1.2: before version 3.7 the server decides, from it on the client.

@@ -1,5 +1,6 @@
 //! Which encrypted transports are there, and what do their handshakes tell? TLS, DTLS, QUIC and what names them.
 
+pub(crate) mod carried;
 mod certificate;
 pub(crate) mod hello;
 pub mod dtls;

@@ -32,6 +32,12 @@ pub fn parser() -> Box<dyn Parser> {
     Box::<Tls>::default()
 }
 
+/// A reader of TLS that something carries in datagrams, and is not DTLS: its JA4 counts as QUIC's, as Arkime's does.
+#[must_use]
+pub fn datagram_parser() -> Box<dyn Parser> {
+    Box::new(Tls { is_over_datagrams: true, ..Tls::default() })
+}
+
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
@@ -158,6 +164,7 @@ struct Tls {
     /// Something that only TLS has was seen.
     is_certain: bool,
     is_named: bool,
+    is_over_datagrams: bool,
 }
 
 /// Whether nothing that follows matters.
@@ -316,7 +323,8 @@ impl Tls {
             message::CLIENT_HELLO => match ClientHello::read(body, false) {
                 Some(hello) => {
                     self.is_certain = true;
-                    self.session.client(&hello, Transport::Tcp, cx);
+                    let transport = if self.is_over_datagrams { Transport::Quic } else { Transport::Tcp };
+                    self.session.client(&hello, transport, cx);
                     named::by_alpn(hello.alpns(), cx);
                     false
                 }

@@ -35,15 +35,37 @@ fn abridged(peek: &Peek<'_>) -> Match {
     if asks_for_key(message) {
         return Match::Yes(97);
     }
-    // Without the clear header there is one length to believe; Telegram's own ports make it more.
-    let fits = len >= 24 && len <= message.len();
+    // Without the clear header there are lengths to believe; Telegram's own ports make it more.
     let port = [80, 443, 5_222, 25].into_iter().any(|port| peek.has_port(port));
-    match (fits, len == message.len()) {
-        (true, true) if port => Match::Yes(90),
-        (true, _) => Match::Yes(if port { 82 } else { 60 }),
-        (false, _) if !(24..=4_096).contains(&len) => Match::No,
-        (false, _) => Match::More,
+    match words_fit(peek.bytes.get(1..).unwrap_or_default()) {
+        _ if len < 24 => Match::No,
+        Some(true) => Match::Yes(if port { 90 } else { 60 }),
+        Some(false) if peek.bytes.len() < ABRIDGED_BYTES_MAX => Match::More,
+        _ => Match::No,
     }
+}
+
+/// Bytes within which a message of the abridged transport ends where its segment does.
+const ABRIDGED_BYTES_MAX: usize = 4_096;
+
+/// Whether messages behind their lengths end where the bytes do (false: the last one is cut); `None` where one has a
+/// length that none has: an acknowledgement has 4 bytes, whatever is encrypted 24 or more.
+fn words_fit(mut bytes: &[u8]) -> Option<bool> {
+    while let Some((words, rest)) = bytes.split_first() {
+        let (len, rest) = match (words, rest) {
+            (0x7f, [low, middle, high, rest @ ..]) => (u32::from_le_bytes([*low, *middle, *high, 0]), rest),
+            (0x7f, _) => return Some(false),
+            (1..=0x7e, _) => (u32::from(*words), rest),
+            _ => return None,
+        };
+        let len = 4 * len as usize;
+        if len != 4 && !(24..0x10_0000).contains(&len) {
+            return None;
+        }
+        let Some(behind) = rest.get(len..) else { return Some(false) };
+        bytes = behind;
+    }
+    Some(true)
 }
 
 /// `eeeeeeee` (or `dddddddd` where messages are padded), then each message after its length (4, little-endian).

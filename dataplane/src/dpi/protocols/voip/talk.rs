@@ -60,7 +60,7 @@ fn rtmp(peek: &Peek<'_>) -> Match {
     }
     let zero = peek.be32(5);
     // Players that encrypt send their version here: 9.0.124.2, 10.0.12.36 and later.
-    let is_version = zero == 0 || matches!(zero >> 24, 1..=0x20 | 0x80);
+    let is_version = zero == 0 || matches!(zero >> 24, 1..=0x20 | 0x80) && zero >> 16 & 0xff <= 12;
     if !is_version {
         return Match::No;
     }

@@ -87,9 +87,15 @@ fn esp(peek: &Peek<'_>) -> Match {
     }
     let before = peek.previous.first_chunk::<8>();
     let goes_on = before.is_some_and(|[spi @ .., a, b, c, d]| {
-        peek.bytes.starts_with(spi) && number.wrapping_sub(u32::from_be_bytes([*a, *b, *c, *d])) < 64
+        let steps = number.wrapping_sub(u32::from_be_bytes([*a, *b, *c, *d]));
+        peek.bytes.starts_with(spi) && (1..64).contains(&steps)
     });
-    Match::Yes(if goes_on { 86 } else { 58 })
+    match goes_on {
+        true => Match::Yes(86),
+        // The beginning of an association; one seen from its middle shows that it counts.
+        false if number < 0x1_0000 => Match::Yes(58),
+        false => Match::More,
+    }
 }
 
 struct Ike {

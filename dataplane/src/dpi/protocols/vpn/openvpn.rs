@@ -7,15 +7,21 @@
 //! ```
 //!
 //! Over TCP a length (2) stands before. Source: openvpn.net, "OpenVPN wire protocol" (draft of 2023) 3 and 4.
+//!
+//! Without encryption of the channel itself the TLS that it carries is read too: `control`.
+
+mod control;
 
 use crate::dpi::{Category, First, Match, Peek, Probe, Protocol};
 
 /// `OpenVPN`.
-pub(super) static OPENVPN: Protocol = Protocol::named(
-    "openvpn",
-    Category::Vpn,
-    &[Probe::udp(First::In(0x08, 0x58), datagram), Probe::tcp(First::In(0x00, 0x04), stream)],
-);
+pub(super) static OPENVPN: Protocol = Protocol {
+    name: "openvpn",
+    eve: None,
+    category: Category::Vpn,
+    probes: &[Probe::udp(First::In(0x08, 0x58), datagram), Probe::tcp(First::In(0x00, 0x04), stream)],
+    parser: Some(|| Box::<control::Control>::default()),
+};
 
 const CLIENT_V1: u8 = 1 << 3;
 const SERVER_V1: u8 = 2 << 3;

@@ -1,10 +1,10 @@
 //! Who asks a SOCKS proxy, and for what?
 //!
 //! Sources: RFC 1928 (SOCKS 5), RFC 1929 (user name and password), the SOCKS 4 and 4a memoranda. Records are our own:
-//! Suricata has none. Of what is spoken through the proxy afterwards only the hellos of TLS are read.
+//! Suricata has none. What is spoken through the proxy afterwards is read as itself.
 
 use crate::dpi::parser::{Context, Parser, Step};
-use crate::dpi::protocols::secure::tls;
+use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::{Category, First, HostKind, Match, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 
@@ -69,7 +69,7 @@ struct Socks {
     host: Vec<u8>,
     user: Vec<u8>,
     /// Reads what goes through the proxy.
-    inner: Option<Box<dyn Parser>>,
+    inside: Option<Box<Inside>>,
 }
 
 #[derive(Default, PartialEq, Eq)]
@@ -104,11 +104,8 @@ fn answer_len(bytes: &[u8]) -> Option<usize> {
 
 impl Parser for Socks {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
-        if let Some(inner) = &mut self.inner {
-            return match inner.data(way, bytes, cx) {
-                Step::NotMine => Step::Done,
-                step => step,
-            };
+        if let Some(inside) = &mut self.inside {
+            return inside.data(way, bytes, cx);
         }
         match way {
             Direction::Forward => self.client(bytes, cx),
@@ -120,8 +117,8 @@ impl Parser for Socks {
         if self.stage == Stage::Requested {
             self.tell(None, cx);
         }
-        if let Some(inner) = &mut self.inner {
-            inner.end(cx);
+        if let Some(inside) = &mut self.inside {
+            inside.end(cx);
         }
     }
 }
@@ -218,7 +215,7 @@ impl Socks {
                 self.tell(Some(*reply), cx);
                 self.stage = Stage::Through;
                 if is_granted(self.version, *reply) && self.command == CONNECT {
-                    self.inner = Some(tls::parser());
+                    self.inside = Some(Box::default());
                     return Step::Consumed(len);
                 }
                 Step::Done
