@@ -21,6 +21,7 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &stores::RSYNC,
     &stores::GIT,
     &stores::SVN,
+    &stores::CVS,
     &stores::CEPH,
     &stores::NBD,
     &stores::BJNP,

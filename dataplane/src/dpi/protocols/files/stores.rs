@@ -35,6 +35,10 @@ files!(
     SVN, "svn", Collaborative, Tcp First::Of(b"(") => look_at_svn
 );
 files!(
+    /// CVS with a password.
+    CVS, "cvspserver", Collaborative, Tcp First::Of(b"B") => look_at_cvs
+);
+files!(
     /// Perforce.
     PERFORCE, "perforce", Collaborative, Tcp First::Any => look_at_perforce
 );
@@ -133,6 +137,18 @@ fn look_at_svn(peek: &Peek<'_>) -> Match {
             || find(bytes, b"svndiff").is_some()
             || has_word(bytes, b"edit-pipeline"));
     Match::sure(is)
+}
+
+/// The login of cvsclient.texi, "Password scrambling": `BEGIN AUTH REQUEST`, repository, user, password, an end. The
+/// other two openings only check a password, or go on with GSSAPI.
+fn look_at_cvs(peek: &Peek<'_>) -> Match {
+    const OPENINGS: [&[u8]; 3] =
+        [b"BEGIN AUTH REQUEST\n", b"BEGIN VERIFICATION REQUEST\n", b"BEGIN GSSAPI REQUEST\n"];
+    if OPENINGS.iter().any(|opening| peek.bytes.starts_with(opening)) {
+        return Match::Yes(97);
+    }
+    let may_be = OPENINGS.iter().any(|opening| opening.starts_with(peek.bytes));
+    if may_be { Match::More } else { Match::No }
 }
 
 /// A checksum of four bytes of length, the length, then `name\0 length value\0`.
@@ -311,6 +327,7 @@ mod tests {
         ("afp", look_at_afp, b"\0\x03\0\x01\0\0\0\0\0\0\0\0\0\0\0\0"),
         ("git", look_at_git, b"0033git-upload-pack /project.git\0host=example.org\0"),
         ("svn", look_at_svn, b"( success ( 2 2 ( ) ( edit-pipeline svndiff1 ) ) ) "),
+        ("cvspserver", look_at_cvs, b"BEGIN AUTH REQUEST\n/cvs\nanonymous\nA\nEND AUTH REQUEST\n"),
         ("nbd", look_at_nbd, b"NBDMAGICIHAVEOPT\0\x03"),
         ("lustre", look_at_lustre, b"\x63\x69\x72\x45\x03\0\0\0\x84\x58\xa8\xc0"),
         ("pdl", look_at_pdl, b"\x1b%-12345X@PJL JOB\r\n"),

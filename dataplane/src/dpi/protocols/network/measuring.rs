@@ -10,7 +10,11 @@ named! {
     /// Probes of RIPE Atlas and its kin.
     RIPE_ATLAS = "ripeatlas", Network, &[Probe { over: Over::TcpOrUdp, first: First::Of(b"M"), look: ripe_atlas }];
     /// Throughput between two hosts.
-    IPERF = "iperf", Network, &[Probe { over: Over::Tcp, first: First::In(b'2', b'z'), look: iperf }];
+    IPERF = "iperf", Network, &[
+        Probe { over: Over::Tcp, first: First::In(b'2', b'z'), look: iperf },
+        Probe { over: Over::Tcp, first: First::Of(&[0, 0x40, 0x48, 0x80]), look: iperf_2 },
+        Probe { over: Over::Udp, first: First::Any, look: iperf_datagram },
+    ];
     /// Caches that ask each other.
     ICP = "icp", Network, &[Probe { over: Over::Udp, first: First::In(1, 23), look: icp }];
     /// The same, with headers.
@@ -62,16 +66,39 @@ fn ripe_atlas(peek: &Peek<'_>) -> Match {
 }
 
 fn iperf(peek: &Peek<'_>) -> Match {
-    // iperf 3 begins with a cookie: 36 letters of base 32 and a zero.
-    if !peek.has_port(5_201) || peek.bytes.len() > 37 && peek.nth == 0 {
-        return Match::No;
-    }
+    // iperf 3 begins each stream with the test's cookie: 36 letters of base 32 and a zero.
     let is_cookie = peek.bytes.iter().take(36).all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
-    match (is_cookie, peek.bytes.len()) {
-        (true, ..37) => Match::More,
-        (true, _) => Match::of(peek.bytes.get(36) == Some(&0), 93),
+    match (is_cookie, peek.bytes.get(36)) {
+        (true, Some(end)) => Match::of(*end == 0, if peek.has_port(5_201) { 93 } else { 90 }),
+        (true, None) => Match::More,
         (false, _) => Match::No,
     }
+}
+
+/// iperf 2's header of a client: flags, streams, the server's port (its `payloads.h`).
+fn iperf_2(peek: &Peek<'_>) -> Match {
+    if peek.bytes.len() < 24 {
+        return Match::No;
+    }
+    let is_port = peek.be32(8) == u32::from(peek.to_port());
+    // Length of buffers, window, and amount are of one machine word each; the low half of the first says little.
+    let is = is_port && (1..=128).contains(&peek.be32(4)) && peek.be32(12) < 1 << 24;
+    Match::of(is, if peek.has_port(5_001) { 93 } else { 85 })
+}
+
+/// iperf 3 opens its datagrams with four letters in either order of bytes; those of iperf 2 have a number, a time, and
+/// digits up to the end.
+fn iperf_datagram(peek: &Peek<'_>) -> Match {
+    if peek.nth == 0 && matches!(peek.bytes, b"9876" | b"6789") {
+        return Match::Yes(92);
+    }
+    let Some((_, digits)) = peek.bytes.split_at_checked(peek.bytes.len().saturating_sub(32)) else {
+        return Match::No;
+    };
+    let counts = digits
+        .windows(2)
+        .all(|pair| matches!(pair, [low @ b'0'..=b'9', high] if (low - b'0' + 1) % 10 + b'0' == *high));
+    Match::of(peek.bytes.len() >= 64 && peek.be32(8) < 1_000_000 && counts, 92)
 }
 
 fn icp(peek: &Peek<'_>) -> Match {
@@ -153,6 +180,26 @@ mod tests {
 
     fn peek(bytes: &[u8], port: u16, is_tcp: bool) -> Peek<'_> {
         Peek { is_multicast: true, ..crate::dpi::protocol::samples::peek(bytes, port, is_tcp) }
+    }
+
+    #[test]
+    fn iperf_is_known_on_any_port() {
+        use crate::dpi::protocol::samples::{confidence, datagram, stream};
+        let cookie = b"huayuozqpdgs3cj6czgmx3eot7e4no5p6uhf\0";
+        assert_eq!(confidence(&IPERF, &stream(cookie)), 90);
+        assert_eq!(confidence(&IPERF, &stream(b"huayuozqpdgs3cj6czgmx3eot7e4no5p6uhf\n")), 0);
+        let mut header = vec![0x40, 1, 0, 0x78, 0, 0, 0, 1, 0, 0];
+        header.extend_from_slice(&40_001_u16.to_be_bytes());
+        header.resize(60, 0);
+        assert_eq!(confidence(&IPERF, &stream(&header)), 85);
+        header[11] ^= 1;
+        assert_eq!(confidence(&IPERF, &stream(&header)), 0);
+        assert_eq!(confidence(&IPERF, &datagram(b"9876")), 92);
+        let mut numbered = vec![0; 12];
+        numbered.extend(b"0123456789".iter().cycle().take(100));
+        assert_eq!(confidence(&IPERF, &datagram(&numbered)), 92);
+        numbered.push(b'x');
+        assert_eq!(confidence(&IPERF, &datagram(&numbered)), 0);
     }
 
     #[test]

@@ -195,7 +195,9 @@ fn checkmk(peek: &Peek<'_>) -> Match {
 
 fn nrpe(peek: &Peek<'_>) -> Match {
     if !peek.has_port(5_666) {
-        return Match::No;
+        // Version 2 has one size for all: 10 bytes, 1,024 of text, 2 of padding.
+        let is_second = peek.bytes.len() == 1_036 && peek.be16(0) == 2 && matches!(peek.be16(2), 1 | 2);
+        return Match::of(is_second, 85);
     }
     if peek.bytes.len() < 10 {
         return Match::More;
@@ -210,7 +212,17 @@ fn rmcp(peek: &Peek<'_>) -> Match {
     let is_class = matches!(class & 0x7f, 6..=8);
     // ASF says who made it: 4542.
     let is_asf = class & 0x7f == 6 && peek.be32(4) == 4_542;
-    Match::of(is_class && (peek.has_port(623) || peek.has_port(664) || is_asf), 93)
+    // IPMI 1.5's session header in front of a message (IPMI 2.0 13.6): type of authentication, sequence number, session,
+    // a code of 16 bytes if there is one, and how much follows.
+    let authentication = peek.bytes.get(4).copied().unwrap_or(0xff);
+    let len_at = if authentication == 0 { 13 } else { 29 };
+    let is_ipmi = matches!(authentication, 0..=2 | 4 | 5)
+        && peek
+            .bytes
+            .get(len_at)
+            .is_some_and(|len| *len >= 7 && usize::from(*len) + len_at + 1 == peek.bytes.len());
+    let is_sure = peek.has_port(623) || peek.has_port(664) || is_asf || (*class == 7 && is_ipmi);
+    Match::of(is_class && is_sure, 93)
 }
 
 fn kismet(peek: &Peek<'_>) -> Match {

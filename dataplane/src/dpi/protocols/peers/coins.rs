@@ -107,8 +107,11 @@ fn rlpx(peek: &Peek<'_>) -> Match {
 }
 
 /// Nano's nodes: `R`, network, greatest, used and least version, kind, extensions (2).
-pub(super) static NANO: Protocol =
-    Protocol::named("nano", Category::Cryptocurrency, &[Probe::tcp(First::Of(b"R"), nano)]);
+pub(super) static NANO: Protocol = Protocol::named(
+    "nano",
+    Category::Cryptocurrency,
+    &[Probe::tcp(First::Of(b"R"), nano), Probe::udp(First::Of(b"R"), nano_datagram)],
+);
 
 fn nano(peek: &Peek<'_>) -> Match {
     match *peek.bytes {
@@ -125,6 +128,11 @@ fn nano(peek: &Peek<'_>) -> Match {
         }
         _ => Match::No,
     }
+}
+
+/// Older nodes spoke in datagrams: the whole header, and kinds up to the handshake (docs.nano.org, "Network protocol").
+fn nano_datagram(peek: &Peek<'_>) -> Match {
+    if peek.bytes.len() < 8 { Match::No } else { nano(peek) }
 }
 
 #[cfg(test)]
@@ -146,6 +154,10 @@ mod tests {
         );
         assert_eq!(confidence(&MONERO, &stream(&[1, 0x21, 1, 1, 1, 1, 1, 1, 6, 1])), 98);
         assert_eq!(confidence(&NANO, &stream(&[b'R', b'C', 20, 20, 18, 0x0a, 0, 3])), 92);
+        let mut keepalive = vec![b'R', b'C', 18, 18, 17, 2, 0, 0];
+        keepalive.resize(8 + 8 * 18, 0);
+        assert_eq!(confidence(&NANO, &datagram(&keepalive)), 92);
+        assert_eq!(confidence(&NANO, &datagram(&keepalive[..7])), 0);
         assert_eq!(confidence(&NANO, &stream(b"RCPT TO:<a@b>\r\n")), 0);
     }
 

@@ -20,6 +20,8 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &talk::MUMBLE,
     &talk::DISCORD,
     &talk::ZOOM,
+    &talk::SHOUTCAST,
+    &talk::MPD,
     &signalling::MGCP,
     &signalling::MEGACO,
     &signalling::H323,

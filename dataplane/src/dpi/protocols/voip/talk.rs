@@ -45,6 +45,35 @@ pub static ZOOM: Protocol = Protocol::named(
     &[Probe { over: Over::Udp, first: First::In(1, 5), look: zoom }],
 );
 
+/// Who feeds a SHOUTcast server: after the password, which has no form, the server says what it takes.
+pub static SHOUTCAST: Protocol = Protocol::named(
+    "shoutcast",
+    Category::Music,
+    &[Probe { over: Over::Tcp, first: First::Of(b"O"), look: shoutcast }],
+);
+/// Music Player Daemon, which greets (mpd.readthedocs.io, "Protocol").
+pub static MPD: Protocol =
+    Protocol::named("mpd", Category::Music, &[Probe { over: Over::Tcp, first: First::Of(b"O"), look: mpd }]);
+
+/// `OK2` and its capabilities (SHOUTcast 1, source protocol).
+fn shoutcast(peek: &Peek<'_>) -> Match {
+    const GREETING: &[u8] = b"OK2\r\nicy-caps:";
+    if GREETING.len() > peek.bytes.len() && GREETING.starts_with(peek.bytes) {
+        return Match::More;
+    }
+    Match::of(peek.bytes.starts_with(GREETING), 97)
+}
+
+/// `OK MPD`, then the protocol's version.
+fn mpd(peek: &Peek<'_>) -> Match {
+    const GREETING: &[u8] = b"OK MPD ";
+    match peek.bytes.get(GREETING.len()) {
+        Some(digit) => Match::of(peek.bytes.starts_with(GREETING) && digit.is_ascii_digit(), 97),
+        None if GREETING.starts_with(peek.bytes) => Match::More,
+        None => Match::No,
+    }
+}
+
 /// Version 3, a time, zeros (or Flash's version), 1,528 bytes of noise; the server's answer begins alike.
 fn rtmp(peek: &Peek<'_>) -> Match {
     let len = peek.bytes.len();
@@ -138,6 +167,17 @@ fn zoom(peek: &Peek<'_>) -> Match {
 mod tests {
     use super::*;
     use crate::dpi::protocol::samples::{looked, peek};
+
+    #[test]
+    fn music_servers_greet() {
+        use crate::dpi::protocol::samples::told_apart;
+        told_apart(&[
+            ("shoutcast", shoutcast, b"OK2\r\nicy-caps:11\r\n\r\n"),
+            ("mpd", mpd, b"OK MPD 0.23.5\n"),
+        ]);
+        assert_eq!(mpd(&crate::dpi::protocol::samples::stream(b"OK MP")), Match::More);
+        assert_eq!(mpd(&crate::dpi::protocol::samples::stream(b"OK logged in\r\n")), Match::No);
+    }
 
     #[test]
     fn each_is_known_and_no_beginning_of_it_panics() {
