@@ -8,8 +8,12 @@ use dataplane::dpi::fields::{Reader, Value};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
+use super::community::CommunityId;
 use super::{Ip, Proto, Stamp, Vlans, has_ports};
 use crate::services::names::{self, Names};
+
+/// Types whose events carry `tx_id` beside their object in Suricata 7.0.10; of `dns` it stands inside the object.
+const HAVE_TRANSACTION_ID: [&str; 4] = ["ftp", "http", "smtp", "ssh"];
 
 /// An event about a transaction.
 pub(super) struct TransactionView<'a> {
@@ -17,6 +21,7 @@ pub(super) struct TransactionView<'a> {
     pub(super) worker: usize,
     pub(super) told: &'a Transaction,
     pub(super) fields: &'a [u8],
+    pub(super) community_id: Option<CommunityId>,
 }
 
 impl Serialize for TransactionView<'_> {
@@ -47,7 +52,10 @@ impl Serialize for TransactionView<'_> {
             map.serialize_entry("dest_port", &told.dst.1)?;
         }
         map.serialize_entry("proto", &Proto(told.protocol))?;
-        if told.event_type != "anomaly" {
+        if let Some(id) = self.community_id {
+            map.serialize_entry("community_id", &id)?;
+        }
+        if HAVE_TRANSACTION_ID.contains(&told.event_type) {
             map.serialize_entry("tx_id", &told.transaction)?;
         }
         map.serialize_entry(told.event_type, &Object { fields: Reader::over(self.fields), is_top: true })?;
@@ -194,7 +202,14 @@ mod tests {
             fields_len: 0,
         };
         let names = Names::new(vec![]);
-        let view = TransactionView { names: &names, worker: 0, told: &told, fields: fields.as_bytes() };
+        let community_id = None;
+        let view = TransactionView {
+            names: &names,
+            worker: 0,
+            told: &told,
+            fields: fields.as_bytes(),
+            community_id,
+        };
         let json: Json = serde_json::from_str(&serde_json::to_string(&view).unwrap()).unwrap();
         assert_eq!(
             json["smtp"],
