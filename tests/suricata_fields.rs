@@ -36,6 +36,7 @@ const OURS_ONLY: &[&str] = &[
     "jarvis",
     "dhcp.",
     "flow.action",
+    "rfb.authentication.security_result",
     "tls.client_alpns",
     "tls.ja3",
     "tls.ja3s",

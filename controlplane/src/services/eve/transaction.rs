@@ -5,6 +5,7 @@
 
 use dataplane::control::Transaction;
 use dataplane::dpi::fields::{Reader, Value};
+use dataplane::flow::Direction;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
@@ -14,6 +15,9 @@ use crate::services::names::{self, Names};
 
 /// Types whose events carry `tx_id` beside their object in Suricata 7.0.10; of `dns` it stands inside the object.
 const HAVE_TRANSACTION_ID: [&str; 4] = ["ftp", "http", "smtp", "ssh"];
+
+/// Types that tell of one message: source and destination are the packet's, not the flow's.
+const GO_BY_PACKET: [&str; 2] = ["dhcp", "sip"];
 
 /// An event about a transaction.
 pub(super) struct TransactionView<'a> {
@@ -43,13 +47,15 @@ impl Serialize for TransactionView<'_> {
             map.serialize_entry("vlan", &vlans)?;
         }
         let ports = has_ports(told.protocol);
-        map.serialize_entry("src_ip", &Ip(told.src.0))?;
+        let is_turned = told.way == Direction::Reverse && GO_BY_PACKET.contains(&told.event_type);
+        let (src, dst) = if is_turned { (told.dst, told.src) } else { (told.src, told.dst) };
+        map.serialize_entry("src_ip", &Ip(src.0))?;
         if ports {
-            map.serialize_entry("src_port", &told.src.1)?;
+            map.serialize_entry("src_port", &src.1)?;
         }
-        map.serialize_entry("dest_ip", &Ip(told.dst.0))?;
+        map.serialize_entry("dest_ip", &Ip(dst.0))?;
         if ports {
-            map.serialize_entry("dest_port", &told.dst.1)?;
+            map.serialize_entry("dest_port", &dst.1)?;
         }
         map.serialize_entry("proto", &Proto(told.protocol))?;
         if let Some(id) = self.community_id {
@@ -168,7 +174,6 @@ fn skip(value: Value<'_>, fields: &mut Reader<'_>) {
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use dataplane::dpi::Fields;
-    use dataplane::flow::Direction;
     use dataplane::parse::Addr;
     use dataplane::time::Wall;
     use serde_json::{Value as Json, json};
