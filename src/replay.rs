@@ -103,7 +103,8 @@ impl Replay {
         let inside = inside.into_iter().next().expect("one worker was asked for");
         let counts = Arc::new(EventCounts::default());
         let file = open_output(eve)?;
-        let types = EveTypes { stats_every: None, ..EveTypes::default() };
+        let types =
+            EveTypes { stats_every: None, community_seed: config.eve.community_seed, ..EveTypes::default() };
         let shared = Arc::new(Shared::default());
         Ok(Self {
             engine: Engine::new(workers::engine_config(config, 0, SEED, inspection), shared),

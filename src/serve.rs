@@ -224,6 +224,7 @@ pub(crate) fn event_file(config: &Config) -> Result<(Option<EveFile>, EveTypes),
         },
         engine: true,
         stats_every: wanted.stats.then_some(STATS_EVERY),
+        community_seed: config.eve.community_seed,
     };
     let open = |path: &PathBuf| {
         EveFile::open(path, None)

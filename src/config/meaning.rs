@@ -339,6 +339,8 @@ pub(crate) struct Eve {
     pub file: Option<PathBuf>,
     /// Kinds of event that are written.
     pub types: EveTypes,
+    /// Seed of `community_id`; `None` leaves it out of events.
+    pub community_seed: Option<u16>,
 }
 
 /// Kinds of event that are written.

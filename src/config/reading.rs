@@ -479,7 +479,9 @@ fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Eve {
             only: Vec::new(),
         },
     };
-    Eve { file: file.map(|at| base.join(at.value)), types }
+    let has_community_id = eve.flag("community_id").unwrap_or(false);
+    let seed = value_or(eve.integer("community_id_seed", 0..=u16::MAX), 0);
+    Eve { file: file.map(|at| base.join(at.value)), types, community_seed: has_community_id.then_some(seed) }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! no allocation once the buffer has grown. Keys stand in Suricata's order.
 //! What Suricata has no key for is under `"jarvis"`.
 //!
-//! Absent: `community_id`, `pcap_cnt` and `max_regions`, which nothing here knows.
+//! Absent: `pcap_cnt`, `pkt_src` and `max_regions`, which nothing here knows; docs/eve.md has the whole list.
 
 use dataplane::control::{DropRecord, FlowEnd, StateChange, Transaction, TransportFields};
 use dataplane::dpi::{Risk, Risks, Summary};
@@ -18,24 +18,36 @@ use serde::{Serialize, Serializer};
 use super::names::{self, Names, PolicyNamer};
 use super::stamp::Stamp;
 
+mod community;
 mod transaction;
 
+use community::{CommunityId, icmp_ports};
 use transaction::TransactionView;
 
 /// Writes events as lines of EVE.
 #[derive(Debug, Default)]
 pub struct Formatter {
     namer: PolicyNamer,
+    /// Seed of `community_id`; without one it is not written.
+    community_seed: Option<u16>,
 }
 
 impl Formatter {
+    /// One that writes `community_id` with this seed, or does not.
+    #[must_use]
+    pub fn with_community_seed(community_seed: Option<u16>) -> Self {
+        Self { community_seed, ..Self::default() }
+    }
+
     /// Appends a `flow` event. `worker` is told under `jarvis`.
     pub fn flow(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, end: &FlowEnd) {
         let FlowEnd { record, summary, host } = end;
         let policy_id = self.namer.id(names, &record.decision);
         let header = Some((Stamp(record.last), "flow"));
         let payload = (summary, host.as_deref());
-        append(out, &FlowView::new(header, names, worker, record, payload, policy_id));
+        let mut view = FlowView::new(header, names, worker, record, payload, policy_id);
+        view.community_id = self.community_seed.map(|seed| community_id(seed, record));
+        append(out, &view);
     }
 
     /// Appends the event of a transaction, whose encoded fields are `fields`.
@@ -47,7 +59,9 @@ impl Formatter {
         told: &Transaction,
         fields: &[u8],
     ) {
-        append(out, &TransactionView { names, worker, told, fields });
+        let community_id =
+            self.community_seed.map(|seed| CommunityId::new(seed, told.protocol, told.src, told.dst));
+        append(out, &TransactionView { names, worker, told, fields, community_id });
     }
 
     /// Appends a `drop` event.
@@ -70,7 +84,14 @@ impl Formatter {
         (event_type, body): (&'static str, Body<'_>),
     ) {
         let policy_id = self.namer.id(names, &record.decision);
-        append(out, &PacketView { names, worker, record, policy_id, event_type, body });
+        // Of an ICMP packet its type is not recorded.
+        let community_id = match (self.community_seed, record.src, record.dst) {
+            (Some(seed), Some(src), Some(dst)) if has_ports(record.protocol) => {
+                Some(CommunityId::new(seed, record.protocol, src, dst))
+            }
+            _ => None,
+        };
+        append(out, &PacketView { names, worker, record, policy_id, event_type, body, community_id });
     }
 
     /// Appends an `engine` event: a link that went, a worker that hung, a thread that was started anew. Suricata
@@ -155,6 +176,8 @@ pub struct FlowView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     app_proto: Option<&'static str>,
     flow: FlowBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    community_id: Option<CommunityId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ether: Option<FlowEther>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -301,7 +324,11 @@ impl<'a> FlowView<'a> {
             icmp_code: icmp.then_some(record.icmp[0].1),
             response_icmp_type: answered.then_some(record.icmp[1].0),
             response_icmp_code: answered.then_some(record.icmp[1].1),
-            app_proto: summary.protocol.map(|protocol| protocol.eve.unwrap_or(protocol.name)),
+            // Suricata looks for an application above ports only.
+            app_proto: summary
+                .protocol
+                .filter(|_| ports)
+                .map(|protocol| protocol.eve.unwrap_or(protocol.name)),
             flow: FlowBody {
                 pkts_toserver: record.packets[0],
                 pkts_toclient: record.packets[1],
@@ -316,6 +343,7 @@ impl<'a> FlowView<'a> {
                 alerted: false,
                 action: record.decision.reason.map(|_| "drop"),
             },
+            community_id: None,
             ether: known_macs.then_some(FlowEther {
                 dest_macs: [MacText(record.dst_mac)],
                 src_macs: [MacText(record.src_mac)],
@@ -381,6 +409,7 @@ struct PacketView<'a> {
     policy_id: Option<&'a str>,
     event_type: &'static str,
     body: Body<'a>,
+    community_id: Option<CommunityId>,
 }
 
 #[derive(Serialize)]
@@ -491,6 +520,9 @@ impl Serialize for PacketView<'_> {
         if record.src.is_some() {
             map.serialize_entry("proto", &Proto(record.protocol))?;
         }
+        if let Some(id) = self.community_id {
+            map.serialize_entry("community_id", &id)?;
+        }
         map.serialize_entry(self.event_type, &self.body)?;
         map.serialize_entry(
             "ether",
@@ -510,6 +542,16 @@ impl Serialize for PacketView<'_> {
         )?;
         map.end()
     }
+}
+
+fn community_id(seed: u16, record: &FlowRecord) -> CommunityId {
+    let ((src, src_port), (dst, dst_port)) = record.endpoints();
+    let protocol = record.key.labels().protocol;
+    let (src_port, dst_port) = match protocol {
+        Protocol::ICMP | Protocol::ICMPV6 => icmp_ports(protocol, record.icmp[0]),
+        _ => (src_port, dst_port),
+    };
+    CommunityId::new(seed, protocol, (src, src_port), (dst, dst_port))
 }
 
 fn frame_verdict(record: &DropRecord) -> &'static str {

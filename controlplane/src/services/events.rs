@@ -52,6 +52,8 @@ pub struct EveTypes {
     pub engine: bool,
     /// Totals, at this distance; `None` for never.
     pub stats_every: Option<Duration>,
+    /// Seed of `community_id` in every event of a flow; `None` leaves it out.
+    pub community_seed: Option<u16>,
 }
 
 impl Default for EveTypes {
@@ -64,6 +66,7 @@ impl Default for EveTypes {
             transactions: Transactions::All,
             engine: true,
             stats_every: Some(Duration::from_secs(8)),
+            community_seed: None,
         }
     }
 }
@@ -153,8 +156,8 @@ impl EventPump {
             names,
             counts,
             file,
+            formatter: Formatter::with_community_seed(types.community_seed),
             types,
-            formatter: Formatter::default(),
             lines: Vec::with_capacity(1 << 16),
             fields: Vec::with_capacity(1 << 12),
             warning: RateLimited::new(Duration::from_secs(10)),

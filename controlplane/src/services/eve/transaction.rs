@@ -5,11 +5,19 @@
 
 use dataplane::control::Transaction;
 use dataplane::dpi::fields::{Reader, Value};
+use dataplane::flow::Direction;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
+use super::community::CommunityId;
 use super::{Ip, Proto, Stamp, Vlans, has_ports};
 use crate::services::names::{self, Names};
+
+/// Types whose events carry `tx_id` beside their object in Suricata 7.0.10; of `dns` it stands inside the object.
+const HAVE_TRANSACTION_ID: [&str; 4] = ["ftp", "http", "smtp", "ssh"];
+
+/// Types that tell of one message: source and destination are the packet's, not the flow's.
+const GO_BY_PACKET: [&str; 2] = ["dhcp", "sip"];
 
 /// An event about a transaction.
 pub(super) struct TransactionView<'a> {
@@ -17,6 +25,7 @@ pub(super) struct TransactionView<'a> {
     pub(super) worker: usize,
     pub(super) told: &'a Transaction,
     pub(super) fields: &'a [u8],
+    pub(super) community_id: Option<CommunityId>,
 }
 
 impl Serialize for TransactionView<'_> {
@@ -38,16 +47,21 @@ impl Serialize for TransactionView<'_> {
             map.serialize_entry("vlan", &vlans)?;
         }
         let ports = has_ports(told.protocol);
-        map.serialize_entry("src_ip", &Ip(told.src.0))?;
+        let is_turned = told.way == Direction::Reverse && GO_BY_PACKET.contains(&told.event_type);
+        let (src, dst) = if is_turned { (told.dst, told.src) } else { (told.src, told.dst) };
+        map.serialize_entry("src_ip", &Ip(src.0))?;
         if ports {
-            map.serialize_entry("src_port", &told.src.1)?;
+            map.serialize_entry("src_port", &src.1)?;
         }
-        map.serialize_entry("dest_ip", &Ip(told.dst.0))?;
+        map.serialize_entry("dest_ip", &Ip(dst.0))?;
         if ports {
-            map.serialize_entry("dest_port", &told.dst.1)?;
+            map.serialize_entry("dest_port", &dst.1)?;
         }
         map.serialize_entry("proto", &Proto(told.protocol))?;
-        if told.event_type != "anomaly" {
+        if let Some(id) = self.community_id {
+            map.serialize_entry("community_id", &id)?;
+        }
+        if HAVE_TRANSACTION_ID.contains(&told.event_type) {
             map.serialize_entry("tx_id", &told.transaction)?;
         }
         map.serialize_entry(told.event_type, &Object { fields: Reader::over(self.fields), is_top: true })?;
@@ -160,7 +174,6 @@ fn skip(value: Value<'_>, fields: &mut Reader<'_>) {
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use dataplane::dpi::Fields;
-    use dataplane::flow::Direction;
     use dataplane::parse::Addr;
     use dataplane::time::Wall;
     use serde_json::{Value as Json, json};
@@ -194,7 +207,14 @@ mod tests {
             fields_len: 0,
         };
         let names = Names::new(vec![]);
-        let view = TransactionView { names: &names, worker: 0, told: &told, fields: fields.as_bytes() };
+        let community_id = None;
+        let view = TransactionView {
+            names: &names,
+            worker: 0,
+            told: &told,
+            fields: fields.as_bytes(),
+            community_id,
+        };
         let json: Json = serde_json::from_str(&serde_json::to_string(&view).unwrap()).unwrap();
         assert_eq!(
             json["smtp"],

@@ -105,7 +105,8 @@ impl Reader {
                     fields.list("rcpt_to", |list| list.append(&self.to));
                 }
                 if !self.email.is_empty() {
-                    fields.object("email", |email| {
+                    // Beside the object, as the event's own.
+                    fields.object("/email", |email| {
                         email.text("status", "PARSE_DONE");
                         email.append(&self.email);
                     });

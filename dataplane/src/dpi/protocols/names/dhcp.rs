@@ -182,7 +182,8 @@ fn write(fields: &mut Fields, fixed: &[u8], options: &[u8]) {
             }),
             56 => fields.text("message", value),
             60 => fields.text("vendor_class_identifier", value),
-            61 => fields.text("client_id", colons(value)),
+            // What follows the type of hardware (RFC 2132 9.14).
+            61 => fields.text_if("client_id", value.get(1..).map(colons)),
             66 => fields.text("tftp_server", value),
             67 => fields.text("boot_file", value),
             81 => fields.text_if("fqdn", value.get(3..)),
@@ -211,30 +212,17 @@ const fn message_type(kind: u8) -> Option<&'static str> {
     })
 }
 
-/// Parameters that a client may ask for, by the names of EVE.
+/// Parameters that a client may ask for (RFC 2132, RFC 5859), those to which EVE gives a name; others are not listed.
 const fn parameter(kind: u8) -> Option<&'static str> {
     Some(match kind {
         1 => "subnet_mask",
-        2 => "time_offset",
         3 => "router",
-        4 => "time_server",
         6 => "dns_server",
-        12 => "hostname",
         15 => "domain",
-        26 => "interface_mtu",
-        28 => "broadcast",
-        33 => "static_route",
-        40 => "nis_domain",
-        41 => "nis_server",
+        35 => "arp_timeout",
         42 => "ntp_server",
-        44 => "netbios_name_server",
-        46 => "netbios_node_type",
-        51 => "lease_time",
-        66 => "tftp_server",
-        119 => "domain_search",
-        121 => "classless_route",
-        249 => "private_classless_route",
-        252 => "proxy_autodiscovery",
+        66 => "tftp_server_name",
+        150 => "tftp_server_ip",
         _ => return None,
     })
 }

@@ -299,6 +299,7 @@ impl Reader {
     ) {
         let transaction = *cx.transactions;
         cx.tell_with(self.dialect.event(), way, |fields| {
+            fields.number("version", 2_u8);
             fields.text("type", "query");
             fields.number("id", header.id);
             fields.text("rrname", name.as_bytes());

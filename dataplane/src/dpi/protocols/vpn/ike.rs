@@ -149,9 +149,12 @@ impl Offers {
         }
         let (mut kind, mut rest) = (header.next_payload, header.payloads);
         // RFC 7296 3.2: next payload, flags, length that counts this header.
-        while kind != 0 && offers.count < PAYLOADS_MAX {
-            offers.kinds[offers.count] = kind;
-            offers.count += 1;
+        for slot in 0..PAYLOADS_MAX {
+            offers.kinds[slot] = kind;
+            offers.count = slot + 1;
+            if kind == 0 {
+                break;
+            }
             let Some(([next, _, high, low], _)) = rest.split_first_chunk::<4>() else {
                 offers.is_malformed = true;
                 break;
@@ -165,8 +168,12 @@ impl Offers {
                 (0x20.., 33) => offers.association(body),
                 (0x20.., 41) => offers.notification(body.get(2..4)),
                 (0x10, 11) => offers.notification(body.get(6..8)),
-                // The rest is encrypted.
-                (0x20.., 46 | 53) => break,
+                // The rest is encrypted, but for what comes first in it.
+                (0x20.., 46 | 53) if slot + 1 < PAYLOADS_MAX => {
+                    offers.kinds[slot + 1] = *next;
+                    offers.count = slot + 2;
+                    break;
+                }
                 _ => {}
             }
             (kind, rest) = (*next, rest.get(len..).unwrap_or_default());
@@ -219,19 +226,30 @@ fn tell(way: Direction, header: &Header<'_>, offers: &Offers, cx: &mut Context<'
         fields.hex("resp_spi", header.responder);
         fields.number("message_id", header.message);
         fields.number("exchange_type", header.exchange);
-        transforms(fields, offers);
+        let is_initiator = header.flags & 0x08 != 0;
+        if !is_first_version {
+            fields.text("role", if is_initiator { "initiator" } else { "responder" });
+        }
+        // Of IKE 2 what the responder chose counts, not what it was offered.
+        if is_first_version || !is_initiator {
+            transforms(fields, offers);
+        }
+        // The end of the list is named for IKE 2 only.
+        let kinds = offers.kinds[..offers.count].iter().filter(|kind| !is_first_version || **kind != 0);
         fields.list("payload", |list| {
-            for kind in &offers.kinds[..offers.count] {
+            for kind in kinds {
                 list.text("", payload(is_first_version, *kind));
             }
         });
         if is_first_version {
             fields.object("ikev1", |object| object.bool("encrypted_payloads", header.is_encrypted()));
         } else {
-            fields.text("role", if header.flags & 0x08 == 0 { "responder" } else { "initiator" });
             fields.object("ikev2", |object| {
                 let errors = offers.notify[..offers.notifies].iter().filter(|kind| **kind < 16_384).count();
                 object.number("errors", errors as u64);
+                if offers.notifies == 0 {
+                    return;
+                }
                 object.list("notify", |list| {
                     for kind in &offers.notify[..offers.notifies] {
                         match notification(*kind) {
@@ -363,6 +381,7 @@ const fn payload(is_first_version: bool, kind: u8) -> &'static str {
         (false, 46) => "EncryptedAndAuthenticated",
         (false, 47) => "Configuration",
         (false, 48) => "ExtensibleAuthentication",
+        (_, 0) => "NoNextPayload",
         (false, 53) => "EncryptedAndAuthenticatedFragment",
         _ => "Unknown",
     }
