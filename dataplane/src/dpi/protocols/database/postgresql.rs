@@ -194,7 +194,7 @@ impl Session {
                         // SASLInitialResponse: mechanism, length, and what it begins with.
                         let mut at = Cursor::new(body);
                         let mechanism = match at.until_zero().unwrap_or_default() {
-                            b"SCRAM-SHA-256" => b"scram_SHA256",
+                            b"SCRAM-SHA-256" => &b"scram_SHA256"[..],
                             b"SCRAM-SHA-256-PLUS" => b"scram_SHA256_plus",
                             other => other,
                         };
