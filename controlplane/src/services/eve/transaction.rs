@@ -5,6 +5,7 @@
 
 use dataplane::control::Transaction;
 use dataplane::dpi::fields::{Reader, Value};
+use dataplane::flow::Direction;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
@@ -38,13 +39,14 @@ impl Serialize for TransactionView<'_> {
             map.serialize_entry("vlan", &vlans)?;
         }
         let ports = has_ports(told.protocol);
-        map.serialize_entry("src_ip", &Ip(told.src.0))?;
+        let (src, dst) = if is_of_packet(told) { (told.dst, told.src) } else { (told.src, told.dst) };
+        map.serialize_entry("src_ip", &Ip(src.0))?;
         if ports {
-            map.serialize_entry("src_port", &told.src.1)?;
+            map.serialize_entry("src_port", &src.1)?;
         }
-        map.serialize_entry("dest_ip", &Ip(told.dst.0))?;
+        map.serialize_entry("dest_ip", &Ip(dst.0))?;
         if ports {
-            map.serialize_entry("dest_port", &told.dst.1)?;
+            map.serialize_entry("dest_port", &dst.1)?;
         }
         map.serialize_entry("proto", &Proto(told.protocol))?;
         if told.event_type != "anomaly" {
@@ -61,6 +63,14 @@ impl Serialize for TransactionView<'_> {
         map.serialize_entry("jarvis", &Notes { worker: self.worker })?;
         map.end()
     }
+}
+
+/// Whether source and destination are those of the packet that answered, not of the flow: Suricata's way with datagrams
+/// of these kinds.
+fn is_of_packet(told: &Transaction) -> bool {
+    told.protocol == 17
+        && told.way == Direction::Reverse
+        && matches!(told.event_type, "snmp" | "krb5" | "nfs")
 }
 
 /// An object's values, up to its end.
@@ -160,7 +170,6 @@ fn skip(value: Value<'_>, fields: &mut Reader<'_>) {
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use dataplane::dpi::Fields;
-    use dataplane::flow::Direction;
     use dataplane::parse::Addr;
     use dataplane::time::Wall;
     use serde_json::{Value as Json, json};

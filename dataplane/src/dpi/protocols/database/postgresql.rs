@@ -340,7 +340,8 @@ fn snake<'a>(name: &'a str, buffer: &'a mut [u8; 64]) -> &'a str {
     let mut len = 0;
     for (index, byte) in name.bytes().enumerate() {
         let is_new = index > 0 && byte.is_ascii_uppercase();
-        let pieces: &[u8] = if is_new { &[b'_', byte.to_ascii_lowercase()] } else { &[byte.to_ascii_lowercase()] };
+        let pieces: &[u8] =
+            if is_new { &[b'_', byte.to_ascii_lowercase()] } else { &[byte.to_ascii_lowercase()] };
         let Some(room) = buffer.get_mut(len..len + pieces.len()) else { return name };
         room.copy_from_slice(pieces);
         len += pieces.len();
@@ -365,5 +366,13 @@ mod tests {
         assert_eq!(look_at_server(&peek(&[b'R', 0, 0, 0, 12, 0, 0, 0, 5, 1, 2, 3, 4])), Match::Yes(95));
         assert_eq!(look_at_server(&peek(b"RFB 003.008\n")), Match::No);
         assert_eq!(look_at_server(&peek(b"N")), Match::No);
+    }
+
+    #[test]
+    fn parameters_are_named_in_lower_case() {
+        assert_eq!(snake("DateStyle", &mut [0; 64]), "date_style");
+        assert_eq!(snake("client_encoding", &mut [0; 64]), "client_encoding");
+        let long = "A".repeat(65);
+        assert_eq!(snake(&long, &mut [0; 64]), long);
     }
 }

@@ -228,6 +228,10 @@ impl Calls {
         let is_little = head.is_little;
         match head.kind {
             BIND | ALTER => {
+                if head.kind == BIND {
+                    // A pipe's number may be that of one that was closed.
+                    self.interfaces.clear();
+                }
                 if self.bind(body, is_little).is_none() {
                     cx.anomaly("dcerpc_invalid_bind");
                 }
@@ -427,7 +431,7 @@ impl Calls {
             fields.object("res", |result| {
                 result.number("frag_cnt", call.answered_fragments);
                 // Suricata counts the eight bytes before the stub of each fragment in (C706 12.6.4.10).
-                let heads = 8 * call.answered_fragments;
+                let heads = if is_inside { 0 } else { 8 * call.answered_fragments };
                 result.number("stub_data_size", call.answered_bytes.saturating_add(heads));
             });
         }

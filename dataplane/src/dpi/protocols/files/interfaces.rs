@@ -9,7 +9,13 @@ const KNOWN: &[(&[u8; 36], &str, Operations)] = &[
     (
         b"e1af8308-5d1f-11c9-91a4-08002b14a0fa",
         "epmapper",
-        &[(0, "ept_insert"), (1, "ept_delete"), (2, "ept_lookup"), (3, "ept_map"), (4, "ept_lookup_handle_free")],
+        &[
+            (0, "ept_insert"),
+            (1, "ept_delete"),
+            (2, "ept_lookup"),
+            (3, "ept_map"),
+            (4, "ept_lookup_handle_free"),
+        ],
     ),
     (
         b"12345678-1234-abcd-ef00-01234567cffb",
@@ -71,7 +77,11 @@ const KNOWN: &[(&[u8; 36], &str, Operations)] = &[
             (64, "SamrConnect5"),
         ],
     ),
-    (b"12345778-1234-abcd-ef00-0123456789ab", "lsarpc", &[(0, "LsarClose"), (6, "LsarOpenPolicy"), (44, "LsarOpenPolicy2")]),
+    (
+        b"12345778-1234-abcd-ef00-0123456789ab",
+        "lsarpc",
+        &[(0, "LsarClose"), (6, "LsarOpenPolicy"), (44, "LsarOpenPolicy2")],
+    ),
     (
         b"367abb81-9844-35f1-ad32-98f038001003",
         "svcctl",
@@ -89,7 +99,12 @@ const KNOWN: &[(&[u8; 36], &str, Operations)] = &[
     (
         b"4b324fc8-1670-01d3-1278-5a47bf6ee188",
         "srvsvc",
-        &[(12, "NetrSessionEnum"), (15, "NetrShareEnum"), (16, "NetrShareGetInfo"), (21, "NetrServerGetInfo")],
+        &[
+            (12, "NetrSessionEnum"),
+            (15, "NetrShareEnum"),
+            (16, "NetrShareGetInfo"),
+            (21, "NetrServerGetInfo"),
+        ],
     ),
     (b"6bffd098-a112-3610-9833-46c3f87e345a", "wkssvc", &[(0, "NetrWkstaGetInfo"), (2, "NetrWkstaUserEnum")]),
     (

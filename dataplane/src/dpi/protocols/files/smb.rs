@@ -3,8 +3,8 @@
 //! One record a command that matters to an analyst: negotiation, login, tree, file opened, changed or removed; what only
 //! moves data (read, write, echo) is skipped. Fields are those of Suricata's `smb`.
 
-use super::dcerpc::Calls;
 use super::super::names::line::Line;
+use super::dcerpc::Calls;
 use super::ntlmssp::Authenticate;
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
@@ -473,24 +473,26 @@ impl Session {
             }
             CREATE => {
                 let name = utf16(piece(le16(44), le16(46)), &mut buffer);
-                let le32 = |at: usize| u32::from(le16(at).unwrap_or(0)) | u32::from(le16(at + 2).unwrap_or(0)) << 16;
+                let le32 =
+                    |at: usize| u32::from(le16(at).unwrap_or(0)) | u32::from(le16(at + 2).unwrap_or(0)) << 16;
                 write_open(details, name, le32(36), le32(40));
             }
             WRITE => {
                 let file = body.get(16..32).and_then(|file| file.first_chunk::<16>()).copied();
                 let data = piece(le16(2), le16(4));
-                self.pipe_asked(way, file, data, &waiting, cx);
+                self.pipe_asked(way, file, data, &mut waiting, cx);
                 return;
             }
             READ => waiting.file = body.get(16..32).and_then(|file| file.first_chunk::<16>()).copied(),
             IOCTL => {
                 let file = body.get(8..24).and_then(|file| file.first_chunk::<16>()).copied();
                 waiting.file = file;
-                let code = body.get(4..).and_then(|code| code.first_chunk()).map(|code| u32::from_le_bytes(*code));
+                let code =
+                    body.get(4..).and_then(|code| code.first_chunk()).map(|code| u32::from_le_bytes(*code));
                 details.text_if("function", code.and_then(function_name));
                 // FSCTL_PIPE_TRANSCEIVE.
                 if code == Some(0x0011_c017) {
-                    self.pipe_asked(way, file, piece(le16(24), le16(28)), &waiting, cx);
+                    self.pipe_asked(way, file, piece(le16(24), le16(28)), &mut waiting, cx);
                 }
             }
             SET_INFO => {
@@ -516,13 +518,15 @@ impl Session {
         way: Direction,
         file: Option<[u8; 16]>,
         data: &[u8],
-        waiting: &Waiting,
+        waiting: &mut Waiting,
         cx: &mut Context<'_>,
     ) {
         if data.first() != Some(&5) {
             return;
         }
-        let asked = (name_of(waiting.command, waiting.is_old), self.begun + 1);
+        self.begun += 1;
+        waiting.number = self.begun;
+        let asked = (name_of(waiting.command, waiting.is_old), waiting.number);
         self.pipe(way, file, data, (None, waiting.tree, waiting.session), Some(asked), cx);
     }
 
@@ -546,7 +550,8 @@ impl Session {
             self.pipe.push(Pipe { file, calls: Calls::default(), asked: ("UNKNOWN", 0) });
             self.pipe.len() - 1
         });
-        let Some(mut pipe) = self.pipe.get_mut(index).map(|pipe| (std::mem::take(&mut pipe.calls), pipe.asked))
+        let Some(mut pipe) =
+            self.pipe.get_mut(index).map(|pipe| (std::mem::take(&mut pipe.calls), pipe.asked))
         else {
             return;
         };
@@ -563,8 +568,10 @@ impl Session {
     }
 
     fn wait(&mut self, mut waiting: Waiting) {
-        self.begun += 1;
-        waiting.number = self.begun;
+        if waiting.number == 0 && is_told(waiting.command, waiting.is_old) {
+            self.begun += 1;
+            waiting.number = self.begun;
+        }
         if self.waiting.len() >= WAITING_MAX {
             self.waiting.remove(0);
         }
@@ -639,9 +646,7 @@ impl Session {
         }
         let Some(waiting) = waiting else { return };
         // A rename is told, and that a file will vanish; other attributes are not.
-        if !(is_told(waiting.command, waiting.is_old)
-            || command == SET_INFO && !waiting.details.is_empty())
-        {
+        if !(is_told(waiting.command, waiting.is_old) || command == SET_INFO && !waiting.details.is_empty()) {
             return;
         }
         let tree = if tree == 0 { waiting.tree } else { tree };
@@ -748,7 +753,8 @@ impl Session {
                     cx.notes.risk(Risk::FailedLogin);
                 }
                 // MS-SMB 2.2.4.6.2: with four words a blob of that length stands before the texts.
-                let blob = words.get(6..8).map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])));
+                let blob =
+                    words.get(6..8).map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])));
                 write_native(&mut details, "response", data.get(blob..), message.len(), is_unicode);
             }
             OLD_TREE_CONNECT => {
@@ -873,7 +879,8 @@ impl Session {
                 let rest = rest.unwrap_or_default();
                 // The share may begin one byte later, so that the service does too.
                 let service = rest.iter().position(u8::is_ascii_graphic).and_then(|from| rest.get(from..));
-                let service = service.and_then(|text| text.split(|byte| *byte == 0).next()).unwrap_or_default();
+                let service =
+                    service.and_then(|text| text.split(|byte| *byte == 0).next()).unwrap_or_default();
                 self.service = service.get(..16).unwrap_or(service).into();
                 // Suricata leaves the first of the two backslashes out.
                 let share = &buffer[..len];
@@ -886,7 +893,10 @@ impl Session {
                 // MS-CIFS 2.2.4.64.1.
                 let len = text(data, &mut buffer);
                 let le32 = |at: usize| {
-                    words.get(at..).and_then(|word| word.first_chunk()).map_or(0, |word| u32::from_le_bytes(*word))
+                    words
+                        .get(at..)
+                        .and_then(|word| word.first_chunk())
+                        .map_or(0, |word| u32::from_le_bytes(*word))
                 };
                 write_open(&mut waiting.details, &buffer[..len], le32(35), le32(39));
             }
@@ -1020,6 +1030,18 @@ mod tests {
         for len in 0..old.len() {
             let _ = look(&peek(&old[..len]), &[0xff]);
         }
+    }
+
+    #[test]
+    fn files_shares_and_times_are_written_as_suricata_does() {
+        let raw =
+            [0x96, 0x6e, 0xaf, 0xa3, 0x35, 0x7f, 4, 0x40, 0xa5, 0xf9, 0x64, 0x3e, 0x1b, 0xfa, 0x8c, 0x56];
+        assert_eq!(&guid_text(&raw), b"a3af6e96-7f35-4004-f9a5-3e64568cfa1b");
+        assert_eq!(unix_seconds(0), 0);
+        assert_eq!(unix_seconds(116_444_736_010_000_000), 1);
+        assert_eq!(share_key(b"\\\\10.0.0.1\\IPC$"), "named_pipe");
+        assert_eq!(share_key(b"\\\\10.0.0.1\\C$"), "share");
+        assert!(is_told(CREATE, false) && !is_told(READ, false) && !is_told(OLD_TRANSACTION2, true));
     }
 
     #[test]

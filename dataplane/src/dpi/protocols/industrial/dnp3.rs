@@ -208,6 +208,9 @@ fn tell(way: Direction, link: Link, fragment: &[u8], cx: &mut Context<'_>) {
         });
         if let Some(indications) = indications {
             out.object("iin", |out| {
+                if indications == 0 {
+                    return;
+                }
                 out.list("indicators", |out| {
                     for (bit, name) in INDICATIONS {
                         if indications & bit != 0 {
