@@ -6,6 +6,7 @@
 use dataplane::control::Transaction;
 use dataplane::dpi::fields::{Reader, Value};
 use dataplane::flow::Direction;
+use dataplane::parse::Protocol;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
@@ -15,9 +16,6 @@ use crate::services::names::{self, Names};
 
 /// Types whose events carry `tx_id` beside their object in Suricata 7.0.10; of `dns` it stands inside the object.
 const HAVE_TRANSACTION_ID: [&str; 4] = ["ftp", "http", "smtp", "ssh"];
-
-/// Types that tell of one message: source and destination are the packet's, not the flow's.
-const GO_BY_PACKET: [&str; 2] = ["dhcp", "sip"];
 
 /// An event about a transaction.
 pub(super) struct TransactionView<'a> {
@@ -47,8 +45,7 @@ impl Serialize for TransactionView<'_> {
             map.serialize_entry("vlan", &vlans)?;
         }
         let ports = has_ports(told.protocol);
-        let is_turned = told.way == Direction::Reverse && GO_BY_PACKET.contains(&told.event_type);
-        let (src, dst) = if is_turned { (told.dst, told.src) } else { (told.src, told.dst) };
+        let (src, dst) = if is_of_packet(told) { (told.dst, told.src) } else { (told.src, told.dst) };
         map.serialize_entry("src_ip", &Ip(src.0))?;
         if ports {
             map.serialize_entry("src_port", &src.1)?;
@@ -75,6 +72,17 @@ impl Serialize for TransactionView<'_> {
         map.serialize_entry("jarvis", &Notes { worker: self.worker })?;
         map.end()
     }
+}
+
+/// Whether source and destination are those of the packet, not of the flow: Suricata's way with messages that stand
+/// alone, and with datagrams that answer.
+fn is_of_packet(told: &Transaction) -> bool {
+    told.way == Direction::Reverse
+        && match told.event_type {
+            "dhcp" | "sip" => true,
+            "snmp" | "krb5" | "nfs" => told.protocol == Protocol::UDP,
+            _ => false,
+        }
 }
 
 /// An object's values, up to its end.

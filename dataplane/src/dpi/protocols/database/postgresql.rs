@@ -94,7 +94,7 @@ impl Parser for Session {
         if self.wants_ssl && way == Direction::Reverse {
             self.wants_ssl = false;
             let accepted = bytes.first() == Some(&b'S');
-            self.response.bool("accepted", accepted);
+            self.response.bool("ssl_accepted", accepted);
             self.tell(way, cx);
             if accepted {
                 self.inner = protocols::by_name("tls").and_then(|tls| tls.parser).map(|make| make());
@@ -166,7 +166,7 @@ impl Session {
                         match name {
                             "" => break,
                             "user" => parameters.text("user", value),
-                            _ => optional.object("", |pair| pair.text(name, value)),
+                            _ => optional.object("", |pair| pair.text(snake(name, &mut [0; 64]), value)),
                         }
                     }
                     if !optional.is_empty() {
@@ -191,10 +191,17 @@ impl Session {
                     }
                     Some(5) => self.request.bool("password_redacted", true),
                     Some(10) => {
-                        let mechanism = body.split(|byte| *byte == 0).next().unwrap_or_default();
+                        // SASLInitialResponse: mechanism, length, and what it begins with.
+                        let mut at = Cursor::new(body);
+                        let mechanism = match at.until_zero().unwrap_or_default() {
+                            b"SCRAM-SHA-256" => &b"scram_SHA256"[..],
+                            b"SCRAM-SHA-256-PLUS" => b"scram_SHA256_plus",
+                            other => other,
+                        };
                         self.request.text("sasl_authentication_mechanism", mechanism);
+                        self.request.text_if("sasl_param", at.vec32());
                     }
-                    _ => self.request.text("message", "sasl_response"),
+                    _ => self.request.text("sasl_response", body),
                 }
             }
             b'Q' => {
@@ -213,7 +220,7 @@ impl Session {
             b'X' => {
                 self.tell(Direction::Forward, cx);
                 self.is_open = true;
-                self.request.text("message", "terminate");
+                self.request.text("message", "termination_message");
                 self.tell(Direction::Forward, cx);
             }
             _ => {}
@@ -229,10 +236,10 @@ impl Session {
                 match kind {
                     Some(0) => self.response.text("message", "authentication_ok"),
                     Some(3) => self.response.text("message", "authentication_cleartext_password"),
-                    Some(5) => self.response.text("message", "authentication_md5_password"),
+                    Some(5) => self.response.text("authentication_md5_password", at.rest()),
                     Some(10) => self.response.text("message", "authentication_sasl"),
                     Some(11) => self.response.text("message", "authentication_sasl_continue"),
-                    Some(12) => self.response.text("message", "authentication_sasl_final"),
+                    Some(12) => self.response.text("authentication_sasl_final", at.rest()),
                     _ => self.response.text("message", "authentication_other"),
                 }
                 if kind != Some(0) && kind != Some(12) {
@@ -244,12 +251,15 @@ impl Session {
                     && let Ok(name) = std::str::from_utf8(name)
                     && self.parameters.as_bytes().len() < 2_048
                 {
-                    self.parameters.object("", |pair| pair.text(name, value));
+                    self.parameters.object("", |pair| pair.text(snake(name, &mut [0; 64]), value));
                 }
             }
             b'K' => {
                 if let Some(process) = at.be32() {
                     self.response.number("process_id", process);
+                    if let Some(secret) = at.be32() {
+                        self.response.number("secret_key", secret);
+                    }
                 }
             }
             b'T' => self.columns = at.be16(),
@@ -303,8 +313,8 @@ impl Session {
             return;
         }
         self.is_open = false;
-        let id = self.told;
         self.told += 1;
+        let id = self.told;
         cx.tell_with("pgsql", way, |pgsql| {
             pgsql.number("tx_id", id);
             if !self.request.is_empty() {
@@ -325,6 +335,20 @@ impl Session {
     }
 }
 
+/// `DateStyle` as `date_style`, which is how EVE names parameters; a longer name stays as it is.
+fn snake<'a>(name: &'a str, buffer: &'a mut [u8; 64]) -> &'a str {
+    let mut len = 0;
+    for (index, byte) in name.bytes().enumerate() {
+        let is_new = index > 0 && byte.is_ascii_uppercase();
+        let pieces: &[u8] =
+            if is_new { &[b'_', byte.to_ascii_lowercase()] } else { &[byte.to_ascii_lowercase()] };
+        let Some(room) = buffer.get_mut(len..len + pieces.len()) else { return name };
+        room.copy_from_slice(pieces);
+        len += pieces.len();
+    }
+    std::str::from_utf8(&buffer[..len]).unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,5 +366,13 @@ mod tests {
         assert_eq!(look_at_server(&peek(&[b'R', 0, 0, 0, 12, 0, 0, 0, 5, 1, 2, 3, 4])), Match::Yes(95));
         assert_eq!(look_at_server(&peek(b"RFB 003.008\n")), Match::No);
         assert_eq!(look_at_server(&peek(b"N")), Match::No);
+    }
+
+    #[test]
+    fn parameters_are_named_in_lower_case() {
+        assert_eq!(snake("DateStyle", &mut [0; 64]), "date_style");
+        assert_eq!(snake("client_encoding", &mut [0; 64]), "client_encoding");
+        let long = "A".repeat(65);
+        assert_eq!(snake(&long, &mut [0; 64]), long);
     }
 }

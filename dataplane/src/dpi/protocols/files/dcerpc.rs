@@ -2,6 +2,7 @@
 //!
 //! Over TCP, UDP and, through `Calls`, inside SMB's pipes. One record a bind or call, as Suricata's `dcerpc`.
 
+use super::interfaces;
 use super::ntlmssp::Authenticate;
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
@@ -193,6 +194,8 @@ pub(super) struct Calls {
     interfaces: Vec<Interface>,
     waiting: Vec<Call>,
     told: u32,
+    /// The record of SMB that a call is told in, where it goes through a pipe.
+    pub(super) around: Option<Fields>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -201,7 +204,8 @@ struct Interface {
     uuid: [u8; 16],
     is_little: bool,
     version: (u16, u16),
-    result: Option<u16>,
+    /// What the server said of it, and why.
+    result: Option<(u16, u16)>,
     is_new: bool,
 }
 
@@ -224,6 +228,10 @@ impl Calls {
         let is_little = head.is_little;
         match head.kind {
             BIND | ALTER => {
+                if head.kind == BIND {
+                    // A pipe's number may be that of one that was closed.
+                    self.interfaces.clear();
+                }
                 if self.bind(body, is_little).is_none() {
                     cx.anomaly("dcerpc_invalid_bind");
                 }
@@ -334,8 +342,8 @@ impl Calls {
         let count = at.u8()?;
         at.skip(3)?;
         for interface in self.interfaces.iter_mut().filter(|known| known.is_new).take(usize::from(count)) {
-            interface.result = Some(order16(at.array()?, is_little));
-            at.skip(22)?;
+            interface.result = Some((order16(at.array()?, is_little), order16(at.array()?, is_little)));
+            at.skip(20)?;
         }
         Some(())
     }
@@ -343,45 +351,94 @@ impl Calls {
     fn answer(&mut self, way: Direction, head: Head, cx: &mut Context<'_>) {
         let Some(index) = self.waiting.iter().position(|call| call.id == head.call) else { return };
         let call = self.waiting.remove(index);
-        self.told += 1;
-        cx.tell_with("dcerpc", way, |fields| self.write(fields, call, head.kind, head.minor));
+        self.tell(way, call, Some((head.kind, head.minor)), cx);
     }
 
-    fn write(&self, fields: &mut Fields, call: Call, answer: u8, minor: u8) {
-        fields.text("request", name_of(call.kind));
-        match call.kind {
-            BIND | ALTER => fields.list("interfaces", |list| {
-                for interface in self.interfaces.iter().filter(|known| known.is_new) {
-                    list.object("", |object| {
-                        object.text("uuid", uuid_text(interface.uuid, interface.is_little));
-                        let mut text = [0; 12];
-                        object.text("version", version_text(interface.version, &mut text));
-                        if let Some(result) = interface.result {
-                            object.number("ack_result", result);
-                        }
-                    });
-                }
+    fn tell(&mut self, way: Direction, call: Call, answer: Option<(u8, u8)>, cx: &mut Context<'_>) {
+        self.told += 1;
+        match &self.around {
+            Some(around) => cx.tell_with("smb", way, |smb| {
+                smb.append(around);
+                smb.object("dcerpc", |fields| self.write(fields, call, answer));
             }),
-            _ => {
-                fields.object("req", |request| {
-                    request.number("opnum", call.operation);
-                    request.number("frag_cnt", call.fragments);
-                    request.number("stub_data_size", call.stub_bytes);
-                });
-                if let Some(interface) = self.interface(call.context) {
-                    fields.text("interface", uuid_text(interface.uuid, interface.is_little));
-                }
-            }
+            None => cx.tell_with("dcerpc", way, |fields| self.write(fields, call, answer)),
         }
-        fields.text("response", name_of(answer));
-        if answer == RESPONSE {
-            fields.object("res", |response| {
-                response.number("frag_cnt", call.answered_fragments);
-                response.number("stub_data_size", call.answered_bytes);
+    }
+
+    /// Calls that nobody answered are told as well.
+    pub(super) fn end(&mut self, cx: &mut Context<'_>) {
+        for call in std::mem::take(&mut self.waiting) {
+            self.tell(Direction::Forward, call, None, cx);
+        }
+    }
+
+    /// Suricata's `dcerpc`, whose object has another shape inside `smb`.
+    fn write(&self, fields: &mut Fields, call: Call, answer: Option<(u8, u8)>) {
+        let is_inside = self.around.is_some();
+        let is_call = !matches!(call.kind, BIND | ALTER);
+        let response = answer.map_or("UNREPLIED", |(kind, _)| name_of(kind));
+        fields.text("request", name_of(call.kind));
+        if is_call && is_inside {
+            fields.text("response", response);
+            fields.number("opnum", call.operation);
+        }
+        if is_call {
+            fields.object("req", |request| {
+                if !is_inside {
+                    request.number("opnum", call.operation);
+                }
+                request.number("frag_cnt", call.fragments);
+                request.number("stub_data_size", call.stub_bytes);
+            });
+        }
+        let is_meant = |known: &&Interface| match (is_call, is_inside) {
+            (true, true) => known.result.is_some(),
+            (true, false) => known.context == call.context,
+            (false, _) => known.is_new,
+        };
+        let list_all = |list: &mut Fields| {
+            for interface in self.interfaces.iter().filter(is_meant) {
+                list.object("", |object| {
+                    object.text("uuid", uuid_text(interface.uuid, interface.is_little));
+                    let mut text = [0; 12];
+                    object.text("version", version_text(interface.version, &mut text));
+                    if is_call && !is_inside {
+                        let known = uuid_text(interface.uuid, interface.is_little);
+                        let (service, procedure) = interfaces::name(&known, call.operation);
+                        object.text_if("service", service);
+                        object.text_if("procedure", procedure);
+                    }
+                    if is_call {
+                        return;
+                    }
+                    // Without an answer Suricata says 0 outside of SMB, and nothing inside.
+                    if let Some((result, reason)) = interface.result.or((!is_inside).then_some((0, 0))) {
+                        object.number("ack_result", result);
+                        if is_inside {
+                            object.number("ack_reason", reason);
+                        }
+                    }
+                });
+            }
+        };
+        if self.interfaces.iter().any(|known| is_meant(&known)) {
+            fields.list("interfaces", list_all);
+        }
+        if !(is_call && is_inside) {
+            fields.text("response", response);
+        }
+        if let Some((RESPONSE, _)) = answer {
+            fields.object("res", |result| {
+                result.number("frag_cnt", call.answered_fragments);
+                // Suricata counts the eight bytes before the stub of each fragment in (C706 12.6.4.10).
+                let heads = if is_inside { 0 } else { 8 * call.answered_fragments };
+                result.number("stub_data_size", call.answered_bytes.saturating_add(heads));
             });
         }
         fields.number("call_id", call.id);
-        fields.text("rpc_version", if minor == 1 { "5.1" } else { "5.0" });
+        if !is_inside {
+            fields.text("rpc_version", if matches!(answer, Some((_, 1))) { "5.1" } else { "5.0" });
+        }
     }
 
     /// Reads the fragments that a pipe carried in one piece; what is cut off is left.
@@ -463,6 +520,10 @@ impl Parser for Connection {
             profinet(cx);
         }
         if self.calls.told >= RECORDS_MAX { Step::Done } else { Step::Consumed(fragment.len()) }
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) {
+        self.calls.end(cx);
     }
 }
 

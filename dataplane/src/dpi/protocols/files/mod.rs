@@ -2,6 +2,7 @@
 
 pub mod dcerpc;
 pub mod ftp;
+mod interfaces;
 pub(in crate::dpi::protocols) mod ntlmssp;
 pub mod onc_rpc;
 pub mod smb;

@@ -2,6 +2,7 @@
 
 use crate::dpi::Fields;
 use crate::dpi::cursor::Cursor;
+use crate::dpi::protocols::names::line::Line;
 use crate::dpi::text::{find, utf16};
 
 /// An AUTHENTICATE message inside whatever wraps it.
@@ -43,12 +44,10 @@ impl<'a> Authenticate<'a> {
                 ntlm.text(key, text.get(..255).unwrap_or(text));
             }
             if let Some([major, minor, low, high, _, _, _, revision]) = self.version {
-                ntlm.object("version", |version| {
-                    version.number("major", major);
-                    version.number("minor", minor);
-                    version.number("build", u16::from_le_bytes([low, high]));
-                    version.number("revision", revision);
-                });
+                let mut line = Line::<40>::new();
+                let build = u16::from_le_bytes([low, high]);
+                line.add(format_args!("{major}.{minor} build {build} rev {revision}"));
+                ntlm.text("version", line);
             }
         });
     }

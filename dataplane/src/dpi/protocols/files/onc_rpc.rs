@@ -3,7 +3,7 @@
 
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
-use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
+use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol};
 use crate::flow::Direction;
 
 /// NFS and the services around it.
@@ -175,6 +175,8 @@ const READ_BYTES_MAX: usize = 1_024;
 #[derive(Default)]
 struct Calls {
     waiting: Vec<Waiting>,
+    /// Calls so far.
+    begun: u32,
     told: u32,
 }
 
@@ -184,6 +186,10 @@ struct Waiting {
     version: u32,
     procedure: u32,
     file: Box<[u8]>,
+    /// What a rename names anew.
+    to: Option<Box<[u8]>>,
+    number: u32,
+    flavour: u32,
     machine: Box<[u8]>,
     user: Option<(u32, u32)>,
 }
@@ -231,6 +237,9 @@ impl Calls {
             version,
             procedure,
             file: [].into(),
+            to: None,
+            number: self.begun + 1,
+            flavour,
             machine: [].into(),
             user: None,
         };
@@ -255,6 +264,13 @@ impl Calls {
         .map(|name| name.get(..255).unwrap_or(name))
         .unwrap_or_default()
         .into();
+        if matches!((program, version, procedure), (NFS_PROGRAM, 3, 14) | (NFS_PROGRAM, 2, 11)) {
+            // The other directory's handle has a length since version 3.
+            let handle = if version == 3 { text(&mut at) } else { at.take(32) };
+            let name = handle.and_then(|_handle| text(&mut at)).unwrap_or_default();
+            waiting.to = Some(name.get(..255).unwrap_or(name).into());
+        }
+        self.begun += 1;
         if self.waiting.len() >= WAITING_MAX {
             self.waiting.remove(0);
         }
@@ -299,21 +315,19 @@ impl Calls {
                 fields.number("version", waiting.version);
                 fields.text_if("procedure", procedure);
                 fields.text("filename", &waiting.file);
+                fields.number("id", waiting.number);
+                // What moves a file's contents is not told of.
+                fields.bool("file_tx", false);
                 fields.text("type", "response");
-                fields.text(
-                    "status",
-                    match status {
-                        Some(0) => "OK",
-                        // NULL has no result.
-                        None if is_done => "OK",
-                        Some(1) => "ERR_PERM",
-                        Some(2) => "ERR_NOENT",
-                        Some(13) => "ERR_ACCESS",
-                        Some(17) => "ERR_EXIST",
-                        Some(70) => "ERR_STALE",
-                        _ => "ERR",
-                    },
-                );
+                // NULL has no result.
+                let status = status.or(is_done.then_some(0));
+                fields.text("status", status.map_or("UNKNOWN", status_name));
+                if let Some(to) = &waiting.to {
+                    fields.object("rename", |rename| {
+                        rename.text("from", &waiting.file);
+                        rename.text("to", to);
+                    });
+                }
             } else {
                 fields.number("program", waiting.program);
                 fields.number("version", waiting.version);
@@ -322,17 +336,70 @@ impl Calls {
                     fields.text("path", &waiting.file);
                 }
             }
-            fields.number("xid", waiting.transaction);
-            fields.text("rpc_status", if is_done { "ACCEPTED" } else { "DENIED" });
-            if let Some((user, group)) = waiting.user {
-                fields.object("creds", |creds| {
-                    creds.text("machine_name", &waiting.machine);
-                    creds.number("uid", user);
-                    creds.number("gid", group);
-                });
+            if is_nfs {
+                fields.object("/rpc", |rpc| write_rpc(rpc, &waiting, is_accepted));
+            } else {
+                write_rpc(fields, &waiting, is_accepted);
             }
         });
         Some(())
+    }
+}
+
+/// Suricata's `rpc`.
+fn write_rpc(rpc: &mut Fields, call: &Waiting, is_accepted: bool) {
+    rpc.number("xid", call.transaction);
+    rpc.text("status", if is_accepted { "ACCEPTED" } else { "DENIED" });
+    // RFC 5531 8.2, RFC 2203.
+    match call.flavour {
+        0 => rpc.text("auth_type", "NULL"),
+        1 => rpc.text("auth_type", "UNIX"),
+        2 => rpc.text("auth_type", "SHORT"),
+        6 => rpc.text("auth_type", "GSS"),
+        other => rpc.number("auth_type", other),
+    }
+    if let Some((user, group)) = call.user {
+        rpc.object("creds", |creds| {
+            creds.text("machine_name", &call.machine);
+            creds.number("uid", user);
+            creds.number("gid", group);
+        });
+    }
+}
+
+/// RFC 1813 2.6.
+const fn status_name(status: u32) -> &'static str {
+    match status {
+        0 => "OK",
+        1 => "ERR_PERM",
+        2 => "ERR_NOENT",
+        5 => "ERR_IO",
+        6 => "ERR_NXIO",
+        13 => "ERR_ACCESS",
+        17 => "ERR_EXIST",
+        18 => "ERR_XDEV",
+        19 => "ERR_NODEV",
+        20 => "ERR_NOTDIR",
+        21 => "ERR_ISDIR",
+        22 => "ERR_INVAL",
+        27 => "ERR_FBIG",
+        28 => "ERR_NOSPC",
+        30 => "ERR_ROFS",
+        31 => "ERR_MLINK",
+        63 => "ERR_NAMETOOLONG",
+        66 => "ERR_NOTEMPTY",
+        69 => "ERR_DQUOT",
+        70 => "ERR_STALE",
+        71 => "ERR_REMOTE",
+        10_001 => "ERR_BADHANDLE",
+        10_002 => "ERR_NOT_SYNC",
+        10_003 => "ERR_BAD_COOKIE",
+        10_004 => "ERR_NOTSUPP",
+        10_005 => "ERR_TOOSMALL",
+        10_006 => "ERR_SERVERFAULT",
+        10_007 => "ERR_BADTYPE",
+        10_008 => "ERR_JUKEBOX",
+        _ => "UNKNOWN",
     }
 }
 

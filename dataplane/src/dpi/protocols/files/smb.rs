@@ -3,6 +3,7 @@
 //! One record a command that matters to an analyst: negotiation, login, tree, file opened, changed or removed; what only
 //! moves data (read, write, echo) is skipped. Fields are those of Suricata's `smb`.
 
+use super::super::names::line::Line;
 use super::dcerpc::Calls;
 use super::ntlmssp::Authenticate;
 use crate::dpi::cursor::Cursor;
@@ -76,14 +77,28 @@ const RECORDS_MAX: u32 = 20_000;
 struct Session {
     waiting: Vec<Waiting>,
     dialect: Option<u16>,
+    /// What the last tree connect of SMB 1 asked for.
+    service: Box<[u8]>,
     /// The index the server chose, of SMB 1's list.
     old_dialects: Vec<Box<[u8]>>,
-    pipe: Vec<([u8; 16], Calls)>,
+    is_old_chosen: bool,
+    pipe: Vec<Pipe>,
     told: u32,
-    trees_told: u32,
+    /// Transactions begun.
+    begun: u32,
+}
+
+/// A file through which DCE/RPC goes.
+struct Pipe {
+    file: [u8; 16],
+    calls: Calls,
+    /// The command that carried the last request, and its number.
+    asked: (&'static str, u32),
 }
 
 struct Waiting {
+    /// Of the transaction.
+    number: u32,
     id: u64,
     command: u16,
     tree: u32,
@@ -141,17 +156,18 @@ impl Parser for Session {
     /// What was asked and not answered is told as well.
     fn end(&mut self, cx: &mut Context<'_>) {
         for waiting in std::mem::take(&mut self.waiting) {
-            if waiting.details.is_empty() {
+            if !is_told(waiting.command, waiting.is_old) {
                 continue;
             }
-            let name = if waiting.is_old {
-                old_name(waiting.command)
-            } else {
-                COMMANDS.get(usize::from(waiting.command)).copied().unwrap_or("UNKNOWN")
-            };
+            let mut answer = Fields::new();
+            if matches!((waiting.command, waiting.is_old), (CREATE, false) | (OLD_CREATE, true)) {
+                write_created(&mut answer, None, b"");
+            }
             let (tree, session) = (waiting.tree, waiting.session);
-            let details = [&waiting.details, &Fields::new()];
-            self.tell(Direction::Forward, name, None, (tree, session), details, cx);
+            self.tell(Direction::Forward, &waiting, None, (tree, session), &answer, cx);
+        }
+        for mut pipe in std::mem::take(&mut self.pipe) {
+            pipe.calls.end(cx);
         }
     }
 }
@@ -161,8 +177,9 @@ const NEGOTIATE: u16 = 0;
 const SESSION_SETUP: u16 = 1;
 const TREE_CONNECT: u16 = 3;
 const CREATE: u16 = 5;
-const CLOSE: u16 = 6;
 const READ: u16 = 8;
+const GET_INFO: u16 = 16;
+const OPLOCK_BREAK: u16 = 18;
 const WRITE: u16 = 9;
 const IOCTL: u16 = 11;
 const SET_INFO: u16 = 17;
@@ -264,6 +281,95 @@ fn hex_of(number: u32, buffer: &mut [u8; 10]) -> &[u8] {
     &buffer[..2 + digits]
 }
 
+/// Which commands are told of with a record of their own: what moves data or asks for attributes is not.
+const fn is_told(command: u16, is_old: bool) -> bool {
+    if is_old {
+        !matches!(command, OLD_TRANSACTION | OLD_TRANSACTION2 | OLD_READ | OLD_WRITE)
+    } else {
+        !matches!(command, READ | WRITE | GET_INFO | SET_INFO | OPLOCK_BREAK)
+    }
+}
+
+/// `229b3f52-ad09-11e7-1aa9-00088bb57f27`: little-endian groups, as Suricata prints GUIDs and files.
+fn guid_text(raw: &[u8; 16]) -> [u8; 36] {
+    const ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 9, 8, 11, 10, 15, 14, 13, 12];
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let mut place = 0;
+    for (index, from) in ORDER.into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            place += 1;
+        }
+        text[place] = HEX[usize::from(raw[from] >> 4)];
+        text[place + 1] = HEX[usize::from(raw[from] & 15)];
+        place += 2;
+    }
+    text
+}
+
+/// MS-DTYP 2.3.3: 100 ns since 1601; told as seconds since 1970, and nothing as 0.
+const fn unix_seconds(filetime: u64) -> u64 {
+    (filetime / 10_000_000).saturating_sub(11_644_473_600)
+}
+
+/// What an answer says of the file that was opened: four times (created, accessed, written, changed), then its size.
+fn write_created(fields: &mut Fields, answer: Option<([u64; 4], u64)>, file: &[u8]) {
+    let (times, size) = answer.unwrap_or_default();
+    let [created, accessed, modified, changed] = times.map(unix_seconds);
+    fields.number("created", created);
+    fields.number("accessed", accessed);
+    fields.number("modified", modified);
+    fields.number("changed", changed);
+    fields.number("size", size);
+    fields.text("fuid", file);
+}
+
+/// MS-SMB2 2.2.13, the same numbers as MS-CIFS 2.2.4.64.1.
+const fn disposition_name(disposition: u32) -> &'static str {
+    match disposition {
+        0 => "FILE_SUPERSEDE",
+        1 => "FILE_OPEN",
+        2 => "FILE_CREATE",
+        3 => "FILE_OPEN_IF",
+        4 => "FILE_OVERWRITE",
+        5 => "FILE_OVERWRITE_IF",
+        _ => "UNKNOWN",
+    }
+}
+
+/// Name, disposition and options of an open request: FILE_DIRECTORY_FILE is 1, FILE_DELETE_ON_CLOSE 0x1000.
+fn write_open(fields: &mut Fields, name: &[u8], disposition: u32, options: u32) {
+    let key = if options & 1 != 0 { "directory" } else { "filename" };
+    fields.text(key, if name.is_empty() { b"<share_root>" } else { name });
+    fields.text("disposition", disposition_name(disposition));
+    fields.text("access", if options & 0x1000 != 0 { "delete on close" } else { "normal" });
+}
+
+/// MS-FSCC 2.3 and MS-SMB2 2.2.31.
+const fn function_name(code: u32) -> Option<&'static str> {
+    Some(match code {
+        0x0006_0194 => "FSCTL_DFS_GET_REFERRALS",
+        0x0006_01b0 => "FSCTL_DFS_GET_REFERRALS_EX",
+        0x0009_0000 => "FSCTL_REQUEST_OPLOCK_LEVEL_1",
+        0x0009_00a4 => "FSCTL_SET_REPARSE_POINT",
+        0x0009_00a8 => "FSCTL_GET_REPARSE_POINT",
+        0x0009_00c0 => "FSCTL_CREATE_OR_GET_OBJECT_ID",
+        0x0009_8208 => "FSCTL_FILE_LEVEL_TRIM",
+        0x0011_400c => "FSCTL_PIPE_PEEK",
+        0x0011_0018 => "FSCTL_PIPE_WAIT",
+        0x0011_c017 => "FSCTL_PIPE_TRANSCEIVE",
+        0x0014_0078 => "FSCTL_SRV_REQUEST_RESUME_KEY",
+        0x0014_01d4 => "FSCTL_LMR_REQUEST_RESILIENCY",
+        0x0014_01fc => "FSCTL_QUERY_NETWORK_INTERFACE_INFO",
+        0x0014_0204 => "FSCTL_VALIDATE_NEGOTIATE_INFO",
+        0x0014_4064 => "FSCTL_SRV_ENUMERATE_SNAPSHOTS",
+        0x0014_40f2 => "FSCTL_SRV_COPYCHUNK",
+        0x0014_41bb => "FSCTL_SRV_READ_HASH",
+        0x0014_80f2 => "FSCTL_SRV_COPYCHUNK_WRITE",
+        _ => return None,
+    })
+}
+
 impl Session {
     /// MS-SMB2 3.2.5.1.9: messages may be chained, each with the distance to the next.
     fn chain(&mut self, way: Direction, mut body: &[u8], cx: &mut Context<'_>) {
@@ -294,14 +400,30 @@ impl Session {
         if flags & 1 == 0 {
             self.request(
                 way,
-                Waiting { id, command, tree, session, file: None, details: Fields::new(), is_old: false },
+                Waiting {
+                    number: 0,
+                    id,
+                    command,
+                    tree,
+                    session,
+                    file: None,
+                    details: Fields::new(),
+                    is_old: false,
+                },
                 body,
                 message,
                 cx,
             );
         } else if status != 0x103 {
-            let index = self.waiting.iter().position(|waiting| waiting.id == id);
-            let waiting = index.map(|index| self.waiting.swap_remove(index));
+            // MS-SMB2 3.3.5.3.1: a negotiation of SMB 1 may be answered in SMB 2.
+            let index = self.waiting.iter().position(|waiting| {
+                if waiting.is_old {
+                    command == NEGOTIATE && waiting.command == OLD_NEGOTIATE
+                } else {
+                    waiting.id == id && waiting.command == command
+                }
+            });
+            let waiting = index.map(|index| self.waiting.remove(index));
             self.answer(way, (command, status, tree, session), waiting, body, message, cx);
         }
         Some(next)
@@ -332,8 +454,8 @@ impl Session {
                         }
                     }
                 });
-                if let Some(guid) = body.get(12..28) {
-                    details.hex("client_guid", guid);
+                if let Some(guid) = body.get(12..).and_then(|guid| guid.first_chunk()) {
+                    details.text("client_guid", guid_text(guid));
                 }
             }
             SESSION_SETUP => {
@@ -345,45 +467,32 @@ impl Session {
             }
             TREE_CONNECT => {
                 let share = utf16(piece(le16(4), le16(6)), &mut buffer);
-                details.text("share", share);
+                details.text(share_key(share), share);
                 let server = share.split(|byte| *byte == b'\\').find(|part| !part.is_empty());
                 cx.host(HostKind::Other, server.unwrap_or_default());
             }
             CREATE => {
                 let name = utf16(piece(le16(44), le16(46)), &mut buffer);
-                details.text("filename", if name.is_empty() { b"<share_root>" } else { name });
-                // MS-SMB2 2.2.13.
-                details.text(
-                    "disposition",
-                    match le16(36) {
-                        Some(0) => "FILE_SUPERSEDE",
-                        Some(1) => "FILE_OPEN",
-                        Some(2) => "FILE_CREATE",
-                        Some(3) => "FILE_OPEN_IF",
-                        Some(4) => "FILE_OVERWRITE",
-                        Some(5) => "FILE_OVERWRITE_IF",
-                        _ => "UNKNOWN",
-                    },
-                );
-                // FILE_DELETE_ON_CLOSE.
-                let deletes = le16(40).is_some_and(|options| options & 0x1000 != 0);
-                details.text("access", if deletes { "delete_on_close" } else { "normal" });
+                let le32 =
+                    |at: usize| u32::from(le16(at).unwrap_or(0)) | u32::from(le16(at + 2).unwrap_or(0)) << 16;
+                write_open(details, name, le32(36), le32(40));
             }
             WRITE => {
                 let file = body.get(16..32).and_then(|file| file.first_chunk::<16>()).copied();
                 let data = piece(le16(2), le16(4));
-                if data.first() == Some(&5) {
-                    self.pipe(way, file, data, cx);
-                }
+                self.pipe_asked(way, file, data, &mut waiting, cx);
                 return;
             }
             READ => waiting.file = body.get(16..32).and_then(|file| file.first_chunk::<16>()).copied(),
             IOCTL => {
                 let file = body.get(8..24).and_then(|file| file.first_chunk::<16>()).copied();
                 waiting.file = file;
+                let code =
+                    body.get(4..).and_then(|code| code.first_chunk()).map(|code| u32::from_le_bytes(*code));
+                details.text_if("function", code.and_then(function_name));
                 // FSCTL_PIPE_TRANSCEIVE.
-                if body.get(4..8) == Some(&[0x17, 0xc0, 0x11, 0]) {
-                    self.pipe(way, file, piece(le16(24), le16(28)), cx);
+                if code == Some(0x0011_c017) {
+                    self.pipe_asked(way, file, piece(le16(24), le16(28)), &mut waiting, cx);
                 }
             }
             SET_INFO => {
@@ -394,38 +503,75 @@ impl Session {
                         let name = utf16(info.get(20..).unwrap_or_default(), &mut buffer);
                         details.object("rename", |rename| rename.text("to", name));
                     }
-                    Some([1, 13]) => details.text("access", "delete_on_close"),
+                    Some([1, 13]) => details.text("access", "delete on close"),
                     _ => {}
                 }
             }
-            2 | 4 | 14 => {}
-            _ => return,
+            _ => {}
         }
         self.wait(waiting);
     }
 
-    fn pipe(&mut self, way: Direction, file: Option<[u8; 16]>, data: &[u8], cx: &mut Context<'_>) {
+    /// A request goes through a pipe: its record has what is known of the command.
+    fn pipe_asked(
+        &mut self,
+        way: Direction,
+        file: Option<[u8; 16]>,
+        data: &[u8],
+        waiting: &mut Waiting,
+        cx: &mut Context<'_>,
+    ) {
+        if data.first() != Some(&5) {
+            return;
+        }
+        self.begun += 1;
+        waiting.number = self.begun;
+        let asked = (name_of(waiting.command, waiting.is_old), waiting.number);
+        self.pipe(way, file, data, (None, waiting.tree, waiting.session), Some(asked), cx);
+    }
+
+    fn pipe(
+        &mut self,
+        way: Direction,
+        file: Option<[u8; 16]>,
+        data: &[u8],
+        (status, tree, session): (Option<u32>, u32, u64),
+        asked: Option<(&'static str, u32)>,
+        cx: &mut Context<'_>,
+    ) {
         let Some(file) = file else { return };
         if data.first() != Some(&5) {
             return;
         }
-        let index = self.pipe.iter().position(|(known, _)| *known == file);
-        let index = match index {
-            Some(index) => index,
-            None => {
-                if self.pipe.len() >= PIPES_MAX {
-                    self.pipe.remove(0);
-                }
-                self.pipe.push((file, Calls::default()));
-                self.pipe.len() - 1
+        let index = self.pipe.iter().position(|known| known.file == file).unwrap_or_else(|| {
+            if self.pipe.len() >= PIPES_MAX {
+                self.pipe.remove(0).calls.end(cx);
             }
+            self.pipe.push(Pipe { file, calls: Calls::default(), asked: ("UNKNOWN", 0) });
+            self.pipe.len() - 1
+        });
+        let Some(mut pipe) =
+            self.pipe.get_mut(index).map(|pipe| (std::mem::take(&mut pipe.calls), pipe.asked))
+        else {
+            return;
         };
-        if let Some((_, calls)) = self.pipe.get_mut(index) {
-            calls.pipe(way, data, cx);
+        pipe.1 = asked.unwrap_or(pipe.1);
+        let (command, number) = pipe.1;
+        let mut around = pipe.0.around.take().unwrap_or_default();
+        around.clear();
+        self.write_head(&mut around, number, command, status, (tree, session));
+        pipe.0.around = Some(around);
+        pipe.0.pipe(way, data, cx);
+        if let Some(place) = self.pipe.get_mut(index) {
+            (place.calls, place.asked) = pipe;
         }
     }
 
-    fn wait(&mut self, waiting: Waiting) {
+    fn wait(&mut self, mut waiting: Waiting) {
+        if waiting.number == 0 && is_told(waiting.command, waiting.is_old) {
+            self.begun += 1;
+            waiting.number = self.begun;
+        }
         if self.waiting.len() >= WAITING_MAX {
             self.waiting.remove(0);
         }
@@ -447,86 +593,109 @@ impl Session {
         match command {
             NEGOTIATE => {
                 self.dialect = le16(4);
-                if let Some(guid) = body.get(8..24) {
-                    details.hex("server_guid", guid);
+                write_guid(&mut details, body.get(8..));
+                for (key, at) in [("max_read_size", 32), ("max_write_size", 36)] {
+                    if let Some(size) = body.get(at..).and_then(|size| size.first_chunk()) {
+                        details.number(key, u32::from_le_bytes(*size));
+                    }
                 }
             }
             SESSION_SETUP if is_failed_login(status) => cx.notes.risk(Risk::FailedLogin),
             TREE_CONNECT if status == 0 => {
-                self.trees_told += 1;
                 details.text(
                     "share_type",
                     match body.get(2) {
-                        Some(1) => "DISK",
+                        Some(1) => "FILE",
                         Some(2) => "PIPE",
                         Some(3) => "PRINT",
                         _ => "UNKNOWN",
                     },
                 );
             }
-            CREATE if status == 0 => {
-                if let Some(size) = body.get(48..56).and_then(|size| size.first_chunk::<8>()) {
-                    details.number("size", u64::from_le_bytes(*size));
-                }
-                if let Some(file) = body.get(64..80) {
-                    details.hex("fuid", file);
+            CREATE => {
+                let mut at = Cursor::new(body);
+                let mut read = || {
+                    at.skip(8)?;
+                    let times = [at.le64()?, at.le64()?, at.le64()?, at.le64()?];
+                    at.skip(8)?;
+                    let size = at.le64()?;
+                    at.skip(8)?;
+                    Some((times, size, guid_text(&at.array()?)))
+                };
+                match if status == 0 { read() } else { None } {
+                    Some((times, size, file)) => write_created(&mut details, Some((times, size)), &file),
+                    None => write_created(&mut details, None, b""),
                 }
             }
             READ => {
                 let (offset, len) =
                     (usize::from(body.get(2).copied().unwrap_or(0)), usize::from(le16(4).unwrap_or(0)));
-                self.pipe(way, file, message.get(offset..offset + len).unwrap_or_default(), cx);
+                let data = message.get(offset..offset + len).unwrap_or_default();
+                self.pipe(way, file, data, (Some(status), tree, session), None, cx);
                 return;
             }
             IOCTL => {
                 let (offset, len) = (usize::from(le16(32).unwrap_or(0)), usize::from(le16(36).unwrap_or(0)));
-                if offset >= 64 {
-                    self.pipe(way, file, message.get(offset..offset + len).unwrap_or_default(), cx);
+                let data = message.get(offset..offset + len).unwrap_or_default();
+                if offset >= 64 && data.first() == Some(&5) {
+                    self.pipe(way, file, data, (Some(status), tree, session), None, cx);
+                    return;
                 }
             }
-            CLOSE | WRITE => return,
             _ => {}
         }
-        let name = COMMANDS.get(usize::from(command)).copied().unwrap_or("UNKNOWN");
         let Some(waiting) = waiting else { return };
+        // A rename is told, and that a file will vanish; other attributes are not.
+        if !(is_told(waiting.command, waiting.is_old) || command == SET_INFO && !waiting.details.is_empty()) {
+            return;
+        }
         let tree = if tree == 0 { waiting.tree } else { tree };
         let session = if session == 0 { waiting.session } else { session };
-        self.tell(way, name, Some(status), (tree, session), [&waiting.details, &details], cx);
+        self.tell(way, &waiting, Some(status), (tree, session), &details, cx);
     }
 
     fn tell(
         &mut self,
         way: Direction,
-        command: &str,
+        waiting: &Waiting,
         status: Option<u32>,
-        (tree, session): (u32, u64),
-        details: [&Fields; 2],
+        tree_and_session: (u32, u64),
+        answer: &Fields,
         cx: &mut Context<'_>,
     ) {
         self.told += 1;
-        let id = self.told;
-        let mut buffer = [0; 10];
-        let code = status.map(|status| hex_of(status, &mut buffer));
-        let dialect = self.dialect;
+        let command = name_of(waiting.command, waiting.is_old);
         cx.tell_with("smb", way, |smb| {
-            smb.number("id", id);
-            smb.text(
-                "dialect",
-                match (dialect, self.old_dialects.first()) {
-                    (Some(dialect), _) => dialect_name(dialect).as_bytes(),
-                    (None, Some(old)) => old,
-                    (None, None) => b"unknown",
-                },
-            );
-            smb.text("command", command);
-            smb.text_if("status", status.map(status_name));
-            smb.text_if("status_code", code);
-            smb.number("session_id", session);
-            smb.number("tree_id", tree);
-            for part in details {
-                smb.append(part);
-            }
+            self.write_head(smb, waiting.number, command, status, tree_and_session);
+            smb.append(&waiting.details);
+            smb.append(answer);
         });
+    }
+
+    /// What every record begins with.
+    fn write_head(
+        &self,
+        smb: &mut Fields,
+        number: u32,
+        command: &str,
+        status: Option<u32>,
+        (tree, session): (u32, u64),
+    ) {
+        let mut buffer = [0; 10];
+        smb.number("id", number);
+        smb.text(
+            "dialect",
+            match (self.dialect, self.old_dialects.first()) {
+                (Some(dialect), _) => dialect_name(dialect).as_bytes(),
+                (None, Some(old)) if self.is_old_chosen => old,
+                (None, _) => b"unknown",
+            },
+        );
+        smb.text("command", command);
+        smb.text_if("status", status.map(status_name));
+        smb.text_if("status_code", status.map(|status| hex_of(status, &mut buffer)));
+        smb.number("session_id", session);
+        smb.number("tree_id", tree);
     }
 
     /// MS-CIFS 2.2.3.1: the header of 32 bytes, words, bytes.
@@ -554,6 +723,7 @@ impl Session {
         let (id, command) = (u64::from(multiplex), u16::from(command));
         if flags & 0x80 == 0 {
             let mut waiting = Waiting {
+                number: 0,
                 id,
                 command,
                 tree: tree.into(),
@@ -562,38 +732,75 @@ impl Session {
                 details: Fields::new(),
                 is_old: true,
             };
-            if self.old_request(way, &mut waiting, is_unicode, words, data, message, cx) {
-                self.wait(waiting);
-            }
+            self.old_request(way, &mut waiting, is_unicode, words, data, message, cx);
+            self.wait(waiting);
             return;
         }
         let index = self.waiting.iter().position(|waiting| waiting.id == id && waiting.command == command);
-        let Some(waiting) = index.map(|index| self.waiting.swap_remove(index)) else { return };
+        let Some(waiting) = index.map(|index| self.waiting.remove(index)) else { return };
         let mut details = Fields::new();
         let mut chosen = None;
         match command {
             OLD_NEGOTIATE => {
                 let index = words.first_chunk::<2>().map_or(u16::MAX, |pair| u16::from_le_bytes(*pair));
                 chosen = Some(usize::from(index));
+                // MS-SMB 2.2.4.5.2.1: with CAP_EXTENDED_SECURITY the server's GUID comes first.
+                let extends = words.get(22).is_some_and(|capabilities| capabilities & 0x80 != 0);
+                write_guid(&mut details, extends.then_some(data));
             }
-            OLD_SESSION_SETUP if is_failed_login(status) => cx.notes.risk(Risk::FailedLogin),
-            OLD_TREE_CONNECT if status == 0 => {
+            OLD_SESSION_SETUP => {
+                if is_failed_login(status) {
+                    cx.notes.risk(Risk::FailedLogin);
+                }
+                // MS-SMB 2.2.4.6.2: with four words a blob of that length stands before the texts.
+                let blob =
+                    words.get(6..8).map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])));
+                write_native(&mut details, "response", data.get(blob..), message.len(), is_unicode);
+            }
+            OLD_TREE_CONNECT => {
                 let service = data.split(|byte| *byte == 0).next().unwrap_or_default();
-                details.text("service", service.get(..32).unwrap_or(service));
+                details.object("service", |fields| {
+                    fields.text("request", &self.service);
+                    fields.text("response", service.get(..32).unwrap_or(service));
+                });
+            }
+            OLD_CREATE => {
+                // MS-CIFS 2.2.4.64.2.
+                let mut at = Cursor::new(words);
+                let mut read = || {
+                    at.skip(5)?;
+                    let file = at.le16()?;
+                    at.skip(4)?;
+                    let times = [at.le64()?, at.le64()?, at.le64()?, at.le64()?];
+                    at.skip(12)?;
+                    Some((times, at.le64()?, file))
+                };
+                match if status == 0 { read() } else { None } {
+                    Some((times, size, file)) => write_created(
+                        &mut details,
+                        Some((times, size)),
+                        Line::<4>::of(format_args!("{file:04x}")).as_bytes(),
+                    ),
+                    None => write_created(&mut details, None, b""),
+                }
             }
             OLD_TRANSACTION => {
                 // MS-CIFS 2.2.4.33.2: counts and offsets of parameters and data.
                 let offset =
                     words.get(14..16).map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])));
-                self.pipe(way, waiting.file, message.get(offset..).unwrap_or_default(), cx);
+                let data = message.get(offset..).unwrap_or_default();
+                self.pipe(way, waiting.file, data, (Some(status), tree.into(), user.into()), None, cx);
             }
             OLD_READ => {
                 let offset =
                     words.get(12..14).map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])));
-                self.pipe(way, waiting.file, message.get(offset..).unwrap_or_default(), cx);
-                return;
+                let data = message.get(offset..).unwrap_or_default();
+                self.pipe(way, waiting.file, data, (Some(status), tree.into(), user.into()), None, cx);
             }
             _ => {}
+        }
+        if !is_told(command, true) {
+            return;
         }
         if let Some(index) = chosen
             && index < self.old_dialects.len()
@@ -601,19 +808,13 @@ impl Session {
             // The chosen one is told of from now on.
             self.old_dialects.swap(0, index);
             self.old_dialects.truncate(1);
+            self.is_old_chosen = true;
         }
         let tree = if tree == 0 { waiting.tree } else { tree.into() };
-        self.tell(
-            way,
-            old_name(command),
-            Some(status),
-            (tree, user.into()),
-            [&waiting.details, &details],
-            cx,
-        );
+        self.tell(way, &waiting, Some(status), (tree, user.into()), &details, cx);
     }
 
-    /// Whether an answer is waited for.
+    /// What a request says.
     #[expect(clippy::too_many_arguments, reason = "a message's parts, read once by the caller")]
     fn old_request(
         &mut self,
@@ -624,7 +825,7 @@ impl Session {
         data: &[u8],
         message: &[u8],
         cx: &mut Context<'_>,
-    ) -> bool {
+    ) {
         let mut buffer = [0; 512];
         let le16 = |at: usize| words.get(at..at + 2).map_or(0, |pair| u16::from_le_bytes([pair[0], pair[1]]));
         // Unicode text begins at an even distance from the header.
@@ -666,17 +867,38 @@ impl Session {
                     let len = text(data.get(skip..).unwrap_or_default(), &mut buffer);
                     waiting.details.text("user", &buffer[..len]);
                 }
+                // MS-SMB 2.2.4.6.1: with twelve words a blob stands before the texts.
+                if words.len() == 24 {
+                    let texts = data.get(usize::from(le16(14))..);
+                    write_native(&mut waiting.details, "request", texts, message.len(), is_unicode);
+                }
             }
             OLD_TREE_CONNECT => {
                 let len = text(data.get(usize::from(le16(6))..).unwrap_or_default(), &mut buffer);
+                let rest = data.get(usize::from(le16(6)) + if is_unicode { 2 * len + 2 } else { len + 1 }..);
+                let rest = rest.unwrap_or_default();
+                // The share may begin one byte later, so that the service does too.
+                let service = rest.iter().position(u8::is_ascii_graphic).and_then(|from| rest.get(from..));
+                let service =
+                    service.and_then(|text| text.split(|byte| *byte == 0).next()).unwrap_or_default();
+                self.service = service.get(..16).unwrap_or(service).into();
+                // Suricata leaves the first of the two backslashes out.
                 let share = &buffer[..len];
-                waiting.details.text("share", share);
+                let share = share.strip_prefix(b"\\").unwrap_or(share);
+                waiting.details.text(share_key(share), share);
                 let server = share.split(|byte| *byte == b'\\').find(|part| !part.is_empty());
                 cx.host(HostKind::Other, server.unwrap_or_default());
             }
             OLD_CREATE => {
+                // MS-CIFS 2.2.4.64.1.
                 let len = text(data, &mut buffer);
-                waiting.details.text("filename", if len == 0 { b"<share_root>" } else { &buffer[..len] });
+                let le32 = |at: usize| {
+                    words
+                        .get(at..)
+                        .and_then(|word| word.first_chunk())
+                        .map_or(0, |word| u32::from_le_bytes(*word))
+                };
+                write_open(&mut waiting.details, &buffer[..len], le32(35), le32(39));
             }
             0x06 | 0x01 | 0x00 | 0x10 => {
                 let len = text(data.get(1..).unwrap_or_default(), &mut buffer);
@@ -685,19 +907,56 @@ impl Session {
             OLD_TRANSACTION => {
                 let (offset, setup) = (usize::from(le16(24)), le16(30));
                 waiting.file = Some(pipe_of(setup));
-                self.pipe(way, waiting.file, message.get(offset..).unwrap_or_default(), cx);
+                self.pipe_asked(way, waiting.file, message.get(offset..).unwrap_or_default(), waiting, cx);
             }
             OLD_WRITE => {
                 let offset = usize::from(le16(22));
-                self.pipe(way, Some(pipe_of(le16(4))), message.get(offset..).unwrap_or_default(), cx);
-                return false;
+                let file = Some(pipe_of(le16(4)));
+                self.pipe_asked(way, file, message.get(offset..).unwrap_or_default(), waiting, cx);
             }
             OLD_READ => waiting.file = Some(pipe_of(le16(4))),
-            0x32 | 0x74 | 0x71 | 0x07 => {}
-            _ => return false,
+            _ => {}
         }
-        true
     }
+}
+
+fn name_of(command: u16, is_old: bool) -> &'static str {
+    if is_old { old_name(command) } else { COMMANDS.get(usize::from(command)).copied().unwrap_or("UNKNOWN") }
+}
+
+/// A share of pipes has a key of its own.
+fn share_key(share: &[u8]) -> &'static str {
+    if share.ends_with(b"\\IPC$") || share == b"IPC$" { "named_pipe" } else { "share" }
+}
+
+fn write_guid(fields: &mut Fields, bytes: Option<&[u8]>) {
+    match bytes.and_then(|bytes| bytes.first_chunk()) {
+        Some(guid) => fields.text("server_guid", guid_text(guid)),
+        None => fields.text("server_guid", ""),
+    }
+}
+
+/// The names of the operating system and of the LAN manager, which end a session's set-up in SMB 1.
+fn write_native(fields: &mut Fields, key: &str, texts: Option<&[u8]>, message_len: usize, is_unicode: bool) {
+    let Some(mut texts) = texts else { return };
+    if is_unicode {
+        // Unicode text begins at an even distance from the header; the message ends with these texts.
+        texts = texts.get((message_len - texts.len()) % 2..).unwrap_or_default();
+    }
+    let mut buffer = [0; 512];
+    fields.object(key, |native| {
+        for key in ["native_os", "native_lm"] {
+            let (text, used) = if is_unicode {
+                let end = texts.chunks_exact(2).position(|pair| pair == [0, 0]).unwrap_or(texts.len() / 2);
+                (utf16(texts.get(..2 * end).unwrap_or_default(), &mut buffer), 2 * end + 2)
+            } else {
+                let end = texts.iter().position(|byte| *byte == 0).unwrap_or(texts.len());
+                (texts.get(..end.min(255)).unwrap_or_default(), end + 1)
+            };
+            native.text(key, text);
+            texts = texts.get(used..).unwrap_or_default();
+        }
+    });
 }
 
 /// The file of SMB 1 as one of SMB 2.
@@ -711,6 +970,7 @@ const fn pipe_of(file: u16) -> [u8; 16] {
 
 // Commands of SMB 1 (MS-CIFS 2.2.2.1).
 const OLD_TRANSACTION: u16 = 0x25;
+const OLD_TRANSACTION2: u16 = 0x32;
 const OLD_READ: u16 = 0x2e;
 const OLD_WRITE: u16 = 0x2f;
 const OLD_NEGOTIATE: u16 = 0x72;
@@ -723,16 +983,30 @@ fn old_name(command: u16) -> &'static str {
         0x00 => "SMB1_COMMAND_CREATE_DIRECTORY",
         0x01 => "SMB1_COMMAND_DELETE_DIRECTORY",
         0x06 => "SMB1_COMMAND_DELETE",
+        0x04 => "SMB1_COMMAND_CLOSE",
         0x07 => "SMB1_COMMAND_RENAME",
+        0x08 => "SMB1_COMMAND_QUERY_INFORMATION",
         0x10 => "SMB1_COMMAND_CHECK_DIRECTORY",
+        0x1a => "SMB1_COMMAND_READ_RAW",
+        0x1d => "SMB1_COMMAND_WRITE_RAW",
+        0x24 => "SMB1_COMMAND_LOCKING_ANDX",
         OLD_TRANSACTION => "SMB1_COMMAND_TRANS",
-        0x32 => "SMB1_COMMAND_TRANS2",
+        0x2b => "SMB1_COMMAND_ECHO",
+        0x2d => "SMB1_COMMAND_OPEN_ANDX",
+        OLD_READ => "SMB1_COMMAND_READ_ANDX",
+        OLD_WRITE => "SMB1_COMMAND_WRITE_ANDX",
+        0x33 => "SMB1_COMMAND_TRANS2_SECONDARY",
+        0x34 => "SMB1_COMMAND_FIND_CLOSE2",
+        OLD_TRANSACTION2 => "SMB1_COMMAND_TRANS2",
         0x71 => "SMB1_COMMAND_TREE_DISCONNECT",
         OLD_NEGOTIATE => "SMB1_COMMAND_NEGOTIATE_PROTOCOL",
         OLD_SESSION_SETUP => "SMB1_COMMAND_SESSION_SETUP_ANDX",
         0x74 => "SMB1_COMMAND_LOGOFF_ANDX",
         OLD_TREE_CONNECT => "SMB1_COMMAND_TREE_CONNECT_ANDX",
+        0x80 => "SMB1_COMMAND_QUERY_INFO_DISK",
+        0xa0 => "SMB1_COMMAND_NT_TRANS",
         OLD_CREATE => "SMB1_COMMAND_NT_CREATE_ANDX",
+        0xa4 => "SMB1_COMMAND_NT_CANCEL",
         _ => "UNKNOWN",
     }
 }
@@ -756,6 +1030,18 @@ mod tests {
         for len in 0..old.len() {
             let _ = look(&peek(&old[..len]), &[0xff]);
         }
+    }
+
+    #[test]
+    fn files_shares_and_times_are_written_as_suricata_does() {
+        let raw =
+            [0x96, 0x6e, 0xaf, 0xa3, 0x35, 0x7f, 4, 0x40, 0xa5, 0xf9, 0x64, 0x3e, 0x1b, 0xfa, 0x8c, 0x56];
+        assert_eq!(&guid_text(&raw), b"a3af6e96-7f35-4004-f9a5-3e64568cfa1b");
+        assert_eq!(unix_seconds(0), 0);
+        assert_eq!(unix_seconds(116_444_736_010_000_000), 1);
+        assert_eq!(share_key(b"\\\\10.0.0.1\\IPC$"), "named_pipe");
+        assert_eq!(share_key(b"\\\\10.0.0.1\\C$"), "share");
+        assert!(is_told(CREATE, false) && !is_told(READ, false) && !is_told(OLD_TRANSACTION2, true));
     }
 
     #[test]

@@ -212,6 +212,9 @@ fn tell(way: Direction, link: Link, fragment: &[u8], cx: &mut Context<'_>) {
         });
         if let Some(indications) = indications {
             out.object("iin", |out| {
+                if indications == 0 {
+                    return;
+                }
                 out.list("indicators", |out| {
                     for (bit, name) in INDICATIONS {
                         if indications & bit != 0 {
@@ -397,8 +400,8 @@ fn write_value(group: u8, variation: u8, value: &[u8], out: &mut Fields) {
                 out.number("cr", code >> 5 & 1);
                 out.number("tcc", code >> 6);
                 out.number("count", cursor.u8()?);
-                out.number("onTime", cursor.le32()?);
-                out.number("offTime", cursor.le32()?);
+                out.number("ontime", cursor.le32()?);
+                out.number("offtime", cursor.le32()?);
                 out.number("status_code", cursor.u8()?);
             }
             (1 | 10, 2) | (2, 1) => out.number("state", cursor.u8()? >> 7),
@@ -465,7 +468,7 @@ mod tests {
         assert!(write_object(&mut cursor, false, &mut fields).is_some());
         assert!(write_object(&mut cursor, true, &mut fields).is_some());
         assert!(cursor.is_empty());
-        assert!(fields.iter().any(|(key, _)| key == "onTime"));
+        assert!(fields.iter().any(|(key, _)| key == "ontime"));
         for len in 0..objects.len() {
             let mut cursor = Cursor::new(&objects[..len]);
             while write_object(&mut cursor, true, &mut fields).is_some() {}

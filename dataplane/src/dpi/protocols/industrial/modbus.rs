@@ -269,7 +269,7 @@ impl Message<'_> {
             return;
         }
         if self.write_data(function, is_question, out).is_none() && !self.body.is_empty() {
-            out.hex("data", self.body);
+            out.text("data", self.body);
         }
     }
 
@@ -280,7 +280,10 @@ impl Message<'_> {
                 let (address, quantity) = (cursor.be16()?, cursor.be16()?);
                 out.object("read", |out| span(address, quantity, out));
             }
-            (1..=4 | 23, false) => out.hex("data", cursor.vec8()?),
+            (1..=4 | 23, false) => {
+                let data = cursor.vec8()?;
+                out.object("read", |out| out.text("data", data));
+            }
             (5 | 6, _) => {
                 let (address, data) = (cursor.be16()?, cursor.be16()?);
                 out.object("write", |out| {
@@ -293,16 +296,21 @@ impl Message<'_> {
                 out.object("diagnostic", |out| {
                     out.number("raw", raw);
                     out.text("code", diagnostic_name(raw));
-                    out.hex("data", cursor.rest());
+                    out.text("data", cursor.rest());
                 });
             }
             (15 | 16, _) => {
                 let (address, quantity) = (cursor.be16()?, cursor.be16()?);
                 let data = cursor.vec8();
-                out.object("write", |out| {
-                    span(address, quantity, out);
-                    if let Some(data) = data {
-                        out.hex("data", data);
+                out.object("write", |out| match data {
+                    Some(data) => {
+                        span(address, quantity, out);
+                        out.text("data", data);
+                    }
+                    // An answer repeats the quantity, which Suricata names `data`.
+                    None => {
+                        out.number("address", address);
+                        out.number("data", quantity);
                     }
                 });
             }
@@ -321,7 +329,7 @@ impl Message<'_> {
                 out.object("read", |out| span(address, quantity, out));
                 out.object("write", |out| {
                     span(to, count, out);
-                    out.hex("data", data);
+                    out.text("data", data);
                 });
             }
             (43, _) => {
@@ -336,7 +344,7 @@ impl Message<'_> {
                             _ => "Unknown",
                         },
                     );
-                    out.hex("data", cursor.rest());
+                    out.text("data", cursor.rest());
                 });
             }
             _ => return None,
@@ -388,8 +396,8 @@ const fn access(function: u8) -> &'static str {
         2 => "READ | DISCRETES",
         3 => "READ | HOLDING",
         4 => "READ | INPUT",
-        5 => "WRITE | COILS | SINGLE",
-        6 => "WRITE | HOLDING | SINGLE",
+        5 => "WRITE | COILS | SINGLE | WRITE_SINGLE",
+        6 => "WRITE | HOLDING | SINGLE | WRITE_SINGLE",
         15 => "WRITE | COILS | MULTIPLE",
         16 => "WRITE | HOLDING | MULTIPLE",
         20 => "READ",
@@ -488,7 +496,7 @@ mod tests {
         assert!(
             fields.iter().any(|field| field == ("access_type", Value::Text(b"WRITE | HOLDING | MULTIPLE")))
         );
-        assert!(fields.iter().any(|field| field == ("data", Value::Bytes(&[0, 10, 1, 2]))));
+        assert!(fields.iter().any(|field| field == ("data", Value::Text(&[0, 10, 1, 2]))));
         for len in 0..body.len() {
             let mut fields = Fields::new();
             Message { transaction: 7, unit: 1, function: 16, body: &body[..len] }.write(true, &mut fields);

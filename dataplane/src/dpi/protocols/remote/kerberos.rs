@@ -19,7 +19,7 @@ pub static KERBEROS: Protocol = Protocol {
             look: |peek| peek.bytes.get(4..).map_or(Match::No, look),
         },
     ],
-    parser: Some(|| Box::new(Tickets { told: 0 })),
+    parser: Some(|| Box::new(Tickets { told: 0, asked: None })),
 };
 
 const AS_REQUEST: u8 = 10;
@@ -47,6 +47,8 @@ const MESSAGE_BYTES_MAX: usize = 32_768;
 
 struct Tickets {
     told: u32,
+    /// Kind of the request that came last.
+    asked: Option<u8>,
 }
 
 impl Parser for Tickets {
@@ -63,7 +65,7 @@ impl Parser for Tickets {
             let Some(message) = bytes.get(4..4 + len) else { return Step::Consumed(0) };
             (message, 4 + len)
         };
-        if read(way, message, cx).is_none() {
+        if read(way, message, &mut self.asked, cx).is_none() {
             cx.anomaly("malformed_data");
         }
         self.told += 1;
@@ -81,7 +83,8 @@ struct Message<'a> {
     error: Option<u32>,
 }
 
-fn read(way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Option<()> {
+/// `asked` is the kind of the last request, which an error tells of.
+fn read(way: Direction, bytes: &[u8], asked: &mut Option<u8>, cx: &mut Context<'_>) -> Option<()> {
     let outer = Elements::of(bytes).next()?;
     let kind = outer.tag & 0x1f;
     let fields = Elements::of(Elements::of(outer.contents).tagged(0x30)?);
@@ -125,8 +128,8 @@ fn read(way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Option<()> {
         cx.host(HostKind::Other, realm);
     }
     match kind {
+        AS_REQUEST | TGS_REQUEST => *asked = Some(kind),
         AS_REPLY | TGS_REPLY | ERROR => {}
-        // Requests say nothing that their answers do not.
         _ => return Some(()),
     }
     let is_weak = |kind: u32| matches!(kind, 1..=16 | 23 | 24);
@@ -138,33 +141,43 @@ fn read(way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Option<()> {
         cx.notes.risk(Risk::FailedLogin);
     }
     cx.tell_with("krb5", way, |krb5| {
-        krb5.text(
-            "msg_type",
-            match kind {
-                AS_REPLY => "KRB_AS_REP",
-                TGS_REPLY => "KRB_TGS_REP",
-                _ => "KRB_ERROR",
-            },
-        );
+        krb5.text_if("msg_type", kind_name(kind));
+        if kind == ERROR {
+            krb5.text("failed_request", asked.and_then(kind_name).unwrap_or("UNKNOWN"));
+        }
         if let Some(error) = message.error {
             match error_name(error) {
                 Some(name) => krb5.text("error_code", name),
                 None => krb5.number("error_code", error),
             }
         }
-        name(krb5, "cname", message.client);
-        krb5.text_if("realm", message.realm);
+        // An error repeats what was asked only where its sender likes to.
+        let (client, realm) = if kind == ERROR { (None, None) } else { (message.client, message.realm) };
+        name(krb5, "cname", client);
+        krb5.text("realm", realm.filter(|realm| !realm.is_empty()).unwrap_or(EMPTY));
         name(krb5, "sname", message.service);
-        if let Some(kind) = message.encryption {
-            krb5.text("encryption", encryption_name(kind));
-            krb5.bool("weak_encryption", is_weak(kind));
-        }
+        krb5.text("encryption", message.encryption.map_or("<none>", encryption_name));
+        krb5.bool("weak_encryption", message.encryption.is_some_and(is_weak));
         if let Some(kind) = message.ticket_encryption {
             krb5.text("ticket_encryption", encryption_name(kind));
             krb5.bool("ticket_weak_encryption", is_weak(kind));
         }
     });
     Some(())
+}
+
+/// What stands where a name is missing.
+const EMPTY: &[u8] = b"<empty>";
+
+const fn kind_name(kind: u8) -> Option<&'static str> {
+    Some(match kind {
+        AS_REQUEST => "KRB_AS_REQ",
+        AS_REPLY => "KRB_AS_REP",
+        TGS_REQUEST => "KRB_TGS_REQ",
+        TGS_REPLY => "KRB_TGS_REP",
+        ERROR => "KRB_ERROR",
+        _ => return None,
+    })
 }
 
 /// EncryptedData's kind.
@@ -179,7 +192,10 @@ fn name(fields: &mut Fields, key: &str, contents: Option<&[u8]>) {
         let parts = Elements::of(Elements::of(contents?).tagged(0x30)?).find(|part| part.tag == 0xa1)?;
         Some(Elements::of(Elements::of(parts.contents).tagged(0x30)?))
     };
-    let Some(texts) = texts() else { return };
+    let Some(texts) = texts() else {
+        fields.text(key, EMPTY);
+        return;
+    };
     let mut buffer = [0; 256];
     let mut len = 0;
     for (index, part) in texts.enumerate() {
@@ -196,23 +212,47 @@ fn name(fields: &mut Fields, key: &str, contents: Option<&[u8]>) {
 /// RFC 4120 7.5.9.
 fn error_name(code: u32) -> Option<&'static str> {
     Some(match code {
+        0 => "KDC_ERR_NONE",
         1 => "KDC_ERR_NAME_EXP",
+        2 => "KDC_ERR_SERVICE_EXP",
         3 => "KDC_ERR_BAD_PVNO",
+        4 => "KDC_ERR_C_OLD_MAST_KVNO",
+        5 => "KDC_ERR_S_OLD_MAST_KVNO",
         6 => "KDC_ERR_C_PRINCIPAL_UNKNOWN",
         7 => "KDC_ERR_S_PRINCIPAL_UNKNOWN",
+        8 => "KDC_ERR_PRINCIPAL_NOT_UNIQUE",
+        9 => "KDC_ERR_NULL_KEY",
+        10 => "KDC_ERR_CANNOT_POSTDATE",
+        11 => "KDC_ERR_NEVER_VALID",
         12 => "KDC_ERR_POLICY",
         13 => "KDC_ERR_BADOPTION",
         14 => "KDC_ERR_ETYPE_NOSUPP",
+        15 => "KDC_ERR_SUMTYPE_NOSUPP",
+        16 => "KDC_ERR_PADATA_TYPE_NOSUPP",
+        17 => "KDC_ERR_TRTYPE_NOSUPP",
         18 => "KDC_ERR_CLIENT_REVOKED",
+        19 => "KDC_ERR_SERVICE_REVOKED",
+        20 => "KDC_ERR_TGT_REVOKED",
+        21 => "KDC_ERR_CLIENT_NOTYET",
+        22 => "KDC_ERR_SERVICE_NOTYET",
         23 => "KDC_ERR_KEY_EXPIRED",
         24 => "KDC_ERR_PREAUTH_FAILED",
         25 => "KDC_ERR_PREAUTH_REQUIRED",
+        26 => "KDC_ERR_SERVER_NOMATCH",
+        27 => "KDC_ERR_MUST_USE_USER2USER",
+        28 => "KDC_ERR_PATH_NOT_ACCEPTED",
+        29 => "KDC_ERR_SVC_UNAVAILABLE",
         31 => "KRB_AP_ERR_BAD_INTEGRITY",
         32 => "KRB_AP_ERR_TKT_EXPIRED",
+        33 => "KRB_AP_ERR_TKT_NYV",
+        34 => "KRB_AP_ERR_REPEAT",
+        35 => "KRB_AP_ERR_NOT_US",
+        36 => "KRB_AP_ERR_BADMATCH",
         37 => "KRB_AP_ERR_SKEW",
         41 => "KRB_AP_ERR_MODIFIED",
         52 => "KRB_ERR_RESPONSE_TOO_BIG",
         60 => "KRB_ERR_GENERIC",
+        61 => "KRB_ERR_FIELD_TOOLONG",
         68 => "KDC_ERR_WRONG_REALM",
         _ => return None,
     })

@@ -3,6 +3,7 @@
 //! Calls of one application share a socket: what a relay's attributes say of it holds for the direct path to the peer,
 //! which says nothing of itself. So the endpoint that asked is remembered, and the peers it asks permission for.
 
+use super::super::names::line::Line;
 use crate::dpi::protocols;
 use crate::dpi::text::has_word;
 use crate::dpi::{Category, Context, Evidence, First, Match, Over, Parser, Peek, Probe, Protocol, Step};
@@ -244,7 +245,8 @@ impl Stun {
                         };
                         if let Some((addr, port)) = message.address(value, kind != 1) {
                             fields.object(key, |object| {
-                                object.hex("address", &addr.0);
+                                let addr = std::net::IpAddr::from(addr.0).to_canonical();
+                                object.text("address", Line::<46>::of(format_args!("{addr}")));
                                 object.number("port", port);
                             });
                         }
