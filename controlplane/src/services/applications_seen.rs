@@ -1,6 +1,6 @@
 //! How much of the traffic was which application? Sums of the flows that have ended, by the name they ended with.
 //!
-//! Bounded whatever the traffic holds: names beyond [`NAMES_MAX`] are summed together. A flow that is still open counts at
+//! Bounded whatever the traffic holds: names beyond the first 4,096 are summed together. A flow that is still open counts at
 //! its end; one that was aggregated with others in a full ring counts as the record has it.
 
 use std::collections::HashMap;
