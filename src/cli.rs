@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Put the appliance on the wire and serve until SIGTERM.
     ///
-    /// SIGHUP reads the policy file again and opens the event file anew. After an orderly stop, as after a
+    /// SIGHUP reads the files of policies and applications again and opens the event file anew. After an orderly stop, as after a
     /// crash, the XDP program stays and the wire's fail mode holds: only `detach` removes it.
     Run(Live),
     /// Attach the wire and leave: its fail mode holds until `run` serves it.
@@ -223,6 +223,8 @@ pub(crate) enum TelemetryPart {
     Reasons,
     /// Batch time and ring-to-ring time.
     Latency,
+    /// By application, those with the most bytes.
+    Applications,
     /// The XDP program.
     Wire,
 }
@@ -235,6 +237,7 @@ impl TelemetryPart {
             Self::Ports => "ports",
             Self::Reasons => "reasons",
             Self::Latency => "latency",
+            Self::Applications => "applications",
             Self::Wire => "wire",
         }
     }

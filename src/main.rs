@@ -78,11 +78,18 @@ fn run(typed: &Live) -> Result<(), Failure> {
         version: u64::from(setup::FIRST_VERSION),
         policy: Arc::new(policy),
         settings: workers::settings(&config),
+        apps: None,
     };
     let (door, doors, receivers) = door(first, plan.workers.len(), Some(Box::new(live_wire.clone())));
     let door = Arc::new(door);
-    let built = workers::build(&config, &live_wire, doors, &Arc::new(Shared::default()), inspection.as_ref())
-        .map_err(Failure::line)?;
+    let built = workers::build(
+        &config,
+        &live_wire,
+        doors,
+        &Arc::new(Shared::default()),
+        inspection.as_ref().map(|(inspection, _)| inspection),
+    )
+    .map_err(Failure::line)?;
 
     // The control plane: events to disk, requests from the socket and from TCP.
     let names = Arc::new(Names::new(workers::port_names(&config)));

@@ -98,7 +98,8 @@ impl Replay {
         let set = setup::load_policies(&mut policies, config)?;
         let names = Arc::new(Names::new(workers::port_names(config)));
         names.remember_set(&set);
-        let first = Snapshot { version: 1, policy: Arc::new(set), settings: workers::settings(config) };
+        let first =
+            Snapshot { version: 1, policy: Arc::new(set), settings: workers::settings(config), apps: None };
         let (door, inside, receivers) = door(first, 1, None);
         let inside = inside.into_iter().next().expect("one worker was asked for");
         let counts = Arc::new(EventCounts::default());
@@ -107,7 +108,10 @@ impl Replay {
             EveTypes { stats_every: None, community_seed: config.eve.community_seed, ..EveTypes::default() };
         let shared = Arc::new(Shared::default());
         Ok(Self {
-            engine: Engine::new(workers::engine_config(config, 0, SEED, inspection), shared),
+            engine: Engine::new(
+                workers::engine_config(config, 0, SEED, inspection.map(|(inspection, _)| inspection)),
+                shared,
+            ),
             door: Arc::new(door),
             inside,
             pump: EventPump::new(receivers, names, Some(file), types, Arc::clone(&counts)),

@@ -14,7 +14,7 @@ use crate::threads::{Kept, Workers};
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server};
 use controlplane::services::{EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions};
-use controlplane::store::EveFile;
+use controlplane::store::{EveFile, Rotation};
 use dataplane::control::{Door, StateChange};
 use dataplane::time::Now;
 use dataplane::worker::{Clock, Lifecycle, Phase, SystemClock, Worker};
@@ -166,16 +166,18 @@ impl Serving {
     fn reload(&self) {
         self.supervisor.reloading();
         self.pump.reopen();
-        match self.services.reload_policy() {
+        match self.services.reload() {
             Ok(_told_by_services) => {}
             Err(PolicyLoadError::NoFile) => {
-                tracing::info!("no policy file is configured: only the event file was opened anew");
+                tracing::info!(
+                    "no file of policies or applications is configured: only the event file was opened anew"
+                );
             }
             Err(error) => {
                 for line in Failure::from(error).to_string().lines() {
                     tracing::error!("{line}");
                 }
-                tracing::error!("the policy was not reloaded, the one before stays in force");
+                tracing::error!("policies and applications were not reloaded, the ones before stay in force");
             }
         }
         self.supervisor.ready("the wire is served");
@@ -226,8 +228,13 @@ pub(crate) fn event_file(config: &Config) -> Result<(Option<EveFile>, EveTypes),
         stats_every: wanted.stats.then_some(STATS_EVERY),
         community_seed: config.eve.community_seed,
     };
+    let rotation = Rotation {
+        size_max_bytes: config.eve.rotate_bytes,
+        every_s: config.eve.rotate_interval_s,
+        keep: config.eve.rotate_keep,
+    };
     let open = |path: &PathBuf| {
-        EveFile::open(path, None)
+        EveFile::open(path, Some(rotation))
             .map_err(|error| Failure::line(format!("cannot write events to {}: {error}", path.display())))
     };
     Ok((config.eve.file.as_ref().map(open).transpose()?, types))

@@ -9,8 +9,8 @@ use crate::config::{
 };
 use crate::failure::Failure;
 use crate::workers;
-use controlplane::services::Policies;
-use dataplane::dpi::AppTable;
+use controlplane::services::{Applications, Policies};
+use dataplane::dpi::recogniser::Recogniser;
 use dataplane::engine::Inspection;
 use dataplane::policy::{PolicyFile, PolicySet, Supplied};
 use std::sync::Arc;
@@ -20,27 +20,19 @@ pub(crate) fn supplied(config: &Config) -> Supplied {
     Supplied { application: config.inspect.enabled, identity: false, country: false }
 }
 
-/// What payload is recognised by, where the configuration wants it to be.
+/// What payload is recognised by, where the configuration wants it to be, and the applications among that, to be read again.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with the operator's file of applications.
-pub(crate) fn inspection(config: &Config) -> Result<Option<Inspection>, Failure> {
+pub(crate) fn inspection(config: &Config) -> Result<Option<(Inspection, Applications)>, Failure> {
     if !config.inspect.enabled {
         return Ok(None);
     }
-    let mut inspection = Inspection::builtin();
-    if let Some(path) = &config.inspect.applications {
-        let name = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::line(format!("cannot read the applications {name}: {error}")))?;
-        let mut apps = AppTable::builtin();
-        apps.add(&text).map_err(|errors| {
-            Failure::lines(errors.iter().map(|error| format!("{name}: {error}")).collect())
-        })?;
-        inspection.apps = Arc::new(apps);
-    }
-    Ok(Some(inspection))
+    let applications = Applications::load(config.inspect.applications.as_deref())?;
+    let inspection =
+        Inspection { recogniser: Arc::new(Recogniser::new()), apps: Arc::clone(applications.table()) };
+    Ok(Some((inspection, applications)))
 }
 
 /// The version of the first policy set of a run; reloads count up.
@@ -66,10 +58,9 @@ pub(crate) fn read_config(flag: &ConfigFlag, ports: &PortFlags, need: Ports) -> 
 
 /// Compiles policies for this configuration and the applications that it recognises. Inline, a set without a default
 /// action is refused.
-pub(crate) fn policies(config: &Config, inspection: Option<&Inspection>) -> Policies {
-    let none = AppTable::default();
-    let apps = inspection.map_or(&none, |inspection| &inspection.apps);
-    Policies::new(workers::policy_environment(config), config.mode == Mode::Inline, apps)
+pub(crate) fn policies(config: &Config, inspection: Option<&(Inspection, Applications)>) -> Policies {
+    let applications = inspection.map(|(_, applications)| applications.clone()).unwrap_or_default();
+    Policies::new(workers::policy_environment(config), config.mode == Mode::Inline, applications)
 }
 
 /// Loads the configured policies, or the embedded ones.

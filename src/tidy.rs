@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("defrag", &["parse", "time", "verdict"]),
     ("flow", &["parse", "time", "verdict"]),
     ("stream", &["flow", "parse", "time", "verdict"]),
-    ("dpi", &["flow", "parse", "stream", "time", "verdict"]),
+    ("dpi", &["flow", "host", "parse", "stream", "time", "verdict"]),
     ("policy", &["dpi", "flow", "parse", "time", "verdict"]),
     ("nat", &["flow", "parse", "time", "verdict"]),
     ("host", &["flow", "parse", "sync", "time", "verdict"]),

@@ -198,3 +198,24 @@ fn a_flow_that_is_ended_by_hand_is_gone() {
     let left = lab.ctl(&["flows", "proto=icmp"]);
     assert_eq!(left["flows"].as_array().map(Vec::len), Some(0), "{left}");
 }
+
+#[test]
+fn a_file_that_logrotate_moved_is_left_on_sighup_and_no_line_is_lost() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.config("");
+    let daemon = lab.start();
+    assert_eq!(lab.pings(), 3, "{}", lab.log());
+    let flow_id = lab.ctl(&["flows", "proto=icmp"])["flows"][0]["flow_id"].as_u64().unwrap().to_string();
+    lab.ctl(&["end-flow", &flow_id]);
+    let has_ping = |text: &str| text.contains("\"ICMP\"");
+    let of = |file: &str| std::fs::read_to_string(lab.path(file)).unwrap_or_default();
+    eventually("the flow is written", || has_ping(&of("eve.json")));
+    std::fs::rename(lab.path("eve.json"), lab.path("eve.json.old")).unwrap();
+    daemon.signal("-HUP");
+    eventually("there is a new file", || lab.path("eve.json").exists());
+    eventually("pings are answered", || lab.pings() == 3);
+    daemon.stop();
+    let (old, new) = (of("eve.json.old"), of("eve.json"));
+    assert!(has_ping(&old) && has_ping(&new), "{old}\n{new}");
+    assert!([old, new].iter().all(|text| text.ends_with('\n')));
+}

@@ -5,7 +5,7 @@
 
 mod lab;
 
-use lab::Lab;
+use lab::{Lab, eventually};
 
 #[test]
 fn an_application_is_refused_on_any_port_and_others_pass() {
@@ -46,4 +46,60 @@ fn an_application_is_refused_on_any_port_and_others_pass() {
         (&"files.example".into(), &"/file".into(), &200.into()),
         "{request}"
     );
+}
+
+#[test]
+fn applications_of_the_operators_file_are_in_force_after_a_sighup() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy(
+        "[inspect]\napplications = \"apps.toml\"\n[flow.timeout_s]\ntcp_closed = 1\ntcp_time_wait = 1\n\
+         tcp_last_ack = 1\ntcp_fin = 2\n",
+        r#"{"policy_id": "no-intranet", "conditions": {"application": "intra*"}, "action": "reject"}"#,
+    );
+    let other = "[[app]]\nname = \"other\"\ncategory = \"web\"\nhosts = [\"files.other.example\"]\n";
+    lab.write("apps.toml", other);
+    let daemon = lab.start();
+    let _http = lab.serve_http(8_081);
+    lab.write("www/file", vec![b'x'; 50_000]);
+    let fetch = |host: &str| {
+        let header = format!("Host: {host}");
+        let url = "http://10.77.0.2:8081/file";
+        lab.client(&["curl", "--silent", "--max-time", "10", "--header", &header, url]).status.code()
+    };
+    let host = "wiki.intranet.example";
+    assert_eq!((fetch(host), fetch("files.other.example")), (Some(0), Some(0)), "{}", lab.log());
+    let version = || lab.ctl(&["status"])["policy_version"].as_u64().unwrap();
+    let before = version();
+
+    let more =
+        "[[app]]\nname = \"intranet-wiki\"\ncategory = \"collaborative\"\nhosts = [\"intranet.example\"]\n";
+    lab.write("apps.toml", format!("{other}{more}"));
+    daemon.signal("-HUP");
+    eventually("the applications are in force", || version() > before);
+    // 56: the connection was reset after the request told what it is.
+    assert_eq!((fetch(host), fetch("files.other.example")), (Some(56), Some(0)), "{}", lab.log());
+
+    let before = version();
+    lab.write(
+        "apps.toml",
+        format!("{other}{more}[[app]]\nname = \"X\"\n[[app]]\nname = \"y\"\ncategory = \"z\"\n"),
+    );
+    daemon.signal("-HUP");
+    eventually("the log says so", || lab.log().contains("the ones before stay in force"));
+    for place in ["apps.toml:10:", "apps.toml:13:"] {
+        assert!(lab.log().contains(place), "no {place} in {}", lab.log());
+    }
+    let refused = lab.jarvis(&["ctl", "--socket", "ctl.sock", "policy", "reload"]);
+    assert!(!refused.status.success() && lab::said(&refused).contains("apps.toml:10:"), "{refused:?}");
+    assert_eq!((version(), fetch(host)), (before, Some(56)));
+
+    eventually("the flows have ended and are summed", || {
+        let telemetry = lab.ctl(&["telemetry", "applications"]);
+        let flows = |name: &str| {
+            let all = telemetry["applications"].as_array().unwrap();
+            all.iter().find(|app| app["application"] == name).map_or(0, |app| app["flows"].as_u64().unwrap())
+        };
+        flows("other") == 2 && flows("intranet-wiki") == 2
+    });
+    daemon.stop();
 }

@@ -108,7 +108,7 @@ fn a_bad_policy_is_refused_whole_with_every_error_and_the_old_one_stays() {
         assert!(text.contains(place), "no {place} in:\n{text}");
     }
     daemon.signal("-HUP");
-    eventually("the log says so", || lab.log().contains("the one before stays in force"));
+    eventually("the log says so", || lab.log().contains("the ones before stay in force"));
     assert!(lab.log().contains("policy.json:2:") && lab.log().contains("policy.json:3:"), "{}", lab.log());
     assert_eq!(policy_version(&lab), before);
     assert!(refused());

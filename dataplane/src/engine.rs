@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::control::{EventSender, FlowGauges, FlowQuery, Snapshot};
 use crate::defrag::{Defrag, HoldId};
-use crate::dpi::Inspector;
+use crate::dpi::{Foresight, Inspector};
 use crate::flow::{EndReason, FlowKey, FlowTable, Located};
 use crate::host::Shared;
 use crate::parse::{Addr, Headers, Protocol};
@@ -132,7 +132,10 @@ impl Engine {
             flows: FlowTable::new(config.flow.clone(), config.seed, config.worker),
             inspector: config.inspection.as_ref().map(|inspection| {
                 let Inspection { recogniser, apps } = inspection;
-                Inspector::new(Arc::clone(recogniser), Arc::clone(apps), config.flow.capacity as usize)
+                let flows_max = config.flow.capacity as usize;
+                let mut inspector = Inspector::new(Arc::clone(recogniser), Arc::clone(apps), flows_max);
+                inspector.share(Foresight::of(Arc::clone(&shared.foreseen)));
+                inspector
             }),
             defrag: Defrag::new(config.defrag),
             datagram: Vec::with_capacity(DATAGRAM_BYTES_MAX),
@@ -164,6 +167,9 @@ impl Engine {
     ) {
         if let Some(first) = packets.first() {
             self.started.get_or_insert(first.at.tick);
+        }
+        if let (Some(inspector), Some(apps)) = (&mut self.inspector, &snapshot.apps) {
+            inspector.follow(apps);
         }
         let mut batch = std::mem::take(&mut self.batch);
         let Batch { headers, keys, pending } = &mut batch;

@@ -57,7 +57,7 @@ fn flows(path: &Path, tables: &Tables, show: bool) -> Vec<Told> {
         let index = *seen.entry(key).or_insert_with(|| {
             let (view, flipped) = view_of(&headers);
             let (slot, looks) = match Inspector::looks_into(view.protocol) {
-                true => inspector.start(&view),
+                true => inspector.start(&view, at),
                 false => (NO_INSPECTION, false),
             };
             all.push(Seen { slot, looks, view, src_is_lo: src_is_lo != flipped });

@@ -341,6 +341,12 @@ pub(crate) struct Eve {
     pub types: EveTypes,
     /// Seed of `community_id`; `None` leaves it out of events.
     pub community_seed: Option<u16>,
+    /// Size of the file that starts a new one, bytes; `None` for none.
+    pub rotate_bytes: Option<u64>,
+    /// How often a new file is started, seconds: whenever the time since 1970 is a multiple of it.
+    pub rotate_interval_s: Option<u64>,
+    /// Old files kept.
+    pub rotate_keep: u32,
 }
 
 /// Kinds of event that are written.

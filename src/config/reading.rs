@@ -481,7 +481,44 @@ fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Eve {
     };
     let has_community_id = eve.flag("community_id").unwrap_or(false);
     let seed = value_or(eve.integer("community_id_seed", 0..=u16::MAX), 0);
-    Eve { file: file.map(|at| base.join(at.value)), types, community_seed: has_community_id.then_some(seed) }
+    let rotate_bytes = eve.integer("rotate_bytes", 4_096..=u64::MAX / 2);
+    let rotate_interval = eve.parsed::<Interval>(
+        "rotate_interval",
+        "minute, hour, day, or a number with s, m, h or d behind it, at most 366d",
+    );
+    Eve {
+        file: file.map(|at| base.join(at.value)),
+        types,
+        community_seed: has_community_id.then_some(seed),
+        rotate_bytes: rotate_bytes.map(|at| at.value),
+        rotate_interval_s: rotate_interval.map(|at| at.value.0),
+        rotate_keep: value_or(eve.integer("rotate_keep", 0..=10_000), 7),
+    }
+}
+
+/// A span of time as Suricata's `rotate-interval` has it, seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Interval(u64);
+
+impl std::str::FromStr for Interval {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        const UNITS: &[(&str, u64)] = &[("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+        let seconds = match word {
+            "minute" => 60,
+            "hour" => 3_600,
+            "day" => 86_400,
+            _ => UNITS
+                .iter()
+                .find_map(|(unit, seconds)| {
+                    let count: u64 = word.strip_suffix(unit)?.parse().ok()?;
+                    count.checked_mul(*seconds)
+                })
+                .ok_or(())?,
+        };
+        if (1..=366 * 86_400).contains(&seconds) { Ok(Self(seconds)) } else { Err(()) }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

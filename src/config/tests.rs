@@ -159,3 +159,19 @@ fn relative_paths_start_at_the_file() {
     assert_eq!(config.policy_file, Some(PathBuf::from("dir/p.json")));
     assert_eq!(config.eve.file, Some(PathBuf::from("/abs/eve.json")));
 }
+
+#[test]
+fn the_event_file_is_rotated_as_suricata_writes_it() {
+    let eve = |text: &str| read(&format!("[eve]\n{text}\n")).unwrap().eve;
+    let seconds = |word: &str| eve(&format!("rotate_interval = \"{word}\"")).rotate_interval_s;
+    let words = ["minute", "hour", "day", "30s", "15m", "6h", "366d"];
+    assert_eq!(words.map(seconds), [60, 3_600, 86_400, 30, 900, 21_600, 31_622_400].map(Some));
+    let by_size = eve("rotate_bytes = 10000\nrotate_keep = 0");
+    assert_eq!(
+        (by_size.rotate_bytes, by_size.rotate_interval_s, by_size.rotate_keep),
+        (Some(10_000), None, 0)
+    );
+    for word in ["0s", "367d", "week", "5", "99999999999999999999d", ""] {
+        assert_problems(&format!("[eve]\nrotate_interval = \"{word}\"\n"), &[(2, "eve.rotate_interval")]);
+    }
+}

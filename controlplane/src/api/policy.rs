@@ -92,6 +92,7 @@ pub(super) struct ChangeView {
     in_force_ms: Option<f64>,
     #[serde(flatten)]
     origin: OriginView,
+    applications: usize,
     /// Whether it will be there after a restart.
     persistent: bool,
 }
@@ -104,17 +105,18 @@ impl From<PolicyChange> for ChangeView {
             compile_ms: change.compile_us as f64 / 1e3,
             in_force_ms: change.in_force_us.map(|us| us as f64 / 1e3),
             origin: OriginView::new(&change.origin),
+            applications: change.applications,
             persistent: change.origin != Origin::Api,
         }
     }
 }
 
-/// `POST /policy/reload`: reads the file again.
+/// `POST /policy/reload`: reads the files of policies and applications again.
 pub(super) async fn reload(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
 ) -> Result<Json<ChangeView>, Problem> {
-    let change = jobs.change(move || services.reload_policy()).await?.map_err(load_problem)?;
+    let change = jobs.change(move || services.reload()).await?.map_err(load_problem)?;
     Ok(Json(change.into()))
 }
 
@@ -327,7 +329,10 @@ fn load_problem(error: PolicyLoadError) -> Problem {
         PolicyLoadError::NoFile => Problem::new(Code::Unavailable, sentence),
         PolicyLoadError::File { .. } => Problem::new(Code::SystemRefused, sentence),
         PolicyLoadError::Invalid { errors } => {
-            let detail = format!("The policy set has {} errors; the one in force stays.", errors.len());
+            let detail = format!(
+                "The policy set or the applications have {} errors; what is in force stays.",
+                errors.len()
+            );
             Problem::new(Code::InvalidPolicy, detail)
                 .with_faults(errors.into_iter().map(policy_fault).collect())
         }

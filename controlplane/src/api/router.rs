@@ -49,6 +49,7 @@ pub(super) fn router(services: Arc<Services>, limits: &Limits) -> Router {
         .route("/telemetry/ports", get(telemetry::ports))
         .route("/telemetry/reasons", get(telemetry::reasons))
         .route("/telemetry/latency", get(telemetry::latency))
+        .route("/telemetry/applications", get(telemetry::applications))
         .route("/telemetry/wire", get(telemetry::wire))
         .route("/dpi/flows", get(flows::list))
         .route("/policy/document", get(policy::document))

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use crate::services::Services;
+use crate::services::applications_seen::AppsView;
 use crate::services::metrics::CONTENT_TYPE;
 use crate::services::telemetry::{LatencyView, PortView, ReasonView, Summary, WorkerView};
 
@@ -51,6 +52,10 @@ pub(super) struct Latencies {
 
 pub(super) async fn latency(State(services): State<Arc<Services>>) -> Json<Latencies> {
     Json(Latencies { latencies: services.latencies() })
+}
+
+pub(super) async fn applications(State(services): State<Arc<Services>>) -> Json<AppsView> {
+    Json(services.applications())
 }
 
 pub(super) async fn wire(

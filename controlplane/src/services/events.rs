@@ -15,6 +15,7 @@ use dataplane::time::{Now, Wall};
 use rtrb::Consumer;
 use serde::Serialize;
 
+use super::applications_seen::AppsSeen;
 use super::eve::Formatter;
 use super::{Names, RateLimited, eve_stats};
 use crate::store::EveFile;
@@ -79,6 +80,7 @@ pub struct EventCounts {
     stored: AtomicU64,
     lost: AtomicU64,
     failing: AtomicBool,
+    pub(super) applications: AppsSeen,
 }
 
 /// A reading of [`EventCounts`].
@@ -138,6 +140,9 @@ pub struct EventPump {
 /// Events taken from one ring before the next one's turn.
 const RING_BATCH: usize = 4_096;
 
+/// How often a disk that takes no lines is spoken of.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
 /// Lines stay in memory for this long at most.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 
@@ -160,7 +165,7 @@ impl EventPump {
             types,
             lines: Vec::with_capacity(1 << 16),
             fields: Vec::with_capacity(1 << 12),
-            warning: RateLimited::new(Duration::from_secs(10)),
+            warning: RateLimited::new(WARN_EVERY),
             flushed: Instant::now(),
             received: 0,
             skipped: 0,
@@ -189,6 +194,10 @@ impl EventPump {
         }
         self.receivers = receivers;
         self.received += taken as u64;
+        if let Some(file) = &mut self.file {
+            let outcome = file.rotate_at(wall, Instant::now());
+            self.report(outcome);
+        }
         if self.flushed.elapsed() >= FLUSH_EVERY {
             self.flush();
         }
@@ -286,6 +295,9 @@ impl EventPump {
         if let Event::Transaction(told) = event {
             return self.format_transaction(worker, told, fields);
         }
+        if let Event::Flow(end) = event {
+            self.counts.applications.count(end);
+        }
         let wanted = self.file.is_some()
             && match event {
                 Event::Flow(_) => self.types.flow,
@@ -371,7 +383,10 @@ impl EventPump {
         if let Some(file) = &self.file {
             counts.stored.store(file.stored(), Ordering::Relaxed);
             counts.lost.store(file.lost(), Ordering::Relaxed);
-            counts.failing.store(file.failing(), Ordering::Relaxed);
+            if counts.failing.swap(file.failing(), Ordering::Relaxed) && !file.failing() {
+                let (path, lost) = (file.path().display(), file.lost());
+                tracing::info!(%path, lost, "the disk takes event lines again");
+            }
         }
     }
 }

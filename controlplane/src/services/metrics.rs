@@ -17,6 +17,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Services;
+use super::applications_seen::{AppSums, OTHER};
 use super::telemetry::class_name;
 
 /// The content type of [`Services::metrics`].
@@ -136,6 +137,7 @@ impl Collector for Boards {
         let help = "From leaving the receive ring to entering the transmit ring, per frame";
         histogram(out, "ring_to_ring", help, &readings, |reading| &reading.ring_to_ring_ns)?;
         events(out, services)?;
+        applications(out, services)?;
         wire(out, services)
     }
 }
@@ -297,6 +299,39 @@ fn events(out: &mut DescriptorEncoder<'_>, services: &Services) -> fmt::Result {
     ];
     for (name, help, value) in metrics {
         count(&mut out.encode_descriptor(name, help, Some(&unit), MetricType::Counter)?, value)?;
+    }
+    Ok(())
+}
+
+/// A sum of an application: name, unit, help, which.
+type AppMetric = (&'static str, &'static str, &'static str, fn(&AppSums) -> u64);
+
+const APPLICATIONS: &[AppMetric] = &[
+    ("application", "flows", "Flows that ended, by application", |sums| sums.flows),
+    ("application_to_server", "packets", "Packets from initiators, of flows that ended", |sums| {
+        sums.packets_to_server
+    }),
+    ("application_to_client", "packets", "Packets to initiators, of flows that ended", |sums| {
+        sums.packets_to_client
+    }),
+    ("application_to_server", "bytes", "Bytes from initiators, of flows that ended", |sums| {
+        sums.bytes_to_server
+    }),
+    ("application_to_client", "bytes", "Bytes to initiators, of flows that ended", |sums| {
+        sums.bytes_to_client
+    }),
+];
+
+fn applications(out: &mut DescriptorEncoder<'_>, services: &Services) -> fmt::Result {
+    let (apps, other) = services.events.applications.series();
+    for (name, unit, help, of) in APPLICATIONS {
+        let unit = Unit::Other((*unit).to_owned());
+        let mut metric = out.encode_descriptor(name, help, Some(&unit), MetricType::Counter)?;
+        let rows = apps.iter().map(|app| (app.application, &app.sums)).chain([(OTHER, &other)]);
+        for (application, sums) in rows {
+            let labels = Labels([("application", application.to_owned())]);
+            count(&mut metric.encode_family(&labels)?, of(sums))?;
+        }
     }
     Ok(())
 }

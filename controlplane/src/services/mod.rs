@@ -3,6 +3,8 @@
 //! [`Services`] reads the packet path through its [`Door`] and changes it by publishing snapshots. Functions
 //! that wait for a worker or compile policies block their thread; they say so.
 
+pub mod applications;
+pub mod applications_seen;
 pub mod eve;
 pub mod events;
 pub mod flows;
@@ -17,6 +19,7 @@ pub mod wire;
 mod eve_stats;
 mod system;
 
+pub use applications::Applications;
 pub use events::{EveTypes, EventCounts, EventPump, PumpHandle, Transactions};
 pub use names::Names;
 pub use policies::{Policies, PolicyLoadError};

@@ -14,7 +14,7 @@ use dataplane::policy::{
 };
 use serde_json::Value;
 
-use super::{Names, Services};
+use super::{Applications, Names, Services};
 use crate::store::policy_file;
 
 /// How long a reload waits to see the new set in force before it answers without that.
@@ -29,6 +29,7 @@ pub struct Policies {
     environment: Environment,
     names: dataplane::policy::Names,
     inline: bool,
+    applications: Applications,
     file: Option<PathBuf>,
     /// What is in force, as it was written.
     document: Arc<[u8]>,
@@ -50,7 +51,7 @@ pub enum Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyLoadError {
     /// There is no file to read again.
-    #[error("no policy file is configured")]
+    #[error("neither a policy file nor a file of applications is configured")]
     NoFile,
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
@@ -60,8 +61,8 @@ pub enum PolicyLoadError {
         /// Why not.
         source: std::io::Error,
     },
-    /// The set has errors; all of them.
-    #[error("the policy set has {} errors, the first: {}", errors.len(), errors.first().map(ToString::to_string).unwrap_or_default())]
+    /// The set, or the file of applications, has errors; all of them.
+    #[error("the policy set or the applications have {} errors, the first: {}", errors.len(), errors.first().map(ToString::to_string).unwrap_or_default())]
     Invalid {
         /// Each with file and line.
         errors: Vec<PolicyError>,
@@ -69,26 +70,42 @@ pub enum PolicyLoadError {
 }
 
 impl Policies {
-    /// For a box with the zones and ports of `environment`, which recognises `apps`. `inline` refuses a set without a
+    /// For a box with the zones and ports of `environment`, which recognises `applications`. `inline` refuses a set without a
     /// default action.
     #[must_use]
-    pub fn new(environment: Environment, inline: bool, apps: &AppTable) -> Self {
+    pub fn new(environment: Environment, inline: bool, applications: Applications) -> Self {
         let mut names = dataplane::policy::Names::new();
         // What inspection can say has a number before a policy asks, so that wildcards find all of it.
         for protocol in protocols::all() {
             names.intern(Kind::Protocol, protocol.name);
             names.intern(Kind::Application, protocol.name);
         }
-        for app in apps.iter() {
-            names.intern(Kind::Application, app.name());
-        }
-        Self {
+        let mut policies = Self {
             environment,
             names,
             inline,
+            applications: Applications::default(),
             file: None,
             document: Arc::from(*b"{\"policies\":[]}"),
             origin: Origin::Embedded,
+        };
+        policies.name(applications.table());
+        policies.applications = applications;
+        policies
+    }
+
+    /// Gives every application of a table a number, so that policies may use its name.
+    fn name(&mut self, apps: &AppTable) {
+        for app in apps.iter() {
+            self.names.intern(Kind::Application, app.name());
+        }
+    }
+
+    /// The file again, or what is in force where there is none.
+    fn load_again(&mut self, version: u32) -> Result<PolicySet, PolicyLoadError> {
+        match self.file.clone() {
+            Some(path) => self.load_file(&path, version),
+            None => self.compile("(in force)", &Arc::clone(&self.document), version),
         }
     }
 
@@ -162,6 +179,8 @@ pub struct PolicyChange {
     pub in_force_us: Option<u64>,
     /// Where it came from.
     pub origin: Origin,
+    /// How many applications are recognised.
+    pub applications: usize,
 }
 
 /// What is in force.
@@ -187,21 +206,32 @@ pub struct Judgement {
 }
 
 impl Services {
-    /// Reads the policy file again and puts it in force; blocks until it is, for at most five seconds.
+    /// Reads the file of applications and the policy file again and puts both in force at once; blocks until they are,
+    /// for at most five seconds. With an error in either of them nothing changes.
     ///
     /// # Errors
     ///
-    /// [`PolicyLoadError`]; the old set stays.
-    pub fn reload_policy(&self) -> Result<PolicyChange, PolicyLoadError> {
+    /// [`PolicyLoadError`]; the old set and the old applications stay.
+    pub fn reload(&self) -> Result<PolicyChange, PolicyLoadError> {
         let begun = Instant::now();
         let mut policies = self.policies();
-        let path = policies.file.clone().ok_or(PolicyLoadError::NoFile)?;
-        let set = policies.load_file(&path, self.next_policy_version())?;
-        Ok(self.put_in_force(policies, set, begun))
+        let applications = policies.applications.reread()?;
+        if applications.is_none() && policies.file.is_none() {
+            return Err(PolicyLoadError::NoFile);
+        }
+        if let Some(applications) = &applications {
+            policies.name(applications.table());
+        }
+        let set = policies.load_again(self.next_policy_version())?;
+        if let Some(applications) = &applications {
+            policies.applications = applications.clone();
+        }
+        let apps = applications.map(|applications| Arc::clone(applications.table()));
+        Ok(self.put_in_force(policies, set, apps, begun))
     }
 
     /// Puts the set of `document` in force until the next reload or restart; blocks as
-    /// [`Self::reload_policy`] does.
+    /// [`Self::reload`] does.
     ///
     /// # Errors
     ///
@@ -212,7 +242,7 @@ impl Services {
         let set = policies.compile("(request)", document, self.next_policy_version())?;
         policies.document = document.into();
         policies.origin = Origin::Api;
-        Ok(self.put_in_force(policies, set, begun))
+        Ok(self.put_in_force(policies, set, None, begun))
     }
 
     /// What is in force.
@@ -258,20 +288,33 @@ impl Services {
         &self,
         policies: MutexGuard<'_, Policies>,
         set: PolicySet,
+        apps: Option<Arc<AppTable>>,
         begun: Instant,
     ) -> PolicyChange {
+        let applications = policies.applications.table().len();
         let origin = policies.origin.clone();
         let count = set.len();
         self.names.remember_set(&set);
         let settings = self.door.publisher.current().settings;
         let published = Instant::now();
-        let version = self.door.publisher.publish(Arc::new(set), settings);
+        let set = Arc::new(set);
+        let version = match apps {
+            Some(apps) => self.door.publisher.publish_with_apps(set, settings, apps),
+            None => self.door.publisher.publish(set, settings),
+        };
         drop(policies);
         let in_force_us = self.wait_in_force(version, published);
         self.door.publisher.reap();
         let compile_us = published.duration_since(begun).as_micros() as u64;
-        tracing::info!(version, policies = count, compile_us, in_force_us, "a policy set was put in force");
-        PolicyChange { version, policies: count, compile_us, in_force_us, origin }
+        tracing::info!(
+            version,
+            policies = count,
+            applications,
+            compile_us,
+            in_force_us,
+            "a policy set was put in force"
+        );
+        PolicyChange { version, policies: count, compile_us, in_force_us, origin, applications }
     }
 
     fn wait_in_force(&self, version: u64, published: Instant) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! Where do event lines go on disk? One append-only file, written in batches, rotated by size.
+//! Where do event lines go on disk? One append-only file, written in batches, rotated by size and by time.
 //!
 //! A line is either stored whole or counted as lost: after a failed write the file is cut back to its last
 //! whole line. A failing disk (full, read-only, gone) is tried again every [`RETRY`]; in between lines are
@@ -8,7 +8,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use dataplane::time::Wall;
 
 /// Bytes collected before they are written, unless [`EveFile::flush`] comes first.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -20,7 +22,9 @@ pub const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {
     /// Size that starts a new file, bytes; the old one becomes `NAME.1`.
-    pub size_max_bytes: u64,
+    pub size_max_bytes: Option<u64>,
+    /// A new file is started whenever the wall clock passes a multiple of these seconds.
+    pub every_s: Option<u64>,
     /// Old files kept; 0 keeps none.
     pub keep: u32,
 }
@@ -33,6 +37,8 @@ pub struct EveFile {
     file: Option<File>,
     /// Length of the file up to its last whole line.
     len_bytes: u64,
+    /// When what is in the file was written: seconds since 1970.
+    written_s: u64,
     buffer: Vec<u8>,
     buffered_lines: u64,
     failed_at: Option<Instant>,
@@ -48,12 +54,13 @@ impl EveFile {
     /// As the system says; at start a file that cannot be opened is the operator's mistake.
     pub fn open(path: impl Into<PathBuf>, rotation: Option<Rotation>) -> io::Result<Self> {
         let path = path.into();
-        let (file, len_bytes) = open(&path)?;
+        let Opened { file, len_bytes, written_s } = open(&path)?;
         Ok(Self {
             path,
             rotation,
             file: Some(file),
             len_bytes,
+            written_s,
             buffer: Vec::with_capacity(BUFFER_BYTES + 4_096),
             buffered_lines: 0,
             failed_at: None,
@@ -108,6 +115,31 @@ impl EveFile {
         outcome
     }
 
+    /// Starts a new file where the old one was written in an earlier interval than `wall`, also before a restart. One
+    /// division where nothing is due.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::flush`], or why the file cannot be set aside.
+    pub fn rotate_at(&mut self, wall: Wall, now: Instant) -> io::Result<()> {
+        let Some(every_s) = self.rotation.and_then(|rotation| rotation.every_s) else { return Ok(()) };
+        let wall_s = wall.0 / 1_000_000_000;
+        if wall_s / every_s == self.written_s / every_s {
+            return Ok(());
+        }
+        let flushed = self.flush(now);
+        let is_empty = self.len_bytes == 0;
+        self.written_s = wall_s;
+        flushed?;
+        if is_empty {
+            return Ok(());
+        }
+        self.rotate()?;
+        self.ensure_open()?;
+        self.written_s = wall_s;
+        Ok(())
+    }
+
     /// Opens the path again, for a log rotator that has renamed the file.
     ///
     /// # Errors
@@ -154,18 +186,26 @@ impl EveFile {
 
     fn ensure_open(&mut self) -> io::Result<()> {
         if self.file.is_none() {
-            let (file, len_bytes) = open(&self.path)?;
-            self.len_bytes = len_bytes;
+            let Opened { file, len_bytes, written_s } = open(&self.path)?;
+            (self.len_bytes, self.written_s) = (len_bytes, written_s);
             self.file = Some(file);
         }
         Ok(())
     }
 
     fn rotate_if_due(&mut self) -> io::Result<()> {
-        let Some(Rotation { size_max_bytes, keep }) = self.rotation else { return Ok(()) };
-        if self.len_bytes == 0 || self.len_bytes + self.buffer.len() as u64 <= size_max_bytes {
-            return Ok(());
+        let size_max = self.rotation.and_then(|rotation| rotation.size_max_bytes);
+        match size_max {
+            Some(size_max) if self.len_bytes > 0 && self.len_bytes + self.buffer.len() as u64 > size_max => {
+                self.rotate()
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Sets the file aside; the next write makes a new one.
+    fn rotate(&mut self) -> io::Result<()> {
+        let keep = self.rotation.map_or(0, |rotation| rotation.keep);
         self.file = None;
         for number in (1..keep).rev() {
             ignore_missing(std::fs::rename(numbered(&self.path, number), numbered(&self.path, number + 1)))?;
@@ -185,10 +225,17 @@ impl Drop for EveFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<(File, u64)> {
+struct Opened {
+    file: File,
+    len_bytes: u64,
+    written_s: u64,
+}
+
+fn open(path: &Path) -> io::Result<Opened> {
     let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
-    let len_bytes = file.metadata()?.len();
-    Ok((file, len_bytes))
+    let metadata = file.metadata()?;
+    let written = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Ok(Opened { file, len_bytes: metadata.len(), written_s: written.as_secs() })
 }
 
 fn numbered(path: &Path, number: u32) -> PathBuf {
@@ -240,7 +287,8 @@ mod tests {
     fn rotation_keeps_the_wanted_number_of_old_files() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("eve.json");
-        let mut file = EveFile::open(&path, Some(Rotation { size_max_bytes: 5, keep: 2 })).unwrap();
+        let mut file =
+            EveFile::open(&path, Some(Rotation { size_max_bytes: Some(5), every_s: None, keep: 2 })).unwrap();
         for line in ["one\n", "two\n", "three\n", "four\n"] {
             file.write(line.as_bytes(), 1, Instant::now()).unwrap();
             file.flush(Instant::now()).unwrap();
@@ -287,6 +335,72 @@ mod tests {
         assert!(!file.failing());
         assert_eq!((file.stored(), file.lost()), (1, 2));
         assert_eq!(contents(&path), "c\n");
+    }
+
+    #[test]
+    fn a_new_file_begins_with_each_interval_also_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("eve.json");
+        let hourly = Some(Rotation { size_max_bytes: None, every_s: Some(3_600), keep: 2 });
+        let hour = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() / 3_600;
+        let at = |hours: u64, seconds: u64| Wall(((hour + hours) * 3_600 + seconds) * 1_000_000_000);
+        let now = Instant::now();
+        let mut file = EveFile::open(&path, hourly).unwrap();
+        for (hours, seconds, line) in
+            [(1, 0, "one\n"), (1, 3_599, "too\n"), (2, 0, "two\n"), (5, 7, "five\n")]
+        {
+            file.rotate_at(at(hours, seconds), now).unwrap();
+            file.write(line.as_bytes(), 1, now).unwrap();
+        }
+        // What was collected before the interval ended is written to its own file.
+        file.flush(now).unwrap();
+        let all = [path.clone(), numbered(&path, 1), numbered(&path, 2)];
+        assert_eq!(all.each_ref().map(|path| contents(path)), ["five\n", "two\n", "one\ntoo\n"]);
+        file.rotate_at(at(6, 0), now).unwrap();
+        file.rotate_at(at(7, 0), now).unwrap();
+        assert_eq!(contents(&numbered(&path, 1)), "five\n", "an empty file is not set aside");
+        drop(file);
+
+        std::fs::write(&path, "before the restart\n").unwrap();
+        let mut file = EveFile::open(&path, hourly).unwrap();
+        file.rotate_at(at(3, 0), now).unwrap();
+        assert_eq!(contents(&numbered(&path, 1)), "before the restart\n");
+        assert_eq!(contents(&path), "");
+    }
+
+    /// Needs root, for a file system of its own; says so and passes without.
+    #[test]
+    fn a_disk_that_fills_up_keeps_whole_lines_and_is_written_again_once_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = |words: &[&str]| {
+            std::process::Command::new(words[0]).args(&words[1..]).arg(dir.path()).status().unwrap().success()
+        };
+        if !run(&["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs"]) {
+            eprintln!("left out: no file system can be mounted");
+            return;
+        }
+        let path = dir.path().join("eve.json");
+        std::fs::write(dir.path().join("in the way"), vec![0; 128 << 10]).unwrap();
+        let start = Instant::now();
+        let mut file = EveFile::open(&path, None).unwrap();
+        let line = [&[b'x'; 999][..], b"\n"].concat();
+        let mut errors = 0;
+        for _ in 0..300 {
+            file.write(&line, 1, start).unwrap();
+            errors += usize::from(file.flush(start).is_err());
+        }
+        assert_eq!(errors, 1, "left alone after the first refusal");
+        assert!(file.failing() && file.stored() > 50 && file.stored() + file.lost() == 300);
+        assert_eq!(std::fs::read(&path).unwrap(), line.repeat(file.stored() as usize), "no torn line");
+
+        std::fs::remove_file(dir.path().join("in the way")).unwrap();
+        let stored = file.stored();
+        file.write(&line, 1, start + RETRY).unwrap();
+        file.flush(start + RETRY).unwrap();
+        assert!(!file.failing() && file.stored() == stored + 1);
+        assert_eq!(std::fs::read(&path).unwrap(), line.repeat(file.stored() as usize));
+        drop(file);
+        assert!(run(&["umount"]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use controlplane::api::{Config, Limits, Server};
-use controlplane::services::{EventCounts, Names, Parts, Policies, Services};
+use controlplane::services::{Applications, EventCounts, Names, Parts, Policies, Services};
 use dataplane::control::{
     BlockListError, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor, door,
 };
@@ -73,9 +73,9 @@ impl Daemon {
         let dir = tempfile::tempdir().unwrap();
         let policy_file = dir.path().join("policy.json");
         std::fs::write(&policy_file, options.policy).unwrap();
-        let mut policies = Policies::new(Environment::default(), true, &dataplane::dpi::AppTable::default());
+        let mut policies = Policies::new(Environment::default(), true, Applications::default());
         let set = policies.load_file(&policy_file, 1).unwrap();
-        let first = Snapshot { version: 1, policy: Arc::new(set), settings: Settings::default() };
+        let first = Snapshot { version: 1, policy: Arc::new(set), settings: Settings::default(), apps: None };
         let wire: Option<Box<dyn WireControl>> =
             if options.wire { Some(Box::new(MemoryWire::default())) } else { None };
         let (door, inside, _receivers) = door(first, options.workers, wire);

@@ -34,7 +34,7 @@ pub fn run(bytes: &[u8]) {
     };
     let (recogniser, apps) = &*TABLES;
     let mut inspector = Inspector::new(Arc::clone(recogniser), Arc::clone(apps), 4);
-    let (slot, _) = inspector.start(&view);
+    let (slot, _) = inspector.start(&view, Wall(0));
     let mut next = [1_000_u32, 9_000];
     for (way, bytes) in &chunks {
         let seq = &mut next[*way as usize];

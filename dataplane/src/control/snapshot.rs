@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::dpi::AppTable;
 use crate::policy::{PolicySet, Supplied};
 
 /// Everything that a worker needs to judge, of one moment.
@@ -18,6 +19,8 @@ pub struct Snapshot {
     pub policy: Arc<PolicySet>,
     /// What the configuration says besides.
     pub settings: Settings,
+    /// Applications that are recognised; `None` for those that the engines were built with.
+    pub apps: Option<Arc<AppTable>>,
 }
 
 /// Run-time settings of the engine.
@@ -85,7 +88,15 @@ pub enum ExceptionAction {
 #[derive(Debug)]
 pub struct Publisher {
     current: Arc<ArcSwap<Snapshot>>,
-    retired: Mutex<Vec<Arc<Snapshot>>>,
+    retired: Mutex<Retired>,
+}
+
+/// What was in force and may still be in use.
+#[derive(Debug, Default)]
+struct Retired {
+    snapshots: Vec<Arc<Snapshot>>,
+    /// A worker holds its applications a little longer than the snapshot that they came with.
+    apps: Vec<Arc<AppTable>>,
 }
 
 /// A worker's end.
@@ -117,18 +128,33 @@ impl Publisher {
     ///
     /// Writers are serialised here; readers never wait.
     pub fn publish(&self, policy: Arc<PolicySet>, settings: Settings) -> u64 {
+        self.replace(policy, settings, None)
+    }
+
+    /// As [`Self::publish`], and `apps` are recognised from now on.
+    pub fn publish_with_apps(&self, policy: Arc<PolicySet>, settings: Settings, apps: Arc<AppTable>) -> u64 {
+        self.replace(policy, settings, Some(apps))
+    }
+
+    fn replace(&self, policy: Arc<PolicySet>, settings: Settings, apps: Option<Arc<AppTable>>) -> u64 {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        let version = self.current.load().version + 1;
-        let old = self.current.swap(Arc::new(Snapshot { version, policy, settings }));
-        retired.push(old);
+        let current = self.current.load_full();
+        let version = current.version + 1;
+        if apps.is_some() {
+            retired.apps.extend(current.apps.clone());
+        }
+        let apps = apps.or_else(|| current.apps.clone());
+        self.current.store(Arc::new(Snapshot { version, policy, settings, apps }));
+        retired.snapshots.push(current);
         version
     }
 
     /// Frees the old snapshots that no worker holds any more; returns how many are still held.
     pub fn reap(&self) -> usize {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-        retired.len()
+        retired.snapshots.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        retired.apps.retain(|apps| Arc::strong_count(apps) > 1);
+        retired.snapshots.len()
     }
 }
 

@@ -35,6 +35,8 @@ pub struct AppId(&'static App);
 struct App {
     name: Box<str>,
     category: Category,
+    /// Its place in `AppTable::named`.
+    number: Option<u16>,
 }
 
 impl AppId {
@@ -50,9 +52,16 @@ impl AppId {
         self.0.category
     }
 
+    /// What [`AppTable::by_number`] finds it by, in its table and the successors of that; `None` where 65,536 others
+    /// were named before.
+    #[must_use]
+    pub const fn number(self) -> Option<u16> {
+        self.0.number
+    }
+
     /// A new application. It is never freed: tables give names once and keep them over a reload.
-    fn new(name: &str, category: Category) -> Self {
-        Self(Box::leak(Box::new(App { name: name.into(), category })))
+    fn new(name: &str, category: Category, number: Option<u16>) -> Self {
+        Self(Box::leak(Box::new(App { name: name.into(), category, number })))
     }
 }
 
@@ -74,6 +83,10 @@ impl std::fmt::Debug for AppId {
 #[derive(Debug, Default)]
 pub struct AppTable {
     apps: Vec<AppId>,
+    /// Every application that this table or one before it has named.
+    named: Vec<AppId>,
+    /// The same by name: one for each category that a name has had.
+    named_as: HashMap<Box<str>, Vec<AppId>, RandomState>,
     by_name: HashMap<Box<str>, AppId, RandomState>,
     hosts: Hosts,
     hints: Hints,
@@ -82,13 +95,25 @@ pub struct AppTable {
 
 impl AppTable {
     /// The applications that come with the program.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self::default().with_builtin()
+    }
+
+    /// A table without an entry that gives the names of this one the same numbers: the next one after a reload.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        Self { named: self.named.clone(), named_as: self.named_as.clone(), ..Self::default() }
+    }
+
+    /// The applications that come with the program, after [`Self::successor`].
     ///
     /// # Panics
     ///
     /// Never: a test reads the file.
     #[must_use]
-    pub fn builtin() -> Self {
-        let mut table = Self::default();
+    pub fn with_builtin(self) -> Self {
+        let mut table = self;
         let read = table.add(include_str!("apps.toml"));
         debug_assert!(read.is_ok(), "{read:?}");
         table
@@ -110,6 +135,24 @@ impl AppTable {
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<AppId> {
         self.by_name.get(name).copied()
+    }
+
+    /// The application of that [`AppId::number`], as this table has it now.
+    #[must_use]
+    pub fn by_number(&self, number: u16) -> Option<AppId> {
+        self.by_name(self.named.get(usize::from(number))?.name())
+    }
+
+    /// An application of that name and category: the same one as ever.
+    fn name(&mut self, name: &str, category: Category) -> AppId {
+        let same = self.named_as.entry(name.into()).or_default();
+        if let Some(app) = same.iter().find(|app| app.category() == category) {
+            return *app;
+        }
+        let app = AppId::new(name, category, u16::try_from(self.named.len()).ok());
+        same.push(app);
+        self.named.push(app);
+        app
     }
 
     /// The application of a host name in its normal form: the longest entry that it is or lies below.

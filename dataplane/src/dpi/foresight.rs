@@ -1,132 +1,174 @@
 //! What do flows that come tell of flows to come? Resolved names and announced connections.
 //!
-//! Fixed tables that forget the oldest of a set: an attacker who fills them loses others their hints, nothing else.
+//! Kept where all workers see it ([`Remembered`]), so that it does not matter which of them saw the answer and which one
+//! has the flow. Time is the packets' own: a capture gives the same answers whenever it is read.
 
-use super::app::AppId;
+use std::sync::Arc;
+
+use super::app::{AppId, AppTable};
 use super::protocol::Protocol;
+use super::protocols;
+use crate::host::Remembered;
 use crate::parse::Addr;
+use crate::time::{Tick, Wall};
 
-/// Remembered addresses and endpoints.
-const APPS: usize = 8_192;
-/// Announced connections.
-const EXPECTED: usize = 1_024;
-/// Places that one key may stand in.
-const WAYS: usize = 4;
+/// How long a resolved address holds at least: clients connect again for a while to what they have resolved, whatever
+/// the answer said, and content networks say a few seconds.
+const RESOLVED_S_MIN: u32 = 120;
 
-/// An address with a port; port 0 stands for all of them.
+/// And at most: what resolvers keep at most by default (unbound.conf(5), `cache-max-ttl`).
+const RESOLVED_S_MAX: u32 = 86_400;
+
+/// How long an announced connection may be waited for: a call may ring for three minutes and more (RFC 3261 16.6, timer
+/// C).
+const ANNOUNCED_S: u32 = 300;
+
+/// How long an endpoint holds at which an application was seen: relays and peers of a call are asked again and again
+/// while it lasts (RFC 7675 5.1: every five seconds).
+const SEEN_S: u32 = 300;
+
+/// Keys of a table of its own, of who shares none.
+const ALONE: usize = 8_192;
+
+/// An address with a port.
 type Endpoint = (Addr, u16);
 
+/// What a number means.
+#[derive(Clone, Copy)]
+enum What {
+    AppOfAddress,
+    AppOfEndpoint,
+    Protocol,
+}
+
 /// Names that were resolved and connections that were announced.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Foresight {
-    apps: Table<AppId>,
-    expected: Table<&'static Protocol>,
+    remembered: Arc<Remembered>,
 }
 
 impl Default for Foresight {
     fn default() -> Self {
-        Self { apps: Table::new(APPS), expected: Table::new(EXPECTED) }
+        Self::of(Arc::new(Remembered::new(ALONE)))
     }
 }
 
 impl Foresight {
-    /// A name of `app` has `addr`.
-    pub fn remember(&mut self, addr: Addr, app: AppId) {
-        self.apps.put((addr, 0), app);
+    /// What is kept in `remembered`, by whomever.
+    #[must_use]
+    pub const fn of(remembered: Arc<Remembered>) -> Self {
+        Self { remembered }
+    }
+
+    /// A name of `app` has `addr`, for `ttl_s` as the answer says.
+    pub fn remember(&self, addr: Addr, app: AppId, ttl_s: u32, at: Wall) {
+        self.keep(
+            What::AppOfAddress,
+            (addr, 0),
+            app.number(),
+            ttl_s.clamp(RESOLVED_S_MIN, RESOLVED_S_MAX),
+            at,
+        );
     }
 
     /// The application of a name that resolved to `addr`, the latest one.
     #[must_use]
-    pub fn app_at(&self, addr: Addr) -> Option<AppId> {
-        self.apps.get((addr, 0))
+    pub fn app_at(&self, addr: Addr, apps: &AppTable, at: Wall) -> Option<AppId> {
+        apps.by_number(self.at(What::AppOfAddress, (addr, 0), at)?)
     }
 
     /// What goes on between `endpoint` and anybody is of `app`.
-    pub fn remember_endpoint(&mut self, endpoint: Endpoint, app: AppId) {
-        self.apps.put(endpoint, app);
+    pub fn remember_endpoint(&self, endpoint: Endpoint, app: AppId, at: Wall) {
+        self.keep(What::AppOfEndpoint, endpoint, app.number(), SEEN_S, at);
     }
 
     /// The application that was seen at `endpoint` last.
     #[must_use]
-    pub fn app_at_endpoint(&self, endpoint: Endpoint) -> Option<AppId> {
-        self.apps.get(endpoint)
+    pub fn app_at_endpoint(&self, endpoint: Endpoint, apps: &AppTable, at: Wall) -> Option<AppId> {
+        apps.by_number(self.at(What::AppOfEndpoint, endpoint, at)?)
     }
 
     /// A connection to `addr` and `port` will speak `protocol`.
-    pub fn expect(&mut self, addr: Addr, port: u16, protocol: &'static Protocol) {
-        self.expected.put((addr, port), protocol);
+    pub fn expect(&self, addr: Addr, port: u16, protocol: &'static Protocol, at: Wall) {
+        let number = protocols::all().position(|one| std::ptr::eq(one, protocol));
+        self.keep(What::Protocol, (addr, port), number.and_then(|at| at.try_into().ok()), ANNOUNCED_S, at);
     }
 
     /// What was announced for `addr` and `port`.
     #[must_use]
-    pub fn expected_at(&self, addr: Addr, port: u16) -> Option<&'static Protocol> {
-        self.expected.get((addr, port))
-    }
-}
-
-/// A fixed number of places; a key may stand in [`WAYS`] of them.
-#[derive(Debug)]
-struct Table<T> {
-    places: Vec<Option<(Endpoint, T)>>,
-    /// Whose turn it is to go where all are taken.
-    turn: usize,
-}
-
-impl<T: Copy> Table<T> {
-    fn new(places: usize) -> Self {
-        Self { places: vec![None; places], turn: 0 }
+    pub fn expected_at(&self, addr: Addr, port: u16, at: Wall) -> Option<&'static Protocol> {
+        protocols::all().nth(usize::from(self.at(What::Protocol, (addr, port), at)?))
     }
 
-    fn put(&mut self, key: Endpoint, value: T) {
-        let set = set_of(key, self.places.len());
-        self.turn = self.turn.wrapping_add(1);
-        let places = &mut self.places[set..set + WAYS];
-        let at = places.iter().position(|place| place.is_none_or(|(known, _)| known == key));
-        places[at.unwrap_or(self.turn % WAYS)] = Some((key, value));
+    /// What has no number is not remembered.
+    fn keep(&self, what: What, endpoint: Endpoint, number: Option<u16>, for_s: u32, at: Wall) {
+        if let Some(number) = number {
+            self.remembered.keep(what as u8, endpoint, number, u64::from(for_s) * Tick::SECOND, Tick(at.0));
+        }
     }
 
-    fn get(&self, key: Endpoint) -> Option<T> {
-        let set = set_of(key, self.places.len());
-        self.places[set..set + WAYS]
-            .iter()
-            .flatten()
-            .find(|(known, _)| *known == key)
-            .map(|(_, value)| *value)
+    fn at(&self, what: What, endpoint: Endpoint, at: Wall) -> Option<u16> {
+        self.remembered.at(what as u8, endpoint, Tick(at.0))
     }
-}
-
-/// First place of the set of a key.
-fn set_of((addr, port): Endpoint, places: usize) -> usize {
-    let bits = addr.bits();
-    let folded = (bits as u64) ^ (bits >> 64) as u64 ^ u64::from(port) << 32;
-    // Fibonacci hashing: the high bits are mixed best.
-    let mixed = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    mixed as usize % (places / WAYS) * WAYS
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::{AppTable, Category};
+    use crate::dpi::Category;
+    use crate::dpi::protocols::files::ftp::FTP_DATA;
+
+    const START: Wall = Wall(1_700_000_000 * Tick::SECOND);
+
+    fn later(seconds: u64) -> Wall {
+        Wall(START.0 + seconds * Tick::SECOND)
+    }
 
     #[test]
-    fn the_latest_name_of_an_address_is_remembered_and_memory_is_bounded() {
-        let mut table = AppTable::default();
-        let (one, two) = (table.intern("one", Category::Web), table.intern("two", Category::Web));
-        let mut foresight = Foresight::default();
+    fn the_latest_name_of_an_address_holds_as_long_as_its_answer_says_within_bounds() {
+        let mut apps = AppTable::default();
+        let (one, two) = (apps.intern("one", Category::Web), apps.intern("two", Category::Web));
+        let foresight = Foresight::default();
         let addr = Addr::v4([192, 0, 2, 1]);
-        assert_eq!(foresight.app_at(addr), None);
-        foresight.remember(addr, one);
-        foresight.remember(addr, two);
-        assert_eq!(foresight.app_at(addr), Some(two));
-        for index in 0..100_000_u32 {
-            foresight.remember(Addr::v4(index.to_be_bytes()), one);
-        }
-        assert_eq!(foresight.apps.places.len(), APPS);
-        foresight.remember_endpoint((addr, 443), two);
-        assert_eq!(
-            (foresight.app_at_endpoint((addr, 443)), foresight.app_at_endpoint((addr, 80))),
-            (Some(two), None)
-        );
+        foresight.remember(addr, one, 600, START);
+        foresight.remember(addr, two, 600, START);
+        assert_eq!(foresight.app_at(addr, &apps, later(599)), Some(two));
+        assert_eq!(foresight.app_at(addr, &apps, later(601)), None);
+        foresight.remember(addr, one, 0, START);
+        assert_eq!(foresight.app_at(addr, &apps, later(119)), Some(one), "the least");
+        assert_eq!(foresight.app_at(addr, &apps, later(121)), None);
+        foresight.remember(addr, one, u32::MAX, START);
+        assert_eq!(foresight.app_at(addr, &apps, later(86_399)), Some(one));
+        assert_eq!(foresight.app_at(addr, &apps, later(86_401)), None, "the most");
+    }
+
+    #[test]
+    fn addresses_endpoints_and_announced_connections_are_told_apart() {
+        let mut apps = AppTable::default();
+        let app = apps.intern("one", Category::Web);
+        let foresight = Foresight::default();
+        let addr = Addr::v4([192, 0, 2, 1]);
+        foresight.remember_endpoint((addr, 443), app, START);
+        foresight.expect(addr, 80, &FTP_DATA, START);
+        assert_eq!(foresight.app_at_endpoint((addr, 443), &apps, START), Some(app));
+        assert_eq!(foresight.app_at_endpoint((addr, 80), &apps, START), None);
+        assert_eq!(foresight.app_at(addr, &apps, START), None);
+        assert_eq!(foresight.expected_at(addr, 80, START), Some(&FTP_DATA));
+        assert_eq!(foresight.expected_at(addr, 443, START), None);
+        assert_eq!(foresight.expected_at(addr, 80, later(301)), None);
+    }
+
+    #[test]
+    fn an_application_that_is_gone_from_the_table_is_no_longer_told() {
+        let mut apps = AppTable::default();
+        let app = apps.intern("one", Category::Web);
+        let foresight = Foresight::default();
+        let addr = Addr::v4([192, 0, 2, 1]);
+        foresight.remember(addr, app, 600, START);
+        let mut next = apps.successor();
+        assert_eq!(foresight.app_at(addr, &next, START), None);
+        let again = next.intern("one", Category::Game);
+        assert_eq!(foresight.app_at(addr, &next, START), Some(again), "by its name, as the table has it now");
+        assert_eq!(foresight.app_at(addr, &next, START).map(AppId::category), Some(Category::Game));
     }
 }

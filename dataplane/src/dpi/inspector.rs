@@ -156,7 +156,7 @@ impl Desk {
             scratch: &mut self.scratch,
             transactions: &mut known.transactions,
             apps: &self.apps,
-            foresight: &mut self.foresight,
+            foresight: &self.foresight,
             nesting: 0,
         }
     }
@@ -249,6 +249,20 @@ impl Inspector {
         }
     }
 
+    /// What was told of flows to come is from now on kept, and looked for, where other workers keep it too.
+    pub fn share(&mut self, foresight: Foresight) {
+        self.desk.foresight = foresight;
+    }
+
+    /// Other applications are recognised from now on; flows keep what is known of them. One comparison where they are the
+    /// same ones.
+    #[inline]
+    pub fn follow(&mut self, apps: &Arc<AppTable>) {
+        if !Arc::ptr_eq(apps, &self.desk.apps) {
+            self.desk.apps = Arc::clone(apps);
+        }
+    }
+
     /// How overlapping segments are treated from now on; beside the wire unless told otherwise. With [`Mode::Inline`]
     /// the caller asks [`Self::first_seen`] of each segment and hands over each acknowledgement
     /// ([`Self::acknowledged`]), without which bytes are remembered up to the flow's cap.
@@ -273,7 +287,7 @@ impl Inspector {
     }
 
     /// A flow has begun whose payload is to be looked at. Returns its slot, and whether it will be: there may be no room.
-    pub fn start(&mut self, view: &FlowView) -> (u32, bool) {
+    pub fn start(&mut self, view: &FlowView, at: Wall) -> (u32, bool) {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None if self.known.len() < self.flows_max => {
@@ -288,10 +302,10 @@ impl Inspector {
         let known = &mut self.known[slot as usize];
         *known = Known { active: NO_INSPECTION, ..Known::default() };
         // A port that was announced says more than the address.
-        if let Some(protocol) = self.desk.foresight.expected_at(view.responder.0, view.responder.1) {
+        if let Some(protocol) = self.desk.foresight.expected_at(view.responder.0, view.responder.1, at) {
             known.notes.set_protocol(protocol, 90);
         }
-        if let Some(app) = self.desk.foresight.app_at(view.responder.0) {
+        if let Some(app) = self.desk.foresight.app_at(view.responder.0, &self.desk.apps, at) {
             known.notes.set_app(app, 60, Evidence::Dns);
         }
         known.active = match self.free_active.pop() {
@@ -782,7 +796,7 @@ mod tests {
     /// An inspector with one flow, of which a segment waits beyond a hole of 10 bytes.
     fn with_a_hole() -> (Inspector, u32) {
         let mut inspector = Inspector::new(Arc::new(Recogniser::new()), Arc::new(AppTable::builtin()), 8);
-        let (slot, looks) = inspector.start(&view());
+        let (slot, looks) = inspector.start(&view(), Wall(0));
         assert!(looks);
         inspector.set_mode(Mode::Inline);
         inspector.syn(slot, Direction::Forward, 99);

@@ -70,7 +70,7 @@ pub struct Context<'a> {
     /// Known applications.
     pub(super) apps: &'a AppTable,
     /// Flows and names to come.
-    pub(super) foresight: &'a mut Foresight,
+    pub(super) foresight: &'a Foresight,
     /// How many parsers hand this payload on to one inside their own, see [`Context::within`].
     pub(super) nesting: u8,
 }
@@ -151,18 +151,18 @@ impl Context<'_> {
         });
     }
 
-    /// A name was resolved: later flows to `addr` are of its application.
-    pub fn resolved(&mut self, name: &[u8], addr: Addr) {
+    /// A name was resolved for `ttl_s`: later flows to `addr` are of its application.
+    pub fn resolved(&mut self, name: &[u8], addr: Addr, ttl_s: u32) {
         let mut buffer = [0; HOST_BYTES_MAX];
         let host = normal_host(name, &mut buffer);
         if let Some(app) = host.and_then(|host| self.apps.by_host(host)) {
-            self.foresight.remember(addr, app);
+            self.foresight.remember(addr, app, ttl_s, self.at);
         }
     }
 
     /// A flow to `addr` and `port` will come that speaks `protocol` (the data connection of FTP, the media of SIP).
     pub fn expect(&mut self, addr: Addr, port: u16, protocol: &'static Protocol) {
-        self.foresight.expect(addr, port, protocol);
+        self.foresight.expect(addr, port, protocol, self.at);
     }
 
     /// Reads on inside a tunnel; `None` where too many tunnels are in each other already.
@@ -208,7 +208,7 @@ pub fn feed<'a>(
         scratch: &mut Fields::new(),
         transactions: &mut 0,
         apps,
-        foresight: &mut Foresight::default(),
+        foresight: &Foresight::default(),
         nesting: 0,
     };
     let mut kept: [Vec<u8>; 2] = Default::default();

@@ -47,7 +47,7 @@ impl Engine {
         let view = view_of(flow);
         let mut slot = flow.inspection;
         if slot == NO_INSPECTION {
-            let (given, looks) = inspector.start(&view);
+            let (given, looks) = inspector.start(&view, packet.at.wall);
             slot = given;
             // Before the handshake is complete the tracker does not know both sides; then the first payload says where
             // its direction begins.

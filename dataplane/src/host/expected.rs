@@ -5,6 +5,7 @@
 //! byte. Free while nothing is redirected: one relaxed read.
 
 use super::Table;
+use super::remembered::{mix, of_endpoint};
 use crate::parse::Addr;
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Tick;
@@ -41,11 +42,7 @@ impl ExpectedKey {
     #[must_use]
     pub fn of(a: (Addr, u16), b: (Addr, u16), protocol: u8) -> Self {
         let (lo, hi) = if a <= b { (a, b) } else { (b, a) };
-        let end = |(addr, port): (Addr, u16)| {
-            let bits = addr.bits();
-            mix((bits >> 64) as u64 ^ mix(bits as u64 ^ u64::from(port)))
-        };
-        Self(mix(end(lo) ^ end(hi).rotate_left(17) ^ u64::from(protocol)))
+        Self(mix(of_endpoint(lo) ^ of_endpoint(hi).rotate_left(17) ^ u64::from(protocol)))
     }
 }
 
@@ -78,15 +75,6 @@ impl ExpectedFlows {
         let until = self.table.until(slot).0;
         (until != 0).then_some((until & WORKER_BITS) as u8)
     }
-}
-
-/// Finalizer of MurmurHash3.
-const fn mix(mut x: u64) -> u64 {
-    x ^= x >> 33;
-    x = x.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    x ^= x >> 33;
-    x = x.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    x ^ (x >> 33)
 }
 
 #[cfg(all(test, not(loom)))]

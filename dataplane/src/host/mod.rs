@@ -8,17 +8,36 @@ mod table;
 mod buckets;
 mod lease;
 mod expected;
+mod remembered;
 
 pub use buckets::{BucketKey, Buckets, Shape};
 pub use expected::{ExpectedFlows, ExpectedKey};
 pub use lease::LeaseCache;
+pub use remembered::Remembered;
 pub use table::{SlotIndex, Table};
 
+use std::sync::Arc;
+
 /// Everything that the workers share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Shared {
     /// Token buckets of rate limits.
     pub buckets: Buckets,
     /// Flows that belong to another worker than their hash says.
     pub expected: ExpectedFlows,
+    /// What flows told of flows to come.
+    pub foreseen: Arc<Remembered>,
+}
+
+/// Addresses and endpoints of which something was told, at once: 1 MiB.
+const FORESEEN_MAX: usize = 65_536;
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            buckets: Buckets::default(),
+            expected: ExpectedFlows::default(),
+            foreseen: Arc::new(Remembered::new(FORESEEN_MAX)),
+        }
+    }
 }

@@ -156,7 +156,7 @@ mod tests {
     fn hints(entries: &[(HintKind, &str, &str)]) -> Hints {
         let mut hints = Hints::default();
         for (kind, written, name) in entries {
-            hints.insert(*kind, written, AppId::new(name, Category::Web));
+            hints.insert(*kind, written, AppId::new(name, Category::Web, None));
         }
         assert!(!hints.build());
         hints

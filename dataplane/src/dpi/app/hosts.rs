@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn a_customers_name_before_a_content_network_counts() {
         let mut hosts = Hosts::default();
-        let (shop, net) = (AppId::new("shop", Category::Shopping), AppId::new("net", Category::Cloud));
+        let (shop, net) =
+            (AppId::new("shop", Category::Shopping, None), AppId::new("net", Category::Cloud, None));
         hosts.insert("shop.example", shop);
         hosts.insert("edgekey.net", net);
         assert_eq!(hosts.find("www.shop.example.edgekey.net"), Some(shop));
@@ -172,7 +173,8 @@ mod tests {
     #[test]
     fn a_longer_name_beats_a_pattern_and_a_pattern_beats_the_name_it_stands_at() {
         let mut hosts = Hosts::default();
-        let [long, pattern, short] = ["long", "pattern", "short"].map(|name| AppId::new(name, Category::Web));
+        let [long, pattern, short] =
+            ["long", "pattern", "short"].map(|name| AppId::new(name, Category::Web, None));
         hosts.insert("example.net", short);
         hosts.insert_pattern("img*.example.net", pattern);
         hosts.insert("img7.example.net", long);

@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn the_innermost_network_is_found_among_many_siblings() {
         let mut networks = Networks::default();
-        let app = |name| AppId::new(name, Category::Web);
+        let app = |name| AppId::new(name, Category::Web, None);
         networks.insert((100, 10_099), app("outer"));
         for at in 0..100 {
             networks.insert((200 + 10 * at, 204 + 10 * at), app("inner"));

@@ -148,7 +148,7 @@ impl AppTable {
         if let Some(app) = self.by_name.get(name) {
             return *app;
         }
-        let app = AppId::new(name, category);
+        let app = self.name(name, category);
         self.apps.push(app);
         self.by_name.insert(name.into(), app);
         app
@@ -160,7 +160,7 @@ impl AppTable {
         if app.category() == category {
             return app;
         }
-        let new = AppId::new(name, category);
+        let new = self.name(name, category);
         self.by_name.insert(name.into(), new);
         self.apps.iter_mut().filter(|app| **app == new).for_each(|app| *app = new);
         self.hosts.replace(new);

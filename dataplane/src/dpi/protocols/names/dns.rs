@@ -2,8 +2,9 @@
 //!
 //! Records have the form of Suricata 7's EVE `dns`, version 2: one for every question, one for every response. The first
 //! question's name is the flow's host. Addresses are remembered under the name that was asked for, so that a chain
-//! of CNAMEs does not hide which application it was.
+//! of CNAMEs does not hide which application it was; but only where somebody did ask (RFC 5452 9.1).
 
+use super::asked::Asked;
 use super::line::Line;
 use super::message::{HEADER_BYTES, Header, Name, Question, Rr, Section, be16, rcode_name, type_name};
 use super::{rdata, suspicion};
@@ -195,11 +196,13 @@ struct Reader {
     has_host: bool,
     /// Names so far that may carry data.
     carrying: u8,
+    /// Questions without an answer so far.
+    asked: Asked,
 }
 
 impl Reader {
     const fn new(dialect: Dialect) -> Self {
-        Self { dialect, has_host: false, carrying: 0 }
+        Self { dialect, has_host: false, carrying: 0, asked: Asked::new() }
     }
 
     fn message(&mut self, way: Direction, message: &[u8], cx: &mut Context<'_>) {
@@ -227,6 +230,7 @@ impl Reader {
                 self.asked(question, &name, cx);
             }
             if !header.is_response() {
+                self.asked.note(way, header.id, question.kind, name.as_bytes());
                 self.tell_question(way, header, question, &name, cx);
             }
         }
@@ -332,7 +336,12 @@ impl Reader {
             if header.rcode() != 0 {
                 cx.notes.risk(Risk::ErrorCode);
             }
-            resolve(message, question, answers.records(), cx);
+            if let Some(question) = question
+                && name.read(message, question.name_at).is_some()
+                && self.asked.take(way.opposite(), header.id, question.kind, name.as_bytes())
+            {
+                resolve(message, name.as_bytes(), answers.records(), cx);
+            }
         }
         cx.tell_with(self.dialect.event(), way, |fields| {
             fields.number("version", 2_u8);
@@ -374,9 +383,7 @@ impl Reader {
 }
 
 /// Remembers the addresses of a response under the name that was asked for.
-fn resolve(message: &[u8], question: Option<Question>, answers: &[Rr], cx: &mut Context<'_>) {
-    let mut name = Name::new();
-    let asked = question.and_then(|question| name.read(message, question.name_at));
+fn resolve(message: &[u8], asked: &[u8], answers: &[Rr], cx: &mut Context<'_>) {
     for rr in answers {
         let data = rr.data(message);
         let addr = match rr.kind {
@@ -384,9 +391,8 @@ fn resolve(message: &[u8], question: Option<Question>, answers: &[Rr], cx: &mut 
             28 => data.first_chunk().copied().map(Addr::v6),
             _ => None,
         };
-        let Some(addr) = addr else { continue };
-        if asked.is_some() || name.read(message, rr.name_at).is_some() {
-            cx.resolved(name.as_bytes(), addr);
+        if let Some(addr) = addr {
+            cx.resolved(asked, addr, rr.ttl);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Who asks for names and addresses? DNS and its siblings, DHCP, time.
 
+mod asked;
 pub mod dhcp;
 pub mod discovery;
 pub mod dns;

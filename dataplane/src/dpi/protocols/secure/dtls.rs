@@ -317,7 +317,7 @@ mod tests {
             let texts = record.fields.iter().map(|(key, value)| format!("{key}={value:?} "));
             records.push(format!("{}: {}", record.event_type, texts.collect::<String>()));
         };
-        let (slot, _) = inspector.start(&view);
+        let (slot, _) = inspector.start(&view, Wall(0));
         for (way, bytes) in payloads {
             inspector.look(slot, &view, &Payload { way: *way, bytes, tcp: None, at: Wall(0) }, &mut note);
         }

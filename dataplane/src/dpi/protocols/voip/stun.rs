@@ -206,16 +206,17 @@ impl Stun {
         let known = cx.notes.app().filter(|(_, _, evidence)| *evidence == Evidence::Content);
         let (initiator, responder) = (cx.flow.initiator, cx.flow.responder);
         if let Some((app, ..)) = known {
-            cx.foresight.remember_endpoint(initiator, app);
+            cx.foresight.remember_endpoint(initiator, app, cx.at);
             if message.method() != "binding" {
                 for (_, value) in message.attributes().filter(|(kind, _)| *kind == 0x0012) {
                     if let Some(peer) = message.address(value, true) {
-                        cx.foresight.remember_endpoint(peer, app);
+                        cx.foresight.remember_endpoint(peer, app, cx.at);
                     }
                 }
             }
-        } else if let Some(app) =
-            cx.foresight.app_at_endpoint(initiator).or_else(|| cx.foresight.app_at_endpoint(responder))
+        } else if let Some(app) = [initiator, responder]
+            .into_iter()
+            .find_map(|endpoint| cx.foresight.app_at_endpoint(endpoint, cx.apps, cx.at))
         {
             cx.notes.set_app(app, 75, Evidence::Behaviour);
         }

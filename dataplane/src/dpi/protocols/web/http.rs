@@ -571,7 +571,7 @@ mod tests {
         let mut inspector = Inspector::new(Recogniser::new().into(), AppTable::default().into(), 1);
         let end = |last| (Addr::v4([192, 0, 2, last]), 80);
         let view = FlowView { initiator: end(1), responder: end(2), protocol: 6, is_midstream: false };
-        let (slot, _) = inspector.start(&view);
+        let (slot, _) = inspector.start(&view, crate::time::Wall(0));
         let mut count = 0;
         for (way, bytes) in [(Direction::Forward, request), (Direction::Reverse, response)] {
             inspector.syn(slot, way, 0);

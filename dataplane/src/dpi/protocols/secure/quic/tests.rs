@@ -53,7 +53,7 @@ fn told(payloads: &[&[u8]]) -> (Vec<String>, Summary, Option<String>) {
         let texts = record.fields.iter().map(|(key, value)| format!("{key}={value:?} "));
         records.push(format!("{}: {}", record.event_type, texts.collect::<String>()));
     };
-    let (slot, _) = inspector.start(&view);
+    let (slot, _) = inspector.start(&view, Wall(0));
     for bytes in payloads {
         let payload = Payload { way: Direction::Forward, bytes, tcp: None, at: Wall(0) };
         inspector.look(slot, &view, &payload, &mut note);

@@ -43,7 +43,7 @@ fn told(port: u16, payloads: &[(Direction, &[u8])]) -> (Vec<String>, crate::dpi:
         records.push(format!("{}: {}", record.event_type, texts.collect::<String>()));
     };
     let at = Wall(1_760_000_000_000_000_000);
-    let (slot, _) = inspector.start(&view);
+    let (slot, _) = inspector.start(&view, Wall(0));
     let mut next = [1_u32, 1];
     for (way, bytes) in payloads {
         let tcp = Some((next[*way as usize], TcpFlags::default()));
