@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dataplane::control::{Door, EventReceiver, Settings, Snapshot, door};
 use dataplane::defrag::DefragConfig;
-use dataplane::engine::{ChecksumMode, Engine, EngineConfig, Mode, PortConfig, Service};
+use dataplane::engine::{ChecksumMode, Engine, EngineConfig, Mode, PortConfig, Service, StreamConfig};
 use dataplane::flow::FlowConfig;
 use dataplane::flow::owner::OwnerTable;
 use dataplane::host::Shared;
@@ -114,6 +114,7 @@ pub fn engine_config(worker: u8, workers: u8) -> EngineConfig {
         vlan_in_key: true,
         seed: 7,
         inspection: None,
+        streams: StreamConfig::default(),
     }
 }
 
