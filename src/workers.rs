@@ -9,7 +9,9 @@ use crate::setup;
 use crate::wire::LiveWire;
 use dataplane::control::{ExceptionAction, Exceptions, Settings, WorkerDoor};
 use dataplane::defrag::{DefragConfig, OverlapPolicy};
-use dataplane::engine::{self, ChecksumMode, Engine, EngineConfig, Inspection, PortConfig, Service, StreamConfig};
+use dataplane::engine::{
+    self, ChecksumMode, Engine, EngineConfig, Inspection, PortConfig, Service, StreamConfig,
+};
 use dataplane::flow::owner::OwnerTable;
 use dataplane::flow::{EvictionOrder, FlowConfig, Timeouts};
 use dataplane::host::Shared;

@@ -8,8 +8,8 @@ use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
     Api, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow, Inspect,
-    Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service, Stream, TimeoutS, Wait, Wire, Worker,
-    ZeroCopy, is_name, name_form,
+    Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service, Stream, TimeoutS, Wait, Wire,
+    Worker, ZeroCopy, is_name, name_form,
 };
 use super::problem::Problem;
 use dataplane::dpi::{Protocol, protocols};
@@ -95,9 +95,12 @@ fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports)
     let stream = root.section("stream", |stream| Stream {
         memory_bytes: value_or(stream.integer("memory_bytes", 65_536..=1 << 31), MEMORY_BYTES_MAX as u32),
         overlap: value_or(
-            stream.choice("overlap", &std::array::from_fn::<_, { Policy::ALL.len() }, _>(|index| {
-                (Policy::ALL[index].label(), Policy::ALL[index])
-            })),
+            stream.choice(
+                "overlap",
+                &std::array::from_fn::<_, { Policy::ALL.len() }, _>(|index| {
+                    (Policy::ALL[index].label(), Policy::ALL[index])
+                }),
+            ),
             Policy::default(),
         ),
     });

@@ -195,7 +195,9 @@ fn flow_counter(field: &str) -> (String, &'static str, &'static str) {
         "stream_overlaps" => {
             (field.to_owned(), "segments", "TCP segments that differed from what came before")
         }
-        "stream_memory_refused" => (field.to_owned(), "segments", "TCP segments for which there was no memory"),
+        "stream_memory_refused" => {
+            (field.to_owned(), "segments", "TCP segments for which there was no memory")
+        }
         "stream_pieces_refused" => {
             (field.to_owned(), "segments", "TCP segments that were one piece too many to wait")
         }

@@ -773,12 +773,7 @@ impl Active {
     }
 }
 
-fn tell_of_stream(
-    met: &mut [u64; Anomaly::COUNT],
-    cx: &mut Context<'_>,
-    way: Direction,
-    anomaly: Anomaly,
-) {
+fn tell_of_stream(met: &mut [u64; Anomaly::COUNT], cx: &mut Context<'_>, way: Direction, anomaly: Anomaly) {
     met[anomaly as usize] += 1;
     if cx.notes.may_tell_anomaly() {
         cx.tell_with("anomaly", way, |fields| {

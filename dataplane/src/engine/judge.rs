@@ -213,8 +213,16 @@ impl Engine {
             let step = self.flows.judge(id, direction, headers);
             self.flows.refuse(id, step);
             if action == ExceptionAction::Reject {
+                // The flow is over, whatever else could be learned of it.
+                self.leave(id, packet.at.wall, events);
                 let flow = self.flows.flow_mut(id);
-                flow.set_decision(CachedDecision { verdict: Verdict::Reject(reason), ..flow.decision() });
+                flow.set_decision(CachedDecision {
+                    policy_version: snapshot.version as u32,
+                    identity_generation: self.generation,
+                    verdict: Verdict::Reject(reason),
+                    decided: true,
+                    ..flow.decision()
+                });
             }
             return self.except(action, reason, Some(found), snapshot, headers, packet, out, events);
         }
@@ -331,7 +339,13 @@ impl Engine {
 
     /// Counts and tells of a packet that is passed on although `reason` would drop it under a strict policy.
     #[cold]
-    pub(super) fn tolerate(&mut self, reason: Reason, packet: &Packet<'_>, headers: &Headers, events: &mut EventSender) {
+    pub(super) fn tolerate(
+        &mut self,
+        reason: Reason,
+        packet: &Packet<'_>,
+        headers: &Headers,
+        events: &mut EventSender,
+    ) {
         if let Some(notice) = reason.forwarded() {
             self.counters.notice(notice);
             self.notices.anomaly(notice, packet, Some(headers), events);

@@ -200,6 +200,23 @@ impl Bench {
         end.complete(pool);
     }
 
+    /// Puts a packet on the wire as several frames of `len` bytes each.
+    pub fn send_pieces(&mut self, worker: usize, port: usize, bytes: &[u8], len: usize) {
+        let (end, pool) = &mut self.far[worker][port];
+        let mut batch = FrameBatch::new();
+        let mut pieces = bytes.chunks(len).peekable();
+        while let Some(piece) = pieces.next() {
+            let mut frame: Frame = pool.take().expect("the far end has frames left");
+            assert_eq!(frame.copy_from(piece), piece.len());
+            frame.set_more(pieces.peek().is_some());
+            batch.push(frame).expect("the batch has room");
+        }
+        let count = batch.len();
+        assert_eq!(end.send(&mut batch), count, "the far ring has room");
+        end.kick();
+        end.complete(pool);
+    }
+
     /// Lets every worker turn until nothing happens any more; whatever leaves is returned as (port, bytes).
     pub fn settle(&mut self) -> Vec<(usize, Vec<u8>)> {
         let mut out = Vec::new();
