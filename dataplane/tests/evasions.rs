@@ -340,15 +340,18 @@ fn beside_the_wire_each_receivers_rule_decides() {
     }
 }
 
+/// A segment: its offset and its data.
+type Piece = (u32, Vec<u8>);
+
 /// The request of `good.example` in segments of `len` bytes, with their offsets.
-fn pieces(len: usize) -> Vec<(u32, Vec<u8>)> {
+fn pieces(len: usize) -> Vec<Piece> {
     let request = [HEAD, b"good", TAIL].concat();
     request.chunks(len).enumerate().map(|(index, data)| ((index * len) as u32, data.to_vec())).collect()
 }
 
 #[test]
 fn order_size_and_number_of_segments_change_nothing() {
-    let orders: [fn(&mut Vec<(u32, Vec<u8>)>); 3] =
+    let orders: [fn(&mut Vec<Piece>); 3] =
         [|_| {}, |pieces| pieces.reverse(), |pieces| pieces.sort_by_key(|(offset, _)| offset % 3)];
     for isn in [100, u32::MAX - 10, u32::MAX] {
         for len in [1, 2, 7] {
