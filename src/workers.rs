@@ -9,7 +9,9 @@ use crate::setup;
 use crate::wire::LiveWire;
 use dataplane::control::{ExceptionAction, Exceptions, Settings, WorkerDoor};
 use dataplane::defrag::{DefragConfig, OverlapPolicy};
-use dataplane::engine::{self, ChecksumMode, Engine, EngineConfig, Inspection, PortConfig, Service};
+use dataplane::engine::{
+    self, ChecksumMode, Engine, EngineConfig, Inspection, PortConfig, Service, StreamConfig,
+};
 use dataplane::flow::owner::OwnerTable;
 use dataplane::flow::{EvictionOrder, FlowConfig, Timeouts};
 use dataplane::host::Shared;
@@ -115,6 +117,10 @@ pub(crate) fn engine_config(
         owners: OwnerTable::even(config.worker.count),
         seed,
         inspection,
+        streams: StreamConfig {
+            overlap: config.stream.overlap,
+            bytes_max: config.stream.memory_bytes as usize,
+        },
     }
 }
 
@@ -209,6 +215,8 @@ pub(crate) fn settings(config: &Config) -> Settings {
         exceptions: Exceptions {
             flow_table_full: action(exceptions.flow_table_full),
             fragment_memory: action(exceptions.fragment_memory),
+            reassembly_memory: action(exceptions.reassembly_memory),
+            overlap_unverified: action(exceptions.overlap_unverified),
             midstream: action(exceptions.midstream),
             oneway: action(exceptions.oneway),
         },

@@ -22,21 +22,22 @@ mod refusals;
 mod sweep;
 
 pub use batch::{BATCH_MAX, Disposition, HOST_PORT, Hop, INJECTED_MAX, Injected, Outcome, Packet, Release};
-pub use config::{ChecksumMode, EngineConfig, Inspection, Mode, PortConfig, Service};
+pub use config::{ChecksumMode, EngineConfig, Inspection, Mode, PortConfig, Service, StreamConfig};
 
 use std::sync::Arc;
 
 use crate::control::{EventSender, FlowGauges, FlowQuery, Snapshot};
 use crate::defrag::{Defrag, HoldId};
-use crate::dpi::{Foresight, Inspector};
+use crate::dpi::Inspector;
 use crate::flow::{EndReason, FlowKey, FlowTable, Located};
 use crate::host::Shared;
 use crate::parse::{Addr, Headers, Protocol};
 use crate::policy::Scratch;
+use crate::stream::Anomaly;
 use crate::time::{Now, Tick};
 use crate::verdict::{Counters, Reason};
 use admit::Admission;
-use inspect::tell;
+use inspect::{inspector, tell, when_full};
 use limits::Limits;
 use neighbours::Neighbours;
 use notices::Notices;
@@ -130,13 +131,7 @@ impl Engine {
         let alone = config.owners.entries().iter().all(|worker| *worker == config.worker);
         Self {
             flows: FlowTable::new(config.flow.clone(), config.seed, config.worker),
-            inspector: config.inspection.as_ref().map(|inspection| {
-                let Inspection { recogniser, apps } = inspection;
-                let flows_max = config.flow.capacity as usize;
-                let mut inspector = Inspector::new(Arc::clone(recogniser), Arc::clone(apps), flows_max);
-                inspector.share(Foresight::of(Arc::clone(&shared.foreseen)));
-                inspector
-            }),
+            inspector: inspector(&config, &shared),
             defrag: Defrag::new(config.defrag),
             datagram: Vec::with_capacity(DATAGRAM_BYTES_MAX),
             batch: Batch::new(),
@@ -168,8 +163,11 @@ impl Engine {
         if let Some(first) = packets.first() {
             self.started.get_or_insert(first.at.tick);
         }
-        if let (Some(inspector), Some(apps)) = (&mut self.inspector, &snapshot.apps) {
-            inspector.follow(apps);
+        if let Some(inspector) = &mut self.inspector {
+            inspector.set_when_full(when_full(self.config.mode, snapshot.settings.exceptions));
+            if let Some(apps) = &snapshot.apps {
+                inspector.follow(apps);
+            }
         }
         let mut batch = std::mem::take(&mut self.batch);
         let Batch { headers, keys, pending } = &mut batch;
@@ -295,6 +293,8 @@ impl Engine {
     pub fn gauges(&self, events: &EventSender) -> FlowGauges {
         use crate::flow::{FlowState, ProtocolClass};
         let stats = self.flows.stats();
+        let told = |of: &dyn Fn(&Inspector) -> u64| self.inspector.as_ref().map_or(0, of);
+        let met = |anomaly| told(&|inspector| inspector.met(anomaly));
         let by_protocol = |class: ProtocolClass| stats.active_by_protocol[class as usize];
         FlowGauges {
             active: stats.active,
@@ -316,6 +316,13 @@ impl Engine {
             events_shed: events.shed,
             evaluations: self.evaluations,
             rejudged: self.sweep.rejudged(),
+            stream_bytes: told(&|inspector| inspector.stream_bytes()),
+            stream_gaps: met(Anomaly::SeqGap),
+            stream_overlaps: met(Anomaly::OverlapDifferentData),
+            stream_memory_refused: met(Anomaly::InsertMemcap),
+            stream_pieces_refused: met(Anomaly::InsertLimit),
+            stream_depth_reached: told(&|inspector| inspector.depth_reached),
+            not_looked_at: told(&|inspector| inspector.not_looked_at),
         }
     }
 

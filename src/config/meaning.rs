@@ -3,6 +3,7 @@
 //! [`Config`] is what the rest of the process works with: every number is in range, every word is an
 //! enum, every path is whole. It is made in one place, [`super::reading`].
 
+use dataplane::stream::Policy;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub(crate) struct Config {
     pub flow: Flow,
     /// Fragments.
     pub defrag: Defrag,
+    /// How TCP is put together.
+    pub stream: Stream,
     /// What to do when something runs out or does not fit.
     pub exceptions: Exceptions,
     /// The policy file; `None` is the embedded one.
@@ -271,6 +274,15 @@ pub(crate) enum Overlap {
     Solaris,
 }
 
+/// How TCP is put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stream {
+    /// Bytes that all streams may hold, each worker.
+    pub memory_bytes: u32,
+    /// Whose bytes count where segments overlap, in tap and replay; inline those that came first.
+    pub overlap: Policy,
+}
+
 /// What to do when something runs out or does not fit, in the manner of Suricata's exception policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exceptions {
@@ -278,6 +290,10 @@ pub(crate) struct Exceptions {
     pub flow_table_full: Exception,
     /// No room to hold another fragment.
     pub fragment_memory: Exception,
+    /// No room for a TCP segment that must wait to be inspected.
+    pub reassembly_memory: Exception,
+    /// TCP bytes come again that could not be remembered.
+    pub overlap_unverified: Exception,
     /// A segment of a connection whose start was not seen.
     pub midstream: Exception,
     /// Only one direction crosses the box.

@@ -8,11 +8,12 @@ use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
     Api, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow, Inspect,
-    Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service, TimeoutS, Wait, Wire, Worker,
-    ZeroCopy, is_name, name_form,
+    Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service, Stream, TimeoutS, Wait, Wire,
+    Worker, ZeroCopy, is_name, name_form,
 };
 use super::problem::Problem;
 use dataplane::dpi::{Protocol, protocols};
+use dataplane::stream::{MEMORY_BYTES_MAX, Policy};
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -91,9 +92,23 @@ fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports)
     let service = root.section("inline", |inline| inline.section("service", read_service));
     let flow = root.section("flow", read_flow);
     let defrag = root.section("defrag", read_defrag);
+    let stream = root.section("stream", |stream| Stream {
+        memory_bytes: value_or(stream.integer("memory_bytes", 65_536..=1 << 31), MEMORY_BYTES_MAX as u32),
+        overlap: value_or(
+            stream.choice(
+                "overlap",
+                &std::array::from_fn::<_, { Policy::ALL.len() }, _>(|index| {
+                    (Policy::ALL[index].label(), Policy::ALL[index])
+                }),
+            ),
+            Policy::default(),
+        ),
+    });
     let exceptions = root.section("exceptions", |exceptions| Exceptions {
         flow_table_full: value_or(exceptions.choice("flow_table_full", EXCEPTIONS), Exception::FailMode),
         fragment_memory: value_or(exceptions.choice("fragment_memory", EXCEPTIONS), Exception::FailMode),
+        reassembly_memory: value_or(exceptions.choice("reassembly_memory", EXCEPTIONS), Exception::FailMode),
+        overlap_unverified: value_or(exceptions.choice("overlap_unverified", EXCEPTIONS), Exception::Ignore),
         midstream: value_or(exceptions.choice("midstream", EXCEPTIONS), Exception::Ignore),
         oneway: value_or(exceptions.choice("oneway", EXCEPTIONS), Exception::Ignore),
     });
@@ -144,6 +159,7 @@ fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports)
         service,
         flow,
         defrag,
+        stream,
         exceptions,
         policy_file,
         reject_per_s,

@@ -25,6 +25,7 @@ struct Stats {
     capture: Capture,
     decoder: Decoder,
     flow: Flow,
+    tcp: Tcp,
     ips: Ips,
     jarvis: Own,
 }
@@ -47,6 +48,17 @@ struct Flow {
     total: u64,
     active: u64,
     memcap: u64,
+}
+
+#[derive(Serialize)]
+struct Tcp {
+    midstream_pickups: u64,
+    segment_memcap_drop: u64,
+    stream_depth_reached: u64,
+    reassembly_gap: u64,
+    overlap_diff_data: u64,
+    insert_data_normal_fail: u64,
+    reassembly_memuse: u64,
 }
 
 #[derive(Serialize)]
@@ -112,11 +124,20 @@ pub(super) fn write(out: &mut Vec<u8>, door: &Door, uptime: Duration, wall: Wall
             invalid: malformed.sum(),
         },
         flow: Flow { total: flow.started, active: flow.active, memcap: counters.of(Reason::FlowTableFull) },
+        tcp: Tcp {
+            midstream_pickups: counters.of(Reason::MidstreamPickup),
+            segment_memcap_drop: flow.stream_memory_refused,
+            stream_depth_reached: flow.stream_depth_reached,
+            reassembly_gap: flow.stream_gaps,
+            overlap_diff_data: flow.stream_overlaps,
+            insert_data_normal_fail: flow.stream_pieces_refused,
+            reassembly_memuse: flow.stream_bytes,
+        },
         ips: Ips {
             accepted: counters.forwarded,
             blocked: dropped.saturating_sub(counters.rejected),
             rejected: counters.rejected,
-            replaced: counters.redirected,
+            replaced: counters.redirected + counters.of(Reason::OverlapRewritten),
             drop_reason: ByReason::of(&counters, |class| class != ReasonClass::Notice),
         },
         jarvis: Own {

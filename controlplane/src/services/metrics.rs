@@ -84,6 +84,7 @@ const FLOW_LEVELS: &[(&str, &str, &str, &str)] = &[
     ("other", "flow_table_other", "flows", "Flows of other protocols now"),
     ("established", "flow_table_established", "flows", "Flows now in which packets went both ways"),
     ("fragments_held", "fragments_held", "datagrams", "Datagrams that wait for fragments now"),
+    ("stream_bytes", "stream", "bytes", "Bytes that TCP streams hold now"),
 ];
 
 /// Upper bounds of the exported latency buckets, nanoseconds: 1 us to 1 s, three a decade.
@@ -192,6 +193,18 @@ fn flow_counter(field: &str) -> (String, &'static str, &'static str) {
         "events_shed" => (field.to_owned(), "events", "Events lost because their ring was full"),
         "evaluations" => ("policy".to_owned(), "evaluations", "Policy evaluations"),
         "rejudged" => ("policy_rejudged".to_owned(), "flows", "Flows judged again after a policy change"),
+        "stream_gaps" => (field.to_owned(), "gaps", "Times reading went on without missing TCP bytes"),
+        "stream_overlaps" => {
+            (field.to_owned(), "segments", "TCP segments that differed from what came before")
+        }
+        "stream_memory_refused" => {
+            (field.to_owned(), "segments", "TCP segments for which there was no memory")
+        }
+        "stream_pieces_refused" => {
+            (field.to_owned(), "segments", "TCP segments that were one piece too many to wait")
+        }
+        "stream_depth_reached" => (field.to_owned(), "flows", "Flows longer than what is looked at"),
+        "not_looked_at" => ("flows_not_looked_at".to_owned(), "flows", "Flows unrecognised for lack of room"),
         ended => (format!("flow_table_{ended}"), "flows", "Flows that ended this way"),
     }
 }

@@ -82,6 +82,20 @@ gauges! {
         evaluations,
         /// Flows whose stored decision was made again after a policy change.
         rejudged,
+        /// Bytes that TCP streams hold now.
+        stream_bytes,
+        /// Times reading went on without bytes of a TCP stream that were missing.
+        stream_gaps,
+        /// TCP segments whose bytes differed from those that came before.
+        stream_overlaps,
+        /// TCP segments for which there was no memory.
+        stream_memory_refused,
+        /// TCP segments that were one piece too many to wait.
+        stream_pieces_refused,
+        /// Flows that were longer than what is looked at.
+        stream_depth_reached,
+        /// Flows that nobody looked at for lack of room.
+        not_looked_at,
     }
 }
 

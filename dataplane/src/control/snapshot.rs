@@ -54,6 +54,12 @@ pub struct Exceptions {
     pub flow_table_full: ExceptionAction,
     /// No room to hold a fragment.
     pub fragment_memory: ExceptionAction,
+    /// Inline: no room for a TCP segment that must wait to be inspected. [`ExceptionAction::Drop`] drops the segment, so
+    /// that it comes again; [`ExceptionAction::Pass`] lets it and all of its flow go uninspected;
+    /// [`ExceptionAction::Ignore`] inspects what can be inspected.
+    pub reassembly_memory: ExceptionAction,
+    /// Inline: TCP bytes come again that we could not remember, so that another content would not be noticed.
+    pub overlap_unverified: ExceptionAction,
     /// A TCP flow is seen from its middle, later than `adopt_s` after start.
     pub midstream: ExceptionAction,
     /// A TCP flow of which only one direction crosses the box.
@@ -65,6 +71,8 @@ impl Default for Exceptions {
         Self {
             flow_table_full: ExceptionAction::Drop,
             fragment_memory: ExceptionAction::Drop,
+            reassembly_memory: ExceptionAction::Drop,
+            overlap_unverified: ExceptionAction::Ignore,
             midstream: ExceptionAction::Ignore,
             oneway: ExceptionAction::Ignore,
         }

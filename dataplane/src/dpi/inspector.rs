@@ -52,6 +52,8 @@ pub struct Inspector {
     flows_max: usize,
     /// Flows that nobody looked at for lack of room.
     pub not_looked_at: u64,
+    /// Flows that were longer than [`DEPTH_BYTES`] before anybody was done with them.
+    pub depth_reached: u64,
 }
 
 /// What is known of a flow, for records, policy and queries.
@@ -131,6 +133,8 @@ struct Reassembly {
     mode: Mode,
     when_full: WhenFull,
     memory: Memory,
+    /// How often each [`Anomaly`] was met.
+    met: [u64; Anomaly::COUNT],
 }
 
 /// What parsers use besides their flow.
@@ -246,6 +250,7 @@ impl Inspector {
             reassembly: Reassembly::default(),
             flows_max,
             not_looked_at: 0,
+            depth_reached: 0,
         }
     }
 
@@ -278,6 +283,18 @@ impl Inspector {
     /// The memory of all streams, for its cap and its counters.
     pub const fn memory(&mut self) -> &mut Memory {
         &mut self.reassembly.memory
+    }
+
+    /// Bytes that all streams hold now.
+    #[must_use]
+    pub const fn stream_bytes(&self) -> u64 {
+        self.reassembly.memory.in_use() as u64
+    }
+
+    /// How often an anomaly of streams was met, told of or not.
+    #[must_use]
+    pub const fn met(&self, anomaly: Anomaly) -> u64 {
+        self.reassembly.met[anomaly as usize]
     }
 
     /// Whether flows of an IP protocol have payload that is looked at.
@@ -322,11 +339,22 @@ impl Inspector {
         (slot, known.active != NO_INSPECTION)
     }
 
-    /// A SYN was seen: the direction's first byte has the sequence number after it.
-    pub fn syn(&mut self, slot: u32, way: Direction, seq: u32) {
-        if let Some(active) = self.active_of(slot) {
-            active.streams.syn(way, seq);
+    /// A SYN was seen: the direction's first byte has the sequence number after it. `false`: bytes that came after another
+    /// SYN were looked at, which belong to no connection if this one is answered.
+    pub fn syn(&mut self, slot: u32, way: Direction, seq: u32) -> bool {
+        self.active_of(slot).is_none_or(|active| active.streams.syn(way, seq))
+    }
+
+    /// Nobody is to look at the flow any more, whoever wanted to; what is known of it stays known.
+    pub fn leave(&mut self, slot: u32, view: &FlowView, at: Wall, records: &mut dyn FnMut(Record<'_>)) {
+        let Self { desk, known, active, .. } = self;
+        let Some(known) = known.get_mut(slot as usize) else { return };
+        if let Some(active) = active.get_mut(known.active as usize) {
+            let mut cx = desk.context(known, view, at, records);
+            active.settle(&mut cx);
+            active.end(&mut cx);
         }
+        self.release(slot, view);
     }
 
     /// Inline, before [`Self::look`], which tells of it: rewrites bytes of a TCP payload that differ from those seen
@@ -411,7 +439,10 @@ impl Inspector {
             Some(_) => active.streams.depth(way),
             None => active.ways[way as usize].bytes,
         };
-        finished |= depth > DEPTH_BYTES;
+        if depth > DEPTH_BYTES && !finished {
+            finished = true;
+            self.depth_reached += 1;
+        }
         if finished {
             active.end(&mut cx);
         }
@@ -465,14 +496,10 @@ impl Inspector {
         at: Wall,
         records: &mut dyn FnMut(Record<'_>),
     ) -> (Summary, Option<Box<str>>) {
-        let Self { desk, known, active, .. } = self;
-        let Some(known) = known.get_mut(slot as usize) else { return (Summary::default(), None) };
-        if let Some(active) = active.get_mut(known.active as usize) {
-            let mut cx = desk.context(known, view, at, records);
-            active.settle(&mut cx);
-            active.end(&mut cx);
+        if slot as usize >= self.known.len() {
+            return (Summary::default(), None);
         }
-        self.release(slot, view);
+        self.leave(slot, view, at, records);
         let summary = self.summary(slot);
         let host = self.known[slot as usize].notes.take_host();
         self.known[slot as usize].notes = Notes::default();
@@ -555,20 +582,20 @@ impl Active {
             return Segment::Taken(false);
         }
         if std::mem::take(&mut self.is_rewritten) {
-            tell_of_stream(cx, way, Anomaly::OverlapDifferentData);
+            tell_of_stream(&mut reassembly.met, cx, way, Anomaly::OverlapDifferentData);
         }
         let first = seq.wrapping_add(u32::from(flags.syn()));
         let mut is_syn = flags.syn();
         // Each turn but the last gives a hole up, or what waited: they are at most as many as pieces may wait.
         loop {
-            let Reassembly { mode, when_full, memory } = reassembly;
+            let Reassembly { mode, when_full, memory, met } = reassembly;
             let taken = if std::mem::take(&mut is_syn) {
                 self.streams.take_of_syn(way, seq, bytes, *mode, memory)
             } else {
                 self.streams.take(way, first, bytes, *mode, memory)
             };
             if let Some(anomaly) = taken.anomaly {
-                tell_of_stream(cx, way, anomaly);
+                tell_of_stream(met, cx, way, anomaly);
             }
             match taken.what {
                 What::Nothing => break,
@@ -584,7 +611,7 @@ impl Active {
         }
         let is_kept = self.streams.keep(way, bytes, reassembly.mode, &mut reassembly.memory);
         if !is_kept {
-            tell_of_stream(cx, way, Anomaly::InsertMemcap);
+            tell_of_stream(&mut reassembly.met, cx, way, Anomaly::InsertMemcap);
         }
         Segment::Taken(!is_kept && self.gap(way, 0, cx))
     }
@@ -600,7 +627,7 @@ impl Active {
     ) -> Finished {
         let lost = self.streams.give_up_hole(way, seq, reassembly.mode, &mut reassembly.memory);
         if !lost.is_nothing() {
-            tell_of_stream(cx, way, Anomaly::SeqGap);
+            tell_of_stream(&mut reassembly.met, cx, way, Anomaly::SeqGap);
             if self.gap(way, lost.hole, cx) {
                 return true;
             }
@@ -760,7 +787,8 @@ impl Active {
     }
 }
 
-fn tell_of_stream(cx: &mut Context<'_>, way: Direction, anomaly: Anomaly) {
+fn tell_of_stream(met: &mut [u64; Anomaly::COUNT], cx: &mut Context<'_>, way: Direction, anomaly: Anomaly) {
+    met[anomaly as usize] += 1;
     if cx.notes.may_tell_anomaly() {
         cx.tell_with("anomaly", way, |fields| {
             fields.text("type", "stream");

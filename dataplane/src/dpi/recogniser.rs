@@ -11,6 +11,9 @@ use crate::flow::Direction;
 /// Payloads of each direction after which recognition settles for what it has.
 pub const PAYLOADS_MAX: u32 = 12;
 
+/// Bytes of a TCP direction before which the number of its segments, which its sender chooses, ends nothing.
+const STREAM_BYTES_MIN: usize = 256;
+
 /// From this confidence on nobody else is asked.
 const SURE: u8 = 80;
 
@@ -134,11 +137,14 @@ impl Recogniser {
         {
             return Recognised::As(protocol, confidence);
         }
-        let is_over = |way: usize| search.exhausted[way] || search.seen[way] >= PAYLOADS_MAX;
+        // A sender of tiny segments is waited for as long as some protocol would know from more.
+        let is_tiny = is_open && peek.is_tcp && peek.bytes.len() < STREAM_BYTES_MIN;
+        let is_spent = |at: usize| search.seen[at] >= PAYLOADS_MAX && !(at == way && is_tiny);
+        let is_over = |at: usize| search.exhausted[at] || is_spent(at);
         // The other direction may say what this one cannot, once it has spoken.
         let other = peek.way.opposite() as usize;
         // A direction whose first byte nobody allows may be a datagram stream that goes on otherwise.
-        let enough = is_over(way) && (is_over(other) || search.seen[way] >= PAYLOADS_MAX);
+        let enough = is_over(way) && (is_over(other) || is_spent(way));
         match (enough, search.best) {
             (true, Some((protocol, confidence))) => Recognised::As(protocol, confidence),
             (true, None) => Recognised::Nothing,

@@ -9,6 +9,7 @@ use crate::dpi::AppTable;
 use crate::dpi::recogniser::Recogniser;
 use crate::flow::FlowConfig;
 use crate::flow::owner::OwnerTable;
+use crate::stream::{MEMORY_BYTES_MAX, Policy};
 
 /// How one worker's engine is set up.
 #[derive(Debug, Clone)]
@@ -33,6 +34,24 @@ pub struct EngineConfig {
     pub seed: u64,
     /// What payload is recognised by; `None`: nobody looks at payload.
     pub inspection: Option<Inspection>,
+    /// How TCP is put together.
+    pub streams: StreamConfig,
+}
+
+/// How TCP is put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// Whose rule decides where segments overlap, in tap and replay. Inline the bytes that came first count, and others
+    /// are rewritten to them.
+    pub overlap: Policy,
+    /// Bytes that all streams of this worker may hold.
+    pub bytes_max: usize,
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        Self { overlap: Policy::default(), bytes_max: MEMORY_BYTES_MAX }
+    }
 }
 
 /// What payload is recognised by, shared by all workers.

@@ -1,19 +1,52 @@
 //! How does a packet's payload get to inspection, and what does policy learn from it?
 //!
 //! A flow is given a place in the [`Inspector`] with its first payload, so that a flood of empty packets costs
-//! nothing. Segments that the tracker objects to are not shown: their receiver will not see them either.
+//! nothing. Segments that the tracker objects to are not shown: their receiver will not see them either. Nor are those
+//! with a wrong checksum, which no flow learns from. Inline this is also where TCP bytes that come again are made the
+//! ones that were inspected, and where each acknowledgement frees what is remembered for that.
 
-use super::{Engine, Packet};
-use crate::control::{Event, EventSender, FlowEnd, Snapshot, Transaction};
-use crate::dpi::Summary;
-use crate::dpi::inspector::{Inspector, Payload};
+use std::sync::Arc;
+
+use super::{Engine, EngineConfig, Entry, Inspection, Mode, Outcome, Packet};
+use crate::control::{Event, EventSender, ExceptionAction, Exceptions, FlowEnd, Snapshot, Transaction};
+use crate::dpi::inspector::{Inspector, Looked, Payload, WhenFull};
 use crate::dpi::parser::{FlowView, Record};
+use crate::dpi::{Foresight, Summary};
 use crate::flow::{
-    CachedDecision, Direction, FlowId, FlowKey, FlowRecord, Found, NO_INSPECTION, TcpOutcome, TcpState,
+    CachedDecision, Direction, FlowId, FlowKey, FlowRecord, FlowTable, Found, NO_INSPECTION, TcpOutcome,
+    TcpState,
 };
-use crate::parse::{Headers, Transport};
+use crate::host::Shared;
+use crate::parse::checksum::mend_tcp;
+use crate::parse::{Headers, TcpFlags, Transport};
 use crate::policy::{Fact, Facts, Kind};
+use crate::stream::{self, Mended};
 use crate::time::Wall;
+use crate::verdict::Reason;
+
+/// What looks at payload under this configuration, if anybody.
+pub(super) fn inspector(config: &EngineConfig, shared: &Shared) -> Option<Inspector> {
+    let Inspection { recogniser, apps } = config.inspection.as_ref()?;
+    let mut inspector =
+        Inspector::new(Arc::clone(recogniser), Arc::clone(apps), config.flow.capacity as usize);
+    inspector.set_mode(match config.mode {
+        Mode::Inline => stream::Mode::Inline,
+        Mode::Tap => stream::Mode::Target(config.streams.overlap),
+    });
+    inspector.memory().set_bytes_max(config.streams.bytes_max);
+    inspector.share(Foresight::of(Arc::clone(&shared.foreseen)));
+    Some(inspector)
+}
+
+/// What becomes of a segment for which there is no room: only inline it can be kept from its receiver.
+pub(super) const fn when_full(mode: Mode, exceptions: Exceptions) -> WhenFull {
+    match (mode, exceptions.reassembly_memory) {
+        (Mode::Tap, _) | (Mode::Inline, ExceptionAction::Ignore) => WhenFull::GoOn,
+        (Mode::Inline, ExceptionAction::Pass | ExceptionAction::Drop | ExceptionAction::Reject) => {
+            WhenFull::LeaveSegment
+        }
+    }
+}
 
 impl Engine {
     /// A flow has begun: its payload is to be looked at where inspection is on.
@@ -25,24 +58,157 @@ impl Engine {
         }
     }
 
-    /// Shows a packet's payload to inspection, before its flow is judged.
+    /// Shows a packet to inspection, before its flow is judged. Inline, TCP bytes that differ from those seen first are
+    /// rewritten to them. Where the packet must not go on, returns what becomes of it, and why.
     #[inline(never)]
     pub(super) fn inspect(
         &mut self,
+        exceptions: Exceptions,
+        entry: &Entry<'_>,
         found: Found,
-        headers: &Headers,
+        packet: &mut Packet<'_>,
+        out: &mut Outcome,
+        events: &mut EventSender,
+    ) -> Option<(ExceptionAction, Reason)> {
+        let headers = entry.headers;
+        let Found { id, direction, .. } = found;
+        let is_known = self.flows.flow(id).inspection != NO_INSPECTION;
+        let has_payload = headers.payload_offset < headers.end;
+        if !has_payload && !is_known {
+            return None;
+        }
+        let Transport::Tcp(tcp) = headers.transport else {
+            if has_payload {
+                let _nothing_waits = self.look(found, headers, None, packet, events);
+            }
+            return None;
+        };
+        let outcome = self.flows.judge(id, direction, headers).outcome();
+        // What the tracker objects to may reach the receiver all the same.
+        let mended = match is_known && has_payload && self.is_inline() {
+            true => self.write_first_seen(entry, found, (tcp.seq, tcp.flags), packet, out),
+            false => Mended::default(),
+        };
+        if mended.is_rewritten && entry.datagram.is_some() {
+            // The held fragments are the original ones.
+            return Some((ExceptionAction::Drop, Reason::OverlapInFragments));
+        }
+        if matches!(outcome, TcpOutcome::Violation(_) | TcpOutcome::Challenge) {
+            return None;
+        }
+        if is_known && tcp.flags.syn() {
+            self.begin_anew(found, tcp.seq, packet, events);
+        }
+        if is_known && tcp.flags.ack() && !tcp.flags.rst() {
+            self.acknowledge(found, tcp.ack, packet, events);
+        }
+        if mended.is_unverified {
+            let answer = (exceptions.overlap_unverified, Reason::OverlapUnverified);
+            if self.excepted(answer, found, packet, events) {
+                return Some(answer);
+            }
+            self.tolerate(Reason::OverlapUnverified, packet, headers, events);
+        }
+        if !has_payload || !self.flows.flow(id).is_looked_at() {
+            return None;
+        }
+        if self.look(found, headers, Some((tcp.seq, tcp.flags)), packet, events) {
+            return None;
+        }
+        let answer = (exceptions.reassembly_memory, Reason::ReassemblyMemory);
+        self.excepted(answer, found, packet, events).then_some(answer)
+    }
+
+    /// Whether an exception keeps a segment from going on; one that lets it pass unseen lets all of its flow.
+    #[cold]
+    fn excepted(
+        &mut self,
+        (action, _): (ExceptionAction, Reason),
+        found: Found,
         packet: &Packet<'_>,
         events: &mut EventSender,
-    ) {
-        let bytes = headers.payload(packet.bytes);
+    ) -> bool {
+        match action {
+            ExceptionAction::Drop | ExceptionAction::Reject => true,
+            ExceptionAction::Ignore => false,
+            ExceptionAction::Pass => {
+                self.leave(found.id, packet.at.wall, events);
+                false
+            }
+        }
+    }
+
+    /// Rewrites a segment's bytes that differ from those seen first, and its checksum. Nothing is read where the segment
+    /// is the next one.
+    fn write_first_seen(
+        &mut self,
+        entry: &Entry<'_>,
+        found: Found,
+        (seq, flags): (u32, TcpFlags),
+        packet: &mut Packet<'_>,
+        out: &mut Outcome,
+    ) -> Mended {
+        let headers = entry.headers;
+        let slot = self.flows.flow(found.id).inspection;
+        let payload = usize::from(headers.payload_offset)..usize::from(headers.end);
+        let (Some(inspector), Some(payload)) = (&mut self.inspector, packet.bytes.get_mut(payload)) else {
+            return Mended::default();
+        };
+        let mended = inspector.first_seen(slot, found.direction, (seq, flags), payload);
+        if mended.is_rewritten {
+            mend_tcp(packet.bytes, headers, mended.sum_gain);
+            out.rewritten |= 1 << entry.index;
+            self.counters.notice(Reason::OverlapRewritten);
+        }
+        mended
+    }
+
+    /// A SYN says anew where its direction begins. What came after another one was no part of the connection, if it is
+    /// this one that is answered: then inspection begins anew too.
+    #[cold]
+    fn begin_anew(&mut self, found: Found, seq: u32, packet: &Packet<'_>, events: &mut EventSender) {
+        let flow = self.flows.flow(found.id);
+        let (slot, at, view) = (flow.inspection, packet.at.wall, view_of(flow));
+        let is_open = matches!(
+            flow.tcp_state(),
+            TcpState::Unopened | TcpState::SynSent | TcpState::SynSentBoth | TcpState::SynReceived
+        );
         let Some(inspector) = &mut self.inspector else { return };
-        if bytes.is_empty() {
+        if !is_open || inspector.syn(slot, found.direction, seq) {
             return;
         }
+        let flows = &self.flows;
+        let head = || head_in(flows, found.id, &view, at);
+        inspector.end(slot, &view, at, &mut sender(events, head));
+        let flow = self.flows.flow_mut(found.id);
+        flow.inspection = NO_INSPECTION;
+        flow.look_at(true);
+        self.forget_decision(found.id);
+    }
+
+    /// What the receiver has needs not be remembered, and what it has that we have not will not come.
+    fn acknowledge(&mut self, found: Found, ack: u32, packet: &Packet<'_>, events: &mut EventSender) {
         let Found { id, direction, .. } = found;
-        if let TcpOutcome::Violation(_) = self.flows.judge(id, direction, headers).outcome() {
-            return;
-        }
+        let Some(inspector) = &mut self.inspector else { return };
+        let flow = self.flows.flow(id);
+        let (slot, at, view) = (flow.inspection, packet.at.wall, view_of(flow));
+        let flows = &self.flows;
+        let head = || head_in(flows, id, &view, at);
+        let looked = inspector.acknowledged(slot, &view, direction, ack, at, &mut sender(events, head));
+        self.learn(id, looked);
+    }
+
+    /// Shows a payload to inspection. `false`: there was no room for it.
+    fn look(
+        &mut self,
+        found: Found,
+        headers: &Headers,
+        tcp: Option<(u32, TcpFlags)>,
+        packet: &Packet<'_>,
+        events: &mut EventSender,
+    ) -> bool {
+        let Found { id, direction, .. } = found;
+        let Some(inspector) = &mut self.inspector else { return true };
         let flow = self.flows.flow(id);
         let view = view_of(flow);
         let mut slot = flow.inspection;
@@ -57,34 +223,54 @@ impl Engine {
                 for way in [direction, direction.opposite()] {
                     // The tracker knows what each side would send next; the inspector counts from the SYN.
                     let (next, _) = flow.tcp_sequence(way);
-                    inspector.syn(slot, way, next.wrapping_sub(1));
+                    let _begins = inspector.syn(slot, way, next.wrapping_sub(1));
                 }
             }
             let flow = self.flows.flow_mut(id);
             flow.inspection = slot;
             flow.look_at(looks);
             if !looks {
-                return;
+                return true;
             }
         }
-        let tcp = match headers.transport {
-            Transport::Tcp(tcp) => Some((tcp.seq, tcp.flags)),
-            Transport::None | Transport::Udp { .. } | Transport::Icmp(_) | Transport::Sctp { .. } => None,
-        };
-        let payload = Payload { way: direction, bytes, tcp, at: packet.at.wall };
+        let at = packet.at.wall;
+        let payload = Payload { way: direction, bytes: headers.payload(packet.bytes), tcp, at };
         let flows = &self.flows;
-        let head = || {
-            head_of(&view, flows.flow_id(id), flows.flow(id).in_port(), flows.flow(id).key(), packet.at.wall)
-        };
+        let head = || head_in(flows, id, &view, at);
         let looked = inspector.look(slot, &view, &payload, &mut sender(events, head));
+        self.learn(id, looked);
+        !looked.refused
+    }
+
+    /// Nobody is to look at the flow any more, whoever wanted to.
+    pub(super) fn leave(&mut self, id: FlowId, at: Wall, events: &mut EventSender) {
+        let flow = self.flows.flow(id);
+        let (slot, view) = (flow.inspection, view_of(flow));
+        if let Some(inspector) = &mut self.inspector
+            && slot != NO_INSPECTION
+        {
+            let flows = &self.flows;
+            inspector.leave(slot, &view, at, &mut sender(events, || head_in(flows, id, &view, at)));
+        }
+        self.flows.flow_mut(id).look_at(false);
+    }
+
+    /// Takes what inspection learned of a flow.
+    fn learn(&mut self, id: FlowId, looked: Looked) {
         let flow = self.flows.flow_mut(id);
         if looked.finished {
             flow.look_at(false);
         }
         // What was decided without this knowledge is no longer the answer; nor is what waited for it.
         if looked.changed || (looked.finished && !flow.decision().decided) {
-            flow.set_decision(CachedDecision { policy_version: 0, decided: false, ..flow.decision() });
+            self.forget_decision(id);
         }
+    }
+
+    /// Policy is to be asked again.
+    fn forget_decision(&mut self, id: FlowId) {
+        let flow = self.flows.flow_mut(id);
+        flow.set_decision(CachedDecision { policy_version: 0, decided: false, ..flow.decision() });
     }
 
     /// Puts what inspection knows of a flow among the facts that policy is asked with.
@@ -154,6 +340,11 @@ fn sender<'a>(
         // Without room it is counted as shed.
         events.send_transaction(Transaction { event_type, transaction, way, ..head() }, fields.as_bytes());
     }
+}
+
+/// A transaction of a flow in the table, without what it is.
+fn head_in(flows: &FlowTable, id: FlowId, view: &FlowView, at: Wall) -> Transaction {
+    head_of(view, flows.flow_id(id), flows.flow(id).in_port(), flows.flow(id).key(), at)
 }
 
 /// A transaction of that flow, without what it is.

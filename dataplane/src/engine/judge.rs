@@ -206,8 +206,25 @@ impl Engine {
         let len_bytes = packet.bytes.len() as u32;
         let strict = snapshot.policy.strict();
         self.flows.count(id, direction, len_bytes, headers, now);
-        if self.flows.flow(id).is_looked_at() {
-            self.inspect(found, headers, packet, events);
+        if self.flows.flow(id).is_looked_at()
+            && let Some((action, reason)) =
+                self.inspect(snapshot.settings.exceptions, entry, found, packet, out, events)
+        {
+            let step = self.flows.judge(id, direction, headers);
+            self.flows.refuse(id, step);
+            if action == ExceptionAction::Reject {
+                // The flow is over, whatever else could be learned of it.
+                self.leave(id, packet.at.wall, events);
+                let flow = self.flows.flow_mut(id);
+                flow.set_decision(CachedDecision {
+                    policy_version: snapshot.version as u32,
+                    identity_generation: self.generation,
+                    verdict: Verdict::Reject(reason),
+                    decided: true,
+                    ..flow.decision()
+                });
+            }
+            return self.except(action, reason, Some(found), snapshot, headers, packet, out, events);
         }
         let decision = self.decide(snapshot, found, headers, packet, events);
         if decision.verdict == Verdict::Forward {
@@ -322,7 +339,13 @@ impl Engine {
 
     /// Counts and tells of a packet that is passed on although `reason` would drop it under a strict policy.
     #[cold]
-    fn tolerate(&mut self, reason: Reason, packet: &Packet<'_>, headers: &Headers, events: &mut EventSender) {
+    pub(super) fn tolerate(
+        &mut self,
+        reason: Reason,
+        packet: &Packet<'_>,
+        headers: &Headers,
+        events: &mut EventSender,
+    ) {
         if let Some(notice) = reason.forwarded() {
             self.counters.notice(notice);
             self.notices.anomaly(notice, packet, Some(headers), events);
@@ -367,7 +390,7 @@ impl Engine {
         let (verdict, effects, index, decided) = match policy.evaluate(facts, &mut self.scratch) {
             Evaluation::Decided { outcome, policy: index } => {
                 if !outcome.inspect {
-                    self.flows.flow_mut(id).look_at(false);
+                    self.leave(id, at.wall, events);
                 }
                 let verdict = match outcome.action {
                     OutcomeAction::Allow => Verdict::Forward,

@@ -134,6 +134,32 @@ pub fn update(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
     Sum::default().add_u32(u32::from(!checksum)).add_u32(u32::from(!old)).add_bytes(new).checksum()
 }
 
+/// What the one's complement sum of some bytes gains where those at offset `at` turn from `old` to `new`, which are as
+/// long (RFC 1624 3). At an odd offset the sum's bytes change places (RFC 1071 2B). Gains add up in a [`Sum`].
+#[must_use]
+pub fn gain(at: usize, old: &[u8], new: &[u8]) -> u16 {
+    let old = Sum::default().add_bytes(old).folded();
+    let gain = Sum::default().add_u32(u32::from(!old)).add_bytes(new).folded();
+    if at % 2 == 1 { gain.swap_bytes() } else { gain }
+}
+
+/// Mends the checksum of a TCP segment whose payload's sum gained `gain`, wherever the segment is in the frame: a wrong
+/// checksum stays as wrong as it was. `false`: this is no TCP.
+///
+/// The segment's own sum is the same afterwards, so that no checksum around it changes: neither that of a tunnel's UDP
+/// header nor that of GRE.
+pub fn mend_tcp(bytes: &mut [u8], headers: &Headers, gain: u16) -> bool {
+    let Transport::Tcp(_) = headers.transport else { return false };
+    let at = usize::from(headers.l4_offset) + 16;
+    match bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        Some(field) => {
+            *field = update_u16(u16::from_be_bytes(*field), u16::MAX, gain).to_be_bytes();
+            true
+        }
+        None => false,
+    }
+}
+
 /// The state of the innermost packet's transport checksum. Reads the whole segment.
 #[inline]
 #[must_use]

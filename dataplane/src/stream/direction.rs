@@ -16,6 +16,7 @@ use super::held::{Held, Laying, NotLaid};
 use super::memory::Memory;
 use super::overlap::Mode;
 use super::{Acked, Anomaly, Lost, Mended, Taken, What};
+use crate::parse::checksum::{Sum, gain};
 
 /// One direction of a flow that is read.
 #[derive(Debug, Default)]
@@ -61,8 +62,9 @@ const FORGOT: u8 = 4;
 const SYN_DATA: u8 = 8;
 
 impl Stream {
-    /// The first byte has this sequence number. A SYN that comes before any byte may say so anew.
-    pub(super) fn start(&mut self, seq: u32) {
+    /// The first byte has this sequence number. A SYN that comes before any byte may say so anew; `false`: it came after
+    /// bytes that another SYN began.
+    pub(super) fn start(&mut self, seq: u32) -> bool {
         if self.has(SYN_DATA) && seq != self.next {
             self.drop_syn_data();
         }
@@ -70,7 +72,9 @@ impl Stream {
             self.next = seq;
             self.acked = seq;
             self.bits |= STARTED | FROM_SYN;
+            return true;
         }
+        !self.has(FROM_SYN) || self.next.wrapping_sub(self.passed as u32) == seq
     }
 
     pub(super) const fn passed(&self) -> u64 {
@@ -131,12 +135,13 @@ impl Stream {
         memory: &mut Memory,
     ) -> Taken {
         if rules.mode.is_inline() || payload.is_empty() {
+            let _agrees = self.start(seq);
             return self.take(seq, payload, rules, memory);
         }
         if self.has(SYN_DATA) {
             self.drop_syn_data();
         }
-        self.start(seq);
+        let _agrees = self.start(seq);
         if self.passed > 0 || !self.held.is_empty() || seq != self.next {
             return Taken::NOTHING;
         }
@@ -201,8 +206,10 @@ impl Stream {
                 && let Some(bytes) = payload.get_mut(offset..offset + len)
                 && known != bytes
             {
-                bytes.copy_from_slice(known);
+                let more = u32::from(gain(offset, bytes, known));
+                mended.sum_gain = Sum::default().add_u32(u32::from(mended.sum_gain)).add_u32(more).folded();
                 mended.is_rewritten = true;
+                bytes.copy_from_slice(known);
             }
         }
         mended

@@ -79,11 +79,12 @@ pub enum Anomaly {
     InsertMemcap,
     /// Too many pieces wait.
     InsertLimit,
-    /// The direction is longer than what is looked at.
-    DepthReached,
 }
 
 impl Anomaly {
+    /// How many there are: the length of an array of counters.
+    pub const COUNT: usize = 5;
+
     /// `anomaly.event` in EVE.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -93,7 +94,6 @@ impl Anomaly {
             Self::SegmentBeforeBase => "stream.reassembly_segment_before_base_seq",
             Self::InsertMemcap => "stream.reassembly_insert_memcap",
             Self::InsertLimit => "stream.reassembly_insert_limit",
-            Self::DepthReached => "stream.reassembly_depth_reached",
         }
     }
 }
@@ -115,6 +115,8 @@ pub enum Acked {
 pub struct Mended {
     /// Bytes differed and were rewritten: the checksum must be mended.
     pub is_rewritten: bool,
+    /// What the payload's one's complement sum gained by that ([`crate::parse::checksum::mend_tcp`]).
+    pub sum_gain: u16,
     /// Some bytes were sent before, or were given up, and are neither acknowledged nor remembered: whether they are
     /// the same is not known, and they will not be read.
     pub is_unverified: bool,
@@ -150,9 +152,10 @@ impl Taken {
 }
 
 impl Streams {
-    /// A SYN: the first byte of `way` has the sequence number after `seq`. Before any byte came, it may say so anew.
-    pub fn syn(&mut self, way: Direction, seq: u32) {
-        self.ways[way as usize].start(seq.wrapping_add(1));
+    /// A SYN: the first byte of `way` has the sequence number after `seq`. Before any byte came, it may say so anew;
+    /// `false`: there are bytes that came after a SYN with another number, and nothing was changed.
+    pub fn syn(&mut self, way: Direction, seq: u32) -> bool {
+        self.ways[way as usize].start(seq.wrapping_add(1))
     }
 
     /// Inline: rewrites bytes that the receiver may not know yet to those that were seen first. To be asked before

@@ -180,6 +180,8 @@ reasons! {
         Midstream = "midstream",
         /// Only one direction of the flow crosses the box and `exceptions.oneway` says drop.
         Oneway = "oneway",
+        /// A TCP segment in IP fragments whose bytes differ from those seen first, where they cannot be rewritten.
+        OverlapInFragments = "overlap_in_fragments",
         /// ICMP error that quotes no flow we know.
         IcmpUnrelated = "icmp_unrelated",
         /// Source address on a zone whose networks do not hold it.
@@ -194,6 +196,10 @@ reasons! {
         FragmentTimeout = "fragment_timeout",
         /// More fragments in one datagram than we hold.
         FragmentTooMany = "fragment_too_many",
+        /// No room for the bytes of a TCP segment that must wait to be inspected.
+        ReassemblyMemory = "reassembly_memory",
+        /// TCP bytes came again that we could not remember: whether they are the same is not known.
+        OverlapUnverified = "overlap_unverified",
         /// The owner's hand-off ring had no room.
         HandoffFull = "handoff_full",
         /// The transmit ring had no room.
@@ -248,6 +254,10 @@ reasons! {
         TcpBadStateForwarded = "tcp_bad_state_forwarded",
         /// An ICMP error that quotes no flow we know, judged as any packet because the policy is not strict.
         IcmpUnrelatedForwarded = "icmp_unrelated_forwarded",
+        /// TCP bytes that came again and differed, rewritten to those seen first.
+        OverlapRewritten = "overlap_rewritten",
+        /// TCP bytes that came again and could not be compared, passed on.
+        OverlapUnverifiedForwarded = "overlap_unverified_forwarded",
         /// A flow evicted to make room.
         FlowEvicted = "flow_evicted",
         /// A redirected flow whose replies do not cross the box.
@@ -264,7 +274,8 @@ reasons! {
 }
 
 /// What may drop a frame, and the notice under which a frame is counted that was passed on in spite of it.
-const FORWARDED: [(Reason, Reason); 7] = [
+const FORWARDED: [(Reason, Reason); 8] = [
+    (Reason::OverlapUnverified, Reason::OverlapUnverifiedForwarded),
     (Reason::ChecksumBad, Reason::ChecksumBadForwarded),
     (Reason::TcpOutOfWindow, Reason::TcpOutOfWindowForwarded),
     (Reason::TcpRstOutOfWindow, Reason::TcpRstOutOfWindowForwarded),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dataplane::control::{Door, EventReceiver, Settings, Snapshot, door};
 use dataplane::defrag::DefragConfig;
-use dataplane::engine::{ChecksumMode, Engine, EngineConfig, Mode, PortConfig, Service};
+use dataplane::engine::{ChecksumMode, Engine, EngineConfig, Mode, PortConfig, Service, StreamConfig};
 use dataplane::flow::FlowConfig;
 use dataplane::flow::owner::OwnerTable;
 use dataplane::host::Shared;
@@ -114,6 +114,7 @@ pub fn engine_config(worker: u8, workers: u8) -> EngineConfig {
         vlan_in_key: true,
         seed: 7,
         inspection: None,
+        streams: StreamConfig::default(),
     }
 }
 
@@ -195,6 +196,23 @@ impl Bench {
         let mut batch = FrameBatch::new();
         batch.push(frame).expect("the batch is empty");
         assert_eq!(end.send(&mut batch), 1, "the far ring has room");
+        end.kick();
+        end.complete(pool);
+    }
+
+    /// Puts a packet on the wire as several frames of `len` bytes each.
+    pub fn send_pieces(&mut self, worker: usize, port: usize, bytes: &[u8], len: usize) {
+        let (end, pool) = &mut self.far[worker][port];
+        let mut batch = FrameBatch::new();
+        let mut pieces = bytes.chunks(len).peekable();
+        while let Some(piece) = pieces.next() {
+            let mut frame: Frame = pool.take().expect("the far end has frames left");
+            assert_eq!(frame.copy_from(piece), piece.len());
+            frame.set_more(pieces.peek().is_some());
+            batch.push(frame).expect("the batch has room");
+        }
+        let count = batch.len();
+        assert_eq!(end.send(&mut batch), count, "the far ring has room");
         end.kick();
         end.complete(pool);
     }

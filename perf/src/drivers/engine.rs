@@ -13,7 +13,7 @@ use dataplane::control::{Door, EventReceiver, Settings, Snapshot, WorkerDoor, do
 use dataplane::defrag::DefragConfig;
 use dataplane::engine::{
     BATCH_MAX, ChecksumMode, Disposition, Engine, EngineConfig, Hop, Inspection, Mode, Outcome, Packet,
-    PortConfig, Service,
+    PortConfig, Service, StreamConfig,
 };
 use dataplane::flow::FlowConfig;
 use dataplane::flow::owner::OwnerTable;
@@ -99,6 +99,7 @@ impl Bench {
             vlan_in_key: true,
             seed,
             inspection,
+            streams: StreamConfig::default(),
         };
         let first = Snapshot { version: 1, policy, settings: Settings::default(), apps: None };
         let (door, mut workers, mut receivers) = door(first, 1, None);

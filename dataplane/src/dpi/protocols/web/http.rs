@@ -85,6 +85,8 @@ pub fn start_of(bytes: &[u8]) -> Match {
     let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default().trim_ascii();
     let version = line.iter().rposition(|byte| *byte == b' ').and_then(|at| line.get(at + 1..));
     match (version, end) {
+        // "HTTP/1.1", of which more is to come.
+        (Some(version), None) if version.starts_with(b"HTTP/") && version.len() < 8 => Match::More,
         (Some(version), _) if version.starts_with(b"HTTP/") => Match::of(head::is_version(version), 95),
         (Some(version), Some(_)) if version.get(4..5) == Some(b"/") || version.get(3..4) == Some(b"/") => {
             Match::No

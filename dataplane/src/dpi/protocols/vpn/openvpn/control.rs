@@ -215,7 +215,7 @@ mod tests {
             told(Ip::UDP, &[(Forward, whole[..len].to_vec())]);
         }
         let random =
-            |turn: u32| (0..200_u32).map(|at| (at * at * 31 + turn * 77 >> 3) as u8).collect::<Vec<u8>>();
+            |turn: u32| (0..200_u32).map(|at| ((at * at * 31 + turn * 77) >> 3) as u8).collect::<Vec<u8>>();
         let mut payloads: Vec<_> = (0..300).map(|turn| (Forward, packet(turn, 32, &random(turn)))).collect();
         assert_eq!(told(Ip::UDP, &payloads), 0);
         // Numbers that leave holes fill no memory.
