@@ -142,7 +142,6 @@ fn payload_of_nobody_is_claimed_by_nobody() {
             }
             // What counts up, or opens with a true length or a number 1, has more bits in common with protocols that do.
             let one_in = if kind.starts_with("behind") || kind == "counter" { 100 } else { 1_000 };
-            println!("{kind} {over:?}: {wrong:?} of {asked:?}: {claims:?}");
             if wrong[0] * one_in > asked[0] || wrong[1] * one_in / 2 > asked[1] {
                 failures.push(format!("{kind} {over:?}: {wrong:?} of {asked:?}: {claims:?}"));
             }
