@@ -306,9 +306,20 @@ fn tshark_agrees(lab: &Lab, host: Host, file: &str) {
             macs[..6].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
         };
         let of_case = [mac(Host::Client), mac(Host::Server)];
+        let stack = expected(case).stack;
+        // Behind the innermost transport tshark guesses by port numbers, and calls malformed what is not what it guessed.
+        let is_payload = |protocols: &str| {
+            ["ip:tcp:", "ip:udp:", "ipv6:tcp:", "ipv6:udp:"]
+                .iter()
+                .any(|transport| protocols.starts_with(&format!("eth:ethertype{stack}:{transport}")))
+        };
         let mut seen = BTreeSet::new();
         for row in rows.iter().filter(|row| of_case.iter().any(|mac| row[0].starts_with(mac.as_str()))) {
-            assert!(row[2].is_empty(), "{} at {host:?}: malformed: {row:?}", case.name);
+            assert!(
+                row[2].is_empty() || is_payload(&row[1]),
+                "{} at {host:?}: malformed: {row:?}",
+                case.name
+            );
             for (field, statuses) in FIELDS.iter().zip(row).skip(4) {
                 // Linux writes a TCP checksum of 0 as 0xffff, which sums up to the same (skb_checksum_help);
                 // tshark insists on 0.
@@ -319,7 +330,6 @@ fn tshark_agrees(lab: &Lab, host: Host, file: &str) {
             }
             seen.insert(row[1].as_str());
         }
-        let stack = expected(case).stack;
         for (v4, v6) in [("tcp", "tcp"), ("udp", "udp"), ("icmp", "icmpv6")] {
             for (ip, transport) in [("ip", v4), ("ipv6", v6)] {
                 let wanted = format!("eth:ethertype{stack}:{ip}:{transport}");
