@@ -207,7 +207,7 @@ fn ping_crosses_policy_reloads_and_the_stop_is_orderly() {
     assert_eq!(curl(&lab, 8080), Some(28), "dropped now, so the client hears nothing");
     std::fs::write(lab.path("p.json"), "{\"default_action\": \"perhaps\"}").unwrap();
     daemon.signal("-HUP");
-    lab.wait_for("the one before stays in force");
+    lab.wait_for("the ones before stay in force");
     assert_eq!(curl(&lab, 8080), Some(28));
     assert_eq!(lab.pings(), 3);
 
