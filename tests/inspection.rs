@@ -7,6 +7,14 @@ mod lab;
 
 use lab::{Lab, eventually};
 
+/// curl's exit code and the bytes that it got, asking for `host` on a port that says nothing.
+fn fetch(lab: &Lab, host: &str) -> (Option<i32>, usize) {
+    let header = format!("Host: {host}");
+    let url = "http://10.77.0.2:8081/file";
+    let output = lab.client(&["curl", "--silent", "--max-time", "10", "--header", &header, url]);
+    (output.status.code(), output.stdout.len())
+}
+
 #[test]
 fn an_application_is_refused_on_any_port_and_others_pass() {
     let Some(lab) = Lab::up(&[]) else { return };
@@ -17,12 +25,7 @@ fn an_application_is_refused_on_any_port_and_others_pass() {
     let daemon = lab.start();
     let _http = lab.serve_http(8_081);
     lab.write("www/file", vec![b'x'; 50_000]);
-    let fetch = |host: &str| {
-        let header = format!("Host: {host}");
-        let url = "http://10.77.0.2:8081/file";
-        let output = lab.client(&["curl", "--silent", "--max-time", "10", "--header", &header, url]);
-        (output.status.code(), output.stdout.len())
-    };
+    let fetch = |host: &str| fetch(&lab, host);
     assert_eq!(fetch("files.example"), (Some(0), 50_000), "{}", lab.log());
     // 56: the connection was reset after the request told what it is.
     assert_eq!(fetch("de.wikipedia.org"), (Some(56), 0), "{}", lab.log());
@@ -62,11 +65,7 @@ fn applications_of_the_operators_file_are_in_force_after_a_sighup() {
     let daemon = lab.start();
     let _http = lab.serve_http(8_081);
     lab.write("www/file", vec![b'x'; 50_000]);
-    let fetch = |host: &str| {
-        let header = format!("Host: {host}");
-        let url = "http://10.77.0.2:8081/file";
-        lab.client(&["curl", "--silent", "--max-time", "10", "--header", &header, url]).status.code()
-    };
+    let fetch = |host: &str| fetch(&lab, host).0;
     let host = "wiki.intranet.example";
     assert_eq!((fetch(host), fetch("files.other.example")), (Some(0), Some(0)), "{}", lab.log());
     let version = || lab.ctl(&["status"])["policy_version"].as_u64().unwrap();
