@@ -168,7 +168,10 @@ fn web_and_throughput(lab: &Lab) {
             assert!(body == file, "{}: {} bytes came, not the same", case.name, body.len());
         }
         let address = case.inside(Host::Server).remove(0);
-        for words in [&["-n", "100K"][..], &["-u", "-b", "50M", "-n", "100K", "-R"]] {
+        // Not in reverse (`-R`): veth spreads one flow over its queues where the kernel's flow dissector does not
+        // reach the ports (QinQ, fragments), so the first datagram can overtake the server's word that it
+        // begins, and iperf3 throws it away as not that word. Large answers come back with curl and the probes.
+        for words in [&["-n", "100K"][..], &["-u", "-b", "50M", "-n", "100K"]] {
             let report = lab.iperf3(&[&[address.as_str()], words].concat());
             let lost = &report["end"]["sum"]["lost_packets"];
             assert!(
