@@ -8,11 +8,16 @@
 //!
 //! Inside a list keys are empty. Text need not be UTF-8: whoever prints it replaces what is not.
 
+use super::kept::Kept;
+
 /// Longest text or byte string that is kept; the rest is cut off.
 pub const VALUE_BYTES_MAX: usize = 8_192;
 
 /// A record never grows beyond this; values that do not fit are left out, and [`Fields::is_cut`] says so.
 pub const RECORD_BYTES_MAX: usize = 49_152;
+
+/// Bytes of a closing mark.
+const CLOSE_BYTES: usize = 2;
 
 /// Nesting that is kept.
 const DEPTH_MAX: u8 = 12;
@@ -20,7 +25,7 @@ const DEPTH_MAX: u8 = 12;
 /// Named values in the order in which they were written.
 #[derive(Debug, Default, Clone)]
 pub struct Fields {
-    bytes: Vec<u8>,
+    bytes: Kept,
     depth: u8,
     /// Levels opened beyond what is kept.
     ignored: u8,
@@ -57,7 +62,7 @@ impl Fields {
     /// Nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), depth: 0, ignored: 0, cut: false }
+        Self { bytes: Kept::new(), depth: 0, ignored: 0, cut: false }
     }
 
     /// Forgets everything and keeps the memory.
@@ -70,7 +75,7 @@ impl Fields {
 
     /// Whether nothing was written.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
@@ -131,7 +136,7 @@ impl Fields {
     /// Appends all values of `other`.
     pub fn append(&mut self, other: &Self) {
         if self.fits(other.bytes.len()) {
-            self.bytes.extend_from_slice(&other.bytes);
+            self.bytes.extend(&other.bytes);
         }
     }
 
@@ -143,7 +148,7 @@ impl Fields {
 
     fn nested(&mut self, kind: u8, key: &str, write: impl FnOnce(&mut Self)) {
         // Room for both marks, so that what is open is always closed.
-        if self.ignored > 0 || self.depth >= DEPTH_MAX || !self.fits(key.len() + 4) {
+        if self.ignored > 0 || self.depth >= DEPTH_MAX || !self.fits(2 + key.len() + CLOSE_BYTES) {
             self.cut = true;
             self.ignored = self.ignored.saturating_add(1);
             write(self);
@@ -154,7 +159,7 @@ impl Fields {
         self.depth += 1;
         write(self);
         self.depth -= 1;
-        self.bytes.extend_from_slice(&[CLOSE, 0]);
+        self.bytes.extend(&[CLOSE, 0]);
     }
 
     fn short(&mut self, kind: u8, key: &str, payload: &[u8]) {
@@ -173,22 +178,23 @@ impl Fields {
         };
         if self.ignored == 0 && self.fits(6 + key.len() + value.len()) {
             self.put(kind, key, &(value.len() as u32).to_le_bytes());
-            self.bytes.extend_from_slice(value);
+            self.bytes.extend(value);
         }
     }
 
+    /// Whether there is room for `len` bytes and for what closes the open levels; from then on there is.
     fn fits(&mut self, len: usize) -> bool {
-        // Each open level needs two bytes to be closed.
-        let fits = self.bytes.len() + len + 2 * usize::from(self.depth) <= RECORD_BYTES_MAX;
+        let len = len + CLOSE_BYTES * usize::from(self.depth);
+        let fits = self.bytes.len() + len <= RECORD_BYTES_MAX && self.bytes.reserve(len);
         self.cut |= !fits;
         fits
     }
 
     fn put(&mut self, kind: u8, key: &str, payload: &[u8]) {
         let key = &key.as_bytes()[..key.len().min(255)];
-        self.bytes.extend_from_slice(&[kind, key.len() as u8]);
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(payload);
+        for bytes in [&[kind, key.len() as u8], key, payload] {
+            self.bytes.extend(bytes);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod fields;
 pub mod fingerprint;
 pub mod foresight;
 pub mod inspector;
+pub mod kept;
 pub mod notes;
 pub mod parser;
 pub mod protocol;

@@ -2,6 +2,7 @@
 //!
 //! Where two probes are equally sure, the one that stands first wins: keep what has magic numbers in front.
 
+mod ber;
 pub mod database;
 pub mod files;
 pub mod games;

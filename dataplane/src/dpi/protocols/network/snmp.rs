@@ -2,7 +2,8 @@
 //!
 //! A record a message, as Suricata's EVE `snmp`.
 
-use super::super::names::line::{Line, address};
+use super::super::ber::{self, oid};
+use super::super::names::line::address;
 use crate::dpi::{Category, Context, Fields, First, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step};
 use crate::flow::Direction;
 
@@ -30,17 +31,9 @@ const BINDINGS_MAX: usize = 64;
 
 /// One value: its tag, its content, and what follows.
 fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let [tag, len, rest @ ..] = bytes else { return None };
-    let (len, rest) = match len {
-        0..=0x7f => (usize::from(*len), rest),
-        0x81..=0x84 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(len & 0x7f))?;
-            (digits.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit)), rest)
-        }
-        _ => return None,
-    };
-    let (content, rest) = rest.split_at_checked(len)?;
-    Some((*tag, content, rest))
+    let (head, len) = ber::head(bytes)?;
+    let (content, rest) = bytes.get(head..)?.split_at_checked(len)?;
+    Some((*bytes.first()?, content, rest))
 }
 
 /// The same, of that tag.
@@ -139,29 +132,6 @@ fn write_pdu(fields: &mut Fields, kind: u8, pdu: &[u8]) {
             }
         }
     });
-}
-
-/// The numbers of an object identifier with dots between.
-fn oid(bytes: &[u8]) -> Line<256> {
-    let mut line = Line::new();
-    let mut number = 0_u64;
-    let mut is_first = true;
-    for byte in bytes {
-        number = number << 7 | u64::from(byte & 0x7f);
-        if byte & 0x80 != 0 {
-            continue;
-        }
-        if is_first {
-            // X.690 8.19.4: the first two share a number.
-            let top = (number / 40).min(2);
-            line.add(format_args!("{top}.{}", number - top * 40));
-            is_first = false;
-        } else {
-            line.add(format_args!(".{number}"));
-        }
-        number = 0;
-    }
-    line
 }
 
 const fn pdu_name(kind: u8) -> Option<&'static str> {
@@ -271,6 +241,5 @@ mod tests {
         for len in 0..GET.len() {
             assert!(Message::read(&GET[..len]).is_none());
         }
-        assert_eq!(oid(&[0x2b, 0x81, 0x00]).as_bytes(), b"1.3.128");
     }
 }

@@ -1,6 +1,6 @@
 //! Kerberos: who gets tickets for which service, and how are they protected? (RFC 4120)
 
-use super::ber::{Element, Elements, head, integer};
+use super::super::ber::{Element, Elements, head, integer};
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::{Category, Fields, First, HostKind, Match, Over, Probe, Protocol, Risk};
 use crate::flow::Direction;

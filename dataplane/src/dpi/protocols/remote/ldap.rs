@@ -1,6 +1,6 @@
 //! LDAP: who binds, what is searched and changed? (RFC 4511)
 
-use super::ber::{Elements, head, integer};
+use super::super::ber::{Elements, head, integer};
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
 use crate::dpi::protocols::files::ntlmssp::Authenticate;

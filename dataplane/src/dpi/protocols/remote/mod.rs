@@ -1,6 +1,6 @@
 //! Who controls another machine? SSH, Telnet, RDP, VNC; directories and logins.
 
-mod ber;
+
 pub mod desktops;
 pub mod kerberos;
 pub mod ldap;

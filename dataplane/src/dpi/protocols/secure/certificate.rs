@@ -1,14 +1,19 @@
 //! What does a server's certificate say: whose it is, who vouches for it, from when to when, for which names?
 //!
-//! RFC 5280 4.1. Read once a session, and only where the handshake shows it (TLS 1.2, DTLS 1.2 and older).
+//! RFC 5280 4.1, read in place: nothing is copied or allocated. Read once a session, and only where the handshake shows it
+//! (TLS 1.2, DTLS 1.2 and older). The names are written as Suricata writes them, that is as x509-parser does.
 
+mod name;
+
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
 use sha1::{Digest, Sha1};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::FromDer;
 
+use super::super::ber::{Element, Elements};
+use super::super::names::line::Line;
 use crate::dpi::fingerprint::Text;
 use crate::dpi::{Context, Fields, HintKind, HostKind, Risk};
+use name::Name;
 
 /// Names that are told of one certificate.
 const NAMES_MAX: usize = 64;
@@ -16,40 +21,80 @@ const NAMES_MAX: usize = 64;
 /// Bytes of a serial number that are printed; RFC 5280 4.1.2.2 allows 20.
 const SERIAL_BYTES_MAX: usize = 32;
 
+/// Tags (X.680 8.4): universal ones, and the context-specific ones of a certificate.
+const BOOLEAN: u8 = 1;
+const INTEGER: u8 = 2;
+const BIT_STRING: u8 = 3;
+const OCTETS: u8 = 4;
+const OID: u8 = 6;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+const DNS_NAME: u8 = 0x82;
+
+/// `id-ce-subjectAltName`, 2.5.29.17.
+const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+
 /// A certificate.
-#[derive(Debug)]
 pub(crate) struct Certificate<'a> {
     der: &'a [u8],
-    parsed: X509Certificate<'a>,
-    subject: String,
-    issuer: String,
+    serial: &'a [u8],
+    issuer: Name<'a>,
+    subject: Name<'a>,
+    not_before: DateTime,
+    not_after: DateTime,
+    /// `GeneralNames`, without its own head.
+    alternatives: &'a [u8],
 }
 
 impl<'a> Certificate<'a> {
     /// Reads it; `None` where it is none.
     pub(crate) fn read(der: &'a [u8]) -> Option<Self> {
-        let (_, parsed) = X509Certificate::from_der(der).ok()?;
-        let (subject, issuer) = (parsed.subject().to_string(), parsed.issuer().to_string());
-        Some(Self { der, parsed, subject, issuer })
+        let mut outer = Elements::of(Elements::of(der).tagged(SEQUENCE)?);
+        let mut body = Elements::of(outer.tagged(SEQUENCE)?);
+        // The signature's algorithm and the signature.
+        outer.tagged(SEQUENCE)?;
+        outer.tagged(BIT_STRING)?;
+        body.tagged(VERSION);
+        let serial = body.tagged(INTEGER)?;
+        body.tagged(SEQUENCE)?;
+        let issuer = Name::of(body.tagged(SEQUENCE)?);
+        let mut validity = Elements::of(body.tagged(SEQUENCE)?);
+        let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
+        let subject = Name::of(body.tagged(SEQUENCE)?);
+        // The key.
+        body.tagged(SEQUENCE)?;
+        let extensions = body.find(|element| element.tag == EXTENSIONS);
+        let alternatives = extensions.and_then(|element| {
+            let mut list = Elements::of(Elements::of(element.contents).tagged(SEQUENCE)?);
+            list.find_map(|extension| extension_of(extension, SUBJECT_ALT_NAME))
+        });
+        let alternatives = alternatives.and_then(|value| Elements::of(value).tagged(SEQUENCE)).unwrap_or_default();
+        Some(Self { der, serial, issuer, subject, not_before, not_after, alternatives })
     }
 
     /// Writes what Suricata writes of it.
     pub(crate) fn write(&self, fields: &mut Fields) {
-        fields.text("subject", &self.subject);
-        fields.text("issuerdn", &self.issuer);
-        let mut serial = Text::<{ 3 * SERIAL_BYTES_MAX }>::default();
-        let digits = self.parsed.raw_serial();
-        colons(&mut serial, &digits[..digits.len().min(SERIAL_BYTES_MAX)]);
-        fields.text("serial", serial.as_bytes().to_ascii_uppercase());
+        fields.text("subject", self.subject.line());
+        fields.text("issuerdn", self.issuer.line());
+        let mut serial = Line::<{ 3 * SERIAL_BYTES_MAX }>::new();
+        for (index, byte) in self.serial.iter().take(SERIAL_BYTES_MAX).enumerate() {
+            let colon = if index > 0 { ":" } else { "" };
+            serial.add(format_args!("{colon}{byte:02X}"));
+        }
+        fields.text("serial", serial);
         let mut fingerprint = Text::<60>::default();
-        colons(&mut fingerprint, &Sha1::digest(self.der));
-        fields.text("fingerprint", fingerprint.as_bytes());
-        let validity = self.parsed.validity();
-        for (key, time) in [("notbefore", &validity.not_before), ("notafter", &validity.not_after)] {
-            if let Ok(time) = jiff::Timestamp::from_second(time.timestamp()) {
-                let time = jiff::tz::Offset::UTC.to_datetime(time);
-                fields.text(key, time.to_string());
+        for (index, byte) in Sha1::digest(self.der).iter().enumerate() {
+            if index > 0 {
+                fingerprint.push(b":");
             }
+            fingerprint.push_hex(&[*byte]);
+        }
+        fields.text("fingerprint", fingerprint.as_bytes());
+        for (key, time) in [("notbefore", self.not_before), ("notafter", self.not_after)] {
+            fields.text(key, Line::<32>::of(format_args!("{time}")));
         }
         if self.names().next().is_some() {
             fields.list("subjectaltname", |list| {
@@ -62,17 +107,18 @@ impl<'a> Certificate<'a> {
 
     /// Notes what it says of the flow: host, application, risks. `asked` is the name that the client asked for.
     pub(crate) fn note(&self, asked: Option<&[u8]>, cx: &mut Context<'_>) {
-        cx.hint(HintKind::Certificate, self.subject.as_bytes());
-        cx.hint(HintKind::Certificate, self.issuer.as_bytes());
-        if let Some(name) = self.common_name().or_else(|| self.names().next()) {
-            cx.host(HostKind::Certificate, name.strip_prefix("*.").unwrap_or(name).as_bytes());
+        cx.hint(HintKind::Certificate, self.subject.line().as_bytes());
+        cx.hint(HintKind::Certificate, self.issuer.line().as_bytes());
+        if let Some(name) = self.subject.common_name().or_else(|| self.names().next()) {
+            cx.host(HostKind::Certificate, name.strip_prefix(b"*.").unwrap_or(name));
         }
-        let validity = self.parsed.validity();
         let now = (cx.at.0 / 1_000_000_000) as i64;
-        if now < validity.not_before.timestamp() || now > validity.not_after.timestamp() {
+        if seconds(self.not_before).is_some_and(|from| now < from)
+            || seconds(self.not_after).is_some_and(|to| now > to)
+        {
             cx.notes.risk(Risk::CertificateDates);
         }
-        if self.parsed.subject().as_raw() == self.parsed.issuer().as_raw() {
+        if self.subject.is(&self.issuer) {
             cx.notes.risk(Risk::SelfSigned);
         }
         if asked.is_some_and(|asked| !self.is_for(asked)) {
@@ -81,36 +127,62 @@ impl<'a> Certificate<'a> {
     }
 
     /// The common names of subject and issuer where these are nothing else.
-    pub(crate) fn only_names(&self) -> Option<(&str, &str)> {
-        let (subject, issuer) = (self.subject.strip_prefix("CN=")?, self.issuer.strip_prefix("CN=")?);
-        (!subject.contains(['=', ',']) && !issuer.contains(['=', ','])).then_some((subject, issuer))
+    pub(crate) fn only_names(&self) -> Option<(&'a [u8], &'a [u8])> {
+        Some((self.subject.only_common_name()?, self.issuer.only_common_name()?))
     }
 
     /// Whether it names `host` (RFC 6125 6.4): the whole name, or all but its first label.
     fn is_for(&self, host: &[u8]) -> bool {
         let host = host.strip_suffix(b".").unwrap_or(host);
-        let is = |name: &str| match name.as_bytes().strip_prefix(b"*") {
+        let is = |name: &[u8]| match name.strip_prefix(b"*") {
             Some(parent) => {
                 let first_dot = host.iter().position(|byte| *byte == b'.');
                 first_dot.is_some_and(|dot| host[dot..].eq_ignore_ascii_case(parent))
             }
-            None => host.eq_ignore_ascii_case(name.as_bytes()),
+            None => host.eq_ignore_ascii_case(name),
         };
-        self.names().any(is) || self.common_name().is_some_and(is)
+        self.names().any(is) || self.subject.common_name().is_some_and(is)
     }
 
-    fn common_name(&self) -> Option<&str> {
-        self.parsed.subject().iter_common_name().next()?.as_str().ok()
+    /// The host names beside the subject (RFC 5280 4.2.1.6).
+    fn names(&self) -> impl Iterator<Item = &'a [u8]> {
+        Elements::of(self.alternatives).filter(|name| name.tag == DNS_NAME).map(|name| name.contents)
     }
+}
 
-    fn names(&self) -> impl Iterator<Item = &'a str> + '_ {
-        let extension = self.parsed.subject_alternative_name().ok().flatten();
-        let names = extension.map_or(&[][..], |extension| &extension.value.general_names);
-        names.iter().filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(*name),
-            _ => None,
-        })
+/// The value of an extension where it is the one `wanted` (RFC 5280 4.1): identifier, whether critical, value.
+fn extension_of<'a>(extension: Element<'a>, wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut parts = Elements::of(extension.contents);
+    if extension.tag != SEQUENCE || parts.tagged(OID)? != wanted {
+        return None;
     }
+    parts.tagged(BOOLEAN);
+    parts.tagged(OCTETS)
+}
+
+/// RFC 5280 4.1.2.5: `YYMMDDhhmmssZ` from 1950 to 2049, `YYYYMMDDhhmmssZ` else. Seconds may be missing in old ones.
+fn time(element: Element<'_>) -> Option<DateTime> {
+    let mut digits = element.contents.iter().copied();
+    let mut two = || {
+        let (tens, ones) = (digits.next()?, digits.next()?);
+        let pair = tens.is_ascii_digit() && ones.is_ascii_digit();
+        pair.then(|| ((tens - b'0') * 10 + (ones - b'0')) as i8)
+    };
+    let year = match element.tag {
+        UTC_TIME => match i16::from(two()?) {
+            year @ 50.. => 1900 + year,
+            year => 2000 + year,
+        },
+        GENERALIZED_TIME => i16::from(two()?) * 100 + i16::from(two()?),
+        _ => return None,
+    };
+    let (month, day, hour, minute) = (two()?, two()?, two()?, two()?);
+    DateTime::new(year, month, day, hour, minute, two().unwrap_or(0), 0).ok()
+}
+
+/// Seconds since 1970.
+fn seconds(time: DateTime) -> Option<i64> {
+    Offset::UTC.to_timestamp(time).ok().map(|stamp| stamp.as_second())
 }
 
 /// The first certificate of a list as it stands in a Certificate message (RFC 5246 7.4.2), as far as that is there.
@@ -120,12 +192,5 @@ pub(crate) fn first_of(message: &[u8]) -> Option<&[u8]> {
     cursor.vec24()
 }
 
-/// Hexadecimal digits with a colon between bytes.
-fn colons<const MAX: usize>(text: &mut Text<MAX>, bytes: &[u8]) {
-    for (index, byte) in bytes.iter().enumerate() {
-        if index > 0 {
-            text.push(b":");
-        }
-        text.push_hex(&[*byte]);
-    }
-}
+#[cfg(test)]
+mod tests;

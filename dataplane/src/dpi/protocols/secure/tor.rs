@@ -13,8 +13,8 @@ pub(crate) fn is_client(name: &[u8], ja3: &[u8], has_alpn: bool) -> bool {
 }
 
 /// Whether subject and issuer are those of a Tor relay.
-pub(crate) fn is_server(subject: &str, issuer: &str) -> bool {
-    match (label(subject.as_bytes(), b".net"), label(issuer.as_bytes(), b".com")) {
+pub(crate) fn is_server(subject: &[u8], issuer: &[u8]) -> bool {
+    match (label(subject, b".net"), label(issuer, b".com")) {
         (Some(subject), Some(issuer)) => subject != issuer && (looks_random(subject) || looks_random(issuer)),
         _ => false,
     }
@@ -55,7 +55,7 @@ mod tests {
         for name in [&b"www.example.com"[..], b"www.microsoft.com", b"www.mozilla.net", b"axslhtfqq.com"] {
             assert!(!is_client(name, b"", false), "{name:?}");
         }
-        assert!(is_server("www.gfrmvkxsbmbwm3ri.net", "www.ct7ctrgb6cr7.com"));
-        assert!(!is_server("www.example.net", "www.example.com"));
+        assert!(is_server(b"www.gfrmvkxsbmbwm3ri.net", b"www.ct7ctrgb6cr7.com"));
+        assert!(!is_server(b"www.example.net", b"www.example.com"));
     }
 }

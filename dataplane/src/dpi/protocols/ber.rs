@@ -1,25 +1,27 @@
 //! What is the next element of BER or DER? Tag, contents, and what follows (X.690 8.1).
 
-/// Of tags of one byte and definite lengths, which is what LDAP and Kerberos use.
+use super::names::line::Line;
+
+/// Of tags of one byte and definite lengths, which is what LDAP, Kerberos, SNMP and certificates use.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Element<'a> {
-    pub(super) tag: u8,
-    pub(super) contents: &'a [u8],
+pub(crate) struct Element<'a> {
+    pub(crate) tag: u8,
+    pub(crate) contents: &'a [u8],
 }
 
 /// Reads elements one after another; ends where one is cut off.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Elements<'a> {
+pub(crate) struct Elements<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Elements<'a> {
-    pub(super) const fn of(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn of(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// The next one if it has this tag, else nothing is read.
-    pub(super) fn tagged(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn tagged(&mut self, tag: u8) -> Option<&'a [u8]> {
         if self.rest.first() == Some(&tag) { self.next().map(|element| element.contents) } else { None }
     }
 }
@@ -37,7 +39,7 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 /// Bytes of tag and length, and the length.
-pub(super) fn head(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn head(bytes: &[u8]) -> Option<(usize, usize)> {
     let first = *bytes.get(1)?;
     if first < 0x80 {
         return Some((2, usize::from(first)));
@@ -49,9 +51,32 @@ pub(super) fn head(bytes: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// A small number.
-pub(super) fn integer(contents: &[u8]) -> Option<u32> {
+pub(crate) fn integer(contents: &[u8]) -> Option<u32> {
     let is_small = (1..=5).contains(&contents.len());
     is_small.then(|| contents.iter().fold(0_u32, |number, digit| number << 8 | u32::from(*digit)))
+}
+
+/// The numbers of an object identifier with dots between.
+pub(crate) fn oid(bytes: &[u8]) -> Line<256> {
+    let mut line = Line::new();
+    let mut number = 0_u64;
+    let mut is_first = true;
+    for byte in bytes {
+        number = number << 7 | u64::from(byte & 0x7f);
+        if byte & 0x80 != 0 {
+            continue;
+        }
+        if is_first {
+            // X.690 8.19.4: the first two share a number.
+            let top = (number / 40).min(2);
+            line.add(format_args!("{top}.{}", number - top * 40));
+            is_first = false;
+        } else {
+            line.add(format_args!(".{number}"));
+        }
+        number = 0;
+    }
+    line
 }
 
 #[cfg(test)]
@@ -69,5 +94,12 @@ mod tests {
         assert_eq!(elements.tagged(2), None);
         assert_eq!(elements.tagged(4), Some(&b"ab"[..]));
         assert!(elements.next().is_none());
+    }
+
+    #[test]
+    fn object_identifiers_are_numbers() {
+        assert_eq!(oid(&[0x2b, 0x81, 0x00]).as_bytes(), b"1.3.128");
+        assert_eq!(oid(&[0x60, 0x86, 0x48]).as_bytes(), b"2.16.840");
+        assert_eq!(oid(&[]).as_bytes(), b"");
     }
 }
