@@ -6,26 +6,20 @@
 //! of the inspector; fragments and timeouts are left out, which the engine's own replay has.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
+#[path = "support/captured.rs"]
+mod captured;
+
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
+use captured::Met;
 use dataplane::dpi::AppTable;
 use dataplane::dpi::fields::Value;
-use dataplane::dpi::inspector::{Inspector, Payload, Summary};
+use dataplane::dpi::inspector::{Inspector, Summary};
 use dataplane::dpi::parser::{FlowView, Record};
 use dataplane::dpi::recogniser::Recogniser;
-use dataplane::flow::{Direction, FlowKey, NO_INSPECTION};
-use dataplane::parse::{Headers, Network, Transport, parse_frame};
-use dataplane::rx::savefile::SavefileReader;
-
-struct Seen {
-    slot: u32,
-    looks: bool,
-    view: FlowView,
-    src_is_lo: bool,
-}
 
 struct Told {
     view: FlowView,
@@ -41,74 +35,20 @@ struct Tables {
 
 fn flows(path: &Path, tables: &Tables, show: bool) -> Vec<Told> {
     let mut inspector = Inspector::new(Arc::clone(&tables.recogniser), Arc::clone(&tables.apps), 1 << 20);
-    let mut seen: HashMap<FlowKey, usize> = HashMap::new();
-    let mut all: Vec<Seen> = Vec::new();
-    let mut hosts: Vec<Vec<String>> = Vec::new();
-    let Ok(mut reader) = SavefileReader::new(File::open(path).unwrap()) else { return Vec::new() };
-    let mut last = dataplane::time::Wall(0);
-    while let Ok(Some(record)) = reader.next() {
-        let at = record.wall;
-        last = at;
-        let Ok(headers) = parse_frame(record.bytes, record.link) else { continue };
-        if headers.fragment.is_some() {
-            continue;
-        }
-        let Some((key, src_is_lo)) = FlowKey::of(&headers, true) else { continue };
-        let index = *seen.entry(key).or_insert_with(|| {
-            let (view, flipped) = view_of(&headers);
-            let (slot, looks) = match Inspector::looks_into(view.protocol) {
-                true => inspector.start(&view, at),
-                false => (NO_INSPECTION, false),
-            };
-            all.push(Seen { slot, looks, view, src_is_lo: src_is_lo != flipped });
-            hosts.push(Vec::new());
-            all.len() - 1
-        });
-        let flow = &all[index];
-        if !flow.looks {
-            continue;
-        }
-        let way = if src_is_lo == flow.src_is_lo { Direction::Forward } else { Direction::Reverse };
-        let tcp = match headers.transport {
-            Transport::Tcp(tcp) => {
-                if tcp.flags.syn() {
-                    inspector.syn(flow.slot, way, tcp.seq);
-                }
-                Some((tcp.seq, tcp.flags))
-            }
-            _ => None,
-        };
-        let payload = Payload { way, bytes: headers.payload(record.bytes), tcp, at };
-        let known = &mut hosts[index];
-        inspector.look(flow.slot, &flow.view, &payload, &mut |record| note(&record, known, show));
-    }
     let mut told = Vec::new();
-    for (flow, mut hosts) in all.iter().zip(hosts) {
-        let (summary, host) = match flow.slot {
-            NO_INSPECTION => (Summary::by_number(flow.view.protocol), None),
-            slot => inspector.end(slot, &flow.view, last, &mut |record| note(&record, &mut hosts, show)),
-        };
-        told.push(Told { view: flow.view, summary, host: host.map(String::from), hosts });
-    }
+    let mut hosts: Vec<Vec<String>> = Vec::new();
+    captured::walk(path, &mut inspector, |index, view, met| match met {
+        Met::Begun => hosts.push(Vec::new()),
+        Met::Before(_) | Met::After(_) => {}
+        Met::Record(record) => note(record, &mut hosts[index], show),
+        Met::Ended(summary, host) => told.push(Told {
+            view: *view,
+            summary,
+            host: host.map(String::from),
+            hosts: std::mem::take(&mut hosts[index]),
+        }),
+    });
     told
-}
-
-/// The flow's ends as its first packet shows them; a SYN/ACK comes from the responder.
-fn view_of(headers: &Headers) -> (FlowView, bool) {
-    let (src, dst) = headers.addrs().unwrap();
-    let (src_port, dst_port) = headers.ports();
-    let protocol = match headers.network {
-        Network::Ip { protocol, .. } => protocol,
-        _ => 0,
-    };
-    let (flipped, is_midstream) = match headers.transport {
-        Transport::Tcp(tcp) if tcp.flags.syn() => (tcp.flags.ack(), false),
-        Transport::Tcp(_) => (src_port < dst_port && src_port < 1024, true),
-        _ => (false, false),
-    };
-    let (from, to) = ((src, src_port), (dst, dst_port));
-    let (initiator, responder) = if flipped { (to, from) } else { (from, to) };
-    (FlowView { initiator, responder, protocol, is_midstream }, flipped)
 }
 
 fn note(record: &Record<'_>, hosts: &mut Vec<String>, show: bool) {
@@ -169,12 +109,6 @@ fn captures_that_were_asked_for_are_shown() {
             );
         }
     }
-}
-
-fn corpus() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
-    let path = std::env::var_os("JARVIS_CORPUS").map_or(beside, PathBuf::from);
-    path.join("cases.tsv").is_file().then_some(path)
 }
 
 /// Rows of a table with a head line.
@@ -271,7 +205,7 @@ fn labelled_flows_are_recognised() {
     if std::env::var_os("JARVIS_PCAPS").is_some() {
         return;
     }
-    let Some(corpus) = corpus() else {
+    let Some(corpus) = captured::corpus() else {
         eprintln!("no corpus: set JARVIS_CORPUS to its folder");
         return;
     };

@@ -5,7 +5,7 @@
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::dpi::Summary;
+use crate::dpi::{HostName, Summary};
 use crate::flow::{Decision, Direction, FlowRecord};
 use crate::parse::{Addr, Mac, TcpFlags};
 use crate::time::Wall;
@@ -42,7 +42,7 @@ pub struct FlowEnd {
     /// Protocol, application, risks.
     pub summary: Summary,
     /// The host that it was about.
-    pub host: Option<Box<str>>,
+    pub host: Option<HostName>,
 }
 
 /// One transaction of a flow. Its fields wait in [`EventReceiver::fields`], in the order of these.

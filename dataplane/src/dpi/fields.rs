@@ -65,6 +65,14 @@ impl Fields {
         Self { bytes: Kept::new(), depth: 0, ignored: 0, cut: false }
     }
 
+    /// Nothing yet, with room for the largest record.
+    #[must_use]
+    pub fn roomy() -> Self {
+        let mut fields = Self::new();
+        fields.bytes.reserve(RECORD_BYTES_MAX);
+        fields
+    }
+
     /// Forgets everything and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -14,6 +14,9 @@ use std::sync::Arc;
 use super::app::{AppId, AppTable};
 use super::fields::Fields;
 use super::foresight::Foresight;
+use super::host_name::HostName;
+use super::idle::IdleParsers;
+use super::kept;
 use super::notes::{Evidence, Notes};
 use super::parser::{Context, FlowView, Parser, Record, Step};
 use super::protocol::{Category, Over, Peek, Protocol};
@@ -22,7 +25,7 @@ use super::recogniser::{Recognised, Recogniser, Search};
 use super::risk::Risks;
 use crate::flow::{Direction, NO_INSPECTION};
 use crate::parse::{self, TcpFlags};
-use crate::stream::{Acked, Anomaly, Memory, Mended, Mode, Streams, What};
+use crate::stream::{Acked, Anomaly, FLOW_BYTES_MAX, Memory, Mended, Mode, Streams, What};
 use crate::time::Wall;
 
 /// Bytes of a direction after which nobody looks any more (Suricata's `stream.reassembly.depth`).
@@ -30,6 +33,9 @@ pub const DEPTH_BYTES: u64 = 1024 * 1024;
 
 /// Bytes of a TCP direction that recognition sees.
 const PEEK_BYTES_MAX: usize = 4_096;
+
+/// Bytes that a parser may keep of one flow; streams have what is left of [`FLOW_BYTES_MAX`].
+pub const PARSER_BYTES_MAX: usize = 48 << 10;
 
 /// Confidence of a guess: from an address range or a port.
 const GUESS: u8 = 30;
@@ -142,6 +148,7 @@ struct Desk {
     apps: Arc<AppTable>,
     foresight: Foresight,
     scratch: Fields,
+    parsers: IdleParsers,
 }
 
 impl Desk {
@@ -161,6 +168,7 @@ impl Desk {
             transactions: &mut known.transactions,
             apps: &self.apps,
             foresight: &self.foresight,
+            parsers: &mut self.parsers,
             nesting: 0,
         }
     }
@@ -180,6 +188,10 @@ struct Known {
 struct Active {
     search: Search,
     parser: Option<Box<dyn Parser>>,
+    /// Whose parser it is.
+    made_for: Option<&'static Protocol>,
+    /// Bytes that the parser keeps, see [`kept`].
+    kept: usize,
     streams: Streams,
     /// The payload that comes next was rewritten.
     is_rewritten: bool,
@@ -241,7 +253,13 @@ impl Inspector {
     pub fn new(recogniser: Arc<Recogniser>, apps: Arc<AppTable>, flows_max: usize) -> Self {
         Self {
             recogniser,
-            desk: Desk { apps, foresight: Foresight::default(), scratch: Fields::new() },
+            desk: Desk {
+                apps,
+                foresight: Foresight::default(),
+                // So that no flow is charged for it.
+                scratch: Fields::roomy(),
+                parsers: IdleParsers::default(),
+            },
             // Reserved, so that no packet waits for a move; pages cost nothing until they are used.
             known: Vec::with_capacity(flows_max),
             free: Vec::new(),
@@ -289,6 +307,12 @@ impl Inspector {
     #[must_use]
     pub const fn stream_bytes(&self) -> u64 {
         self.reassembly.memory.in_use() as u64
+    }
+
+    /// Bytes that wait for the next stream.
+    #[must_use]
+    pub const fn idle_stream_bytes(&self) -> usize {
+        self.reassembly.memory.idle()
     }
 
     /// How often an anomaly of streams was met, told of or not.
@@ -391,6 +415,7 @@ impl Inspector {
         let Some(known) = known.get_mut(slot as usize) else { return Looked::default() };
         let Some(active) = active.get_mut(known.active as usize) else { return Looked::default() };
         let of = way.opposite();
+        reassembly.memory.set_flow_bytes_max(FLOW_BYTES_MAX - active.kept.min(PARSER_BYTES_MAX));
         let acked = active.streams.acknowledged(of, ack, reassembly.mode, &mut reassembly.memory);
         if acked == Acked::Nothing {
             return Looked::default();
@@ -424,6 +449,7 @@ impl Inspector {
             return Looked::default();
         }
         known.payloads = known.payloads.saturating_add(1);
+        reassembly.memory.set_flow_bytes_max(FLOW_BYTES_MAX - active.kept.min(PARSER_BYTES_MAX));
         let way = payload.way;
         active.ways[way as usize].bytes += payload.bytes.len() as u64;
         let mut cx = desk.context(known, view, payload.at, records);
@@ -495,7 +521,7 @@ impl Inspector {
         view: &FlowView,
         at: Wall,
         records: &mut dyn FnMut(Record<'_>),
-    ) -> (Summary, Option<Box<str>>) {
+    ) -> (Summary, Option<HostName>) {
         if slot as usize >= self.known.len() {
             return (Summary::default(), None);
         }
@@ -638,7 +664,10 @@ impl Active {
     /// Tells the parser that bytes are missing.
     fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Finished {
         match &mut self.parser {
-            Some(parser) => !matches!(parser.gap(way, len, cx), Step::Consumed(_)),
+            Some(parser) => {
+                let step = within_budget(parser, &mut self.kept, cx, |parser, cx| parser.gap(way, len, cx));
+                !matches!(step, Step::Consumed(_))
+            }
             None => {
                 self.settle(cx);
                 true
@@ -688,7 +717,7 @@ impl Active {
             if bytes.is_empty() {
                 return false;
             }
-            match parser.data(way, bytes, cx) {
+            match within_budget(parser, &mut self.kept, cx, |parser, cx| parser.data(way, bytes, cx)) {
                 Step::Consumed(0) => return false,
                 Step::Consumed(len) => self.streams.consume(way, len),
                 Step::Done => return true,
@@ -710,7 +739,7 @@ impl Active {
             return finished;
         }
         let Some(parser) = &mut self.parser else { return false };
-        match parser.data(way, bytes, cx) {
+        match within_budget(parser, &mut self.kept, cx, |parser, cx| parser.data(way, bytes, cx)) {
             Step::Consumed(_) => false,
             Step::Done => true,
             Step::NotMine => self.refused(recogniser, cx),
@@ -749,20 +778,16 @@ impl Active {
             Recognised::As(protocol, confidence) => {
                 cx.notes.set_protocol(protocol, confidence);
                 cx.app(protocol.name, confidence);
-                match protocol.parser {
-                    Some(make) => {
-                        self.parser = Some(make());
-                        None
-                    }
-                    None => Some(true),
-                }
+                self.parser = cx.parsers.take(protocol);
+                self.made_for = Some(protocol);
+                self.parser.is_none().then_some(true)
             }
         }
     }
 
     /// The parser says that the flow is not its protocol's: the search goes on.
     fn refused(&mut self, recogniser: &Recogniser, cx: &mut Context<'_>) -> Finished {
-        self.parser = None;
+        self.give_back(cx);
         if let Some(protocol) = cx.notes.take_protocol() {
             recogniser.rule_out(&mut self.search, protocol);
         }
@@ -781,10 +806,36 @@ impl Active {
     }
 
     fn end(&mut self, cx: &mut Context<'_>) {
-        if let Some(mut parser) = self.parser.take() {
+        if let Some(parser) = &mut self.parser {
             parser.end(cx);
         }
+        self.give_back(cx);
     }
+
+    /// The parser may read another flow.
+    fn give_back(&mut self, cx: &mut Context<'_>) {
+        if let (Some(protocol), Some(parser)) = (self.made_for.take(), self.parser.take()) {
+            cx.parsers.give(protocol, parser);
+        }
+        self.kept = 0;
+    }
+}
+
+/// Lets a parser read, and ends it where it keeps more of the flow than it may.
+fn within_budget(
+    parser: &mut Box<dyn Parser>,
+    kept: &mut usize,
+    cx: &mut Context<'_>,
+    read: impl FnOnce(&mut dyn Parser, &mut Context<'_>) -> Step,
+) -> Step {
+    let before = kept::in_use();
+    let step = read(&mut **parser, cx);
+    *kept = (*kept + kept::in_use()).saturating_sub(before);
+    if *kept > PARSER_BYTES_MAX && matches!(step, Step::Consumed(_)) {
+        cx.anomaly("parser_memcap");
+        return Step::Done;
+    }
+    step
 }
 
 fn tell_of_stream(met: &mut [u64; Anomaly::COUNT], cx: &mut Context<'_>, way: Direction, anomaly: Anomaly) {

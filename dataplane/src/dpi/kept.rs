@@ -5,10 +5,10 @@
 //! much of it a flow holds is the difference of [`in_use`] before and after its parser ran.
 
 use std::cell::{Cell, RefCell};
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 /// Sizes of buffers, bytes.
-const CLASSES: [usize; 5] = [256, 1_024, 4_096, 16_384, 65_536];
+const CLASSES: [usize; 9] = [256, 512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536];
 
 /// Bytes that one buffer may have: more than a flow may hold.
 pub const BUFFER_BYTES_MAX: usize = CLASSES[CLASSES.len() - 1];
@@ -17,7 +17,7 @@ pub const BUFFER_BYTES_MAX: usize = CLASSES[CLASSES.len() - 1];
 pub const THREAD_BYTES_MAX: usize = 128 << 20;
 
 /// Bytes of one size that wait for the next flow.
-const IDLE_BYTES_MAX: usize = 4 << 20;
+const IDLE_BYTES_MAX: usize = 2 << 20;
 
 /// The buffers of one thread.
 struct Shelf {
@@ -40,6 +40,14 @@ thread_local! {
 #[must_use]
 pub fn in_use() -> usize {
     SHELF.with(|shelf| shelf.in_use.get())
+}
+
+/// Bytes of buffers that wait on this thread for the next flow.
+#[must_use]
+pub fn idle() -> usize {
+    SHELF.with(|shelf| {
+        shelf.idle.iter().map(|idle| idle.borrow().iter().map(Vec::capacity).sum::<usize>()).sum()
+    })
 }
 
 /// Buffers that this thread refused because of [`THREAD_BYTES_MAX`].
@@ -96,6 +104,16 @@ impl Kept {
         self.bytes.truncate(len);
     }
 
+    /// Makes it `len` bytes long where it is shorter, with zeros; `false` where there is no room.
+    pub fn lengthen(&mut self, len: usize) -> bool {
+        let more = len.saturating_sub(self.bytes.len());
+        let fits = self.reserve(more);
+        if fits && more > 0 {
+            self.bytes.resize(len, 0);
+        }
+        fits
+    }
+
     /// Makes room for `more` bytes, in a larger buffer if need be: `false` where there is none.
     pub fn reserve(&mut self, more: usize) -> bool {
         let wanted = self.bytes.len() + more;
@@ -115,6 +133,24 @@ impl Deref for Kept {
 
     fn deref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+impl DerefMut for Kept {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl From<&[u8]> for Kept {
+    fn from(bytes: &[u8]) -> Self {
+        Self::of(bytes)
     }
 }
 
@@ -170,7 +206,7 @@ mod tests {
         let before = in_use();
         let mut first = Kept::of(b"abc");
         assert_eq!(in_use() - before, 256);
-        assert!(first.extend(&[7; 300]));
+        assert!(first.extend(&[7; 600]));
         assert_eq!(in_use() - before, 1_024);
         let place = first.as_ptr();
         drop(first);
@@ -182,15 +218,16 @@ mod tests {
 
     #[test]
     fn a_buffer_and_a_thread_have_a_limit() {
-        let mut kept = Kept::of(&[1; BUFFER_BYTES_MAX]);
+        let full = vec![1; BUFFER_BYTES_MAX];
+        let mut kept = Kept::of(&full);
         assert!(!kept.extend(&[1]));
         assert_eq!(kept.len(), BUFFER_BYTES_MAX);
         let mut all: Vec<Kept> = Vec::new();
         while all.len() < THREAD_BYTES_MAX / BUFFER_BYTES_MAX + 2 {
-            all.push(Kept::of(&[1; BUFFER_BYTES_MAX]));
+            all.push(Kept::of(&full));
         }
         assert!(in_use() <= THREAD_BYTES_MAX && refused() > 0);
-        assert!(all.last().unwrap().is_empty());
+        assert!(all.last().is_some_and(|refused| refused.is_empty()));
         drop(all);
         assert!(kept.clone().len() == BUFFER_BYTES_MAX);
     }

@@ -1,14 +1,15 @@
 //! What has been learned of one flow, from whom, and how sure is it?
 
 use super::app::AppId;
+use super::host_name::HostName;
 use super::protocol::Protocol;
 use super::risk::{Risk, Risks};
 
-/// What is known of a flow. Kept as long as the flow: 72 bytes and its host name.
+/// What is known of a flow. Kept as long as the flow: 128 bytes, its host name in it.
 #[derive(Debug, Default)]
 pub struct Notes {
     protocol: Option<&'static Protocol>,
-    host: Option<Box<str>>,
+    host: Option<HostName>,
     risks: Risks,
     app: Option<AppId>,
     app_confidence: u8,
@@ -199,7 +200,7 @@ impl Notes {
     }
 
     /// The host, for whoever keeps it.
-    pub(super) fn take_host(&mut self) -> Option<Box<str>> {
+    pub(super) fn take_host(&mut self) -> Option<HostName> {
         self.host.take()
     }
 

@@ -6,6 +6,7 @@
 use super::app::AppTable;
 use super::fields::Fields;
 use super::foresight::Foresight;
+use super::idle::IdleParsers;
 use super::notes::{Evidence, HOST_BYTES_MAX, HintKind, HostKind, Notes, normal_host};
 use super::protocol::Protocol;
 use crate::flow::Direction;
@@ -26,6 +27,12 @@ pub trait Parser: Send {
 
     /// The flow is over, or nobody will look at it any more: tell what is still held.
     fn end(&mut self, _cx: &mut Context<'_>) {}
+
+    /// Forgets the flow, after [`Self::end`]; `true`: it may read another one. For protocols of which there are many
+    /// flows, whose parsers then cost no allocation.
+    fn start_over(&mut self) -> bool {
+        false
+    }
 }
 
 /// What a parser wants next.
@@ -71,6 +78,8 @@ pub struct Context<'a> {
     pub(super) apps: &'a AppTable,
     /// Flows and names to come.
     pub(super) foresight: &'a Foresight,
+    /// Parsers for flows and for what flows carry.
+    pub(super) parsers: &'a mut IdleParsers,
     /// How many parsers hand this payload on to one inside their own, see [`Context::within`].
     pub(super) nesting: u8,
 }
@@ -209,6 +218,7 @@ pub fn feed<'a>(
         transactions: &mut 0,
         apps,
         foresight: &Foresight::default(),
+        parsers: &mut IdleParsers::default(),
         nesting: 0,
     };
     let mut kept: [Vec<u8>; 2] = Default::default();

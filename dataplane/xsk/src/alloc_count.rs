@@ -1,7 +1,7 @@
 //! How often was the global allocator called? The system allocator, counting.
 //!
-//! For the harness and tests that promise zero allocations a packet: `#[global_allocator] static A:
-//! alloc_count::Counting = alloc_count::Counting;`. One relaxed addition a call; frees are not counted.
+//! For the harness and tests that promise zero allocations a packet, or bounded memory: `#[global_allocator]
+//! static A: alloc_count::Counting = alloc_count::Counting;`. A few relaxed additions a call.
 #![expect(unsafe_code, reason = "UNSAFETY: an allocator is an unsafe trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
+static FREED: AtomicU64 = AtomicU64::new(0);
 
-/// The system allocator with two counters.
+/// The system allocator with three counters.
 #[derive(Debug)]
 pub struct Counting;
 
@@ -26,10 +27,21 @@ pub fn bytes() -> u64 {
     BYTES.load(Ordering::Relaxed)
 }
 
+/// Bytes that are allocated now.
+#[must_use]
+pub fn live_bytes() -> u64 {
+    BYTES.load(Ordering::Relaxed).wrapping_sub(FREED.load(Ordering::Relaxed))
+}
+
 fn count(bytes: usize) {
-    // Relaxed: two independent sums, read after the measured code ran on the same thread.
+    // Relaxed: independent sums, read after the measured code ran on the same thread.
     CALLS.fetch_add(1, Ordering::Relaxed);
     BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
+}
+
+fn count_freed(bytes: usize) {
+    // Relaxed: as above.
+    FREED.fetch_add(bytes as u64, Ordering::Relaxed);
 }
 
 // SAFETY: every method hands its arguments to `System` unchanged and returns what `System` returns, so the
@@ -42,6 +54,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        count_freed(layout.size());
         // SAFETY: `ptr` came from `System` through this allocator, with this layout.
         unsafe { System.dealloc(ptr, layout) }
     }
@@ -54,6 +67,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count(new_size);
+        count_freed(layout.size());
         // SAFETY: `ptr` came from `System` through this allocator, with this layout.
         unsafe { System.realloc(ptr, layout, new_size) }
     }

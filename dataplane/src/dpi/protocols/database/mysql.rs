@@ -4,7 +4,7 @@ use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols::secure::tls;
 use crate::dpi::protocols::web::inside::Inside;
-use crate::dpi::{Category, First, HintKind, Match, Over, Peek, Probe, Protocol, Risk};
+use crate::dpi::{Category, First, HintKind, Kept, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 
 /// MySQL and MariaDB.
@@ -102,9 +102,9 @@ fn login(body: &[u8]) -> Option<Handshake<'_>> {
 
 #[derive(Default)]
 struct Login {
-    version: Box<[u8]>,
-    user: Box<[u8]>,
-    database: Box<[u8]>,
+    version: Kept,
+    user: Kept,
+    database: Kept,
     is_logged_in: bool,
     is_tls: bool,
     is_told: bool,
@@ -169,6 +169,11 @@ impl Parser for Login {
         if let Some(inside) = &mut self.inside {
             inside.end(cx);
         }
+    }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
     }
 }
 

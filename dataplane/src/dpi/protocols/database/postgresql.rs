@@ -132,6 +132,11 @@ impl Parser for Session {
         }
         self.tell(Direction::Forward, cx);
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 impl Session {

@@ -525,6 +525,11 @@ impl Parser for Connection {
     fn end(&mut self, cx: &mut Context<'_>) {
         self.calls.end(cx);
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 fn profinet(cx: &mut Context<'_>) {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
 use crate::dpi::text::{decimal, has_word, starts_with_word};
-use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol, Risk};
+use crate::dpi::{Category, Fields, First, Kept, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 use crate::parse::Addr;
 
@@ -157,8 +157,8 @@ struct Control {
 
 #[derive(Default)]
 struct Command {
-    name: Box<[u8]>,
-    data: Box<[u8]>,
+    name: Kept,
+    data: Kept,
     mode: Option<Mode>,
     port: Option<u16>,
     is_cut: bool,
@@ -220,6 +220,13 @@ impl Parser for Control {
             self.tell(cx);
         }
     }
+
+    fn start_over(&mut self) -> bool {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.clear();
+        *self = Self { pending, ..Self::default() };
+        true
+    }
 }
 
 impl Control {
@@ -242,12 +249,9 @@ impl Control {
         let space = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
         let (name, data) = line.split_at_checked(space).unwrap_or((line, &[]));
         let data = data.trim_ascii();
-        let mut command = Command {
-            name: name.to_ascii_uppercase().into(),
-            data: data.into(),
-            is_cut,
-            ..Command::default()
-        };
+        let mut upper = Kept::of(name);
+        upper.make_ascii_uppercase();
+        let mut command = Command { name: upper, data: data.into(), is_cut, ..Command::default() };
         if is_cut {
             cx.anomaly("ftp_request_command_too_long");
         }

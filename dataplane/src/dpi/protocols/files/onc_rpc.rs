@@ -3,7 +3,7 @@
 
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
-use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol};
+use crate::dpi::{Category, Fields, First, Kept, Match, Over, Peek, Probe, Protocol};
 use crate::flow::Direction;
 
 /// NFS and the services around it.
@@ -185,12 +185,12 @@ struct Waiting {
     program: u32,
     version: u32,
     procedure: u32,
-    file: Box<[u8]>,
+    file: Kept,
     /// What a rename names anew.
-    to: Option<Box<[u8]>>,
+    to: Option<Kept>,
     number: u32,
     flavour: u32,
-    machine: Box<[u8]>,
+    machine: Kept,
     user: Option<(u32, u32)>,
 }
 
@@ -219,6 +219,11 @@ impl Parser for Calls {
         };
         if self.told >= RECORDS_MAX { Step::Done } else { Step::Consumed(used) }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 impl Calls {
@@ -236,11 +241,11 @@ impl Calls {
             program,
             version,
             procedure,
-            file: [].into(),
+            file: Kept::new(),
             to: None,
             number: self.begun + 1,
             flavour,
-            machine: [].into(),
+            machine: Kept::new(),
             user: None,
         };
         // RFC 5531 appendix A: AUTH_SYS has the machine's name, user and group.

@@ -9,7 +9,7 @@ use super::ntlmssp::Authenticate;
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::text::utf16;
-use crate::dpi::{Category, Fields, First, HostKind, Match, Over, Peek, Probe, Protocol, Risk};
+use crate::dpi::{Category, Fields, First, HostKind, Kept, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 
 /// SMB 1, also known as CIFS.
@@ -78,9 +78,9 @@ struct Session {
     waiting: Vec<Waiting>,
     dialect: Option<u16>,
     /// What the last tree connect of SMB 1 asked for.
-    service: Box<[u8]>,
+    service: Kept,
     /// The index the server chose, of SMB 1's list.
-    old_dialects: Vec<Box<[u8]>>,
+    old_dialects: Vec<Kept>,
     is_old_chosen: bool,
     pipe: Vec<Pipe>,
     told: u32,
@@ -169,6 +169,13 @@ impl Parser for Session {
         for mut pipe in std::mem::take(&mut self.pipe) {
             pipe.calls.end(cx);
         }
+    }
+
+    fn start_over(&mut self) -> bool {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.clear();
+        *self = Self { waiting, ..Self::default() };
+        true
     }
 }
 

@@ -180,6 +180,11 @@ impl Parser for Modbus {
             cx.tell("modbus", Direction::Forward, &pending.fields);
         }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 impl Modbus {

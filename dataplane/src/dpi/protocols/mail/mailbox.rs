@@ -243,6 +243,11 @@ impl Parser for Logins {
             inner.end(cx);
         }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 #[cfg(test)]

@@ -346,6 +346,11 @@ impl Parser for Reader {
             inner.end(cx);
         }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 #[cfg(test)]

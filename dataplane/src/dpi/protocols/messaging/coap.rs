@@ -181,6 +181,11 @@ impl Parser for Coap {
         });
         if self.told >= REQUESTS_MAX { Step::Done } else { Step::Consumed(bytes.len()) }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 const fn method(code: u8) -> Option<&'static str> {

@@ -202,6 +202,11 @@ impl Parser for Mqtt {
             cx.tell("mqtt", pending.way, &pending.fields);
         }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 /// Names of the message types, as EVE has them.

@@ -132,6 +132,11 @@ impl Parser for Xmpp {
             inside.end(cx);
         }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 /// The version of the stream, which stands after the declaration's own.

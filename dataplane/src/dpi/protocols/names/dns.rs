@@ -458,6 +458,11 @@ impl Parser for Reader {
         self.message(way, message, cx);
         Step::Consumed(end)
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::new(self.dialect);
+        true
+    }
 }
 
 #[cfg(test)]

@@ -52,6 +52,11 @@ impl Parser for Dht {
         self.told += 1;
         if self.told >= TOLD_MAX { Step::Done } else { Step::Consumed(bytes.len()) }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self { told: 0 };
+        true
+    }
 }
 
 fn tell(fields: &mut Fields, message: &Value<'_>) {

@@ -71,6 +71,11 @@ impl Parser for Tickets {
         self.told += 1;
         if self.told >= RECORDS_MAX { Step::Done } else { Step::Consumed(used) }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self { told: 0, asked: None };
+        true
+    }
 }
 
 #[derive(Default)]

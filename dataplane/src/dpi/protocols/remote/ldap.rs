@@ -149,6 +149,11 @@ impl Parser for Session {
             self.tell(Direction::Forward, &waiting, cx);
         }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 impl Session {

@@ -145,6 +145,11 @@ impl Parser for Connection {
             inner.end(cx);
         }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 fn request(body: &[u8], way: Direction, cx: &mut Context<'_>) {

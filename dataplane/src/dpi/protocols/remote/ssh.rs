@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::text::find;
-use crate::dpi::{Category, First, HintKind, Match, Over, Peek, Probe, Protocol, Risk};
+use crate::dpi::{Category, First, HintKind, Kept, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 
 /// SSH.
@@ -61,9 +61,9 @@ struct Greetings {
 
 #[derive(Default)]
 struct End {
-    protocol: Box<[u8]>,
-    software: Box<[u8]>,
-    hassh: Option<([u8; 32], Box<[u8]>)>,
+    protocol: Kept,
+    software: Kept,
+    hassh: Option<([u8; 32], Kept)>,
     has_banner: bool,
     is_over: bool,
 }
@@ -93,6 +93,11 @@ impl Parser for Greetings {
 
     fn end(&mut self, cx: &mut Context<'_>) {
         self.tell(cx);
+    }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
     }
 }
 
@@ -145,7 +150,7 @@ impl End {
 }
 
 /// HASSH: MD5 of key exchange, encryption, MAC and compression of the sender's own direction.
-fn hassh(mut at: Cursor<'_>, way: Direction) -> Option<([u8; 32], Box<[u8]>)> {
+fn hassh(mut at: Cursor<'_>, way: Direction) -> Option<([u8; 32], Kept)> {
     let mut lists = [&[][..]; 8];
     for list in &mut lists {
         let len = at.be32()?;
@@ -157,14 +162,20 @@ fn hassh(mut at: Cursor<'_>, way: Direction) -> Option<([u8; 32], Box<[u8]>)> {
         Direction::Forward => (cipher_c, mac_c, compression_c),
         Direction::Reverse => (cipher_s, mac_s, compression_s),
     };
-    let text = [kex, cipher, mac, compression].join(&b';');
-    let digest = Md5::digest(&text);
+    let (mut digest, mut text) = (Md5::new(), Kept::new());
+    for (index, list) in [kex, cipher, mac, compression].into_iter().enumerate() {
+        for part in [if index > 0 { &b";"[..] } else { &[] }, list] {
+            digest.update(part);
+            // Without room the text is cut, and the hash is right still.
+            text.extend(part);
+        }
+    }
     let mut hex = [0; 32];
-    for (pair, byte) in hex.chunks_exact_mut(2).zip(digest) {
+    for (pair, byte) in hex.chunks_exact_mut(2).zip(digest.finalize()) {
         pair[0] = HEX[usize::from(byte >> 4)];
         pair[1] = HEX[usize::from(byte & 15)];
     }
-    Some((hex, text.into()))
+    Some((hex, text))
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";

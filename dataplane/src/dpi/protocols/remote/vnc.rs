@@ -4,7 +4,7 @@ use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols::secure::tls;
 use crate::dpi::protocols::web::inside::Inside;
-use crate::dpi::{Category, First, HostKind, Match, Over, Peek, Probe, Protocol, Risk};
+use crate::dpi::{Category, First, HostKind, Kept, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 
 /// VNC, whose protocol is RFB.
@@ -42,7 +42,7 @@ struct Handshake {
     result: Option<u32>,
     is_shared: Option<bool>,
     screen: Option<(u16, u16, [u8; 16])>,
-    name: Box<[u8]>,
+    name: Kept,
     is_told: bool,
     vencrypt: VeNCrypt,
     inside: Option<Inside>,

@@ -71,7 +71,8 @@ impl<'a> Certificate<'a> {
             let mut list = Elements::of(Elements::of(element.contents).tagged(SEQUENCE)?);
             list.find_map(|extension| extension_of(extension, SUBJECT_ALT_NAME))
         });
-        let alternatives = alternatives.and_then(|value| Elements::of(value).tagged(SEQUENCE)).unwrap_or_default();
+        let alternatives =
+            alternatives.and_then(|value| Elements::of(value).tagged(SEQUENCE)).unwrap_or_default();
         Some(Self { der, serial, issuer, subject, not_before, not_after, alternatives })
     }
 

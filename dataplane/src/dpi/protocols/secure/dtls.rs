@@ -185,6 +185,11 @@ impl Parser for Dtls {
     fn end(&mut self, cx: &mut Context<'_>) {
         self.session.tell("dtls", Direction::Forward, None, cx);
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 impl Dtls {

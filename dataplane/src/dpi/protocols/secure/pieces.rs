@@ -1,5 +1,7 @@
 //! How do the pieces of a handshake over datagrams come together? By offset, in any order, from several packets.
 
+use crate::dpi::Kept;
+
 /// Bytes that are kept: a ClientHello with post-quantum keys has about two thousand.
 pub(super) const BYTES_MAX: usize = 16 * 1024;
 
@@ -9,7 +11,7 @@ const SPANS_MAX: usize = 64;
 /// The bytes of CRYPTO frames (RFC 9000 19.6), or of a fragmented message of DTLS (RFC 9147 5.5).
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
-    bytes: Vec<u8>,
+    bytes: Kept,
     /// From where to where there is something, ascending and apart.
     spans: Vec<(usize, usize)>,
 }
@@ -24,8 +26,8 @@ impl Pieces {
         if end > BYTES_MAX {
             return false;
         }
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
+        if !self.bytes.lengthen(end) {
+            return false;
         }
         self.bytes[start..end].copy_from_slice(piece);
         // Those that touch the new one become one with it.
@@ -43,6 +45,12 @@ impl Pieces {
             return false;
         }
         true
+    }
+
+    /// Forgets all of them.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
     }
 
     /// What is there without a hole from the first byte on.

@@ -21,7 +21,8 @@ use crate::dpi::cursor::pairs;
 use crate::dpi::fingerprint::Text;
 use crate::dpi::fingerprint::ja4::Transport;
 use crate::dpi::{
-    Category, Context, Fields, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Step,
+    Category, Context, Fields, First, HintKind, HostKind, Kept, Match, Over, Parser, Peek, Probe, Protocol,
+    Step,
 };
 use crate::flow::Direction;
 use google::Message;
@@ -215,7 +216,7 @@ struct Quic {
     /// The version of the first packet that had one.
     version: Option<u32>,
     extensions: Fields,
-    user_agent: Option<Box<[u8]>>,
+    user_agent: Option<Kept>,
     google: Fields,
     datagrams: u8,
     derivations: u8,
@@ -237,6 +238,13 @@ impl Parser for Quic {
 
     fn end(&mut self, cx: &mut Context<'_>) {
         self.tell(Direction::Forward, cx);
+    }
+
+    fn start_over(&mut self) -> bool {
+        let mut crypto = std::mem::take(&mut self.crypto);
+        crypto.clear();
+        *self = Self { crypto, ..Self::default() };
+        true
     }
 }
 

@@ -7,7 +7,7 @@ use super::certificate::Certificate;
 use super::hello::{self, ClientHello, ServerHello, extension};
 use super::tor;
 use crate::dpi::fingerprint::{ja3, ja4};
-use crate::dpi::{Context, Fields, HintKind, HostKind, Risk};
+use crate::dpi::{Context, Fields, HintKind, HostKind, Kept, Risk};
 use crate::flow::Direction;
 
 /// Protocol names of one list that are told.
@@ -19,7 +19,7 @@ pub(crate) struct Session {
     /// What is told of the client and of the server.
     client: Fields,
     server: Fields,
-    name: Option<Box<[u8]>>,
+    name: Option<Kept>,
     session_id: [u8; 32],
     session_id_len: u8,
     version: Option<u16>,

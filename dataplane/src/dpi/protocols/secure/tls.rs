@@ -14,7 +14,7 @@ use super::named;
 use super::session::Session;
 use crate::dpi::cursor::Cursor;
 use crate::dpi::fingerprint::ja4::Transport;
-use crate::dpi::{Category, Context, First, Match, Over, Parser, Peek, Probe, Protocol, Step};
+use crate::dpi::{Category, Context, First, Kept, Match, Over, Parser, Peek, Probe, Protocol, Step};
 use crate::flow::Direction;
 
 /// TLS and SSL over TCP.
@@ -157,7 +157,7 @@ fn is_old_hello(peek: &Peek<'_>) -> Match {
 struct Tls {
     session: Session,
     /// The beginning of a message that goes on in the next record, by direction.
-    pending: [Vec<u8>; 2],
+    pending: [Kept; 2],
     is_encrypted: [bool; 2],
     server_way: Option<Direction>,
     opaque: u8,
@@ -194,6 +194,11 @@ impl Parser for Tls {
 
     fn end(&mut self, cx: &mut Context<'_>) {
         self.session.tell("tls", Direction::Forward, None, cx);
+    }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self { is_over_datagrams: self.is_over_datagrams, ..Self::default() };
+        true
     }
 }
 
@@ -276,15 +281,15 @@ impl Tls {
         let mut pending = std::mem::take(&mut self.pending[way as usize]);
         if pending.is_empty() {
             let (read, finished) = self.messages(way, content, cx);
-            pending.extend_from_slice(content.get(read..).unwrap_or_default());
+            let is_kept = pending.extend(content.get(read..).unwrap_or_default());
             self.pending[way as usize] = pending;
-            return finished;
+            return finished || !is_kept;
         }
         let room = MESSAGE_BYTES_MAX.saturating_sub(pending.len());
-        pending.extend_from_slice(&content[..content.len().min(room)]);
+        let is_kept = pending.extend(&content[..content.len().min(room)]);
         let (read, finished) = self.messages(way, &pending, cx);
-        pending.drain(..read.min(pending.len()));
-        let is_full = pending.len() >= MESSAGE_BYTES_MAX;
+        pending.drop_front(read);
+        let is_full = pending.len() >= MESSAGE_BYTES_MAX || !is_kept;
         self.pending[way as usize] = pending;
         if is_full && !finished {
             // What is longer is not waited for.

@@ -107,6 +107,11 @@ impl Parser for Sip {
         message(way, head_bytes, body.get(..len).unwrap_or(body), cx);
         if self.messages >= MESSAGES_MAX { Step::Done } else { Step::Consumed(head + len) }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 fn message(way: Direction, head: &[u8], body: &[u8], cx: &mut Context<'_>) {

@@ -196,6 +196,11 @@ impl Parser for Stun {
             next.end(cx);
         }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 impl Stun {

@@ -123,6 +123,11 @@ impl Parser for Ike {
         self.told += 1;
         if self.told >= TOLD_MAX { Step::Done } else { Step::Consumed(bytes.len()) }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self { told: 0 };
+        true
+    }
 }
 
 const PAYLOADS_MAX: usize = 16;

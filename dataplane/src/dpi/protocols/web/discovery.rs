@@ -89,6 +89,11 @@ impl Parser for Ssdp {
         self.told += 1;
         if self.told >= TOLD_MAX { Step::Done } else { Step::Consumed(bytes.len()) }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::dpi::Kept;
+
 /// Bytes of the dynamic table that are kept, by the count of RFC 7541 4.1; a peer that announces more loses names.
 const TABLE_BYTES_MAX: usize = 4_096;
 /// Longest name or value that is decoded; the rest is cut off.
@@ -10,11 +12,18 @@ const TEXT_BYTES_MAX: usize = 2_048;
 /// One direction's decoder.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    table: VecDeque<(Vec<u8>, Vec<u8>)>,
+    table: VecDeque<Entry>,
     bytes: usize,
     limit: Option<usize>,
     name: Vec<u8>,
     value: Vec<u8>,
+}
+
+/// A field of the dynamic table: its name, and behind that its value.
+#[derive(Debug)]
+struct Entry {
+    bytes: Kept,
+    name_len: usize,
 }
 
 /// The block is no HPACK, or refers to what is not in the table.
@@ -78,9 +87,8 @@ impl Decoder {
     fn entry(&self, index: usize, mut found: impl FnMut(&[u8], &[u8])) {
         if let Some((name, value)) = index.checked_sub(1).and_then(|at| STATIC.get(at)) {
             found(name.as_bytes(), value.as_bytes());
-        } else if let Some((name, value)) =
-            index.checked_sub(STATIC.len() + 1).and_then(|at| self.table.get(at))
-        {
+        } else if let Some(entry) = index.checked_sub(STATIC.len() + 1).and_then(|at| self.table.get(at)) {
+            let (name, value) = entry.bytes.split_at(entry.name_len.min(entry.bytes.len()));
             found(name, value);
         }
     }
@@ -89,17 +97,20 @@ impl Decoder {
         let size = name.len() + value.len() + 32;
         self.shrink(size);
         if size <= self.limit.unwrap_or(TABLE_BYTES_MAX) {
-            self.bytes += size;
-            self.table.push_front((name.to_vec(), value.to_vec()));
+            let mut bytes = Kept::of(name);
+            // Without room the field is kept, cut short, so that indices stay right.
+            bytes.extend(value);
+            self.bytes += bytes.len() + 32;
+            self.table.push_front(Entry { bytes, name_len: name.len() });
         }
     }
 
     fn shrink(&mut self, room: usize) {
         let limit = self.limit.unwrap_or(TABLE_BYTES_MAX);
         while self.bytes + room > limit
-            && let Some((name, value)) = self.table.pop_back()
+            && let Some(entry) = self.table.pop_back()
         {
-            self.bytes = self.bytes.saturating_sub(name.len() + value.len() + 32);
+            self.bytes = self.bytes.saturating_sub(entry.bytes.len() + 32);
         }
     }
 }

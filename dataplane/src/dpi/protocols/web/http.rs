@@ -104,8 +104,6 @@ pub fn start_of(bytes: &[u8]) -> Match {
 struct Http {
     ways: [Way; 2],
     pending: VecDeque<Pending>,
-    /// Emptied fields, to be filled again.
-    spare: Option<Fields>,
     inside: Option<Box<Inside>>,
 }
 
@@ -220,6 +218,13 @@ impl Parser for Http {
             inside.end(cx);
         }
     }
+
+    fn start_over(&mut self) -> bool {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.clear();
+        *self = Self { pending, ..Self::default() };
+        true
+    }
 }
 
 impl Http {
@@ -301,8 +306,7 @@ impl Http {
         if version.is_some() && head.host.is_none() && version == Some(b"HTTP/1.1") {
             cx.anomaly("missing_host_header");
         }
-        let mut fields = self.spare.take().unwrap_or_default();
-        fields.clear();
+        let mut fields = Fields::new();
         if let Some(host) = host {
             let (name, port) = split_port(host);
             let mut lower = [0_u8; 256];
@@ -365,8 +369,7 @@ impl Http {
             cx.anomaly("invalid_content_length_field_in_response");
         }
         let mut pending = self.pending.pop_front().unwrap_or_else(|| {
-            let mut fields = self.spare.take().unwrap_or_default();
-            fields.clear();
+            let mut fields = Fields::new();
             let version = head.first.split(|byte| *byte == b' ').next();
             fields.text_if("protocol", version);
             Pending { fields, kind: Kind::Usual }
@@ -427,7 +430,6 @@ impl Http {
         if let Some(mut done) = own.waiting.take() {
             done.fields.number("length", own.len);
             cx.tell("http", way, &done.fields);
-            self.spare = Some(done.fields);
         }
     }
 

@@ -122,6 +122,11 @@ impl Parser for Http2 {
             cx.tell("http", Direction::Forward, &stream.fields);
         }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 impl Http2 {

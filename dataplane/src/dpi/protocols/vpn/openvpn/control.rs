@@ -5,6 +5,7 @@
 //! tls-crypt there is none, and nothing to read.
 
 use super::{CONTROL, HEAD, HMACS, is_control};
+use crate::dpi::Kept;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols::secure::carried::Carried;
 use crate::dpi::protocols::secure::tls;
@@ -37,7 +38,7 @@ pub(super) struct Control {
 struct Way {
     /// Number of the packet that comes next, once one with TLS was seen.
     next: Option<u32>,
-    held: Vec<(u32, Box<[u8]>)>,
+    held: Vec<(u32, Kept)>,
 }
 
 /// Whether nothing that follows matters.
@@ -67,6 +68,11 @@ impl Parser for Control {
         if let Some(tls) = &mut self.tls {
             tls.end(cx);
         }
+    }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
     }
 }
 
