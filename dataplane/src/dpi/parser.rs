@@ -8,6 +8,7 @@ use super::fields::Fields;
 use super::foresight::Foresight;
 use super::notes::{Evidence, HOST_BYTES_MAX, HintKind, HostKind, Notes, normal_host};
 use super::protocol::Protocol;
+use super::risk::clues;
 use crate::flow::Direction;
 use crate::parse::Addr;
 use crate::time::Wall;
@@ -65,6 +66,8 @@ pub struct Context<'a> {
     pub(super) records: &'a mut dyn FnMut(Record<'_>),
     /// Reused for records that are told at once.
     pub(super) scratch: &'a mut Fields,
+    /// What speaks for the flow's risks.
+    pub(super) clues: clues::Clues<'a>,
     /// Numbers the transactions of the flow.
     pub(super) transactions: &'a mut u32,
     /// Known applications.
@@ -206,6 +209,7 @@ pub fn feed<'a>(
         notes: &mut Notes::default(),
         records: &mut count,
         scratch: &mut Fields::new(),
+        clues: clues::Clues { store: &mut clues::Store::new(1), id: &mut clues::PageId::default() },
         transactions: &mut 0,
         apps,
         foresight: &Foresight::default(),

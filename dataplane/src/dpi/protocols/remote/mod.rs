@@ -1,6 +1,5 @@
 //! Who controls another machine? SSH, Telnet, RDP, VNC; directories and logins.
 
-
 pub mod desktops;
 pub mod kerberos;
 pub mod ldap;

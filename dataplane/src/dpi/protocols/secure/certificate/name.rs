@@ -43,7 +43,9 @@ impl<'a> Name<'a> {
     /// The first common name, where it is text.
     pub(super) fn common_name(&self) -> Option<&'a [u8]> {
         let mut attributes = self.attributes();
-        attributes.find(|attribute| attribute.kind == COMMON_NAME && is_text(attribute.tag)).map(|name| name.value)
+        attributes
+            .find(|attribute| attribute.kind == COMMON_NAME && is_text(attribute.tag))
+            .map(|name| name.value)
     }
 
     /// The common name where it is all there is.

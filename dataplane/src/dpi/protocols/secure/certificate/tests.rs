@@ -14,7 +14,8 @@ const OLD: &[u8] = include_bytes!("old.der");
 #[test]
 fn a_second_reader_reads_the_same() {
     for der in [LEAF, OLD] {
-        let (certificate, (_, other)) = (Certificate::read(der).unwrap(), X509Certificate::from_der(der).unwrap());
+        let (certificate, (_, other)) =
+            (Certificate::read(der).unwrap(), X509Certificate::from_der(der).unwrap());
         assert!(agrees(&certificate, &other));
     }
 }
