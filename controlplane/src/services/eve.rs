@@ -7,7 +7,7 @@
 //! Absent: `pcap_cnt`, `pkt_src` and `max_regions`, which nothing here knows; docs/eve.md has the whole list.
 
 use dataplane::control::{DropRecord, FlowEnd, StateChange, Transaction, TransportFields};
-use dataplane::dpi::{Risk, Risks, Summary};
+use dataplane::dpi::Summary;
 use dataplane::flow::{Decision, EndReason, FlowRecord, TcpState};
 use dataplane::parse::{Addr, Mac, Protocol, TcpFlags, Tunnel};
 use dataplane::time::Wall;
@@ -19,9 +19,11 @@ use super::names::{self, Names, PolicyNamer};
 use super::stamp::Stamp;
 
 mod community;
+mod risks;
 mod transaction;
 
 use community::{CommunityId, icmp_ports};
+use risks::{RiskDetails, RiskNames};
 use transaction::TransactionView;
 
 /// Writes events as lines of EVE.
@@ -39,12 +41,13 @@ impl Formatter {
         Self { community_seed, ..Self::default() }
     }
 
-    /// Appends a `flow` event. `worker` is told under `jarvis`.
-    pub fn flow(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, end: &FlowEnd) {
-        let FlowEnd { record, summary, host } = end;
+    /// Appends a `flow` event. `worker` is told under `jarvis`; `clues` speaks for the risks
+    /// ([`dataplane::dpi::risk::clues`]).
+    pub fn flow(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, end: &FlowEnd, clues: &[u8]) {
+        let FlowEnd { record, summary, host, .. } = end;
         let policy_id = self.namer.id(names, &record.decision);
         let header = Some((Stamp(record.last), "flow"));
-        let payload = (summary, host.as_deref());
+        let payload = (summary, host.as_deref(), clues);
         let mut view = FlowView::new(header, names, worker, record, payload, policy_id);
         view.community_id = self.community_seed.map(|seed| community_id(seed, record));
         append(out, &view);
@@ -259,10 +262,14 @@ struct PayloadNotes<'a> {
     host: Option<&'a str>,
     #[serde(skip_serializing_if = "RiskNames::is_empty")]
     risks: RiskNames,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    risk_score: Option<u16>,
+    #[serde(skip_serializing_if = "RiskDetails::is_empty")]
+    risk_details: RiskDetails<'a>,
 }
 
 impl<'a> PayloadNotes<'a> {
-    fn new(summary: &Summary, host: Option<&'a str>) -> Self {
+    fn new((summary, host, clues): (&Summary, Option<&'a str>, &'a [u8])) -> Self {
         let app_name = summary.app_name();
         Self {
             app_name,
@@ -273,22 +280,9 @@ impl<'a> PayloadNotes<'a> {
             detection_tick: app_name.map(|_| summary.detection_tick),
             host,
             risks: RiskNames(summary.risks),
+            risk_score: (summary.risks.0 != 0).then(|| summary.risks.score()),
+            risk_details: RiskDetails { risks: summary.risks, clues },
         }
-    }
-}
-
-#[derive(Debug)]
-struct RiskNames(Risks);
-
-impl RiskNames {
-    const fn is_empty(&self) -> bool {
-        self.0.0 == 0
-    }
-}
-
-impl Serialize for RiskNames {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Risk::name))
     }
 }
 
@@ -299,9 +293,10 @@ impl<'a> FlowView<'a> {
         names: &'a Names,
         worker: usize,
         record: &FlowRecord,
-        (summary, host): (&Summary, Option<&'a str>),
+        payload: (&Summary, Option<&'a str>, &'a [u8]),
         policy_id: Option<&'a str>,
     ) -> Self {
+        let summary = payload.0;
         let ((src, src_port), (dst, dst_port)) = record.endpoints();
         let labels = record.key.labels();
         let protocol = labels.protocol;
@@ -363,7 +358,7 @@ impl<'a> FlowView<'a> {
                 tunnel: tunnel(record.tunnel),
                 vni: u64::from(labels.vni),
                 aggregated: u64::from(record.aggregated),
-                payload: PayloadNotes::new(summary, host),
+                payload: PayloadNotes::new(payload),
             },
         }
     }
@@ -754,3 +749,6 @@ fn stream_event(reason: Reason) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests_risks;

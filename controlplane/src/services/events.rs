@@ -129,7 +129,7 @@ pub struct EventPump {
     types: EveTypes,
     formatter: Formatter,
     lines: Vec<u8>,
-    /// Fields of one transaction, reused.
+    /// Fields of one transaction, or what speaks for the risks of one flow; reused.
     fields: Vec<u8>,
     warning: RateLimited,
     flushed: Instant,
@@ -295,8 +295,12 @@ impl EventPump {
         if let Event::Transaction(told) = event {
             return self.format_transaction(worker, told, fields);
         }
+        self.fields.clear();
         if let Event::Flow(end) = event {
             self.counts.applications.count(end);
+            if !self.take_fields(usize::from(end.clues_len), fields) {
+                return false;
+            }
         }
         let wanted = self.file.is_some()
             && match event {
@@ -312,7 +316,7 @@ impl EventPump {
         }
         let (names, lines) = (&self.names, &mut self.lines);
         match event {
-            Event::Flow(end) => self.formatter.flow(lines, names, worker, end),
+            Event::Flow(end) => self.formatter.flow(lines, names, worker, end, &self.fields),
             Event::Transaction(_) => {}
             Event::Drop(record) => self.formatter.drop(lines, names, worker, record),
             Event::Anomaly(record) => self.formatter.anomaly(lines, names, worker, record),
@@ -321,14 +325,22 @@ impl EventPump {
         true
     }
 
-    /// Takes a transaction's fields out of their ring, in any case, and appends its line.
-    fn format_transaction(&mut self, worker: usize, told: &Transaction, fields: &mut Consumer<u8>) -> bool {
-        let Ok(chunk) = fields.read_chunk(told.fields_len as usize) else { return false };
+    /// Takes `len` bytes out of their ring; `false` where they are not there.
+    fn take_fields(&mut self, len: usize, fields: &mut Consumer<u8>) -> bool {
+        let Ok(chunk) = fields.read_chunk(len) else { return false };
         self.fields.clear();
         let (first, second) = chunk.as_slices();
         self.fields.extend_from_slice(first);
         self.fields.extend_from_slice(second);
         chunk.commit_all();
+        true
+    }
+
+    /// Takes a transaction's fields out of their ring, in any case, and appends its line.
+    fn format_transaction(&mut self, worker: usize, told: &Transaction, fields: &mut Consumer<u8>) -> bool {
+        if !self.take_fields(told.fields_len as usize, fields) {
+            return false;
+        }
         let wanted = match told.event_type {
             "anomaly" => self.types.anomaly,
             event_type => self.types.transactions.has(event_type),

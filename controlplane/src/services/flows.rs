@@ -156,7 +156,7 @@ impl Services {
                 out.push(b',');
             }
             let policy_id = namer.id(&self.names, &record.decision);
-            let payload = (summary, None);
+            let payload = (summary, None, &[][..]);
             write_json(out, &FlowView::new(None, &self.names, *worker, record, payload, policy_id));
         }
     }

@@ -43,6 +43,9 @@ pub struct FlowEnd {
     pub summary: Summary,
     /// The host that it was about.
     pub host: Option<HostName>,
+    /// Bytes of what speaks for its risks ([`crate::dpi::risk::clues::read`]). They wait in [`EventReceiver::fields`],
+    /// in one order with the fields of transactions.
+    pub clues_len: u16,
 }
 
 /// One transaction of a flow. Its fields wait in [`EventReceiver::fields`], in the order of these.
@@ -201,7 +204,7 @@ pub struct EventReceiver {
     pub alerts: Consumer<Event>,
     /// Flow records and transactions.
     pub records: Consumer<Event>,
-    /// What transactions say.
+    /// What transactions say, and what speaks for risks.
     pub fields: Consumer<u8>,
 }
 
@@ -231,18 +234,7 @@ impl EventSender {
     /// Gives `event` to its ring; never waits. Returns whether it went in.
     pub fn send(&mut self, event: Event) -> bool {
         match event {
-            Event::Flow(mut end) => {
-                end.record.aggregated = self.pending;
-                let fits = self.records.push(Event::Flow(end)).is_ok();
-                if fits {
-                    self.aggregated += u64::from(self.pending);
-                    self.pending = 0;
-                    self.sent += 1;
-                } else {
-                    self.pending = self.pending.saturating_add(1);
-                }
-                fits
-            }
+            Event::Flow(end) => self.send_flow(end, &[]),
             // Only with its fields: see `send_transaction`.
             Event::Transaction(_) => false,
             Event::Drop(_) | Event::Anomaly(_) | Event::State(_) => {
@@ -255,6 +247,24 @@ impl EventSender {
                 fits
             }
         }
+    }
+
+    /// Gives a flow's record to its ring, and what speaks for its risks to theirs as far as there is room; never waits.
+    /// Returns whether the record went in.
+    pub fn send_flow(&mut self, mut end: FlowEnd, clues: &[u8]) -> bool {
+        let fits = self.records.slots() > 0;
+        let has_clues = fits && self.fields.push_entire_slice(clues).is_ok();
+        end.clues_len = if has_clues { clues.len() as u16 } else { 0 };
+        end.record.aggregated = self.pending;
+        let fits = fits && self.records.push(Event::Flow(end)).is_ok();
+        if fits {
+            self.aggregated += u64::from(self.pending);
+            self.pending = 0;
+            self.sent += 1;
+        } else {
+            self.pending = self.pending.saturating_add(1);
+        }
+        fits
     }
 
     /// Gives a transaction and its encoded fields to the rings; never waits. Returns whether they went in: both or

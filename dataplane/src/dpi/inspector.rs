@@ -23,6 +23,7 @@ use super::protocol::{Category, Over, Peek, Protocol};
 use super::protocols;
 use super::recogniser::{Recognised, Recogniser, Search};
 use super::risk::Risks;
+use super::risk::clues::{Clues, Page, PageId, Store};
 use crate::flow::{Direction, NO_INSPECTION};
 use crate::parse::{self, TcpFlags};
 use crate::stream::{Acked, Anomaly, FLOW_BYTES_MAX, Memory, Mended, Mode, Streams, What};
@@ -149,6 +150,7 @@ struct Desk {
     foresight: Foresight,
     scratch: Fields,
     parsers: IdleParsers,
+    clues: Store,
 }
 
 impl Desk {
@@ -165,6 +167,7 @@ impl Desk {
             notes: &mut known.notes,
             records,
             scratch: &mut self.scratch,
+            clues: Clues { store: &mut self.clues, id: &mut known.page },
             transactions: &mut known.transactions,
             apps: &self.apps,
             foresight: &self.foresight,
@@ -181,6 +184,7 @@ struct Known {
     transactions: u32,
     payloads: u16,
     detection_tick: u16,
+    page: PageId,
 }
 
 /// What is needed while a flow is looked at.
@@ -259,6 +263,7 @@ impl Inspector {
                 // So that no flow is charged for it.
                 scratch: Fields::roomy(),
                 parsers: IdleParsers::default(),
+                clues: Store::new(flows_max),
             },
             // Reserved, so that no packet waits for a move; pages cost nothing until they are used.
             known: Vec::with_capacity(flows_max),
@@ -514,6 +519,12 @@ impl Inspector {
         self.known.get(slot as usize)?.notes.host()
     }
 
+    /// What speaks for the risks of a flow.
+    #[must_use]
+    pub fn clues(&self, slot: u32) -> Option<&Page> {
+        self.desk.clues.page(self.known.get(slot as usize)?.page)
+    }
+
     /// The flow is over: its parser tells what it still holds; what was known is returned and the slot is free.
     pub fn end(
         &mut self,
@@ -529,6 +540,7 @@ impl Inspector {
         let summary = self.summary(slot);
         let host = self.known[slot as usize].notes.take_host();
         self.known[slot as usize].notes = Notes::default();
+        self.desk.clues.give_back(&mut self.known[slot as usize].page);
         self.free.push(slot);
         (summary, host)
     }

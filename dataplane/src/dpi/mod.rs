@@ -34,4 +34,5 @@ pub use kept::Kept;
 pub use notes::{Evidence, HintKind, HostKind, Notes};
 pub use parser::{Context, FlowView, Parser, Step};
 pub use protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
-pub use risk::{Risk, Risks};
+pub use risk::clues::Shown;
+pub use risk::{Risk, Risks, Severity};

@@ -9,6 +9,7 @@ use super::foresight::Foresight;
 use super::idle::IdleParsers;
 use super::notes::{Evidence, HOST_BYTES_MAX, HintKind, HostKind, Notes, normal_host};
 use super::protocol::Protocol;
+use super::risk::clues;
 use crate::flow::Direction;
 use crate::parse::Addr;
 use crate::time::Wall;
@@ -72,6 +73,8 @@ pub struct Context<'a> {
     pub(super) records: &'a mut dyn FnMut(Record<'_>),
     /// Reused for records that are told at once.
     pub(super) scratch: &'a mut Fields,
+    /// What speaks for the flow's risks.
+    pub(super) clues: clues::Clues<'a>,
     /// Numbers the transactions of the flow.
     pub(super) transactions: &'a mut u32,
     /// Known applications.
@@ -215,6 +218,7 @@ pub fn feed<'a>(
         notes: &mut Notes::default(),
         records: &mut count,
         scratch: &mut Fields::new(),
+        clues: clues::Clues { store: &mut clues::Store::new(1), id: &mut clues::PageId::default() },
         transactions: &mut 0,
         apps,
         foresight: &Foresight::default(),

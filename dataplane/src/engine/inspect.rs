@@ -8,9 +8,10 @@
 use std::sync::Arc;
 
 use super::{Engine, EngineConfig, Entry, Inspection, Mode, Outcome, Packet};
-use crate::control::{Event, EventSender, ExceptionAction, Exceptions, FlowEnd, Snapshot, Transaction};
+use crate::control::{EventSender, ExceptionAction, Exceptions, FlowEnd, Snapshot, Transaction};
 use crate::dpi::inspector::{Inspector, Looked, Payload, WhenFull};
 use crate::dpi::parser::{FlowView, Record};
+use crate::dpi::risk::clues::Page;
 use crate::dpi::{Foresight, Summary};
 use crate::flow::{
     CachedDecision, Direction, FlowId, FlowKey, FlowRecord, FlowTable, Found, NO_INSPECTION, TcpOutcome,
@@ -299,6 +300,7 @@ impl Engine {
 
 /// A flow is over: what its payload told goes with its record.
 pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, record: FlowRecord) {
+    let mut clues = None;
     let (summary, host) = match inspector {
         Some(inspector) if record.inspection != NO_INSPECTION => {
             let (src, dst) = record.endpoints();
@@ -309,12 +311,16 @@ pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, 
                 is_midstream: record.midstream,
             };
             let head = || head_of(&view, record.flow_id, record.in_port, &record.key, record.last);
-            inspector.end(record.inspection, &view, record.last, &mut sender(events, head))
+            let mut told = sender(events, head);
+            inspector.leave(record.inspection, &view, record.last, &mut told);
+            clues = inspector.clues(record.inspection).copied();
+            inspector.end(record.inspection, &view, record.last, &mut told)
         }
         Some(_) => (Summary::by_number(record.key.protocol()), None),
         None => (Summary::default(), None),
     };
-    events.send(Event::Flow(FlowEnd { record, summary, host }));
+    let end = FlowEnd { record, summary, host, clues_len: 0 };
+    events.send_flow(end, clues.as_ref().map_or(&[], Page::as_bytes));
 }
 
 fn summary_of(inspector: &Inspector, slot: u32, protocol: u8) -> Summary {

@@ -82,8 +82,17 @@ pub enum Anomaly {
 }
 
 impl Anomaly {
+    /// All of them, in index order.
+    pub const ALL: [Self; 5] = [
+        Self::OverlapDifferentData,
+        Self::SeqGap,
+        Self::SegmentBeforeBase,
+        Self::InsertMemcap,
+        Self::InsertLimit,
+    ];
+
     /// How many there are: the length of an array of counters.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = Self::ALL.len();
 
     /// `anomaly.event` in EVE.
     #[must_use]

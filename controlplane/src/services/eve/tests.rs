@@ -48,12 +48,12 @@ fn record(src: (&str, u16), dst: (&str, u16), protocol: u8) -> FlowRecord {
 }
 
 fn ended(record: &FlowRecord) -> FlowEnd {
-    FlowEnd { record: *record, summary: Summary::default(), host: None }
+    FlowEnd { record: *record, summary: Summary::default(), host: None, clues_len: 0 }
 }
 
 fn flow_line(names: &Names, record: &FlowRecord) -> Value {
     let mut out = Vec::new();
-    Formatter::default().flow(&mut out, names, 0, &ended(record));
+    Formatter::default().flow(&mut out, names, 0, &ended(record), &[]);
     assert_eq!(out.pop(), Some(b'\n'));
     serde_json::from_slice(&out).unwrap()
 }
@@ -186,7 +186,7 @@ fn a_connection_closed_by_both_ends_is_closed() {
 fn keys_stand_in_suricatas_order() {
     let mut out = Vec::new();
     let ours = record(("10.0.0.1", 1), ("10.0.0.2", 2), 6);
-    Formatter::default().flow(&mut out, &Names::new(vec!["e".into()]), 0, &ended(&ours));
+    Formatter::default().flow(&mut out, &Names::new(vec!["e".into()]), 0, &ended(&ours), &[]);
     let text = String::from_utf8(out).unwrap();
     let places: Vec<usize> = [
         "timestamp",

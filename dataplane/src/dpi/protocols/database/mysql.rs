@@ -150,7 +150,7 @@ impl Parser for Login {
             (Direction::Reverse, _, Some(0xff)) => {
                 let code = body.get(1..3).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
                 if matches!(code, Some(1044 | 1045 | 1698)) {
-                    cx.notes.risk(Risk::FailedLogin);
+                    cx.risk(Risk::FailedLogin, format_args!("mysql error {}", code.unwrap_or(0)));
                 }
                 self.tell(code, cx);
                 return Step::Done;

@@ -5,7 +5,7 @@
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
-use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol, Risk};
+use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol, Risk, Shown};
 use crate::flow::Direction;
 
 /// PostgreSQL.
@@ -191,7 +191,7 @@ impl Session {
                 self.is_open = true;
                 match self.authentication {
                     Some(3) => {
-                        cx.notes.risk(Risk::ClearTextCredentials);
+                        cx.risk(Risk::ClearTextCredentials, format_args!("postgresql cleartext password"));
                         self.request.bool("password_redacted", true);
                     }
                     Some(5) => self.request.bool("password_redacted", true),
@@ -293,7 +293,7 @@ impl Session {
                         b'C' => {
                             // 28: invalid authorization specification (PostgreSQL documentation, appendix A).
                             if value.starts_with(b"28") {
-                                cx.notes.risk(Risk::FailedLogin);
+                                cx.risk(Risk::FailedLogin, format_args!("postgresql error {}", Shown(value)));
                             }
                             self.response.text("code", value);
                         }

@@ -133,7 +133,7 @@ impl Parser for Login {
                 if let [0xaa, _, _, n0, n1, n2, n3, ..] = *body
                     && u32::from_le_bytes([n0, n1, n2, n3]) == 18_456
                 {
-                    cx.notes.risk(Risk::FailedLogin);
+                    cx.risk(Risk::FailedLogin, format_args!("tds error 18456"));
                 }
                 return self.over(way, cx);
             }
@@ -223,7 +223,7 @@ impl Login {
         }
         // The password is only scrambled.
         if le16(46) > 0 {
-            cx.notes.risk(Risk::ClearTextCredentials);
+            cx.risk(Risk::ClearTextCredentials, format_args!("tds login, password only scrambled"));
         }
     }
 }

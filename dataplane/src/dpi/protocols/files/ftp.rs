@@ -260,7 +260,9 @@ impl Control {
                 self.user_is_anonymous =
                     data.eq_ignore_ascii_case(b"anonymous") || data.eq_ignore_ascii_case(b"ftp");
             }
-            b"PASS" if !self.user_is_anonymous => cx.notes.risk(Risk::ClearTextCredentials),
+            b"PASS" if !self.user_is_anonymous => {
+                cx.risk(Risk::ClearTextCredentials, format_args!("ftp PASS"))
+            }
             b"PORT" => {
                 command.mode = Some(Mode::Active);
                 if let Some((addr, port)) = six_numbers(data) {
@@ -345,7 +347,7 @@ impl Control {
                 }
             }
             b"530" if self.pending.front().is_some_and(|command| &*command.name == b"PASS") => {
-                cx.notes.risk(Risk::FailedLogin);
+                cx.risk(Risk::FailedLogin, format_args!("ftp 530"));
             }
             // RFC 4217 4: the handshake follows at once.
             b"234" if self.pending.front().is_some_and(|command| &*command.name == b"AUTH") => {

@@ -607,7 +607,9 @@ impl Session {
                     }
                 }
             }
-            SESSION_SETUP if is_failed_login(status) => cx.notes.risk(Risk::FailedLogin),
+            SESSION_SETUP if is_failed_login(status) => {
+                cx.risk(Risk::FailedLogin, format_args!("smb status {status:#010x}"))
+            }
             TREE_CONNECT if status == 0 => {
                 details.text(
                     "share_type",
@@ -724,7 +726,7 @@ impl Session {
             }
             return;
         };
-        cx.notes.risk(Risk::ObsoleteVersion);
+        cx.risk(Risk::ObsoleteVersion, format_args!("SMB 1"));
         let data = at.rest();
         let is_unicode = flags2 & 0x8000 != 0;
         let (id, command) = (u64::from(multiplex), u16::from(command));
@@ -757,7 +759,7 @@ impl Session {
             }
             OLD_SESSION_SETUP => {
                 if is_failed_login(status) {
-                    cx.notes.risk(Risk::FailedLogin);
+                    cx.risk(Risk::FailedLogin, format_args!("smb status {status:#010x}"));
                 }
                 // MS-SMB 2.2.4.6.2: with four words a blob of that length stands before the texts.
                 let blob =

@@ -1,7 +1,7 @@
 //! What runs in a building or at home? BACnet, KNX, LonTalk, Crestron, Niagara, lamps, plugs, tank gauges.
 
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
-use crate::dpi::{Context, Parser, Risk, Step};
+use crate::dpi::{Context, Parser, Risk, Shown, Step};
 use crate::flow::Direction;
 
 macro_rules! plain {
@@ -104,10 +104,10 @@ impl Parser for Bacnet {
         let Some((kind, choice)) = service(bytes) else { return consumed };
         // WriteProperty, WritePropertyMultiple, DeviceCommunicationControl, ReinitializeDevice, AtomicWriteFile and others.
         if kind == 0 && matches!(choice, 7 | 8 | 9 | 10 | 11 | 15 | 16 | 17 | 20) {
-            cx.notes.risk(Risk::PlantControl);
+            cx.risk(Risk::PlantControl, format_args!("bacnet service {choice}"));
         }
         if kind >= 5 {
-            cx.notes.risk(Risk::ErrorCode);
+            cx.risk(Risk::ErrorCode, format_args!("bacnet error {choice}"));
         }
         if self.last == Some((kind, choice)) {
             return consumed;
@@ -345,7 +345,7 @@ impl Parser for TankGauge {
         if way == Direction::Forward {
             // S sets what I inquires.
             if matches!(code.first(), Some(b'S' | b's')) {
-                cx.notes.risk(Risk::PlantControl);
+                cx.risk(Risk::PlantControl, format_args!("tank gauge {}", Shown(code)));
             }
             cx.tell_with("atg", way, |fields| fields.text("function", code));
         }

@@ -90,7 +90,7 @@ impl Parser for Dnp3 {
             let Some(header) = rest.first_chunk::<HEADER_BYTES>() else { break };
             if header[0] != 0x05 || header[1] != 0x64 || header[2] < 5 {
                 cx.anomaly(if header[2] < 5 { "len_too_small" } else { "malformed" });
-                cx.notes.risk(Risk::MalformedMessage);
+                cx.risk(Risk::MalformedMessage, format_args!("dnp3 frame head"));
                 return Step::Done;
             }
             let total = frame_len(header[2]);
@@ -171,7 +171,7 @@ fn tell(way: Direction, link: Link, fragment: &[u8], cx: &mut Context<'_>) {
     }
     // Write, operate, freeze, restart, start and stop of applications, files and configuration.
     if matches!(function, 2..=6 | 13..=21 | 24 | 26..=28) {
-        cx.notes.risk(Risk::PlantControl);
+        cx.risk(Risk::PlantControl, format_args!("dnp3 function {function}"));
     }
     cx.tell_with("dnp3", way, |out| {
         out.text(

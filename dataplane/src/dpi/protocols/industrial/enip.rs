@@ -114,10 +114,10 @@ impl Parser for Enip {
         self.records += 1;
         let asks = (way == Direction::Forward) != answers_come_forward(cx);
         if message.status != 0 && !asks {
-            cx.notes.risk(Risk::ErrorCode);
+            cx.risk(Risk::ErrorCode, format_args!("cip status {}", message.status));
         }
         if cip_of(message.command, body).is_some_and(commands) && asks {
-            cx.notes.risk(Risk::PlantControl);
+            cx.risk(Risk::PlantControl, format_args!("cip in enip command {:#06x}", message.command));
         }
         cx.tell_with("enip", way, |out| {
             let key = if asks { "request" } else { "response" };

@@ -120,7 +120,7 @@ impl Parser for Iec104 {
             };
             // Commands, set points, resets and parameters change the plant; measured values are not told.
             if matches!(kind, 45..=64 | 105 | 110..=113) {
-                cx.notes.risk(Risk::PlantControl);
+                cx.risk(Risk::PlantControl, format_args!("iec 104 type {kind} to object {object:?}"));
             }
             if kind >= 45 {
                 self.told += 1;

@@ -155,12 +155,12 @@ impl Parser for Modbus {
         let len = usize::from(u16::from_be_bytes([head[4], head[5]]));
         if head[2] != 0 || head[3] != 0 {
             cx.anomaly("invalid_protocol_id");
-            cx.notes.risk(Risk::MalformedMessage);
+            cx.risk(Risk::MalformedMessage, format_args!("modbus protocol identifier"));
             return Step::Done;
         }
         if !(2..=254).contains(&len) {
             cx.anomaly("invalid_length");
-            cx.notes.risk(Risk::MalformedMessage);
+            cx.risk(Risk::MalformedMessage, format_args!("modbus length {len}"));
             return Step::Done;
         }
         let Some(body) = bytes.get(8..6 + len) else { return Step::Consumed(0) };
@@ -199,7 +199,7 @@ impl Modbus {
                 Some(0x10 | 0x23 | 0x25 | 0x29 | 0x30..=0x32 | 0x37 | 0x40 | 0x41)
             );
         if writes || commands || is_umas {
-            cx.notes.risk(Risk::PlantControl);
+            cx.risk(Risk::PlantControl, format_args!("modbus function {}", message.function));
         }
         if self.pending.len() >= PENDING_MAX {
             let oldest = self.pending.remove(0);
@@ -215,7 +215,10 @@ impl Modbus {
 
     fn answer(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {
         if message.function & 0x80 != 0 {
-            cx.notes.risk(Risk::ErrorCode);
+            cx.risk(
+                Risk::ErrorCode,
+                format_args!("modbus exception to function {}", message.function & 0x7f),
+            );
         }
         self.records += 1;
         let asked = self.pending.iter().position(|pending| {

@@ -211,10 +211,10 @@ impl S7 {
         let Some((0x32, kind, reference, parameters, error)) = head else { return };
         let function = parameters.first().copied().unwrap_or_default();
         if kind == 1 && matches!(function, 0x05 | 0x1a..=0x1c | 0x28 | 0x29) {
-            cx.notes.risk(Risk::PlantControl);
+            cx.risk(Risk::PlantControl, format_args!("s7 function {function:#04x}"));
         }
         if error != 0 {
-            cx.notes.risk(Risk::ErrorCode);
+            cx.risk(Risk::ErrorCode, format_args!("s7 error {error:#06x}"));
         }
         if self.last == Some((kind, function)) && error == 0 {
             return;

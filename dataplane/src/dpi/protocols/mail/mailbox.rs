@@ -4,7 +4,7 @@
 
 use crate::dpi::protocols::secure::tls;
 use crate::dpi::text::{has_word, starts_with_word};
-use crate::dpi::{Category, Context, First, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step};
+use crate::dpi::{Category, Context, First, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown, Step};
 use crate::flow::Direction;
 
 /// IMAP.
@@ -154,6 +154,18 @@ struct Logins {
     awaits_tls: bool,
 }
 
+/// The words of a login without its secrets: a tag, the command, a mechanism.
+fn command_of<'a>(line: &'a [u8], behind: &'a [u8]) -> &'a [u8] {
+    let start = if starts_with_word(behind, b"LOGIN ") || starts_with_word(behind, b"AUTHENTICATE ") {
+        behind
+    } else {
+        line
+    };
+    let words = if starts_with_word(start, b"AUTH") { 2 } else { 1 };
+    let end = start.iter().enumerate().filter(|(_, byte)| **byte == b' ').nth(words - 1);
+    start.get(..end.map_or(start.len(), |(at, _)| at)).unwrap_or(start).trim_ascii_end()
+}
+
 impl Logins {
     /// Whether all that matters was seen.
     fn line(&mut self, way: Direction, line: &[u8], cx: &mut Context<'_>) -> bool {
@@ -167,7 +179,7 @@ impl Logins {
             || starts_with_word(behind, b"AUTHENTICATE PLAIN")
             || starts_with_word(behind, b"AUTHENTICATE LOGIN");
         if asks {
-            cx.notes.risk(Risk::ClearTextCredentials);
+            cx.risk(Risk::ClearTextCredentials, format_args!("{}", Shown(command_of(line, behind))));
             self.asked = true;
         }
         // Servers list it among what they can do.
@@ -186,7 +198,7 @@ impl Logins {
                 || starts_with_word(behind, b"OK ")
                 || starts_with_word(line, b"281");
             if is_refused {
-                cx.notes.risk(Risk::FailedLogin);
+                cx.risk(Risk::FailedLogin, format_args!("{}", Shown(line)));
             }
             return is_let_in;
         }

@@ -5,7 +5,7 @@
 use crate::dpi::protocols::secure::tls;
 use crate::dpi::text::{has_word, starts_with_word};
 use crate::dpi::{
-    Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step,
+    Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown, Step,
 };
 use crate::flow::Direction;
 
@@ -153,7 +153,10 @@ impl Reader {
             if starts_with_word(argument(b"AUTH "), b"PLAIN")
                 || starts_with_word(argument(b"AUTH "), b"LOGIN")
             {
-                cx.notes.risk(Risk::ClearTextCredentials);
+                cx.risk(
+                    Risk::ClearTextCredentials,
+                    format_args!("smtp {}", Shown(line.get(..10).unwrap_or(line))),
+                );
             }
             self.awaits_login = true;
         } else if starts_with_word(line, b"STARTTLS") {
@@ -234,7 +237,7 @@ impl Reader {
         if self.awaits_login && code != b"334" {
             self.awaits_login = false;
             if code == b"535" {
-                cx.notes.risk(Risk::FailedLogin);
+                cx.risk(Risk::FailedLogin, format_args!("smtp {}", Shown(line)));
             }
         }
         if self.awaits_go && (code == b"354" || is_refused) {

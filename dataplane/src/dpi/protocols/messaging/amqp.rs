@@ -7,7 +7,7 @@ use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::protocols::secure::tls;
 use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::text::find;
-use crate::dpi::{Context, HostKind, Parser, Risk, Step};
+use crate::dpi::{Context, HostKind, Parser, Risk, Shown, Step};
 use crate::flow::Direction;
 
 /// The Advanced Message Queuing Protocol.
@@ -143,7 +143,10 @@ impl Parser for Amqp {
                 let mechanism = cursor.vec32().and_then(|_| cursor.vec8());
                 let response = cursor.vec32();
                 if matches!(mechanism, Some(b"PLAIN" | b"AMQPLAIN")) {
-                    cx.notes.risk(Risk::ClearTextCredentials);
+                    cx.risk(
+                        Risk::ClearTextCredentials,
+                        format_args!("amqp {}", Shown(mechanism.unwrap_or_default())),
+                    );
                 }
                 cx.tell_with("amqp", way, |fields| {
                     fields.text_if("client", table_text(rest, b"\x07product"));
@@ -165,7 +168,7 @@ impl Parser for Amqp {
             [0, 10, 0, 50, rest @ ..] => {
                 // connection.close before anything else: 403 is a refused login.
                 if rest.starts_with(&[1, 0x93]) {
-                    cx.notes.risk(Risk::FailedLogin);
+                    cx.risk(Risk::FailedLogin, format_args!("amqp 403"));
                 }
                 Step::Done
             }

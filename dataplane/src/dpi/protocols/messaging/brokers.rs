@@ -117,7 +117,7 @@ impl Parser for Nats {
             });
         } else if line.starts_with(b"CONNECT {") {
             if json_text(line, b"\"pass\"").is_some_and(|pass| !pass.is_empty()) {
-                cx.notes.risk(Risk::ClearTextCredentials);
+                cx.risk(Risk::ClearTextCredentials, format_args!("nats CONNECT with pass"));
             }
             cx.tell_with("nats", way, |fields| {
                 fields.text("command", "CONNECT");
@@ -127,7 +127,7 @@ impl Parser for Nats {
                 fields.text_if("version", json_text(line, b"\"version\""));
             });
         } else if line.starts_with(b"-ERR 'Authorization") {
-            cx.notes.risk(Risk::FailedLogin);
+            cx.risk(Risk::FailedLogin, format_args!("nats authorization violation"));
             return Step::Done;
         } else if !line.starts_with(b"P") && !line.starts_with(b"+") {
             return Step::Done;

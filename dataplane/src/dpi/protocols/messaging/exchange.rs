@@ -107,10 +107,10 @@ impl Parser for Smpp {
         let mut texts = body.split(|byte| *byte == 0);
         let system = if is_bind { texts.next() } else { None };
         if is_bind && !is_answer && texts.next().is_some_and(|password| !password.is_empty()) {
-            cx.notes.risk(Risk::ClearTextCredentials);
+            cx.risk(Risk::ClearTextCredentials, format_args!("smpp {name}"));
         }
         if is_bind && is_answer && status != 0 {
-            cx.notes.risk(Risk::FailedLogin);
+            cx.risk(Risk::FailedLogin, format_args!("smpp status {status}"));
         }
         cx.tell_with("smpp", way, |fields| {
             fields.text("command", name);
@@ -153,7 +153,7 @@ impl Parser for Fix {
             after.split(|byte| *byte == 1).next()
         };
         if field(b"\x01554=").is_some_and(|password| !password.is_empty()) {
-            cx.notes.risk(Risk::ClearTextCredentials);
+            cx.risk(Risk::ClearTextCredentials, format_args!("fix field 554"));
         }
         cx.tell_with("fix", way, |fields| {
             fields

@@ -5,7 +5,7 @@
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::protocols::secure::tls;
 use crate::dpi::protocols::web::inside::Inside;
-use crate::dpi::{Context, HostKind, Parser, Risk, Step};
+use crate::dpi::{Context, HostKind, Parser, Risk, Shown, Step};
 use crate::flow::Direction;
 
 /// Internet Relay Chat.
@@ -159,7 +159,7 @@ impl Irc {
             () if is(word, "JOIN") => "channel",
             () if is(word, "PRIVMSG") => "message_to",
             () if is(word, "PASS") => {
-                cx.notes.risk(Risk::ClearTextCredentials);
+                cx.risk(Risk::ClearTextCredentials, format_args!("irc PASS"));
                 return false;
             }
             () if is(word, "STARTTLS") => {
@@ -198,7 +198,7 @@ impl Irc {
             // RPL_WELCOME: the prefix is the server's name.
             b"001" => cx.host(HostKind::Other, prefix),
             // ERR_NEEDMOREPARAMS is none of the login's; ERR_PASSWDMISMATCH and ERR_SASLFAIL are.
-            b"464" | b"904" => cx.notes.risk(Risk::FailedLogin),
+            b"464" | b"904" => cx.risk(Risk::FailedLogin, format_args!("irc {}", Shown(number))),
             // RPL_STARTTLS
             b"670" if self.wants_tls => {
                 cx.tell_with("irc", Direction::Reverse, |fields| fields.bool("starttls", true));

@@ -189,7 +189,7 @@ impl Parser for Mqtt {
         let Some(body) = bytes.get(header..total) else { return Step::Consumed(0) };
         if self.message(way, first, body, cx).is_none() {
             cx.anomaly("malformed_traffic");
-            cx.notes.risk(Risk::MalformedMessage);
+            cx.risk(Risk::MalformedMessage, format_args!("mqtt message type {}", first >> 4));
             if self.version == 0 {
                 return Step::Done;
             }
@@ -260,7 +260,7 @@ impl Mqtt {
             self.learn(body, cx)?;
         }
         if kind == 2 && body.get(1).is_some_and(|code| *code != 0) {
-            cx.notes.risk(Risk::FailedLogin);
+            cx.risk(Risk::FailedLogin, format_args!("mqtt code {}", body.get(1).copied().unwrap_or(0)));
         }
         let is_five = self.version == 5;
         let mut is_whole = Some(());
@@ -306,10 +306,10 @@ impl Mqtt {
     fn learn(&self, body: &[u8], cx: &mut Context<'_>) -> Option<()> {
         let connect = Connect::read(body)?;
         if connect.user.is_some() && connect.password.is_some() {
-            cx.notes.risk(Risk::ClearTextCredentials);
+            cx.risk(Risk::ClearTextCredentials, format_args!("mqtt CONNECT with password"));
         }
         if self.version == 3 {
-            cx.notes.risk(Risk::ObsoleteVersion);
+            cx.risk(Risk::ObsoleteVersion, format_args!("mqtt 3.1"));
         }
         // AWS IoT and its like route by the user name, whose beginning is a host.
         if let Some(host) = connect.user.and_then(|user| user.split(|byte| *byte == b'/').next())

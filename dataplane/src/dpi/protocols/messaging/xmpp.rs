@@ -6,7 +6,7 @@ use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::protocols::secure::tls;
 use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::text::{attribute, contains};
-use crate::dpi::{Context, HostKind, Parser, Risk, Step};
+use crate::dpi::{Context, HostKind, Parser, Risk, Shown, Step};
 use crate::flow::Direction;
 
 /// XMPP, also called Jabber.
@@ -109,7 +109,7 @@ impl Parser for Xmpp {
             && let Some(mechanism) = attribute(text, b" mechanism=")
         {
             if matches!(mechanism, b"PLAIN" | b"LOGIN") {
-                cx.notes.risk(Risk::ClearTextCredentials);
+                cx.risk(Risk::ClearTextCredentials, format_args!("xmpp {}", Shown(mechanism)));
             }
             cx.tell_with("xmpp", way, |fields| fields.text("auth_mechanism", mechanism));
         }
@@ -120,7 +120,7 @@ impl Parser for Xmpp {
             return Step::Consumed(text.len());
         }
         if contains(text, b"<failure") && contains(text, b"xmpp-sasl") {
-            cx.notes.risk(Risk::FailedLogin);
+            cx.risk(Risk::FailedLogin, format_args!("xmpp sasl failure"));
             return Step::Done;
         }
         let is_over = contains(text, b"<success") || self.seen[way as usize] > HEADER_BYTES_MAX;

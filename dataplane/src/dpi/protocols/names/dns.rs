@@ -9,7 +9,7 @@ use super::line::Line;
 use super::message::{HEADER_BYTES, Header, Name, Question, Rr, Section, be16, rcode_name, type_name};
 use super::{rdata, suspicion};
 use crate::dpi::{
-    Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step,
+    Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown, Step,
 };
 use crate::flow::Direction;
 use crate::parse::Addr;
@@ -221,7 +221,7 @@ impl Reader {
             let named = question.and_then(|question| name.read(message, question.name_at));
             let (Some(question), Some(_)) = (question, named) else {
                 cx.anomaly("malformed_data");
-                cx.notes.risk(Risk::MalformedMessage);
+                cx.risk(Risk::MalformedMessage, format_args!("dns question that cannot be read"));
                 return;
             };
             next = Some(question.end);
@@ -269,26 +269,26 @@ impl Reader {
         self.keep_host(text, cx);
         if name.is_cut {
             cx.anomaly("name_too_long");
-            cx.notes.risk(Risk::LongName);
+            cx.risk(Risk::LongName, format_args!("dns name is cut"));
         }
         if self.dialect != Dialect::Dns {
             return;
         }
         let odd = suspicion::look(text);
         if odd.is_long {
-            cx.notes.risk(Risk::LongName);
+            cx.risk(Risk::LongName, format_args!("{} bytes: {}", text.len(), Shown(text)));
         }
         if odd.is_generated {
-            cx.notes.risk(Risk::GeneratedName);
+            cx.risk(Risk::GeneratedName, format_args!("{}", Shown(text)));
         }
         if odd.is_random {
-            cx.notes.risk(Risk::SuspiciousEntropy);
+            cx.risk(Risk::SuspiciousEntropy, format_args!("{}", Shown(text)));
         }
         if odd.carries_data {
             self.carrying = self.carrying.saturating_add(1);
             // NULL, TXT and the private type are what tunnels take, for they carry most back.
             if self.carrying >= CARRYING_NAMES || matches!(question.kind, 10 | 16 | 65_399) {
-                cx.notes.risk(Risk::DnsTunnel);
+                cx.risk(Risk::DnsTunnel, format_args!("type {}: {}", question.kind, Shown(text)));
             }
         }
     }
@@ -330,11 +330,11 @@ impl Reader {
         let authorities = Section::read(message, answers.end, header.counts[2]);
         if answers.is_broken || authorities.is_broken {
             cx.anomaly("malformed_data");
-            cx.notes.risk(Risk::MalformedMessage);
+            cx.risk(Risk::MalformedMessage, format_args!("dns records that cannot be read"));
         }
         if self.dialect == Dialect::Dns {
             if header.rcode() != 0 {
-                cx.notes.risk(Risk::ErrorCode);
+                cx.risk(Risk::ErrorCode, format_args!("dns rcode {}", header.rcode()));
             }
             if let Some(question) = question
                 && name.read(message, question.name_at).is_some()

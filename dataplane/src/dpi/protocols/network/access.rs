@@ -75,7 +75,7 @@ impl Parser for Radius {
             return Step::Consumed(bytes.len());
         };
         if *code == 3 {
-            cx.notes.risk(Risk::FailedLogin);
+            cx.risk(Risk::FailedLogin, format_args!("radius access-reject"));
         }
         cx.tell_with("radius", way, |fields| {
             fields.text_if("type", code_name(*code));

@@ -210,7 +210,7 @@ impl Parser for Reader {
         match Message::read(bytes) {
             Some(message) => {
                 if message.version == 1 {
-                    cx.notes.risk(Risk::ObsoleteVersion);
+                    cx.risk(Risk::ObsoleteVersion, format_args!("snmp 1"));
                 }
                 cx.tell_with("snmp", way, |fields| message.write(fields));
             }

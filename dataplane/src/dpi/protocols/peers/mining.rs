@@ -41,7 +41,10 @@ struct Mining {
 
 impl Parser for Mining {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
-        cx.notes.risk(Risk::Mining);
+        cx.risk(
+            Risk::Mining,
+            format_args!("{}", cx.notes.protocol().map_or("mining", |protocol| protocol.name)),
+        );
         if way == Direction::Forward && !self.told {
             self.told = true;
             cx.tell_with("mining", way, |fields| {

@@ -138,12 +138,13 @@ fn read(way: Direction, bytes: &[u8], asked: &mut Option<u8>, cx: &mut Context<'
         _ => return Some(()),
     }
     let is_weak = |kind: u32| matches!(kind, 1..=16 | 23 | 24);
-    if [message.encryption, message.ticket_encryption].into_iter().flatten().any(is_weak) {
-        cx.notes.risk(Risk::WeakCipher);
+    let mut kinds = [message.encryption, message.ticket_encryption].into_iter().flatten();
+    if let Some(kind) = kinds.find(|kind| is_weak(*kind)) {
+        cx.risk(Risk::WeakCipher, format_args!("kerberos etype {kind}"));
     }
     // 6: the client is unknown; 18: revoked; 24: the password is wrong.
     if let Some(6 | 18 | 24) = message.error {
-        cx.notes.risk(Risk::FailedLogin);
+        cx.risk(Risk::FailedLogin, format_args!("kerberos error {}", message.error.unwrap_or(0)));
     }
     cx.tell_with("krb5", way, |krb5| {
         krb5.text_if("msg_type", kind_name(kind));

@@ -4,7 +4,7 @@ use super::super::ber::{Elements, head, integer};
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
 use crate::dpi::protocols::files::ntlmssp::Authenticate;
-use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol, Risk};
+use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol, Risk, Shown};
 use crate::flow::Direction;
 
 /// LDAP, and over UDP what Active Directory uses of it.
@@ -174,7 +174,10 @@ impl Session {
                 match parts.next() {
                     // RFC 4511 4.2: [0] is the password itself.
                     Some(simple) if simple.tag == 0x80 && !simple.contents.is_empty() => {
-                        cx.notes.risk(Risk::ClearTextCredentials);
+                        cx.risk(
+                            Risk::ClearTextCredentials,
+                            format_args!("ldap simple bind of {}", Shown(user)),
+                        );
                     }
                     Some(sasl) if sasl.tag == 0xa3 => {
                         let mechanism = Elements::of(sasl.contents).tagged(4);
@@ -272,7 +275,7 @@ impl Session {
         }
         // 49: invalidCredentials.
         if tag == BIND_RESPONSE && code == Some(49) {
-            cx.notes.risk(Risk::FailedLogin);
+            cx.risk(Risk::FailedLogin, format_args!("ldap invalidCredentials"));
         }
         let Some(index) = index else { return };
         let waiting = self.waiting.remove(index);

@@ -97,7 +97,7 @@ const MESSAGE_BYTES_MAX: usize = 16_384;
 
 impl Parser for Connection {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
-        cx.notes.risk(Risk::RemoteControl);
+        cx.risk(Risk::RemoteControl, format_args!("rdp"));
         if cx.flow.protocol == crate::parse::Protocol::UDP {
             return Step::Done;
         }
@@ -227,7 +227,7 @@ impl Connection {
         });
         if protocol == Some(0) {
             // MS-RDPBCGR 5.3: RDP's own security is RC4 with keys anybody can change on the way.
-            cx.notes.risk(Risk::WeakCipher);
+            cx.risk(Risk::WeakCipher, format_args!("rdp standard security (RC4)"));
         }
     }
 }

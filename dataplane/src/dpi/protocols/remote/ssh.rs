@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::text::find;
-use crate::dpi::{Category, First, HintKind, Kept, Match, Over, Peek, Probe, Protocol, Risk};
+use crate::dpi::{Category, First, HintKind, Kept, Match, Over, Peek, Probe, Protocol, Risk, Shown};
 use crate::flow::Direction;
 
 /// SSH.
@@ -122,7 +122,7 @@ impl End {
             cx.hint(HintKind::Server, software);
             // RFC 4253 5.1: 1.99 stands for a server of version 2 that knows the old one too.
             if version.starts_with(b"1.") && version != b"1.99" {
-                cx.notes.risk(Risk::ObsoleteVersion);
+                cx.risk(Risk::ObsoleteVersion, format_args!("SSH-{}", Shown(version)));
                 self.is_over = true;
             }
         } else if !line.is_ascii() || line.len() > BANNER_BYTES_MAX {

@@ -114,13 +114,13 @@ impl Parser for Session {
                         || has_word(bytes, b"failed")
                         || has_word(bytes, b"denied"))
                 {
-                    cx.notes.risk(Risk::FailedLogin);
+                    cx.risk(Risk::FailedLogin, format_args!("telnet login refused"));
                     return Step::Done;
                 }
             }
             Direction::Forward if self.is_asked && bytes.iter().any(u8::is_ascii_graphic) => {
                 self.is_answered = true;
-                cx.notes.risk(Risk::ClearTextCredentials);
+                cx.risk(Risk::ClearTextCredentials, format_args!("telnet password prompt answered"));
             }
             Direction::Forward => {}
         }

@@ -4,7 +4,7 @@ use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols::secure::tls;
 use crate::dpi::protocols::web::inside::Inside;
-use crate::dpi::{Category, First, HostKind, Kept, Match, Over, Peek, Probe, Protocol, Risk};
+use crate::dpi::{Category, First, HostKind, Kept, Match, Over, Peek, Probe, Protocol, Risk, Shown};
 use crate::flow::Direction;
 
 /// VNC, whose protocol is RFB.
@@ -76,7 +76,7 @@ impl Parser for Handshake {
                 None => Some(0),
                 Some(line) => {
                     self.versions[way as usize] = version_of(line);
-                    cx.notes.risk(Risk::RemoteControl);
+                    cx.risk(Risk::RemoteControl, format_args!("vnc {}", Shown(line.trim_ascii_end())));
                     version_of(line).map(|_| 12)
                 }
             },
@@ -225,7 +225,7 @@ impl Handshake {
             return;
         }
         if self.result.is_some_and(|result| result != 0) {
-            cx.notes.risk(Risk::FailedLogin);
+            cx.risk(Risk::FailedLogin, format_args!("vnc security result {}", self.result.unwrap_or(0)));
         }
         if !self.name.is_empty() {
             cx.host(HostKind::Other, &self.name);

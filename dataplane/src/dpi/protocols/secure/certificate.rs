@@ -11,8 +11,9 @@ use sha1::{Digest, Sha1};
 
 use super::super::ber::{Element, Elements};
 use super::super::names::line::Line;
+use super::weak;
 use crate::dpi::fingerprint::Text;
-use crate::dpi::{Context, Fields, HintKind, HostKind, Risk};
+use crate::dpi::{Context, Fields, HintKind, HostKind, Risk, Shown};
 use name::Name;
 
 /// Names that are told of one certificate.
@@ -37,6 +38,9 @@ const DNS_NAME: u8 = 0x82;
 /// `id-ce-subjectAltName`, 2.5.29.17.
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
+/// `id-ce-basicConstraints`, 2.5.29.19.
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+
 /// A certificate.
 pub(crate) struct Certificate<'a> {
     der: &'a [u8],
@@ -47,6 +51,10 @@ pub(crate) struct Certificate<'a> {
     not_after: DateTime,
     /// `GeneralNames`, without its own head.
     alternatives: &'a [u8],
+    /// `AlgorithmIdentifier` of the signature and `SubjectPublicKeyInfo`, without their own heads.
+    signature: &'a [u8],
+    key: &'a [u8],
+    is_authority: bool,
 }
 
 impl<'a> Certificate<'a> {
@@ -55,7 +63,7 @@ impl<'a> Certificate<'a> {
         let mut outer = Elements::of(Elements::of(der).tagged(SEQUENCE)?);
         let mut body = Elements::of(outer.tagged(SEQUENCE)?);
         // The signature's algorithm and the signature.
-        outer.tagged(SEQUENCE)?;
+        let signature = outer.tagged(SEQUENCE)?;
         outer.tagged(BIT_STRING)?;
         body.tagged(VERSION);
         let serial = body.tagged(INTEGER)?;
@@ -64,16 +72,29 @@ impl<'a> Certificate<'a> {
         let mut validity = Elements::of(body.tagged(SEQUENCE)?);
         let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
         let subject = Name::of(body.tagged(SEQUENCE)?);
-        // The key.
-        body.tagged(SEQUENCE)?;
+        let key = body.tagged(SEQUENCE)?;
         let extensions = body.find(|element| element.tag == EXTENSIONS);
-        let alternatives = extensions.and_then(|element| {
-            let mut list = Elements::of(Elements::of(element.contents).tagged(SEQUENCE)?);
-            list.find_map(|extension| extension_of(extension, SUBJECT_ALT_NAME))
-        });
+        let extension = |wanted| {
+            let mut list = Elements::of(Elements::of(extensions?.contents).tagged(SEQUENCE)?);
+            list.find_map(|extension| extension_of(extension, wanted))
+        };
+        let alternatives = extension(SUBJECT_ALT_NAME);
+        let constraints = extension(BASIC_CONSTRAINTS).and_then(|value| Elements::of(value).tagged(SEQUENCE));
+        let is_authority = constraints.and_then(|value| Elements::of(value).tagged(BOOLEAN)) == Some(&[0xff]);
         let alternatives =
             alternatives.and_then(|value| Elements::of(value).tagged(SEQUENCE)).unwrap_or_default();
-        Some(Self { der, serial, issuer, subject, not_before, not_after, alternatives })
+        Some(Self {
+            der,
+            serial,
+            issuer,
+            subject,
+            not_before,
+            not_after,
+            alternatives,
+            signature,
+            key,
+            is_authority,
+        })
     }
 
     /// Writes what Suricata writes of it.
@@ -108,23 +129,37 @@ impl<'a> Certificate<'a> {
 
     /// Notes what it says of the flow: host, application, risks. `asked` is the name that the client asked for.
     pub(crate) fn note(&self, asked: Option<&[u8]>, cx: &mut Context<'_>) {
-        cx.hint(HintKind::Certificate, self.subject.line().as_bytes());
+        let subject = self.subject.line();
+        cx.hint(HintKind::Certificate, subject.as_bytes());
         cx.hint(HintKind::Certificate, self.issuer.line().as_bytes());
         if let Some(name) = self.subject.common_name().or_else(|| self.names().next()) {
             cx.host(HostKind::Certificate, name.strip_prefix(b"*.").unwrap_or(name));
         }
-        let now = (cx.at.0 / 1_000_000_000) as i64;
-        if seconds(self.not_before).is_some_and(|from| now < from)
-            || seconds(self.not_after).is_some_and(|to| now > to)
-        {
-            cx.notes.risk(Risk::CertificateDates);
-        }
-        if self.subject.is(&self.issuer) {
-            cx.notes.risk(Risk::SelfSigned);
-        }
+        let judged = weak::Judged {
+            not_before: seconds(self.not_before),
+            not_after: seconds(self.not_after),
+            signature: Elements::of(self.signature).tagged(OID).unwrap_or_default(),
+            key: self.key(),
+            is_self_signed: self.subject.is(&self.issuer),
+            is_authority: self.is_authority,
+            subject: subject.as_bytes(),
+        };
+        weak::note(&judged, cx);
         if asked.is_some_and(|asked| !self.is_for(asked)) {
-            cx.notes.risk(Risk::CertificateMismatch);
+            cx.risk(
+                Risk::CertificateMismatch,
+                format_args!("asked for {}", Shown(asked.unwrap_or_default())),
+            );
         }
+    }
+
+    /// The key (RFC 5280 4.1.2.7): an algorithm with its parameters, a bit string that begins with its count of unused bits.
+    fn key(&self) -> Option<weak::Key> {
+        let mut parts = Elements::of(self.key);
+        let mut algorithm = Elements::of(parts.tagged(SEQUENCE)?);
+        let kind = algorithm.tagged(OID)?;
+        let curve = algorithm.tagged(OID).unwrap_or_default();
+        weak::key_of(kind, curve, parts.tagged(BIT_STRING)?.get(1..)?)
     }
 
     /// The common names of subject and issuer where these are nothing else.

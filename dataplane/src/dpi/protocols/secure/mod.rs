@@ -10,6 +10,7 @@ pub mod quic;
 mod session;
 pub mod tls;
 mod tor;
+pub(crate) mod weak;
 
 use crate::dpi::Protocol;
 

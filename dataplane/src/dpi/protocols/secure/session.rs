@@ -7,7 +7,7 @@ use super::certificate::Certificate;
 use super::hello::{self, ClientHello, ServerHello, extension};
 use super::tor;
 use crate::dpi::fingerprint::{ja3, ja4};
-use crate::dpi::{Context, Fields, HintKind, HostKind, Kept, Risk};
+use crate::dpi::{Context, Fields, HintKind, HostKind, Kept, Risk, Shown};
 use crate::flow::Direction;
 
 /// Protocol names of one list that are told.
@@ -99,19 +99,22 @@ impl Session {
                 self.name = Some(name.into());
                 self.is_tor_client = tor::is_client(name, ja3.hash.as_bytes(), self.has_alpn);
             }
-            None => cx.notes.risk(Risk::MissingSni),
+            None => cx.risk(Risk::MissingSni, format_args!("ja4 {}", Shown(ja4.as_bytes()))),
         }
         if self.is_tor_client {
             cx.app("tor", 80);
         }
         if !self.has_alpn && transport == ja4::Transport::Tcp && cx.server_port() == 443 {
-            cx.notes.risk(Risk::MissingAlpn);
+            cx.risk(Risk::MissingAlpn, format_args!("port 443"));
         }
         if hello.is_encrypted() {
-            cx.notes.risk(Risk::EncryptedClientHello);
+            cx.risk(Risk::EncryptedClientHello, format_args!("extension 0xfe0d"));
         }
         if !self.has_server && hello::is_obsolete(hello.best_version()) {
-            cx.notes.risk(Risk::ObsoleteVersion);
+            cx.risk(
+                Risk::ObsoleteVersion,
+                format_args!("{} offered", hello::version_name(hello.best_version())),
+            );
         }
     }
 
@@ -139,10 +142,10 @@ impl Session {
         });
         write_alpns(fields, "server_alpns", hello.alpns());
         if hello::is_obsolete(version) {
-            cx.notes.risk(Risk::ObsoleteVersion);
+            cx.risk(Risk::ObsoleteVersion, format_args!("{} agreed", hello::version_name(version)));
         }
         if hello::is_weak_cipher(hello.cipher) {
-            cx.notes.risk(Risk::WeakCipher);
+            cx.risk(Risk::WeakCipher, format_args!("suite 0x{:04x}", hello.cipher));
         }
     }
 
@@ -152,7 +155,7 @@ impl Session {
         self.has_server |= !is_client;
         self.version = Some(version);
         if hello::is_obsolete(version) {
-            cx.notes.risk(Risk::ObsoleteVersion);
+            cx.risk(Risk::ObsoleteVersion, format_args!("{}", hello::version_name(version)));
         }
     }
 

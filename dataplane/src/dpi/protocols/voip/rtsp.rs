@@ -4,7 +4,8 @@ use super::sip::expect_media;
 use crate::dpi::protocols::web::head::{self, head_len};
 use crate::dpi::text::{decimal, starts_with_word};
 use crate::dpi::{
-    Category, Context, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step,
+    Category, Context, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown,
+    Step,
 };
 use crate::flow::Direction;
 
@@ -50,7 +51,7 @@ impl Parser for Rtsp {
             return Step::Consumed(0);
         }
         if read.authorization.is_some_and(|value| starts_with_word(value, b"basic ")) {
-            cx.notes.risk(Risk::ClearTextCredentials);
+            cx.risk(Risk::ClearTextCredentials, format_args!("rtsp basic authorization"));
         }
         for text in [read.user_agent, read.server].into_iter().flatten() {
             cx.hint(HintKind::UserAgent, text);
@@ -59,7 +60,7 @@ impl Parser for Rtsp {
         let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         if first.starts_with(b"RTSP/") {
             if decimal(second).is_some_and(|code| code >= 400) {
-                cx.notes.risk(Risk::ErrorCode);
+                cx.risk(Risk::ErrorCode, format_args!("rtsp status {}", Shown(second)));
             }
             cx.tell_with("rtsp", way, |fields| {
                 fields.text("version", first);

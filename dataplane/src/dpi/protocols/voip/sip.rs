@@ -127,7 +127,7 @@ fn message(way: Direction, head: &[u8], body: &[u8], cx: &mut Context<'_>) {
     if first.starts_with(b"SIP/") {
         let code = decimal(second).unwrap_or(0);
         if code == 403 || code == 404 || code >= 500 {
-            cx.notes.risk(Risk::ErrorCode);
+            cx.risk(Risk::ErrorCode, format_args!("sip status {code}"));
         }
         cx.tell_with("sip", way, |fields| {
             fields.text("version", first);
@@ -152,7 +152,7 @@ fn message(way: Direction, head: &[u8], body: &[u8], cx: &mut Context<'_>) {
         }
     }
     if header(head, b"authorization", b"").is_some_and(|value| starts_with_word(value, b"basic ")) {
-        cx.notes.risk(Risk::ClearTextCredentials);
+        cx.risk(Risk::ClearTextCredentials, format_args!("sip basic authorization"));
     }
     if !body.is_empty()
         && header(head, b"content-type", b"c")

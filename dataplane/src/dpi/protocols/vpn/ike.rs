@@ -116,8 +116,8 @@ impl Parser for Ike {
         if offers.is_malformed {
             cx.anomaly("malformed_data");
         }
-        if offers.weak {
-            cx.notes.risk(Risk::WeakCipher);
+        if offers.weak && way == Direction::Reverse {
+            cx.risk(Risk::WeakCipher, format_args!("ike transforms {:?}", offers.transforms));
         }
         tell(way, &header, &offers, cx);
         self.told += 1;

@@ -5,7 +5,7 @@
 
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols::web::inside::Inside;
-use crate::dpi::{Category, First, HostKind, Match, Peek, Probe, Protocol, Risk};
+use crate::dpi::{Category, First, HostKind, Match, Peek, Probe, Protocol, Risk, Shown};
 use crate::flow::Direction;
 
 /// SOCKS 4, 4a and 5.
@@ -168,7 +168,7 @@ impl Socks {
                     return Step::Consumed(0);
                 };
                 self.user = user.to_vec();
-                cx.notes.risk(Risk::ClearTextCredentials);
+                cx.risk(Risk::ClearTextCredentials, format_args!("socks user {}", Shown(user)));
                 self.stage = Stage::Request;
                 Step::Consumed(3 + user.len() + usize::from(*len))
             }
@@ -231,7 +231,7 @@ impl Socks {
             }
             (Stage::Request, [1, status]) => {
                 if *status != 0 {
-                    cx.notes.risk(Risk::FailedLogin);
+                    cx.risk(Risk::FailedLogin, format_args!("socks status {status}"));
                 }
                 Step::Consumed(2)
             }

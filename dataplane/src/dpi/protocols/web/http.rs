@@ -254,7 +254,7 @@ impl Http {
             self.request(way, &line, &head, cx);
         } else {
             cx.anomaly("unable_to_match_response_to_request");
-            cx.notes.risk(Risk::MalformedMessage);
+            cx.risk(Risk::MalformedMessage, format_args!("http response without a request"));
             self.ways[way as usize].state = State::Lost;
         }
         Step::Consumed(len)
@@ -363,7 +363,7 @@ impl Http {
         }
         rides::of_response(head, cx);
         if status >= 400 {
-            cx.notes.risk(Risk::ErrorCode);
+            cx.risk(Risk::ErrorCode, format_args!("http status {status}"));
         }
         if head.length_is_wrong {
             cx.anomaly("invalid_content_length_field_in_response");

@@ -178,7 +178,7 @@ impl Http2 {
                 b":status" => {
                     if let Some(status) = crate::dpi::text::decimal(value) {
                         if status >= 400 {
-                            cx.notes.risk(Risk::ErrorCode);
+                            cx.risk(Risk::ErrorCode, format_args!("http status {status}"));
                         }
                         fields.number("status", status);
                         stream.has_status = true;
@@ -200,7 +200,9 @@ impl Http2 {
                 b"referer" => fields.text("http_refer", value),
                 b"location" => fields.text("redirect", value),
                 b"server" => cx.hint(HintKind::Server, value),
-                b"authorization" if value.starts_with(b"Basic ") => cx.notes.risk(Risk::ClearTextCredentials),
+                b"authorization" if value.starts_with(b"Basic ") => {
+                    cx.risk(Risk::ClearTextCredentials, format_args!("http basic authorization"))
+                }
                 b"content-length" if stream.has_status => {
                     if let Some(length) = crate::dpi::text::decimal(value) {
                         fields.number("length", length);

@@ -5,7 +5,7 @@
 use super::head::Head;
 use crate::dpi::protocols::messaging::calls::JSON_RPC;
 use crate::dpi::text::{has_word, starts_with_word};
-use crate::dpi::{Category, Context, HintKind, Protocol, Risk};
+use crate::dpi::{Category, Context, HintKind, Protocol, Risk, Shown};
 
 /// A protocol that is only ever found inside HTTP.
 const fn ride(name: &'static str, category: Category) -> Protocol {
@@ -111,7 +111,7 @@ pub fn of_response(head: &Head<'_>, cx: &mut Context<'_>) {
             b"application/vnd.microsoft.portable-executable",
         ];
         if PROGRAMS.iter().any(|program| starts_with_word(media, program)) {
-            cx.notes.risk(Risk::BinaryTransfer);
+            cx.risk(Risk::BinaryTransfer, format_args!("content type {}", Shown(media)));
         }
     }
 }
@@ -143,23 +143,44 @@ pub fn of_body(body: &[u8], is_request: bool, cx: &mut Context<'_>) {
             name(&MPEG_DASH, cx);
         }
     }
-    // Windows, Unix, macOS programs, Java classes share a number with fat macOS ones, Android's code.
-    let is_program = body.starts_with(b"\x7fELF")
-        || (body.starts_with(b"MZ") && body.len() > 32)
-        || matches!(body, [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..])
-        || body.starts_with(b"dex\n03");
-    if is_program {
-        cx.notes.risk(Risk::BinaryTransfer);
+    if let Some(kind) = program_of(body) {
+        cx.risk(Risk::BinaryTransfer, format_args!("{kind}"));
+    }
+}
+
+/// Which kind of program begins like this: Windows, Unix, macOS, Java classes, which share a number with fat macOS ones,
+/// Android's code.
+pub(super) fn program_of(body: &[u8]) -> Option<&'static str> {
+    match body {
+        [0x7f, b'E', b'L', b'F', ..] => Some("ELF"),
+        [b'M', b'Z', ..] if is_windows_program(body) => Some("Windows program"),
+        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] => Some("Mach-O"),
+        [0xca, 0xfe, 0xba, 0xbe, ..] => Some("Java class or Mach-O"),
+        [b'd', b'e', b'x', b'\n', b'0', b'3', ..] => Some("dex"),
+        _ => None,
+    }
+}
+
+/// Two letters are few: the head's place (PE/COFF specification, MS-DOS stub) must make sense too.
+fn is_windows_program(body: &[u8]) -> bool {
+    let Some(place) = body.get(60..64).and_then(|place| place.first_chunk()) else { return false };
+    let place = u32::from_le_bytes(*place) as usize;
+    match body.get(place..) {
+        Some([b'P', b'E', 0, 0, ..]) => true,
+        Some([first, ..]) => matches!(first, b'N' | b'L') && place >= 64,
+        _ => (64..4_096).contains(&place),
     }
 }
 
 /// Suspicious contents of a request.
 pub fn risks_of_request(target: &[u8], head: &Head<'_>, cx: &mut Context<'_>) {
     if head.authorization.is_some_and(|value| starts_with_word(value, b"basic ")) {
-        cx.notes.risk(Risk::ClearTextCredentials);
+        cx.risk(Risk::ClearTextCredentials, format_args!("http basic authorization"));
     }
-    if head.host.is_some_and(is_numeric) && cx.notes.protocol() != Some(&UPNP) {
-        cx.notes.risk(Risk::NumericHost);
+    if let Some(host) = head.host.filter(|host| is_numeric(host))
+        && cx.notes.protocol() != Some(&UPNP)
+    {
+        cx.risk(Risk::NumericHost, format_args!("asked for {}", Shown(host)));
     }
     if let Some(agent) = head.user_agent {
         const TOOLS: [&[u8]; 12] = [
@@ -177,16 +198,16 @@ pub fn risks_of_request(target: &[u8], head: &Head<'_>, cx: &mut Context<'_>) {
             b"<script",
         ];
         if agent.len() < 4 || TOOLS.iter().any(|tool| has_word(agent, tool)) {
-            cx.notes.risk(Risk::SuspiciousUserAgent);
+            cx.risk(Risk::SuspiciousUserAgent, format_args!("user agent {}", Shown(agent)));
         }
     }
-    if injects(target) {
-        cx.notes.risk(Risk::Injection);
+    if let Some(sign) = injects(target) {
+        cx.risk(Risk::Injection, format_args!("{}", Shown(sign)));
     }
 }
 
 /// Whether a target, decoded, has what only attacks have.
-fn injects(target: &[u8]) -> bool {
+fn injects(target: &[u8]) -> Option<&'static [u8]> {
     const SIGNS: [&[u8]; 18] = [
         b"<script",
         b"javascript:",
@@ -213,7 +234,7 @@ fn injects(target: &[u8]) -> bool {
         && !has_word(target, b"cmd.exe")
         && !has_word(target, b"etc/passwd")
     {
-        return false;
+        return None;
     }
     let mut decoded = [0_u8; 1_024];
     let mut len = 0;
@@ -234,7 +255,7 @@ fn injects(target: &[u8]) -> bool {
         rest = next;
     }
     let decoded = decoded.get(..len).unwrap_or_default();
-    SIGNS.iter().any(|sign| has_word(decoded, sign))
+    SIGNS.iter().find(|sign| has_word(decoded, sign)).copied()
 }
 
 fn nibble(digit: u8) -> Option<u8> {
@@ -286,12 +307,12 @@ mod tests {
 
     #[test]
     fn injections_are_seen_through_their_encoding() {
-        assert!(injects(b"/?q=%3CScRipt%3Ealert(1)"));
-        assert!(injects(b"/?id=1'+UNION+SELECT+password"));
-        assert!(injects(b"/a/../../../etc/passwd"));
-        assert!(injects(b"/?x=${jndi:ldap://a}"));
-        assert!(!injects(b"/index.html?a=b&c=%20d"));
-        assert!(!injects(b"/%"));
+        assert!(injects(b"/?q=%3CScRipt%3Ealert(1)").is_some());
+        assert!(injects(b"/?id=1'+UNION+SELECT+password").is_some());
+        assert!(injects(b"/a/../../../etc/passwd").is_some());
+        assert!(injects(b"/?x=${jndi:ldap://a}").is_some());
+        assert_eq!(injects(b"/index.html?a=b&c=%20d"), None);
+        assert_eq!(injects(b"/%"), None);
     }
 
     #[test]
