@@ -211,12 +211,24 @@ pub fn feed<'a>(
     kept_max: usize,
 ) -> usize {
     let mut told = 0;
-    let mut count = |_record: Record<'_>| told += 1;
+    feed_telling(parser, flow, apps, payloads, kept_max, &mut |_record| told += 1);
+    told
+}
+
+/// The same; `records` gets what is told.
+pub(super) fn feed_telling<'a>(
+    parser: &mut dyn Parser,
+    flow: &FlowView,
+    apps: &AppTable,
+    payloads: impl Iterator<Item = (Direction, &'a [u8])>,
+    kept_max: usize,
+    records: &mut dyn FnMut(Record<'_>),
+) {
     let mut cx = Context {
         flow,
         at: Wall(1_700_000_000_000_000_000),
         notes: &mut Notes::default(),
-        records: &mut count,
+        records,
         scratch: &mut Fields::new(),
         clues: clues::Clues { store: &mut clues::Store::new(1), id: &mut clues::PageId::default() },
         transactions: &mut 0,
@@ -251,5 +263,4 @@ pub fn feed<'a>(
         }
     }
     parser.end(&mut cx);
-    told
 }

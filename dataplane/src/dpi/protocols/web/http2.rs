@@ -5,8 +5,8 @@
 use super::hpack::Decoder;
 use super::rides;
 use crate::dpi::{
-    Category, Context, Fields, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk,
-    Step,
+    Category, Context, Fields, First, HintKind, HostKind, Kept, Match, Over, Parser, Peek, Probe, Protocol,
+    Risk, Step,
 };
 use crate::flow::Direction;
 
@@ -27,13 +27,20 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Streams that are open at once and remembered.
 const STREAMS_MAX: usize = 16;
-/// A header block in one frame; longer ones, and those in several, end the parser.
+/// A header block, in one frame or several; longer ones end the parser.
 const FRAME_BYTES_MAX: usize = 16_384;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
+
+/// Flags (RFC 9113 6).
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const PRIORITY: u8 = 0x20;
 
 /// A parser, for an upgrade.
 #[must_use]
@@ -69,6 +76,17 @@ fn look_at_settings(peek: &Peek<'_>) -> Match {
 struct Http2 {
     decoders: [Decoder; 2],
     streams: Vec<Stream>,
+    /// A header block that goes on in the direction's next frame.
+    begun: [Option<Begun>; 2],
+}
+
+/// The beginning of a header block (RFC 9113 4.3).
+struct Begun {
+    /// The stream whose frames carry it, and the one that it is about.
+    carrier: u32,
+    id: u32,
+    ends_stream: bool,
+    block: Kept,
 }
 
 struct Stream {
@@ -93,25 +111,27 @@ impl Parser for Http2 {
             cx.anomaly("invalid_frame_header");
             return Step::Done;
         }
-        match kind {
-            HEADERS => {
-                if len > FRAME_BYTES_MAX {
-                    cx.anomaly("header_frame_too_long");
-                    return Step::Done;
-                }
-                let Some(frame) = rest.get(..len) else { return Step::Consumed(0) };
-                // END_HEADERS missing: the block goes on in other frames, and the table is lost.
-                if flags & 4 == 0 || self.headers(way, id, flags, frame, cx).is_none() {
-                    cx.anomaly("invalid_header_block");
-                    return Step::Done;
-                }
+        if self.begun[way as usize].is_some() != (kind == CONTINUATION) {
+            // RFC 9113 6.10: nothing else comes in between, and without a beginning none goes on.
+            cx.anomaly("invalid_header_block");
+            return Step::Done;
+        }
+        if matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION) {
+            if len > FRAME_BYTES_MAX {
+                cx.anomaly("header_frame_too_long");
+                return Step::Done;
             }
-            CONTINUATION => return Step::Done,
-            DATA => {}
-            _ => {}
+            let Some(frame) = rest.get(..len) else { return Step::Consumed(0) };
+            return match self.header_frame(way, (kind, flags, id), frame, cx) {
+                Ok(()) => Step::Consumed(9 + len),
+                Err(anomaly) => {
+                    cx.anomaly(anomaly);
+                    Step::Done
+                }
+            };
         }
         // END_STREAM of the responder closes the exchange.
-        if matches!(kind, DATA | HEADERS) && flags & 1 != 0 {
+        if kind == DATA && flags & END_STREAM != 0 {
             self.close(way, id, cx);
         }
         Step::Consumed(9 + len)
@@ -129,24 +149,71 @@ impl Parser for Http2 {
     }
 }
 
+/// The header block in a HEADERS or PUSH_PROMISE frame (RFC 9113 6.2, 6.6): behind padding, priority, promised stream.
+fn block_of(kind: u8, flags: u8, frame: &[u8]) -> Option<&[u8]> {
+    let mut block = frame;
+    if flags & PADDED != 0 {
+        let (padding, rest) = block.split_first()?;
+        block = rest.get(..rest.len().checked_sub(usize::from(*padding))?)?;
+    }
+    match kind {
+        PUSH_PROMISE => block.get(4..),
+        _ if flags & PRIORITY != 0 => block.get(5..),
+        _ => Some(block),
+    }
+}
+
+/// The stream that a header block is about: of a promise the promised one, whose response comes later.
+fn about(kind: u8, flags: u8, stream: u32, frame: &[u8]) -> u32 {
+    let at = usize::from(flags & PADDED != 0);
+    match frame.get(at..).and_then(<[u8]>::first_chunk::<4>) {
+        Some(promised) if kind == PUSH_PROMISE => u32::from_be_bytes(*promised) & 0x7fff_ffff,
+        _ => stream,
+    }
+}
+
 impl Http2 {
-    fn headers(
+    /// Takes a frame with a header block, or a part of one. The block is read once it is whole, whatever becomes of it: it
+    /// changes the table that all later ones refer to.
+    fn header_frame(
         &mut self,
         way: Direction,
-        id: u32,
-        flags: u8,
+        (kind, flags, stream): (u8, u8, u32),
         frame: &[u8],
         cx: &mut Context<'_>,
-    ) -> Option<()> {
-        let mut block = frame;
-        // RFC 9113 6.2: padding, then priority.
-        if flags & 8 != 0 {
-            let (padding, rest) = block.split_first()?;
-            block = rest.get(..rest.len().checked_sub(usize::from(*padding))?)?;
+    ) -> Result<(), &'static str> {
+        const BROKEN: &str = "invalid_header_block";
+        let mut begun = match self.begun[way as usize].take() {
+            Some(begun) if begun.carrier == stream => begun,
+            Some(_) => return Err(BROKEN),
+            None => Begun {
+                carrier: stream,
+                id: about(kind, flags, stream, frame),
+                ends_stream: kind == HEADERS && flags & END_STREAM != 0,
+                block: Kept::new(),
+            },
+        };
+        let part = if kind == CONTINUATION { frame } else { block_of(kind, flags, frame).ok_or(BROKEN)? };
+        let is_whole = flags & END_HEADERS != 0;
+        if is_whole && begun.block.is_empty() {
+            self.headers(way, begun.id, part, cx).ok_or(BROKEN)?;
+        } else {
+            if begun.block.len() + part.len() > FRAME_BYTES_MAX || !begun.block.extend(part) {
+                return Err("header_frame_too_long");
+            }
+            if !is_whole {
+                self.begun[way as usize] = Some(begun);
+                return Ok(());
+            }
+            self.headers(way, begun.id, &begun.block, cx).ok_or(BROKEN)?;
         }
-        if flags & 0x20 != 0 {
-            block = block.get(5..)?;
+        if begun.ends_stream {
+            self.close(way, begun.id, cx);
         }
+        Ok(())
+    }
+
+    fn headers(&mut self, way: Direction, id: u32, block: &[u8], cx: &mut Context<'_>) -> Option<()> {
         let at = match self.streams.iter().position(|stream| stream.id == id) {
             Some(at) => at,
             None => {
@@ -247,5 +314,110 @@ mod tests {
         }
         assert_eq!(look(&peek(PREFACE)), Match::Yes(99));
         assert_eq!(look(&peek(b"PRI")), Match::More);
+    }
+    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream];
+        frame.extend(payload);
+        frame
+    }
+
+    /// What a conversation tells: `stream method url status` of its exchanges, and anomalies.
+    fn told(client: &[Vec<u8>], server: &[Vec<u8>]) -> Vec<String> {
+        use crate::dpi::fields::Value;
+        let view = crate::dpi::FlowView {
+            initiator: (crate::parse::Addr::v4([192, 0, 2, 1]), 40_000),
+            responder: (crate::parse::Addr::v4([192, 0, 2, 2]), 80),
+            protocol: crate::parse::Protocol::TCP,
+            is_midstream: false,
+        };
+        let mut told = Vec::new();
+        let mut records = |record: crate::dpi::parser::Record<'_>| {
+            let texts: Vec<String> = record
+                .fields
+                .iter()
+                .filter_map(|(key, value)| match value {
+                    Value::Text(text) if ["url", "http_method", "event"].contains(&key) => {
+                        Some(String::from_utf8_lossy(text).into_owned())
+                    }
+                    Value::Unsigned(number) if key == "status" => Some(number.to_string()),
+                    _ => None,
+                })
+                .collect();
+            told.push(texts.join(" "));
+        };
+        let preface = vec![PREFACE.to_vec()];
+        let client = preface.iter().chain(client).map(|bytes| (Direction::Forward, &bytes[..]));
+        let payloads = client.chain(server.iter().map(|bytes| (Direction::Reverse, &bytes[..])));
+        crate::dpi::parser::feed_telling(
+            &mut Http2::default(),
+            &view,
+            &crate::dpi::AppTable::default(),
+            payloads,
+            65_536,
+            &mut records,
+        );
+        told
+    }
+
+    /// `:method: GET`, `:path: /a` as a literal that is kept, and the same by its index in the table.
+    const GET: &[u8] = b"\x82\x44\x02/a";
+    const AGAIN: &[u8] = b"\x82\xbe";
+    const OK: &[u8] = b"\x88";
+
+    #[test]
+    fn a_header_block_may_come_in_several_frames() {
+        let expected = ["GET /a 200"];
+        for at in 0..GET.len() {
+            let (begin, rest) = GET.split_at(at);
+            let client = [frame(HEADERS, END_STREAM, 1, begin), frame(CONTINUATION, END_HEADERS, 1, rest)];
+            let server = [frame(HEADERS, END_HEADERS | END_STREAM, 1, OK)];
+            assert_eq!(told(&client, &server), expected, "{at}");
+            let mut padded = vec![3, 0, 0, 0, 0, 16];
+            padded.extend(begin);
+            padded.extend([0; 3]);
+            let client = [
+                frame(HEADERS, END_STREAM | PADDED | PRIORITY, 1, &padded),
+                frame(CONTINUATION, 0, 1, b""),
+                frame(CONTINUATION, END_HEADERS, 1, rest),
+            ];
+            assert_eq!(told(&client, &server), expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn nothing_comes_between_the_parts_of_a_header_block() {
+        for between in [
+            frame(DATA, 0, 1, b"x"),
+            frame(CONTINUATION, END_HEADERS, 3, GET),
+            frame(HEADERS, END_HEADERS, 3, GET),
+        ] {
+            assert_eq!(told(&[frame(HEADERS, 0, 1, b"\x82"), between], &[])[0], "invalid_header_block");
+        }
+        assert_eq!(told(&[frame(CONTINUATION, END_HEADERS, 1, GET)], &[])[0], "invalid_header_block");
+        let endless: Vec<_> = std::iter::once(frame(HEADERS, 0, 1, &[0x82; 200]))
+            .chain(std::iter::repeat_n(frame(CONTINUATION, 0, 1, &[0x82; 200]), 100))
+            .collect();
+        assert_eq!(told(&endless, &[])[0], "header_frame_too_long");
+    }
+
+    #[test]
+    fn what_a_server_promises_is_told_and_keeps_the_table_right() {
+        let mut promise = vec![0, 0, 0, 2];
+        promise.extend(GET);
+        let server = [
+            frame(PUSH_PROMISE, END_HEADERS, 1, &promise),
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, OK),
+            frame(HEADERS, END_HEADERS | END_STREAM, 2, OK),
+        ];
+        let client = [frame(HEADERS, END_HEADERS | END_STREAM, 1, GET)];
+        assert_eq!(told(&client, &server), ["GET /a 200", "GET /a 200"]);
+        promise.truncate(4);
+        promise.extend(AGAIN);
+        let server = [
+            frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2][..], GET].concat()),
+            frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 4][..], AGAIN].concat()),
+            frame(HEADERS, END_HEADERS | END_STREAM, 4, OK),
+        ];
+        assert_eq!(told(&client, &server)[0], "GET /a 200");
     }
 }
