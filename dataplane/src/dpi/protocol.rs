@@ -301,6 +301,15 @@ impl Match {
     pub const fn of(is: bool, confidence: u8) -> Self {
         if is { Self::Yes(confidence) } else { Self::No }
     }
+
+    /// Waits for more where it is a no and `waits`.
+    #[must_use]
+    pub const fn or_more(self, waits: bool) -> Self {
+        match self {
+            Self::No if waits => Self::More,
+            _ => self,
+        }
+    }
 }
 
 /// What the tests of protocols ask with.
@@ -340,6 +349,13 @@ pub mod samples {
             let _ = look(&peek(&bytes[..len], port, is_tcp));
         }
         look(&peek(bytes, port, is_tcp))
+    }
+
+    /// Each probe is that sure of its first message to a port that says nothing, and no prefix does harm.
+    pub fn sure_of(cases: &[(Look, &[u8], u8)]) {
+        for (look, bytes, confidence) in cases {
+            assert_eq!(looked(*look, bytes, 9, true), Match::Yes(*confidence), "{bytes:?}");
+        }
     }
 
     /// Each first message (name, probe, bytes) is known by its own probe and claimed by no other of the table, and no

@@ -72,7 +72,11 @@ fn looks_like_nats(peek: &Peek<'_>) -> Match {
     if bytes.starts_with(b"INFO {") || bytes.starts_with(b"CONNECT {") {
         let known = [&b"\"server_id\""[..], b"\"verbose\"", b"\"nonce\"", b"\"lang\"", b"\"max_payload\""];
         let is = known.iter().any(|name| contains(bytes, name));
-        return if is { Match::Yes(95) } else { Match::of(bytes.len() > 1_024, 60).or_more(bytes.len()) };
+        return if is {
+            Match::Yes(95)
+        } else {
+            Match::of(bytes.len() > 1_024, 60).or_more(bytes.len() <= 1_024)
+        };
     }
     let on_port = peek.has_port(4_222);
     let words =
@@ -83,17 +87,6 @@ fn looks_like_nats(peek: &Peek<'_>) -> Match {
         (true, _) => Match::of(on_port, 82),
         (_, true) => Match::More,
         _ => Match::No,
-    }
-}
-
-trait OrMore {
-    fn or_more(self, len: usize) -> Match;
-}
-
-impl OrMore for Match {
-    /// Waits while there are few bytes.
-    fn or_more(self, len: usize) -> Match {
-        if len <= 1_024 { Match::More } else { self }
     }
 }
 
@@ -278,12 +271,11 @@ fn looks_like_fluentd(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::protocol::samples::{looked, peek};
+    use crate::dpi::protocol::samples::{peek, sure_of};
 
     #[test]
     fn each_is_known_by_its_opening_and_no_prefix_panics() {
-        type Case = (fn(&Peek<'_>) -> Match, &'static [u8], u8);
-        let cases: &[Case] = &[
+        sure_of(&[
             (looks_like_nats, b"INFO {\"server_id\":\"NA\",\"version\":\"2.1\"}\r\n", 95),
             (looks_like_nats, b"CONNECT {\"verbose\":false}\r\n", 95),
             (looks_like_stomp, b"CONNECT\naccept-version:1.2\nhost:q\n\n\0", 94),
@@ -294,10 +286,7 @@ mod tests {
             (looks_like_beanstalkd, b"put 1024 0 60 5\r\nhello\r\n", 92),
             (looks_like_nsq, b"  V2IDENTIFY\n", 93),
             (looks_like_fluentd, b"\x92\xa4HELO\x80", 94),
-        ];
-        for (look, bytes, confidence) in cases {
-            assert_eq!(looked(*look, bytes, 9, true), Match::Yes(*confidence), "{bytes:?}");
-        }
+        ]);
     }
 
     #[test]

@@ -119,21 +119,17 @@ fn looks_like_json_rpc(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::protocol::samples::{looked, peek};
+    use crate::dpi::protocol::samples::{peek, sure_of};
 
     #[test]
     fn each_is_known_by_its_opening_and_no_prefix_panics() {
-        type Case = (fn(&Peek<'_>) -> Match, &'static [u8], u8);
-        let cases: &[Case] = &[
+        sure_of(&[
             (looks_like_binary, b"\x80\x01\x00\x01\0\0\0\x04ping\0\0\0\x01\0", 95),
             (looks_like_framed, b"\0\0\0\x11\x80\x01\x00\x01\0\0\0\x04ping\0\0\0\x01\0", 95),
             (looks_like_compact, b"\x82\x81\x01\x09emitBatch\x1c", 92),
             (looks_like_corba, b"GIOP\x01\x02\x01\x00\0\0\0\x10", 97),
             (looks_like_json_rpc, b"{\"jsonrpc\":\"2.0\",\"id\":1}", 76),
-        ];
-        for (look, bytes, confidence) in cases {
-            assert_eq!(looked(*look, bytes, 9, true), Match::Yes(*confidence), "{bytes:?}");
-        }
+        ]);
         // RTP and RTCP begin with 0x80 too.
         assert_eq!(looks_like_binary(&peek(&[0x80, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 9, false)), Match::No);
     }

@@ -72,27 +72,17 @@ fn looks_like_msnp(peek: &Peek<'_>) -> Match {
     }
     let is_login =
         head.starts_with(b"USR ") && head.windows(5).any(|window| window == b" TWN " || window == b" SSO ");
-    Match::of(is_login, 92).or_more(head, &[b"VER ", b"USR "])
+    Match::of(is_login, 92).or_more(may_become(head, &[b"VER ", b"USR "]))
 }
 
-trait OrMore {
-    fn or_more(self, head: &[u8], openings: &[&[u8]]) -> Match;
-}
-
-impl OrMore for Match {
-    /// Waits while `head` may still become one of `openings`.
-    fn or_more(self, head: &[u8], openings: &[&[u8]]) -> Match {
-        if self == Match::No && head.len() < 4 && openings.iter().any(|opening| opening.starts_with(head)) {
-            Match::More
-        } else {
-            self
-        }
-    }
+/// Whether `head` may still become one of `openings`.
+fn may_become(head: &[u8], openings: &[&[u8]]) -> bool {
+    head.len() < 4 && openings.iter().any(|opening| opening.starts_with(head))
 }
 
 fn looks_like_ymsg(peek: &Peek<'_>) -> Match {
     let head = peek.bytes.get(..4).unwrap_or(peek.bytes);
-    Match::of(head == b"YMSG", 95).or_more(head, &[b"YMSG"])
+    Match::of(head == b"YMSG", 95).or_more(may_become(head, &[b"YMSG"]))
 }
 
 fn looks_like_notes(peek: &Peek<'_>) -> Match {
@@ -114,20 +104,16 @@ fn looks_like_xiaomi(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::protocol::samples::looked;
+    use crate::dpi::protocol::samples::sure_of;
 
     #[test]
     fn each_is_known_by_its_opening_and_no_prefix_panics() {
-        type Case = (fn(&Peek<'_>) -> Match, &'static [u8], u8);
-        let cases: &[Case] = &[
+        sure_of(&[
             (looks_like_oscar, b"*\x01\x12\x34\0\x04\0\0\0\x01", 95),
             (looks_like_msnp, b"VER 1 MSNP15 CVR0\r\n", 96),
             (looks_like_ymsg, b"YMSG\0\x10\0\0\0\0\0\x4c", 95),
             (looks_like_notes, b"\x52\0\0\0\x0a\0\0\0\x02\0\0\x40\x02\x0f\0\0\0\0", 95),
             (looks_like_xiaomi, b"\xc2\xfe\0\x05\0\0\0\x10\x08\0\x12\x04", 93),
-        ];
-        for (look, bytes, confidence) in cases {
-            assert_eq!(looked(*look, bytes, 9, true), Match::Yes(*confidence), "{bytes:?}");
-        }
+        ]);
     }
 }
