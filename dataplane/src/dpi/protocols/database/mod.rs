@@ -1,5 +1,6 @@
 //! Which database is asked? SQL servers, stores of keys and documents, catalogues.
 
+mod mongodb;
 pub mod mysql;
 pub mod postgresql;
 pub mod stores;

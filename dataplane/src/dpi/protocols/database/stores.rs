@@ -17,10 +17,15 @@ macro_rules! store {
     };
 }
 
-store!(
-    /// MongoDB's wire protocol.
-    MONGODB, "mongodb", Tcp First::Any => look_at_mongodb
-);
+/// MongoDB's wire protocol.
+pub static MONGODB: Protocol = Protocol {
+    name: "mongodb",
+    eve: None,
+    category: Category::Database,
+    probes: &[Probe { over: Over::Tcp, first: First::Any, look: look_at_mongodb }],
+    parser: Some(|| Box::<super::mongodb::Commands>::default()),
+};
+
 store!(
     /// Redis, and whatever else speaks RESP.
     REDIS, "redis", Tcp First::Of(b"*+-:$_%~") => look_at_redis

@@ -1,6 +1,7 @@
 //! Who asks for names and addresses? DNS and its siblings, DHCP, time.
 
 mod asked;
+mod clock;
 pub mod dhcp;
 pub mod discovery;
 pub mod dns;

@@ -1,12 +1,18 @@
 //! Who asks what time it is? NTP (RFC 5905), PTP version 2 (IEEE 1588), Roughtime.
 //!
-//! A header says all there is to say: no parsers.
+//! What PTP and Roughtime say is in their headers; the messages of NTP are told by [`super::clock`].
 
+use super::clock::Clock;
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 
 /// NTP and SNTP.
-pub static NTP: Protocol =
-    Protocol::named("ntp", Category::System, &[Probe { over: Over::Udp, first: First::Any, look: ntp }]);
+pub static NTP: Protocol = Protocol {
+    name: "ntp",
+    eve: None,
+    category: Category::System,
+    probes: &[Probe { over: Over::Udp, first: First::Any, look: ntp }],
+    parser: Some(|| Box::<Clock>::default()),
+};
 
 /// The precision time protocol.
 pub static PTP: Protocol =

@@ -8,6 +8,7 @@ pub mod monitoring;
 pub mod packets;
 pub mod routing;
 pub mod snmp;
+mod syslog;
 pub mod tunnels;
 
 use crate::dpi::Protocol;

@@ -25,14 +25,16 @@ named! {
 }
 
 /// Log messages.
-pub static SYSLOG: Protocol = Protocol::named(
-    "syslog",
-    Category::System,
-    &[
+pub static SYSLOG: Protocol = Protocol {
+    name: "syslog",
+    eve: None,
+    category: Category::System,
+    probes: &[
         Probe { over: Over::Udp, first: First::Of(b"<"), look: syslog },
         Probe { over: Over::Tcp, first: First::Of(b"<123456789"), look: syslog },
     ],
-);
+    parser: Some(|| Box::<super::syslog::Log>::default()),
+};
 
 /// Nodes of Munin, which say their name.
 pub static MUNIN: Protocol = Protocol {
