@@ -148,7 +148,9 @@ impl<'a> Message<'a> {
         fields.text_if("hostname", self.host);
         fields.text_if("app_name", self.app);
         fields.text_if("procid", self.process);
-        fields.text("message", self.text.get(..TEXT_BYTES_MAX).unwrap_or(self.text).trim_ascii_end());
+        let text = self.text.get(..TEXT_BYTES_MAX).unwrap_or(self.text);
+        // Some end it as text ends in C.
+        fields.text("message", text.strip_suffix(b"\0").unwrap_or(text).trim_ascii_end());
     }
 }
 
