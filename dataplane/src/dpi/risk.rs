@@ -8,6 +8,9 @@ use std::fmt;
 use super::parser::Context;
 
 pub mod clues;
+pub(super) mod flow;
+mod homograph;
+mod ports;
 
 /// How much a risk matters by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +113,7 @@ risks! {
         /// A password, or what is as good as one, crossed the wire in clear or merely encoded.
         ClearTextCredentials = "clear_text_credentials",
             "Everybody on the path can log in as that user from now on.";
-        /// A login by a scheme that is broken or absent: NTLM version 1, VNC without password or by DES, RDP without NLA, old MySQL passwords.
+        /// A login by a scheme that is broken or absent: NTLM version 1, VNC without password or by DES, RDP without NLA, old passwords of MySQL.
         WeakAuthentication = "weak_authentication",
             "Who listens can recover the password, or needs none.";
         /// The decoded target of a request has what only attacks have: SQL, scripts, shell commands, ways out of the directory.

@@ -43,7 +43,7 @@ pub(super) fn look(name: &[u8]) -> Oddities {
 }
 
 /// Shannon entropy in bits a byte.
-pub(super) fn entropy(bytes: &[u8]) -> f32 {
+pub(in crate::dpi) fn entropy(bytes: &[u8]) -> f32 {
     let mut counts = [0_u16; 256];
     for byte in bytes {
         counts[usize::from(*byte)] = counts[usize::from(*byte)].saturating_add(1);

@@ -209,8 +209,10 @@ impl Parser for Reader {
         }
         match Message::read(bytes) {
             Some(message) => {
-                if message.version == 1 {
-                    cx.risk(Risk::ObsoleteVersion, format_args!("snmp 1"));
+                if let version @ (1 | 2) = message.version {
+                    let name = if version == 1 { "snmp 1" } else { "snmp 2c" };
+                    cx.risk(Risk::ObsoleteVersion, format_args!("{name}"));
+                    cx.risk(Risk::ClearTextCredentials, format_args!("{name} community"));
                 }
                 cx.tell_with("snmp", way, |fields| message.write(fields));
             }

@@ -225,6 +225,11 @@ impl Connection {
                 },
             );
         });
+        // MS-RDPBCGR 5.4.1: without CredSSP anybody sees the server's login before he has shown who he is.
+        if let Some(kind @ (0 | 1)) = protocol {
+            let kind = if kind == 0 { "standard security" } else { "TLS only" };
+            cx.risk(Risk::WeakAuthentication, format_args!("rdp without NLA: {kind}"));
+        }
         if protocol == Some(0) {
             // MS-RDPBCGR 5.3: RDP's own security is RC4 with keys anybody can change on the way.
             cx.risk(Risk::WeakCipher, format_args!("rdp standard security (RC4)"));

@@ -227,6 +227,13 @@ impl Handshake {
         if self.result.is_some_and(|result| result != 0) {
             cx.risk(Risk::FailedLogin, format_args!("vnc security result {}", self.result.unwrap_or(0)));
         }
+        match self.security {
+            Some(NONE) => cx.risk(Risk::WeakAuthentication, format_args!("vnc without a password")),
+            Some(VNC_AUTHENTICATION) => {
+                cx.risk(Risk::WeakAuthentication, format_args!("vnc password by DES"));
+            }
+            _ => {}
+        }
         if !self.name.is_empty() {
             cx.host(HostKind::Other, &self.name);
         }
