@@ -189,6 +189,7 @@ pub(in crate::dpi) fn told_of_flow(
         scratch: &mut Fields::new(),
         clues: Clues { store: &mut store, id: &mut id },
         transactions: &mut 0,
+        parsers: &mut crate::dpi::idle::IdleParsers::default(),
         apps: &AppTable::default(),
         foresight: &Foresight::default(),
         parsers: &mut crate::dpi::idle::IdleParsers::default(),

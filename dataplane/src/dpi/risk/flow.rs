@@ -149,10 +149,7 @@ mod tests {
         let text = &b"GET me the thing that I want, and the other thing too, please..."[..64];
         let told = |heads: [&[u8]; 4], bytes| told_of(|cx| judge(&Sample { heads, bytes }, cx));
         let suspicious = told([one, &[], two, &[]], 2_000);
-        assert!(
-            suspicious.len() == 1 && suspicious[0].starts_with("suspicious_entropy: 5."),
-            "{suspicious:?}"
-        );
+        assert!(suspicious.len() == 1 && suspicious[0].starts_with("suspicious_entropy: "), "{suspicious:?}");
         assert_eq!(told([one, &[], two, &[]], 200), [""; 0], "too little");
         assert_eq!(told([one, &[], text, &[]], 2_000), [""; 0], "text too");
         assert_eq!(told([one, one, &[], &[]], 2_000), [""; 0], "only one sample");

@@ -39,6 +39,11 @@ impl Parser for Login {
         }
         if self.seen >= PAYLOADS_MAX { Step::Done } else { Step::Consumed(bytes.len()) }
     }
+
+    fn start_over(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
 }
 
 /// An array of texts whose first is AUTH, or HELLO with AUTH behind the version, or the same as a line.
