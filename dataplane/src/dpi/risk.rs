@@ -99,7 +99,7 @@ risks! {
         /// Questions whose names, or answers whose records, carry encoded data rather than names.
         DnsTunnel = "dns_tunnel",
             "DNS passes nearly every firewall, so that it serves to smuggle data out and commands in.";
-        /// The protocol of a mining pool or of a coin's network is spoken.
+        /// The protocol of a mining pool is spoken: Stratum and its dialects.
         Mining = "crypto_mining",
             "Machines that mine without their owner's knowledge are compromised ones.";
     }
@@ -119,7 +119,7 @@ risks! {
         /// The decoded target of a request has what only attacks have: SQL, scripts, shell commands, ways out of the directory.
         Injection = "injection_in_url",
             "Somebody tries to make the server run what he sends.";
-        /// A field of a request or response carries an attack: a lookup, a shell function, a length told twice.
+        /// A field of a request or response carries an attack: a lookup, a shell function, a length told twice or beside chunks.
         SuspiciousHeaders = "suspicious_headers",
             "Servers have been taken over by such fields alone.";
         /// A body that is a program although its content type says picture, text or media.

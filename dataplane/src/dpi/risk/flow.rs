@@ -71,7 +71,10 @@ pub(in crate::dpi) fn judge(sample: &Sample<'_>, cx: &mut Context<'_>) {
 
 /// Nobody knows the protocol: is it random from its first byte on?
 fn unknown(sample: &Sample<'_>, cx: &mut Context<'_>) {
-    if sample.bytes < RANDOM_BYTES_MIN || cx.flow.is_midstream || cx.notes.app().is_some() {
+    // Of datagrams nobody knows whether they are the first: what goes on at QUIC's port is QUIC.
+    let is_quic =
+        cx.flow.protocol == parse::Protocol::UDP && [cx.flow.initiator.1, cx.flow.responder.1].contains(&443);
+    if sample.bytes < RANDOM_BYTES_MIN || cx.flow.is_midstream || is_quic || cx.notes.app().is_some() {
         return;
     }
     let whole = || sample.heads.iter().filter(|head| head.len() >= 64);

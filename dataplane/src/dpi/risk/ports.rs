@@ -3,7 +3,7 @@
 //! Few ports and protocols, those whose owners everybody agrees on (IANA's registry, and what is usual beside it): a
 //! table of all would cry wolf on every service that listens on some high port.
 
-use crate::dpi::Protocol;
+use crate::dpi::{Category, Protocol};
 
 /// Ports that belong to somebody, and whose protocols may be met there. `tls` and `http` stand for whatever EVE calls so.
 const OWNERS: &[(u16, Over, &[&str])] = &[
@@ -20,9 +20,9 @@ const OWNERS: &[(u16, Over, &[&str])] = &[
     (143, Over::Tcp, &["imap", "tls"]),
     (161, Over::Udp, &["snmp"]),
     (389, Over::Tcp, &["ldap", "tls"]),
-    (443, Over::Tcp, &["tls"]),
-    (443, Over::Udp, &["quic", "dtls", "tls", "stun", "rtp", "rtcp"]),
-    (445, Over::Tcp, &["smb"]),
+    (443, Over::Tcp, &["tls", "dnscrypt"]),
+    (443, Over::Udp, &["quic", "dtls", "tls", "stun", "rtp", "rtcp", "dnscrypt"]),
+    (445, Over::Tcp, &["smb", "dcerpc"]),
     (465, Over::Tcp, &["smtp", "tls"]),
     (587, Over::Tcp, &["smtp", "tls"]),
     (636, Over::Tcp, &["tls"]),
@@ -44,7 +44,7 @@ const HOMES: &[(&str, &[u16])] = &[
     ("dns", &[53, 5353, 5355]),
     ("snmp", &[161, 162]),
     ("ldap", &[389, 636, 3268, 3269]),
-    ("smb", &[139, 445]),
+    ("smb", &[445, 137, 138, 139]),
     ("rdp", &[3389, 3388]),
     ("mysql", &[3306, 33_060]),
     ("postgresql", &[5432, 5433, 6432]),
@@ -59,7 +59,7 @@ const WEB_PORTS: &[(&str, &[u16])] = &[
     (
         "tls",
         &[
-            21, 25, 53, 88, 110, 143, 389, 443, 444, 448, 449, 465, 563, 587, 614, 631, 636, 832, 853, 902,
+            443, 21, 25, 53, 88, 110, 143, 389, 444, 448, 449, 465, 563, 587, 614, 631, 636, 832, 853, 902,
             981, 989, 990, 992, 993, 994, 995,
         ],
     ),
@@ -91,8 +91,9 @@ pub(super) fn place(protocol: &Protocol, over: Over, (client, server): (u16, u16
     }
     let owner = OWNERS.iter().find(|(port, by, _)| (*port, *by) == (server, over));
     if let Some((_, _, welcome)) = owner {
+        let is_guest = matches!(server, 80 | 443) && is_everywhere(protocol.category);
         return match welcome.first() {
-            Some(owner) if !welcome.contains(&family) => Some(Place::OfAnother(owner)),
+            Some(owner) if !welcome.contains(&family) && !is_guest => Some(Place::OfAnother(owner)),
             _ => None,
         };
     }
@@ -103,6 +104,22 @@ pub(super) fn place(protocol: &Protocol, over: Over, (client, server): (u16, u16
         return None;
     }
     ports.first().map(|home| Place::Unusual(*home))
+}
+
+/// Whether programs of this kind try the web's ports by design, where others are closed.
+const fn is_everywhere(category: Category) -> bool {
+    matches!(
+        category,
+        Category::Chat
+            | Category::Messaging
+            | Category::Game
+            | Category::Voip
+            | Category::Media
+            | Category::Streaming
+            | Category::Video
+            | Category::Music
+            | Category::SocialNetwork
+    )
 }
 
 /// One name for what is told apart by its uses or versions.
@@ -139,7 +156,7 @@ mod tests {
             ("http", Over::Tcp, 22, Some(OfAnother("ssh"))),
             ("tls", Over::Tcp, 80, Some(OfAnother("http"))),
             ("tls", Over::Tcp, 40_001, None),
-            ("tls", Over::Tcp, 70, Some(Unusual(21))),
+            ("tls", Over::Tcp, 70, Some(Unusual(443))),
             ("imaps", Over::Tcp, 143, None),
             ("doh_dot", Over::Tcp, 443, None),
             ("quic", Over::Udp, 443, None),
@@ -149,6 +166,9 @@ mod tests {
             ("openvpn", Over::Udp, 53, Some(OfAnother("dns"))),
             ("openvpn", Over::Udp, 1194, None),
             ("smbv23", Over::Tcp, 445, None),
+            ("smbv1", Over::Udp, 138, None),
+            ("whatsapp", Over::Tcp, 443, None),
+            ("whatsapp", Over::Tcp, 22, Some(OfAnother("ssh"))),
         ] {
             assert_eq!(place(named(name), over, (50_000, server)), expected, "{name} {server}");
         }

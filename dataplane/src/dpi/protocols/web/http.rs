@@ -257,7 +257,12 @@ impl Http {
             self.request(way, &line, &head, cx);
         } else {
             cx.anomaly("unable_to_match_response_to_request");
-            cx.risk(Risk::MalformedMessage, format_args!("http response without a request"));
+            if !cx.flow.is_midstream {
+                cx.risk(
+                    Risk::MalformedMessage,
+                    format_args!("http head that is neither request nor response"),
+                );
+            }
             self.ways[way as usize].state = State::Lost;
         }
         Step::Consumed(len)
