@@ -234,6 +234,34 @@ mod tests {
     }
 
     #[test]
+    fn passwords_that_are_as_good_as_clear_are_told() {
+        use crate::dpi::risk::clues::told_of;
+        let told = |capabilities: u32, plugin: &[u8], answer: &[u8]| {
+            let mut login = vec![0, 0, 0, 1];
+            login.extend(capabilities.to_le_bytes());
+            login.extend([0, 0, 0, 1, 33]);
+            login.extend([0; 23]);
+            login.extend(b"root\0\x02ab");
+            login.extend(plugin);
+            login[0] = (login.len() - 4) as u8;
+            let mut switch = vec![answer.len() as u8, 0, 0, 2];
+            switch.extend(answer);
+            told_of(|cx| {
+                let mut parser = Login::default();
+                parser.data(Direction::Forward, &login, cx);
+                parser.data(Direction::Reverse, &switch, cx);
+            })
+        };
+        let usual = PROTOCOL_41 | SECURE;
+        assert_eq!(told(usual, b"mysql_native_password\0", &[0]), [""; 0]);
+        let clear = ["clear_text_credentials: mysql_clear_password"];
+        assert_eq!(told(usual, b"mysql_clear_password\0", &[0]), clear);
+        assert_eq!(told(usual, b"", b"\xfemysql_clear_password\0"), clear);
+        assert_eq!(told(usual, b"", &[0xfe]), ["weak_authentication: mysql_old_password"]);
+        assert_eq!(told(PROTOCOL_41, b"", &[0]), ["weak_authentication: mysql password of before 4.1"]);
+    }
+
+    #[test]
     fn logins_name_user_and_database() {
         let mut body = (PROTOCOL_41 | SECURE | CONNECT_WITH_DB).to_le_bytes().to_vec();
         body.extend_from_slice(&[0, 0, 0, 1, 33]);

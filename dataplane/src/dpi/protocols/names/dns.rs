@@ -536,6 +536,32 @@ mod tests {
     }
 
     #[test]
+    fn tunnels_give_themselves_away() {
+        use crate::dpi::risk::clues::told_of;
+        let question = |name: &[&[u8]], kind: u8| {
+            let mut message = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00".to_vec();
+            for label in name {
+                message.push(label.len() as u8);
+                message.extend(*label);
+            }
+            message.extend([0, 0, kind, 0, 1]);
+            message
+        };
+        let told = |message: &[u8], times: u8| {
+            told_of(|cx| {
+                let mut reader = Reader::new(Dialect::Dns);
+                (0..times).for_each(|_| reader.message(Direction::Forward, message, cx));
+            })
+        };
+        let null = question(&[b"yrb2k", b"t", b"example", b"org"], 10);
+        assert_eq!(told(&null, CARRYING_NAMES - 1), [""; 0]);
+        assert_eq!(told(&null, CARRYING_NAMES), ["dns_tunnel: asks for NULL: yrb2k.t.example.org"]);
+        let dnscat = question(&[b"dnscat", b"546b03f5"], 16);
+        assert_eq!(told(&dnscat, 1), ["dns_tunnel: dnscat: dnscat.546b03f5"]);
+        assert_eq!(told(QUERY, 20), [""; 0]);
+    }
+
+    #[test]
     fn messages_are_recognised_on_any_port() {
         for message in [QUERY, ANSWER] {
             assert_eq!(udp(&peek(message, (40_000, 53), false)), Match::Yes(95));

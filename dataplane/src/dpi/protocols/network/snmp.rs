@@ -232,6 +232,20 @@ mod tests {
         \x30\x0c\x06\x08\x2b\x06\x01\x02\x01\x01\x03\x00\x05\x00";
 
     #[test]
+    fn versions_with_a_community_in_clear_are_told() {
+        use crate::dpi::risk::clues::told_of_flow;
+        let told = |version: u8| {
+            let mut bytes = GET.to_vec();
+            bytes[4] = version;
+            told_of_flow(crate::parse::Protocol::UDP, 161, |cx| {
+                Reader.data(Direction::Forward, &bytes, cx);
+            })
+        };
+        assert_eq!(told(0), ["clear_text_credentials: snmp 1 community", "obsolete_version: snmp 1"]);
+        assert_eq!(told(1), ["clear_text_credentials: snmp 2c community", "obsolete_version: snmp 2c"]);
+    }
+
+    #[test]
     fn a_get_is_read() {
         let message = Message::read(GET).unwrap();
         assert_eq!((message.version, message.community), (2, Some(&b"public"[..])));

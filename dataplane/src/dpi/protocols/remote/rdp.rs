@@ -290,6 +290,26 @@ mod tests {
     use crate::dpi::protocols::files::peek_of;
 
     #[test]
+    fn logins_without_nla_are_weak() {
+        use crate::dpi::risk::clues::told_of;
+        let told = |answer: &[u8]| {
+            told_of(|cx| {
+                Connection::default().confirm(answer, Direction::Reverse, cx);
+            })
+        };
+        assert_eq!(
+            told(&[2, 0, 8, 0, 0, 0, 0, 0]),
+            [
+                "weak_cipher: rdp standard security (RC4)",
+                "weak_authentication: rdp without NLA: standard security"
+            ]
+        );
+        assert_eq!(told(&[2, 0, 8, 0, 1, 0, 0, 0]), ["weak_authentication: rdp without NLA: TLS only"]);
+        assert_eq!(told(&[2, 0, 8, 0, 2, 0, 0, 0]), [""; 0]);
+        assert_eq!(told(&[3, 0, 8, 0, 5, 0, 0, 0]), [""; 0], "refused");
+    }
+
+    #[test]
     fn a_negotiation_is_rdp_and_a_plc_is_not() {
         let peek = |bytes| peek_of(bytes, Direction::Forward, 3390, true);
         let request = [3, 0, 0, 19, 14, 0xe0, 0, 0, 0, 0, 0, 1, 0, 8, 0, 3, 0, 0, 0];

@@ -299,6 +299,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_password_and_one_by_des_are_weak() {
+        use crate::dpi::risk::clues::told_of;
+        for (security, expected) in [
+            (Some(NONE), &["weak_authentication: vnc without a password"][..]),
+            (Some(VNC_AUTHENTICATION), &["weak_authentication: vnc password by DES"]),
+            (Some(VENCRYPT), &[]),
+            (None, &[]),
+        ] {
+            let mut handshake = Handshake { security, ..Handshake::default() };
+            assert_eq!(told_of(|cx| handshake.tell(cx)), expected);
+        }
+    }
+
+    #[test]
     fn versions_are_three_digits_twice() {
         assert_eq!(version_of(b"RFB 003.008\n"), Some((*b"003", *b"008")));
         assert_eq!(version_of(b"RFB 003.00x\n"), None);
