@@ -154,7 +154,11 @@ impl Talk {
         for receiver in &mut events {
             while let Ok(event) = receiver.records.pop() {
                 match event {
-                    Event::Flow(end) => host = end.host.map(String::from),
+                    Event::Flow(end) => {
+                        let clues = receiver.fields.read_chunk(usize::from(end.clues_len)).unwrap();
+                        clues.commit_all();
+                        host = end.host.map(String::from);
+                    }
                     Event::Transaction(told) => {
                         let fields: Vec<u8> =
                             (0..told.fields_len).map(|_| receiver.fields.pop().unwrap()).collect();

@@ -45,6 +45,8 @@ enum What {
 #[derive(Debug, Clone)]
 pub struct Foresight {
     remembered: Arc<Remembered>,
+    /// What clients were told of names, apart from the rest so that neither drives the other out.
+    names: Arc<Remembered>,
 }
 
 impl Default for Foresight {
@@ -56,8 +58,43 @@ impl Default for Foresight {
 impl Foresight {
     /// What is kept in `remembered`, by whomever.
     #[must_use]
-    pub const fn of(remembered: Arc<Remembered>) -> Self {
-        Self { remembered }
+    pub fn of(remembered: Arc<Remembered>) -> Self {
+        Self { remembered, names: Arc::new(Remembered::new(ALONE)) }
+    }
+
+    /// What clients are told of names is kept in `names`.
+    #[must_use]
+    pub fn with_names(self, names: Arc<Remembered>) -> Self {
+        Self { names, ..self }
+    }
+
+    /// `client` was told that `name` has `addrs`, for `ttl_s`, all of them in one answer.
+    pub fn answered(&self, client: Addr, name: &[u8], addrs: &[Addr], ttl_s: u32, at: Wall) {
+        let for_s = ttl_s.clamp(RESOLVED_S_MIN, RESOLVED_S_MAX);
+        let name = hash_of_name(client, name);
+        let keep = |what: Answered, endpoint, for_s: u32| {
+            self.names.keep(what as u8, endpoint, 1, u64::from(for_s) * Tick::SECOND, Tick(at.0));
+        };
+        for addr in addrs {
+            // Clients go on with what they have when the name is asked for again, so that an address outlives the
+            // name; so it does where the table is full, too.
+            keep(Answered::Address, (mixed(name, *addr), 0), 4 * for_s);
+        }
+        for is_v4 in [true, false] {
+            if addrs.iter().any(|addr| addr.as_v4().is_some() == is_v4) {
+                keep(Answered::Name, (name, u16::from(is_v4)), for_s);
+            }
+        }
+    }
+
+    /// Whether `addr` was among what `client` was told of `name`; `None` where it was told nothing of it, or only
+    /// addresses of the other version of IP.
+    #[must_use]
+    pub fn is_address_of(&self, client: Addr, name: &[u8], addr: Addr, at: Wall) -> Option<bool> {
+        let name = hash_of_name(client, name);
+        let has = |what: Answered, endpoint| self.names.at(what as u8, endpoint, Tick(at.0)).is_some();
+        has(Answered::Name, (name, u16::from(addr.as_v4().is_some())))
+            .then(|| has(Answered::Address, (mixed(name, addr), 0)))
     }
 
     /// A name of `app` has `addr`, for `ttl_s` as the answer says.
@@ -110,6 +147,30 @@ impl Foresight {
     fn at(&self, what: What, endpoint: Endpoint, at: Wall) -> Option<u16> {
         self.remembered.at(what as u8, endpoint, Tick(at.0))
     }
+}
+
+/// What is known of a name.
+#[derive(Clone, Copy)]
+enum Answered {
+    Name,
+    Address,
+}
+
+/// A key for what `client` was told of `name`, upper or lower case (FNV-1a, twice).
+fn hash_of_name(client: Addr, name: &[u8]) -> Addr {
+    let mut halves = [0xcbf2_9ce4_8422_2325_u64, 0x6c62_272e_07bb_0142];
+    for byte in client.0.iter().chain(name) {
+        for half in &mut halves {
+            *half = (*half ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    let [high, low] = halves;
+    Addr((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+}
+
+/// The same with an address.
+fn mixed(name: Addr, addr: Addr) -> Addr {
+    Addr((u128::from_be_bytes(name.0) ^ u128::from_be_bytes(addr.0).rotate_left(17)).to_be_bytes())
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use super::protocols;
 use super::recogniser::{Recognised, Recogniser, Search};
 use super::risk::Risks;
 use super::risk::clues::{Clues, Page, PageId, Store};
+use super::risk::flow;
 use crate::flow::{Direction, NO_INSPECTION};
 use crate::parse::{self, TcpFlags};
 use crate::stream::{Acked, Anomaly, FLOW_BYTES_MAX, Memory, Mended, Mode, Streams, What};
@@ -821,6 +822,9 @@ impl Active {
         if let Some(parser) = &mut self.parser {
             parser.end(cx);
         }
+        let [one, two] = &self.ways;
+        let heads = [&one.first, &one.previous, &two.first, &two.previous].map(Head::as_slice);
+        flow::judge(&flow::Sample { heads, bytes: one.bytes + two.bytes }, cx);
         self.give_back(cx);
     }
 

@@ -131,6 +131,9 @@ impl Context<'_> {
             let (evidence, confidence) = kind.weight();
             self.notes.set_app(app, confidence, evidence);
         }
+        if kind == HostKind::Sni {
+            self.compare_with_dns();
+        }
     }
 
     /// Looks whether a text gives the application away.

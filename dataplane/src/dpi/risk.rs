@@ -8,6 +8,9 @@ use std::fmt;
 use super::parser::Context;
 
 pub mod clues;
+pub(super) mod flow;
+mod homograph;
+mod ports;
 
 /// How much a risk matters by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +99,7 @@ risks! {
         /// Questions whose names, or answers whose records, carry encoded data rather than names.
         DnsTunnel = "dns_tunnel",
             "DNS passes nearly every firewall, so that it serves to smuggle data out and commands in.";
-        /// The protocol of a mining pool or of a coin's network is spoken.
+        /// The protocol of a mining pool is spoken: Stratum and its dialects.
         Mining = "crypto_mining",
             "Machines that mine without their owner's knowledge are compromised ones.";
     }
@@ -110,13 +113,13 @@ risks! {
         /// A password, or what is as good as one, crossed the wire in clear or merely encoded.
         ClearTextCredentials = "clear_text_credentials",
             "Everybody on the path can log in as that user from now on.";
-        /// A login by a scheme that is broken or absent: NTLM version 1, VNC without password or by DES, RDP without NLA, old MySQL passwords.
+        /// A login by a scheme that is broken or absent: NTLM version 1, VNC without password or by DES, RDP without NLA, old passwords of MySQL.
         WeakAuthentication = "weak_authentication",
             "Who listens can recover the password, or needs none.";
         /// The decoded target of a request has what only attacks have: SQL, scripts, shell commands, ways out of the directory.
         Injection = "injection_in_url",
             "Somebody tries to make the server run what he sends.";
-        /// A field of a request or response carries an attack: a lookup, a shell function, a length told twice.
+        /// A field of a request or response carries an attack: a lookup, a shell function, a length told twice or beside chunks.
         SuspiciousHeaders = "suspicious_headers",
             "Servers have been taken over by such fields alone.";
         /// A body that is a program although its content type says picture, text or media.

@@ -35,7 +35,8 @@ pub(super) fn inspector(config: &EngineConfig, shared: &Shared) -> Option<Inspec
         Mode::Tap => stream::Mode::Target(config.streams.overlap),
     });
     inspector.memory().set_bytes_max(config.streams.bytes_max);
-    inspector.share(Foresight::of(Arc::clone(&shared.foreseen)));
+    let foresight = Foresight::of(Arc::clone(&shared.foreseen));
+    inspector.share(foresight.with_names(Arc::clone(&shared.resolved)));
     Some(inspector)
 }
 

@@ -27,10 +27,15 @@ pub struct Shared {
     pub expected: ExpectedFlows,
     /// What flows told of flows to come.
     pub foreseen: Arc<Remembered>,
+    /// Which names clients have resolved, and to what.
+    pub resolved: Arc<Remembered>,
 }
 
 /// Addresses and endpoints of which something was told, at once: 1 MiB.
 const FORESEEN_MAX: usize = 65_536;
+
+/// Names and addresses of them that clients were told, at once: 1 MiB.
+const RESOLVED_MAX: usize = 65_536;
 
 impl Default for Shared {
     fn default() -> Self {
@@ -38,6 +43,7 @@ impl Default for Shared {
             buckets: Buckets::default(),
             expected: ExpectedFlows::default(),
             foreseen: Arc::new(Remembered::new(FORESEEN_MAX)),
+            resolved: Arc::new(Remembered::new(RESOLVED_MAX)),
         }
     }
 }

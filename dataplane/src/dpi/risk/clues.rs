@@ -189,9 +189,9 @@ pub(in crate::dpi) fn told_of_flow(
         scratch: &mut Fields::new(),
         clues: Clues { store: &mut store, id: &mut id },
         transactions: &mut 0,
+        parsers: &mut crate::dpi::idle::IdleParsers::default(),
         apps: &AppTable::default(),
         foresight: &Foresight::default(),
-        parsers: &mut crate::dpi::idle::IdleParsers::default(),
         nesting: 0,
     });
     let bytes = store.page(id).map_or(&[][..], Page::as_bytes);

@@ -4,6 +4,7 @@ use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols::secure::tls;
 use crate::dpi::protocols::web::inside::Inside;
+use crate::dpi::text::contains;
 use crate::dpi::{Category, First, HintKind, Kept, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
 
@@ -137,6 +138,13 @@ impl Parser for Login {
                 };
                 self.is_tls = login.capabilities & SSL != 0;
                 if let Some(user) = login.user {
+                    // Protocol::HandshakeResponse41: the name of what authenticates stands at its end.
+                    if login.capabilities & SECURE == 0 && !user.is_empty() {
+                        cx.risk(Risk::WeakAuthentication, format_args!("mysql password of before 4.1"));
+                    }
+                    if contains(body, b"mysql_clear_password\0") {
+                        cx.risk(Risk::ClearTextCredentials, format_args!("mysql_clear_password"));
+                    }
                     self.is_logged_in = true;
                     self.user = user.get(..255).unwrap_or(user).into();
                     let database = login.database.unwrap_or_default();
@@ -154,6 +162,16 @@ impl Parser for Login {
                 }
                 self.tell(code, cx);
                 return Step::Done;
+            }
+            // Protocol::AuthSwitchRequest; alone it asks for the old password.
+            (Direction::Reverse, _, Some(0xfe)) if self.is_logged_in => {
+                if body.len() == 1
+                    || body.get(1..).is_some_and(|name| name.starts_with(b"mysql_old_password\0"))
+                {
+                    cx.risk(Risk::WeakAuthentication, format_args!("mysql_old_password"));
+                } else if body.get(1..).is_some_and(|name| name.starts_with(b"mysql_clear_password\0")) {
+                    cx.risk(Risk::ClearTextCredentials, format_args!("mysql_clear_password"));
+                }
             }
             (Direction::Reverse, _, Some(0)) if self.is_logged_in => {
                 self.tell(None, cx);
@@ -213,6 +231,34 @@ mod tests {
             assert_ne!(look(&peek(&bytes[..len])), Match::More);
         }
         assert_eq!(look(&peek(b"\x05\0\0\0\x0aabcd")), Match::No);
+    }
+
+    #[test]
+    fn passwords_that_are_as_good_as_clear_are_told() {
+        use crate::dpi::risk::clues::told_of;
+        let told = |capabilities: u32, plugin: &[u8], answer: &[u8]| {
+            let mut login = vec![0, 0, 0, 1];
+            login.extend(capabilities.to_le_bytes());
+            login.extend([0, 0, 0, 1, 33]);
+            login.extend([0; 23]);
+            login.extend(b"root\0\x02ab");
+            login.extend(plugin);
+            login[0] = (login.len() - 4) as u8;
+            let mut switch = vec![answer.len() as u8, 0, 0, 2];
+            switch.extend(answer);
+            told_of(|cx| {
+                let mut parser = Login::default();
+                parser.data(Direction::Forward, &login, cx);
+                parser.data(Direction::Reverse, &switch, cx);
+            })
+        };
+        let usual = PROTOCOL_41 | SECURE;
+        assert_eq!(told(usual, b"mysql_native_password\0", &[0]), [""; 0]);
+        let clear = ["clear_text_credentials: mysql_clear_password"];
+        assert_eq!(told(usual, b"mysql_clear_password\0", &[0]), clear);
+        assert_eq!(told(usual, b"", b"\xfemysql_clear_password\0"), clear);
+        assert_eq!(told(usual, b"", &[0xfe]), ["weak_authentication: mysql_old_password"]);
+        assert_eq!(told(PROTOCOL_41, b"", &[0]), ["weak_authentication: mysql password of before 4.1"]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Which store of keys, documents, columns or log entries is this? Told by the first message of each.
 
+mod redis;
+
 use crate::dpi::cursor::Cursor;
 use crate::dpi::text::{has_word, starts_with_word};
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
@@ -26,10 +28,14 @@ pub static MONGODB: Protocol = Protocol {
     parser: Some(|| Box::<super::mongodb::Commands>::default()),
 };
 
-store!(
-    /// Redis, and whatever else speaks RESP.
-    REDIS, "redis", Tcp First::Of(b"*+-:$_%~") => look_at_redis
-);
+/// Redis, and whatever else speaks RESP.
+pub static REDIS: Protocol = Protocol {
+    name: "redis",
+    eve: None,
+    category: Category::Database,
+    probes: &[Probe { over: Over::Tcp, first: First::Of(b"*+-:$_%~"), look: look_at_redis }],
+    parser: Some(redis::parser),
+};
 store!(
     /// Memcached, as text or binary.
     MEMCACHED, "memcached",

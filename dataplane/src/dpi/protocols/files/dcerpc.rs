@@ -247,6 +247,7 @@ impl Calls {
             BIND_NAK | FAULT => self.answer(way, head, cx),
             AUTH3 => {
                 if let Some(login) = Authenticate::find_in(body) {
+                    login.judge(cx);
                     cx.tell_with("dcerpc", way, |fields| {
                         fields.text("request", "AUTH3");
                         login.write(fields);

@@ -467,6 +467,7 @@ impl Session {
             }
             SESSION_SETUP => {
                 if let Some(login) = Authenticate::find_in(piece(le16(12), le16(14))) {
+                    login.judge(cx);
                     login.write(details);
                     let host = login.host(&mut buffer);
                     cx.host(HostKind::Other, host);
@@ -867,6 +868,7 @@ impl Session {
             }
             OLD_SESSION_SETUP => {
                 if let Some(login) = Authenticate::find_in(data) {
+                    login.judge(cx);
                     login.write(&mut waiting.details);
                     let host = login.host(&mut buffer);
                     cx.host(HostKind::Other, host);

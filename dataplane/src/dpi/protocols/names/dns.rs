@@ -8,6 +8,7 @@ use super::asked::Asked;
 use super::line::Line;
 use super::message::{HEADER_BYTES, Header, Name, Question, Rr, Section, be16, rcode_name, type_name};
 use super::{rdata, suspicion};
+use crate::dpi::text::starts_with_word;
 use crate::dpi::{
     Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown, Step,
 };
@@ -189,6 +190,12 @@ impl Dialect {
     }
 }
 
+/// The type NULL (RFC 1035 3.3.10).
+const NULL: u16 = 10;
+
+/// Bytes of texts in answers of one flow, beyond which names that may carry data are no chance.
+const CARRIED_BACK_BYTES: u32 = 2_048;
+
 /// Reads the messages of one flow.
 #[derive(Debug)]
 struct Reader {
@@ -196,13 +203,16 @@ struct Reader {
     has_host: bool,
     /// Names so far that may carry data.
     carrying: u8,
+    /// Questions for NULL so far, and bytes of texts and NULL that were answered.
+    nulls: u8,
+    carried_back: u32,
     /// Questions without an answer so far.
     asked: Asked,
 }
 
 impl Reader {
     const fn new(dialect: Dialect) -> Self {
-        Self { dialect, has_host: false, carrying: 0, asked: Asked::new() }
+        Self { dialect, has_host: false, carrying: 0, nulls: 0, carried_back: 0, asked: Asked::new() }
     }
 
     fn message(&mut self, way: Direction, message: &[u8], cx: &mut Context<'_>) {
@@ -284,6 +294,16 @@ impl Reader {
         if odd.is_random {
             cx.risk(Risk::SuspiciousEntropy, format_args!("{}", Shown(text)));
         }
+        if question.kind == NULL {
+            // Nothing but tunnels (iodine for one) has asked for it since RFC 1035.
+            self.nulls = self.nulls.saturating_add(1);
+            if self.nulls >= CARRYING_NAMES {
+                cx.risk(Risk::DnsTunnel, format_args!("asks for NULL: {}", Shown(text)));
+            }
+        }
+        if starts_with_word(text, b"dnscat.") {
+            cx.risk(Risk::DnsTunnel, format_args!("dnscat: {}", Shown(text)));
+        }
         if odd.carries_data {
             self.carrying = self.carrying.saturating_add(1);
             // NULL, TXT and the private type are what tunnels take, for they carry most back.
@@ -342,6 +362,14 @@ impl Reader {
             {
                 resolve(message, name.as_bytes(), answers.records(), cx);
             }
+            for rr in answers.records().iter().filter(|rr| matches!(rr.kind, NULL | 16 | 65_399)) {
+                let len = u32::try_from(rr.data(message).len()).unwrap_or(u32::MAX);
+                self.carried_back = self.carried_back.saturating_add(len);
+            }
+            if self.carried_back > CARRIED_BACK_BYTES && self.carrying > 0 {
+                let bytes = self.carried_back;
+                cx.risk(Risk::DnsTunnel, format_args!("{bytes} bytes of TXT and NULL for names with data"));
+            }
         }
         cx.tell_with(self.dialect.event(), way, |fields| {
             fields.number("version", 2_u8);
@@ -384,6 +412,9 @@ impl Reader {
 
 /// Remembers the addresses of a response under the name that was asked for.
 fn resolve(message: &[u8], asked: &[u8], answers: &[Rr], cx: &mut Context<'_>) {
+    let mut addrs = [Addr::v4([0; 4]); ADDRESSES_MAX];
+    let mut count = 0;
+    let mut ttl_s = u32::MAX;
     for rr in answers {
         let data = rr.data(message);
         let addr = match rr.kind {
@@ -393,9 +424,23 @@ fn resolve(message: &[u8], asked: &[u8], answers: &[Rr], cx: &mut Context<'_>) {
         };
         if let Some(addr) = addr {
             cx.resolved(asked, addr, rr.ttl);
+            ttl_s = ttl_s.min(rr.ttl);
+            if let Some(place) = addrs.get_mut(count) {
+                *place = addr;
+            }
+            count += 1;
         }
     }
+    // With more than fit, what the client goes to may be one that is not kept.
+    if let Some(addrs) = addrs.get(..count)
+        && !addrs.is_empty()
+    {
+        cx.foresight.answered(cx.flow.initiator.0, asked, addrs, ttl_s, cx.at);
+    }
 }
+
+/// Addresses of one answer that are kept.
+const ADDRESSES_MAX: usize = 16;
 
 fn write_type(fields: &mut Fields, kind: u16) {
     match type_name(kind) {
@@ -488,6 +533,32 @@ mod tests {
             is_multicast: false,
             is_tcp,
         }
+    }
+
+    #[test]
+    fn tunnels_give_themselves_away() {
+        use crate::dpi::risk::clues::told_of;
+        let question = |name: &[&[u8]], kind: u8| {
+            let mut message = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00".to_vec();
+            for label in name {
+                message.push(label.len() as u8);
+                message.extend(*label);
+            }
+            message.extend([0, 0, kind, 0, 1]);
+            message
+        };
+        let told = |message: &[u8], times: u8| {
+            told_of(|cx| {
+                let mut reader = Reader::new(Dialect::Dns);
+                (0..times).for_each(|_| reader.message(Direction::Forward, message, cx));
+            })
+        };
+        let null = question(&[b"yrb2k", b"t", b"example", b"org"], 10);
+        assert_eq!(told(&null, CARRYING_NAMES - 1), [""; 0]);
+        assert_eq!(told(&null, CARRYING_NAMES), ["dns_tunnel: asks for NULL: yrb2k.t.example.org"]);
+        let dnscat = question(&[b"dnscat", b"546b03f5"], 16);
+        assert_eq!(told(&dnscat, 1), ["dns_tunnel: dnscat: dnscat.546b03f5"]);
+        assert_eq!(told(QUERY, 20), [""; 0]);
     }
 
     #[test]

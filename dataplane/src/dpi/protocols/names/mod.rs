@@ -13,6 +13,7 @@ mod suspicion;
 pub mod time;
 
 use crate::dpi::Protocol;
+pub(in crate::dpi) use suspicion::entropy;
 
 /// The protocols of this group.
 pub const PROTOCOLS: &[&Protocol] = &[

@@ -36,14 +36,16 @@ pub(super) fn look(name: &[u8]) -> Oddities {
     let carried = name.get(..registered.saturating_sub(1)).unwrap_or_default();
     if carried.len() >= CARRIED_BYTES_MIN {
         let entropy = entropy(carried);
-        odd.is_random = carried.len() >= 32 && entropy > 4.2;
+        // Several short words in a row have as many different letters; one long label of them has not.
+        let longest = carried.split(|byte| *byte == b'.').map(<[u8]>::len).max().unwrap_or(0);
+        odd.is_random = longest >= CARRIED_BYTES_MIN && carried.len() >= 32 && entropy > 4.2;
         odd.carries_data = carried.len() >= CARRIED_BYTES_MANY && entropy > 3.6 && is_encoded(carried);
     }
     odd
 }
 
 /// Shannon entropy in bits a byte.
-pub(super) fn entropy(bytes: &[u8]) -> f32 {
+pub(in crate::dpi) fn entropy(bytes: &[u8]) -> f32 {
     let mut counts = [0_u16; 256];
     for byte in bytes {
         counts[usize::from(*byte)] = counts[usize::from(*byte)].saturating_add(1);
@@ -151,6 +153,7 @@ mod tests {
             "d1ql8x9vwd8ceq.cloudfront.net",
             "ec2-52-1-2-3.compute-1.amazonaws.com",
             "localhost",
+            "txtpadding_3230.n1.netalyzr.measure.example.edu",
             "",
         ] {
             assert_eq!(look(name.as_bytes()), Oddities::default(), "{name}");

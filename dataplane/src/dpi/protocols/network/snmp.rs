@@ -209,8 +209,10 @@ impl Parser for Reader {
         }
         match Message::read(bytes) {
             Some(message) => {
-                if message.version == 1 {
-                    cx.risk(Risk::ObsoleteVersion, format_args!("snmp 1"));
+                if let version @ (1 | 2) = message.version {
+                    let name = if version == 1 { "snmp 1" } else { "snmp 2c" };
+                    cx.risk(Risk::ObsoleteVersion, format_args!("{name}"));
+                    cx.risk(Risk::ClearTextCredentials, format_args!("{name} community"));
                 }
                 cx.tell_with("snmp", way, |fields| message.write(fields));
             }
@@ -228,6 +230,20 @@ mod tests {
     const GET: &[u8] =
         b"\x30\x26\x02\x01\x01\x04\x06public\xa0\x19\x02\x01\x07\x02\x01\x00\x02\x01\x00\x30\x0e\
         \x30\x0c\x06\x08\x2b\x06\x01\x02\x01\x01\x03\x00\x05\x00";
+
+    #[test]
+    fn versions_with_a_community_in_clear_are_told() {
+        use crate::dpi::risk::clues::told_of_flow;
+        let told = |version: u8| {
+            let mut bytes = GET.to_vec();
+            bytes[4] = version;
+            told_of_flow(crate::parse::Protocol::UDP, 161, |cx| {
+                Reader.data(Direction::Forward, &bytes, cx);
+            })
+        };
+        assert_eq!(told(0), ["clear_text_credentials: snmp 1 community", "obsolete_version: snmp 1"]);
+        assert_eq!(told(1), ["clear_text_credentials: snmp 2c community", "obsolete_version: snmp 2c"]);
+    }
 
     #[test]
     fn a_get_is_read() {

@@ -183,12 +183,14 @@ impl Session {
                         let mechanism = Elements::of(sasl.contents).tagged(4);
                         bind.object("sasl", |object| object.text_if("mechanism", mechanism));
                         if let Some(login) = Authenticate::find_in(sasl.contents) {
+                            login.judge(cx);
                             login.write(bind);
                         }
                     }
                     // MS-ADTS 5.1.1.1.3: Sicily carries NTLM.
                     Some(other) => {
                         if let Some(login) = Authenticate::find_in(other.contents) {
+                            login.judge(cx);
                             login.write(bind);
                         }
                     }

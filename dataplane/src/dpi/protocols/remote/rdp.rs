@@ -225,6 +225,11 @@ impl Connection {
                 },
             );
         });
+        // MS-RDPBCGR 5.4.1: without CredSSP anybody sees the server's login before he has shown who he is.
+        if let Some(kind @ (0 | 1)) = protocol {
+            let kind = if kind == 0 { "standard security" } else { "TLS only" };
+            cx.risk(Risk::WeakAuthentication, format_args!("rdp without NLA: {kind}"));
+        }
         if protocol == Some(0) {
             // MS-RDPBCGR 5.3: RDP's own security is RC4 with keys anybody can change on the way.
             cx.risk(Risk::WeakCipher, format_args!("rdp standard security (RC4)"));
@@ -283,6 +288,26 @@ fn connect(message: &[u8], way: Direction, cx: &mut Context<'_>) {
 mod tests {
     use super::*;
     use crate::dpi::protocols::files::peek_of;
+
+    #[test]
+    fn logins_without_nla_are_weak() {
+        use crate::dpi::risk::clues::told_of;
+        let told = |answer: &[u8]| {
+            told_of(|cx| {
+                Connection::default().confirm(answer, Direction::Reverse, cx);
+            })
+        };
+        assert_eq!(
+            told(&[2, 0, 8, 0, 0, 0, 0, 0]),
+            [
+                "weak_cipher: rdp standard security (RC4)",
+                "weak_authentication: rdp without NLA: standard security"
+            ]
+        );
+        assert_eq!(told(&[2, 0, 8, 0, 1, 0, 0, 0]), ["weak_authentication: rdp without NLA: TLS only"]);
+        assert_eq!(told(&[2, 0, 8, 0, 2, 0, 0, 0]), [""; 0]);
+        assert_eq!(told(&[3, 0, 8, 0, 5, 0, 0, 0]), [""; 0], "refused");
+    }
 
     #[test]
     fn a_negotiation_is_rdp_and_a_plc_is_not() {

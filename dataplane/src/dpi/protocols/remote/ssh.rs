@@ -2,6 +2,8 @@
 //!
 //! Both banners and both KEXINIT messages are read, then nothing more: what follows is encrypted.
 
+mod weak;
+
 use md5::{Digest, Md5};
 
 use crate::dpi::cursor::Cursor;
@@ -186,6 +188,9 @@ impl Greetings {
             return;
         }
         self.is_told = true;
+        if let [Some((_, client)), Some((_, server))] = self.ends.each_ref().map(|end| end.hassh.as_ref()) {
+            weak::note(client, server, cx);
+        }
         cx.tell_with("ssh", Direction::Reverse, |ssh| {
             for (name, end) in ["client", "server"].into_iter().zip(&self.ends) {
                 if !end.has_banner {

@@ -227,6 +227,13 @@ impl Handshake {
         if self.result.is_some_and(|result| result != 0) {
             cx.risk(Risk::FailedLogin, format_args!("vnc security result {}", self.result.unwrap_or(0)));
         }
+        match self.security {
+            Some(NONE) => cx.risk(Risk::WeakAuthentication, format_args!("vnc without a password")),
+            Some(VNC_AUTHENTICATION) => {
+                cx.risk(Risk::WeakAuthentication, format_args!("vnc password by DES"));
+            }
+            _ => {}
+        }
         if !self.name.is_empty() {
             cx.host(HostKind::Other, &self.name);
         }
@@ -290,6 +297,20 @@ impl Handshake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_password_and_one_by_des_are_weak() {
+        use crate::dpi::risk::clues::told_of;
+        for (security, expected) in [
+            (Some(NONE), &["weak_authentication: vnc without a password"][..]),
+            (Some(VNC_AUTHENTICATION), &["weak_authentication: vnc password by DES"]),
+            (Some(VENCRYPT), &[]),
+            (None, &[]),
+        ] {
+            let mut handshake = Handshake { security, ..Handshake::default() };
+            assert_eq!(told_of(|cx| handshake.tell(cx)), expected);
+        }
+    }
 
     #[test]
     fn versions_are_three_digits_twice() {

@@ -145,6 +145,8 @@ impl<'a> Certificate<'a> {
             subject: subject.as_bytes(),
         };
         weak::note(&judged, cx);
+        // Whoever puts an address there breaks RFC 6066 3, and names of certificates are no addresses.
+        let asked = asked.filter(|asked| !is_address(asked));
         if asked.is_some_and(|asked| !self.is_for(asked)) {
             cx.risk(
                 Risk::CertificateMismatch,
@@ -184,6 +186,11 @@ impl<'a> Certificate<'a> {
     fn names(&self) -> impl Iterator<Item = &'a [u8]> {
         Elements::of(self.alternatives).filter(|name| name.tag == DNS_NAME).map(|name| name.contents)
     }
+}
+
+/// Whether a name is an address instead.
+fn is_address(name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(|name| name.parse::<std::net::IpAddr>().is_ok())
 }
 
 /// The value of an extension where it is the one `wanted` (RFC 5280 4.1): identifier, whether critical, value.

@@ -148,6 +148,7 @@ impl Socks {
                 };
                 (self.version, self.command, self.port) = (4, *command, u16::from_be_bytes([*p, *o]));
                 self.user = rest[..user.min(255)].to_vec();
+                cx.risk(Risk::ObsoleteVersion, format_args!("SOCKS 4"));
                 self.requested(cx);
                 Step::Consumed(8 + consumed)
             }

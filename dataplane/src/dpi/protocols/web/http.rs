@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use super::head::{self, HEAD_BYTES_MAX, Head, RequestLine};
 use super::inside::Inside;
+use super::judge::{self, is_harmless};
 use super::{http2, rides, websocket};
 use crate::dpi::{
     Category, Context, Fields, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk,
@@ -116,6 +117,8 @@ struct Way {
     sniffed: bool,
     is_request: bool,
     encoded: bool,
+    /// The type of the body is none that programs have.
+    claims_harmless: bool,
     /// Bytes of the body so far, where its length is only known at its end.
     len: u64,
     /// The response that waits for its length.
@@ -254,7 +257,12 @@ impl Http {
             self.request(way, &line, &head, cx);
         } else {
             cx.anomaly("unable_to_match_response_to_request");
-            cx.risk(Risk::MalformedMessage, format_args!("http response without a request"));
+            if !cx.flow.is_midstream {
+                cx.risk(
+                    Risk::MalformedMessage,
+                    format_args!("http head that is neither request nor response"),
+                );
+            }
             self.ways[way as usize].state = State::Lost;
         }
         Step::Consumed(len)
@@ -299,7 +307,7 @@ impl Http {
         }
         cx.hint(HintKind::Url, target);
         rides::of_request(method, target, head, cx);
-        rides::risks_of_request(target, head, cx);
+        judge::request(target, head, cx);
         if head.length_is_wrong {
             cx.anomaly("invalid_content_length_field_in_request");
         }
@@ -342,7 +350,12 @@ impl Http {
         }
         self.pending.push_back(Pending { fields, kind });
         let own = &mut self.ways[way as usize];
-        *own = Way { is_request: true, encoded: head.content_encoded, ..Way::default() };
+        *own = Way {
+            is_request: true,
+            encoded: head.content_encoded,
+            claims_harmless: is_harmless(head.content_type),
+            ..Way::default()
+        };
         own.state = match (head.is_chunked, head.content_length) {
             _ if kind == Kind::Connect => State::Switching,
             (true, _) => State::Chunk(0),
@@ -362,6 +375,7 @@ impl Http {
             cx.hint(HintKind::Server, server);
         }
         rides::of_response(head, cx);
+        judge::response(head, cx);
         if status >= 400 {
             cx.risk(Risk::ErrorCode, format_args!("http status {status}"));
         }
@@ -396,7 +410,13 @@ impl Http {
             (true, false, None) => State::UntilEnd,
         };
         let own = &mut self.ways[way as usize];
-        *own = Way { state, encoded: head.content_encoded, waiting: Some(pending), ..Way::default() };
+        *own = Way {
+            state,
+            encoded: head.content_encoded,
+            claims_harmless: is_harmless(head.content_type),
+            waiting: Some(pending),
+            ..Way::default()
+        };
         if let State::Body(len) = state {
             own.len = len;
         }
@@ -450,6 +470,7 @@ impl Http {
         if !std::mem::replace(&mut own.sniffed, true) && !own.encoded {
             let start = body.get(..SNIFF_BYTES as usize).unwrap_or(body);
             rides::of_body(start, own.is_request, cx);
+            judge::body(start, own.is_request, own.claims_harmless, cx);
         }
     }
 

@@ -8,6 +8,7 @@ pub mod hpack;
 pub mod http;
 pub mod http2;
 pub mod inside;
+mod judge;
 pub mod rides;
 pub mod websocket;
 
