@@ -10,9 +10,10 @@ mod captured;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use captured::Met;
+use dataplane::dpi::feed::feed_parser;
 use dataplane::dpi::inspector::{Inspector, PARSER_BYTES_MAX, Payload};
 use dataplane::dpi::recogniser::Recogniser;
-use dataplane::dpi::{AppTable, FlowView, kept, protocols};
+use dataplane::dpi::{AppTable, FlowView, Notes, kept, protocols};
 use dataplane::flow::Direction;
 use dataplane::parse::{Addr, TcpFlags};
 use dataplane::stream::FLOW_BYTES_MAX;
@@ -260,8 +261,8 @@ fn buffers_come_back_whatever_a_parser_was_fed() {
             let payloads = noise.chunks(1_300).enumerate().map(|(turn, chunk)| {
                 (if turn % 2 == 0 { Direction::Forward } else { Direction::Reverse }, chunk)
             });
-            let _told =
-                dataplane::dpi::parser::feed(&mut *parser, &view(protocol, 1, 2), &apps, payloads, 16_384);
+            let notes = &mut Notes::default();
+            feed_parser(&mut *parser, &view(protocol, 1, 2), &apps, payloads, notes, &mut |_| {});
         }
         assert!(kept::in_use() - before <= PARSER_BYTES_MAX, "{}", protocol.name);
         assert!(!parser.start_over() || kept::in_use() == before, "{} keeps bytes", protocol.name);

@@ -179,20 +179,21 @@ impl<'a> Message<'a> {
 
 /// `client.application.name` of a handshake.
 fn app_of(client: &[u8]) -> Option<&[u8]> {
-    let mut at = Cursor::new(client);
-    for _ in 0..ELEMENTS_MAX {
-        match Element::read(&mut at)? {
-            Element { name: b"application", value: Value::Document(application) } => {
-                let mut at = Cursor::new(application);
-                return match Element::read(&mut at)? {
-                    Element { name: b"name", value: Value::Text(name) } => Some(name),
-                    _ => None,
-                };
-            }
-            _ => {}
-        }
+    let application = document_in(client, b"application")?;
+    let mut at = Cursor::new(application);
+    match Element::read(&mut at)? {
+        Element { name: b"name", value: Value::Text(name) } => Some(name),
+        _ => None,
     }
-    None
+}
+
+/// The document `wanted` among the elements of another.
+fn document_in<'a>(elements: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut at = Cursor::new(elements);
+    (0..ELEMENTS_MAX).map_while(|_| Element::read(&mut at)).find_map(|element| match element.value {
+        Value::Document(inner) if element.name == wanted => Some(inner),
+        _ => None,
+    })
 }
 
 struct Element<'a> {

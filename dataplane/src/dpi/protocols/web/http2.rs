@@ -345,15 +345,15 @@ mod tests {
                 .collect();
             told.push(texts.join(" "));
         };
-        let preface = vec![PREFACE.to_vec()];
+        let preface = [PREFACE.to_vec()];
         let client = preface.iter().chain(client).map(|bytes| (Direction::Forward, &bytes[..]));
         let payloads = client.chain(server.iter().map(|bytes| (Direction::Reverse, &bytes[..])));
-        crate::dpi::parser::feed_telling(
+        crate::dpi::feed::feed_parser(
             &mut Http2::default(),
             &view,
             &crate::dpi::AppTable::default(),
             payloads,
-            65_536,
+            &mut crate::dpi::Notes::default(),
             &mut records,
         );
         told

@@ -100,7 +100,8 @@ impl Inside {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::parser::feed;
+    use crate::dpi::Notes;
+    use crate::dpi::feed::feed_parser;
     use crate::dpi::{AppTable, FlowView};
     use crate::parse::Addr;
 
@@ -126,7 +127,8 @@ mod tests {
                 // The proxy agrees to each of them.
                 let agreed = b"HTTP/1.1 200 OK\r\n\r\n".repeat(20_000);
                 let payloads = [(Direction::Forward, &nested[..]), (Direction::Reverse, &agreed[..])];
-                feed(&mut *make(), &view, &apps, payloads.into_iter().cycle().take(8), 65_536);
+                let payloads = payloads.into_iter().cycle().take(8);
+                feed_parser(&mut *make(), &view, &apps, payloads, &mut Notes::default(), &mut |_| {});
             }
         }
     }

@@ -52,7 +52,8 @@ impl Parser for Control {
         let mut used = 0;
         while let Some((len, rest)) = bytes.get(used..).and_then(|rest| rest.split_first_chunk::<2>()) {
             let len = usize::from(u16::from_be_bytes(*len));
-            if len > PACKET_BYTES_MAX {
+            if len > PACKET_BYTES_MAX || len == 0 {
+                cx.anomaly("invalid_length");
                 return Step::Done;
             }
             let Some(packet) = rest.get(..len) else { break };
@@ -155,7 +156,8 @@ fn is_record(content: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::parser::feed;
+    use crate::dpi::Notes;
+    use crate::dpi::feed::feed_parser;
     use crate::dpi::protocols::secure::hello::made;
     use crate::dpi::{AppTable, FlowView};
     use crate::parse::Addr;
@@ -178,7 +180,11 @@ mod tests {
             is_midstream: false,
         };
         let payloads = payloads.iter().map(|(way, payload)| (*way, &payload[..]));
-        feed(&mut Control::default(), &view, &AppTable::default(), payloads, 65_536)
+        let (apps, mut told) = (AppTable::default(), 0);
+        feed_parser(&mut Control::default(), &view, &apps, payloads, &mut Notes::default(), &mut |_| {
+            told += 1
+        });
+        told
     }
 
     fn hellos() -> [Vec<u8>; 2] {
