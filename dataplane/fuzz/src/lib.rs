@@ -1,12 +1,14 @@
 //! What must hold for any input, one function per target; libFuzzer and `smoke` call the same ones.
 //!
 //! A new target is a module with `pub fn run(bytes: &[u8])`, a line in [`TARGETS`], a two-line file in
-//! `fuzz_targets/`, a `[[bin]]` in Cargo.toml and a folder in `corpus/`.
+//! `fuzz_targets/`, a `[[bin]]` in Cargo.toml and a folder in `corpus/`. A new parser is a target by itself
+//! ([`parsers`]) and needs a folder in `corpus/parsers/`.
 
 pub mod defrag;
 pub mod engine_batch;
 pub mod nat;
 pub mod parse_frame;
+pub mod parsers;
 pub mod payload;
 pub mod savefile;
 

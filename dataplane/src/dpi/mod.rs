@@ -10,6 +10,7 @@
 
 pub mod app;
 pub mod cursor;
+pub mod feed;
 pub mod fields;
 pub mod fingerprint;
 pub mod foresight;
@@ -21,6 +22,9 @@ pub mod protocols;
 pub mod recogniser;
 pub mod risk;
 pub mod text;
+
+#[cfg(test)]
+mod properties;
 
 pub use app::{AppId, AppTable};
 pub use fields::Fields;

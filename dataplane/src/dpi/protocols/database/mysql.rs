@@ -120,6 +120,10 @@ impl Parser for Login {
         let Some(&[l0, l1, l2, number]) = bytes.first_chunk::<4>() else { return Step::Consumed(0) };
         let len = u32::from_le_bytes([l0, l1, l2, 0]) as usize;
         if len > LOGIN_BYTES_MAX {
+            // Before a login nobody has that much to say.
+            if !self.is_logged_in && !cx.flow.is_midstream {
+                cx.anomaly("packet_too_long");
+            }
             self.tell(None, cx);
             return Step::Done;
         }
@@ -132,6 +136,7 @@ impl Parser for Login {
             }
             (Direction::Forward, 1 | 2, _) if !self.is_logged_in => {
                 let Some(login) = login(body) else {
+                    cx.anomaly("malformed_login");
                     self.tell(None, cx);
                     return Step::Done;
                 };

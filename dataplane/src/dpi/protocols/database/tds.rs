@@ -106,6 +106,7 @@ impl Parser for Login {
         let Some(&[kind, _, high, low, ..]) = bytes.first_chunk::<8>() else { return Step::Consumed(0) };
         let len = usize::from(u16::from_be_bytes([high, low]));
         if len < 8 {
+            cx.anomaly("invalid_length");
             return self.over(way, cx);
         }
         if bytes.len() < len.min(READ_BYTES_MAX) {
@@ -123,9 +124,9 @@ impl Parser for Login {
                 let is_over = step == Step::Done || len > READ_BYTES_MAX || self.packets > TLS_PACKETS_MAX;
                 return if is_over { Step::Done } else { Step::Consumed(len) };
             }
-            PRELOGIN => self.prelogin("client", body),
+            PRELOGIN => self.prelogin("client", body, cx),
             RESPONSE if self.packets == 2 && body.first() == Some(&0) => {
-                self.prelogin("server", body);
+                self.prelogin("server", body, cx);
             }
             LOGIN => self.login(body, cx),
             RESPONSE => {
@@ -148,6 +149,23 @@ impl Parser for Login {
             tls.end(cx);
         }
     }
+}
+
+/// Whether every option lies within the message, and the list of them ends (MS-TDS 2.2.6.5).
+fn has_whole_options(body: &[u8]) -> bool {
+    for entry in body.chunks(5) {
+        match *entry {
+            [0xff, ..] => return true,
+            [_, o0, o1, l0, l1] => {
+                let (from, len) = (u16::from_be_bytes([o0, o1]), u16::from_be_bytes([l0, l1]));
+                if usize::from(from) + usize::from(len) > body.len() {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// The value of an option of PRELOGIN.
@@ -174,7 +192,10 @@ impl Login {
         Step::Done
     }
 
-    fn prelogin(&mut self, side: &str, body: &[u8]) {
+    fn prelogin(&mut self, side: &str, body: &[u8], cx: &mut Context<'_>) {
+        if !has_whole_options(body) {
+            cx.anomaly("invalid_prelogin_option");
+        }
         let version = option(body, 0).and_then(|value| value.first_chunk::<4>()).copied();
         let encryption = option(body, 1).and_then(|value| value.first()).copied();
         self.fields.object(side, |object| {
@@ -211,7 +232,10 @@ impl Login {
             (68, "database"),
         ];
         for (at, key) in names {
-            let raw = body.get(le16(at)..le16(at) + 2 * le16(at + 2)).unwrap_or_default();
+            let Some(raw) = body.get(le16(at)..le16(at) + 2 * le16(at + 2)) else {
+                cx.anomaly("invalid_login_offset");
+                continue;
+            };
             let text = utf16(raw, &mut buffer);
             if text.is_empty() {
                 continue;

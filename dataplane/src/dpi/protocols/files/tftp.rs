@@ -79,7 +79,10 @@ impl Parser for Requests {
             Some([0, 2]) => "write",
             _ => return Step::Done,
         };
-        let Some((file, mode)) = request(bytes) else { return Step::Done };
+        let Some((file, mode)) = request(bytes) else {
+            cx.anomaly("malformed_request");
+            return Step::Done;
+        };
         cx.expect(cx.flow.initiator.0, cx.flow.initiator.1, &TFTP);
         cx.tell_with("tftp", way, |tftp| {
             tftp.text("packet", packet);

@@ -99,8 +99,9 @@ impl Parser for Minecraft {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         if way == Direction::Forward {
             // Mods add words of their own after a zero.
-            if let Some(name) = handshake(bytes).and_then(|name| name.split(|byte| *byte == 0).next()) {
-                cx.host(HostKind::Other, name);
+            match handshake(bytes).and_then(|name| name.split(|byte| *byte == 0).next()) {
+                Some(name) => cx.host(HostKind::Other, name),
+                None => cx.anomaly("malformed_handshake"),
             }
             return Step::Done;
         }

@@ -101,6 +101,11 @@ struct Bacnet {
 impl Parser for Bacnet {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let consumed = Step::Consumed(bytes.len());
+        // Annex J.2: the length is that of all of it.
+        if bytes.get(2..4).is_none_or(|len| usize::from(u16::from_be_bytes([len[0], len[1]])) != bytes.len())
+        {
+            cx.anomaly("invalid_length");
+        }
         let Some((kind, choice)) = service(bytes) else { return consumed };
         // WriteProperty, WritePropertyMultiple, DeviceCommunicationControl, ReinitializeDevice, AtomicWriteFile and others.
         if kind == 0 && matches!(choice, 7 | 8 | 9 | 10 | 11 | 15 | 16 | 17 | 20) {
@@ -313,7 +318,11 @@ fn looks_like_miio(peek: &Peek<'_>) -> Match {
 struct Miio;
 
 impl Parser for Miio {
-    fn data(&mut self, _way: Direction, _bytes: &[u8], cx: &mut Context<'_>) -> Step {
+    fn data(&mut self, _way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        if bytes.get(2..4).is_none_or(|len| usize::from(u16::from_be_bytes([len[0], len[1]])) != bytes.len())
+        {
+            cx.anomaly("invalid_length");
+        }
         cx.app("xiaomi", 85);
         Step::Done
     }
@@ -343,6 +352,9 @@ impl Parser for TankGauge {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let Some(code) = bytes.get(1..7) else { return Step::Consumed(0) };
         if way == Direction::Forward {
+            if !code.iter().all(u8::is_ascii_alphanumeric) {
+                cx.anomaly("malformed_function");
+            }
             // S sets what I inquires.
             if matches!(code.first(), Some(b'S' | b's')) {
                 cx.notes.risk(Risk::PlantControl);

@@ -220,8 +220,9 @@ impl Parser for Logins {
         }
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            let Some(end) = rest.iter().take(LINE_BYTES_MAX + 1).position(|byte| *byte == b'\n') else {
                 if rest.len() > LINE_BYTES_MAX {
+                    cx.anomaly("line_too_long");
                     return Step::Done;
                 }
                 break;

@@ -105,7 +105,11 @@ impl Parser for Nats {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         const LINE_BYTES_MAX: usize = 4_096;
         let Some(end) = bytes.iter().take(LINE_BYTES_MAX).position(|byte| *byte == b'\n') else {
-            return if bytes.len() >= LINE_BYTES_MAX { Step::Done } else { Step::Consumed(0) };
+            if bytes.len() < LINE_BYTES_MAX {
+                return Step::Consumed(0);
+            }
+            cx.anomaly("line_too_long");
+            return Step::Done;
         };
         let line = bytes.get(..end).unwrap_or_default();
         if line.starts_with(b"INFO {") {

@@ -4,7 +4,7 @@
 
 use crate::dpi::cursor::Cursor;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
-use crate::dpi::text::find;
+use crate::dpi::text::{decimal, find};
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
 
@@ -155,6 +155,16 @@ impl Parser for Fix {
         if field(b"\x01554=").is_some_and(|password| !password.is_empty()) {
             cx.notes.risk(Risk::ClearTextCredentials);
         }
+        // The body begins behind its length and ends where the checksum's field begins.
+        if let Some(length) = field(b"\x019=") {
+            let from = find(head, b"\x019=").map_or(0, |at| at + 3 + length.len() + 1);
+            let len = decimal(length).and_then(|len| usize::try_from(len).ok());
+            let end = len.and_then(|len| from.checked_add(len));
+            let is_right = end.is_some_and(|end| bytes.get(end..end + 3).is_none_or(|tag| tag == b"10="));
+            if !is_right {
+                cx.anomaly("invalid_body_length");
+            }
+        }
         cx.tell_with("fix", way, |fields| {
             fields
                 .text_if("begin_string", head.get(2..).and_then(|rest| rest.split(|byte| *byte == 1).next()));
@@ -186,6 +196,10 @@ impl Parser for Hl7 {
         }
         let segment = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let field = |at: usize| segment.split(|byte| *byte == b'|').nth(at);
+        // The separators, then who sends what to whom and the kind of message are required (HL7 2.x, 2.16.9).
+        if !head.contains(&b'\r') || field(8).is_none_or(<[u8]>::is_empty) {
+            cx.anomaly("malformed_header");
+        }
         cx.tell_with("hl7", way, |fields| {
             fields.text_if("sending_application", field(2));
             fields.text_if("sending_facility", field(3));
@@ -222,6 +236,11 @@ impl Parser for Dicom {
         let (Some(called), Some(calling)) = (bytes.get(10..26), bytes.get(26..42)) else {
             return Step::Consumed(0);
         };
+        let len = bytes.get(2..6).map_or(0, |len| u32::from_be_bytes([len[0], len[1], len[2], len[3]]));
+        // PS3.8 9.3.2: what stands before the items is 68 bytes.
+        if !(68..1 << 20).contains(&len) {
+            cx.anomaly("malformed_associate");
+        }
         cx.tell_with("dicom", way, |fields| {
             fields.text("called_ae", called.trim_ascii());
             fields.text("calling_ae", calling.trim_ascii());

@@ -148,7 +148,11 @@ impl Parser for Kafka {
             return Step::Consumed(bytes.len());
         }
         let Some(request) = request(bytes) else {
-            return if bytes.len() > 1_024 { Step::Done } else { Step::Consumed(0) };
+            if bytes.len() <= 1_024 {
+                return Step::Consumed(0);
+            }
+            cx.anomaly("invalid_request");
+            return Step::Done;
         };
         if request.key > API_KEY_MAX || request.len < 10 {
             cx.anomaly("invalid_request");

@@ -88,7 +88,11 @@ impl Parser for Xmpp {
         let head = bytes.get(..HEADER_BYTES_MAX).unwrap_or(bytes);
         // A stanza is read once it ends.
         let Some(end) = head.iter().rposition(|byte| *byte == b'>') else {
-            return if head.len() >= HEADER_BYTES_MAX { Step::Done } else { Step::Consumed(0) };
+            if head.len() < HEADER_BYTES_MAX {
+                return Step::Consumed(0);
+            }
+            cx.anomaly("element_too_long");
+            return Step::Done;
         };
         let (text, _) = head.split_at(end + 1);
         self.seen[way as usize] += text.len();

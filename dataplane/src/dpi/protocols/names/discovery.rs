@@ -137,6 +137,10 @@ impl Parser for Whois {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         if way == Direction::Forward && WHOIS_PORTS.contains(&cx.server_port()) {
             let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
+            // RFC 3912 2: one line, which ends with CR and LF.
+            if line.is_empty() || line.len() > 1_024 {
+                cx.anomaly("malformed_query");
+            }
             // Options may stand in front of what is asked for.
             let object = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
             cx.host(HostKind::Other, object);

@@ -118,7 +118,12 @@ impl Parser for Reader {
             }
             return match bytes {
                 [0x81, _, high, low, ..] if cx.notes.protocol_confidence() >= 90 => {
-                    Step::Consumed(4 + usize::from(u16::from_be_bytes([*high, *low])))
+                    let len = usize::from(u16::from_be_bytes([*high, *low]));
+                    // RFC 1002 4.3.2: two names, of which the shortest with a scope takes 34 bytes.
+                    if len < 68 {
+                        cx.anomaly("invalid_length");
+                    }
+                    Step::Consumed(4 + len)
                 }
                 [0x82 | 0x85, ..] => Step::Consumed(4),
                 [0, _, _, _, 0xff | 0xfe, b'S', b'M', b'B', ..] => Step::NotMine,
@@ -138,7 +143,11 @@ impl Parser for Reader {
         if at == 14 && bytes.get(82..86) == Some(b"\xffSMB") {
             cx.app("smbv1", 85);
         }
-        if let Some((name, len, suffix)) = decode(bytes, at) {
+        let decoded = decode(bytes, at);
+        if decoded.is_none() && bytes.len() > at && bytes.get(at) == Some(&32) {
+            cx.anomaly("malformed_name");
+        }
+        if let Some((name, len, suffix)) = decoded {
             let text = name.get(..len).unwrap_or_default();
             cx.host(HostKind::Other, text);
             cx.tell_with("netbios", way, |fields| {

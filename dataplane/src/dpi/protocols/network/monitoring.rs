@@ -172,8 +172,12 @@ struct Munin;
 
 impl Parser for Munin {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-            return if bytes.len() < 512 { Step::Consumed(0) } else { Step::Done };
+        let Some(end) = bytes.iter().take(512).position(|byte| *byte == b'\n') else {
+            if bytes.len() < 512 {
+                return Step::Consumed(0);
+            }
+            cx.anomaly("line_too_long");
+            return Step::Done;
         };
         if way == Direction::Reverse || bytes.starts_with(b"# munin node at ") {
             if let Some(name) = bytes.get(..end).and_then(|line| line.strip_prefix(b"# munin node at ")) {

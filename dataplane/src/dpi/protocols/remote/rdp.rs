@@ -116,6 +116,10 @@ impl Parser for Connection {
         let Some(&[version, _, high, low]) = bytes.first_chunk::<4>() else { return Step::Consumed(0) };
         let len = usize::from(u16::from_be_bytes([high, low]));
         if version != 3 || !(7..=MESSAGE_BYTES_MAX).contains(&len) {
+            // A session with its own security goes on in messages of another kind (MS-RDPBCGR 2.2.9.1.2).
+            if version == 3 || !self.is_confirmed {
+                cx.anomaly("malformed_tpkt");
+            }
             return Step::Done;
         }
         let Some(message) = bytes.get(..len) else { return Step::Consumed(0) };

@@ -77,10 +77,13 @@ impl Parser for Handshake {
                 Some(line) => {
                     self.versions[way as usize] = version_of(line);
                     cx.notes.risk(Risk::RemoteControl);
+                    if version_of(line).is_none() {
+                        cx.anomaly("invalid_version");
+                    }
                     version_of(line).map(|_| 12)
                 }
             },
-            (Some(_), Direction::Reverse) => self.server(bytes),
+            (Some(_), Direction::Reverse) => self.server(bytes, cx),
             (Some(_), Direction::Forward) => self.client(bytes),
         };
         match used {
@@ -143,7 +146,7 @@ impl Handshake {
     }
 
     /// Bytes read; `None` where nothing more can be understood.
-    fn server(&mut self, bytes: &[u8]) -> Option<usize> {
+    fn server(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Option<usize> {
         // RFC 6143 7.1.2: before version 3.7 the server decides, from it on the client.
         let minor = self.versions[0].or(self.versions[1]).map_or([0; 3], |(_, minor)| minor);
         let is_old = minor < *b"007";
@@ -187,7 +190,11 @@ impl Handshake {
                     return Some(0);
                 };
                 let Some(name) = at.rest().get(..len as usize) else {
-                    return if len < 1_024 { Some(0) } else { None };
+                    if len < 1_024 {
+                        return Some(0);
+                    }
+                    cx.anomaly("name_too_long");
+                    return None;
                 };
                 self.screen = Some((width, height, format));
                 self.name = name.get(..255).unwrap_or(name).into();

@@ -263,6 +263,13 @@ impl Quic {
             }
             rest = long.rest;
         }
+        // Behind the last packet there may be padding, but no header of one that does not fit (RFC 9000 12.2).
+        if let [first, version @ ..] = rest
+            && first & 0xc0 == 0xc0
+            && version.first_chunk::<4>().is_some_and(|version| is_known(u32::from_be_bytes(*version)))
+        {
+            cx.anomaly("invalid_long_header");
+        }
         false
     }
 

@@ -41,7 +41,11 @@ impl Parser for Rtsp {
             return Step::Consumed(4 + usize::from(u16::from_be_bytes([*high, *low])));
         }
         let Some(len) = head_len(bytes, 0) else {
-            return if bytes.len() > 8_192 { Step::Done } else { Step::Consumed(0) };
+            if bytes.len() <= 8_192 {
+                return Step::Consumed(0);
+            }
+            cx.anomaly("message_too_long");
+            return Step::Done;
         };
         let (head_bytes, body) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
         let read = head::read(head_bytes);

@@ -98,8 +98,13 @@ impl Parser for Sip {
             None => bytes.len(),
         };
         let (head_bytes, body) = bytes.split_at_checked(head).unwrap_or((bytes, &[]));
-        let len = header(head_bytes, b"content-length", b"l").and_then(decimal).unwrap_or(0);
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(1 << 20);
+        let told = header(head_bytes, b"content-length", b"l");
+        let number = told.and_then(decimal);
+        let len = usize::try_from(number.unwrap_or(0)).unwrap_or(usize::MAX).min(1 << 20);
+        // RFC 3261 18.3: a datagram has all of its body, and 20.14: the length is a number.
+        if told.is_some() && (number.is_none() || !is_stream && body.len() < len) {
+            cx.anomaly("invalid_content_length");
+        }
         if is_stream && len <= MESSAGE_BYTES_MAX && body.len() < len {
             return Step::Consumed(0);
         }

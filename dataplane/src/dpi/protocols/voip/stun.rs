@@ -97,6 +97,12 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// Whether the attributes fill the message (RFC 8489 14).
+    fn has_whole_attributes(&self) -> bool {
+        let read = self.attributes().map(|(_, value)| 4 + value.len().next_multiple_of(4)).sum::<usize>();
+        read >= self.body.len()
+    }
+
     const fn class(&self) -> &'static str {
         match self.kind & 0x0110 {
             0 => "request",
@@ -185,8 +191,17 @@ impl Parser for Stun {
         }
         let Some(message) = Message::read(read).filter(|message| message.has_cookie || message.is_whole)
         else {
+            // Channels and media go the same way (RFC 7983); a cookie is of STUN alone.
+            if read.get(4..8) == Some(&COOKIE) {
+                cx.anomaly("malformed_message");
+            }
             return Step::Consumed(consumed);
         };
+        if message.has_cookie && !message.is_whole {
+            cx.anomaly("invalid_length");
+        } else if message.has_cookie && !message.has_whole_attributes() {
+            cx.anomaly("invalid_attribute_length");
+        }
         self.message(way, &message, cx);
         Step::Consumed(consumed)
     }

@@ -204,6 +204,10 @@ impl Socks {
             // The answer is still to come; what was sent too early waits for it.
             (Stage::Requested, _) => wait(bytes),
             (Stage::Greeting, [_]) => Step::Consumed(0),
+            (Stage::Greeting, _) => {
+                cx.anomaly("invalid_version");
+                Step::Done
+            }
             _ => Step::Done,
         }
     }

@@ -54,6 +54,10 @@ const TOLD_MAX: u32 = 4;
 impl Parser for Ssdp {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let read = head::read(bytes);
+        // UDA 2.0, 1.1.2: a head and nothing else, which ends with an empty line.
+        if !bytes.ends_with(b"\n\r\n") && !bytes.ends_with(b"\n\n") {
+            cx.anomaly("truncated_message");
+        }
         for text in [read.user_agent, read.server].into_iter().flatten() {
             cx.hint(HintKind::UserAgent, text);
         }

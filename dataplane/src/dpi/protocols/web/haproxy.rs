@@ -41,13 +41,21 @@ impl Parser for Proxied {
             return self.inside.data(way, bytes, cx);
         }
         if let Some(rest) = bytes.strip_prefix(SIGNATURE) {
-            let Some([_, _, high, low]) = rest.first_chunk::<4>() else { return Step::Consumed(0) };
+            let Some([command, _, high, low]) = rest.first_chunk::<4>() else { return Step::Consumed(0) };
+            if command >> 4 != 2 {
+                cx.anomaly("invalid_version");
+                return Step::Done;
+            }
             self.is_read = true;
             cx.tell_with("haproxy", way, |fields| fields.number("version", 2_u32));
             return Step::Consumed(16 + usize::from(u16::from_be_bytes([*high, *low])));
         }
         let Some(end) = bytes.iter().take(LINE_BYTES_MAX).position(|byte| *byte == b'\n') else {
-            return if bytes.len() > LINE_BYTES_MAX { Step::Done } else { Step::Consumed(0) };
+            if bytes.len() < LINE_BYTES_MAX {
+                return Step::Consumed(0);
+            }
+            cx.anomaly("line_too_long");
+            return Step::Done;
         };
         self.is_read = true;
         let line = bytes.get(..end).unwrap_or_default().trim_ascii();

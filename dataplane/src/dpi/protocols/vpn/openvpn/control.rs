@@ -51,7 +51,8 @@ impl Parser for Control {
         let mut used = 0;
         while let Some((len, rest)) = bytes.get(used..).and_then(|rest| rest.split_first_chunk::<2>()) {
             let len = usize::from(u16::from_be_bytes(*len));
-            if len > PACKET_BYTES_MAX {
+            if len > PACKET_BYTES_MAX || len == 0 {
+                cx.anomaly("invalid_length");
                 return Step::Done;
             }
             let Some(packet) = rest.get(..len) else { break };

@@ -1,0 +1,172 @@
+//! What does one parser make of payloads, all by itself? Fuzz targets and tests show the same bytes to every parser.
+//!
+//! ```text
+//! payloads, as a fuzz input has them:   way (top bit) and length (2) | bytes
+//! ```
+//! The parser is made as recognition would make it, and is shown the bytes as the inspector shows them: what it leaves of a TCP
+//! direction comes again with the next payload, what it leaves of a datagram is gone.
+
+use super::app::AppTable;
+use super::fields::{Fields, Value};
+use super::foresight::Foresight;
+use super::notes::Notes;
+use super::parser::{Context, FlowView, Parser, Record, Step};
+use super::protocol::{Over, Protocol};
+use super::protocols;
+use crate::flow::Direction;
+use crate::parse::{self, Addr};
+use crate::time::Wall;
+
+/// Unread bytes of a direction after which they are lost.
+const KEPT_BYTES_MAX: usize = 16_384;
+
+/// A port that says nothing.
+const PORT: u16 = 40_001;
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fed {
+    /// Records that were told, anomalies too.
+    pub records: usize,
+    /// The names of the anomalies.
+    pub anomalies: Vec<String>,
+    /// Whether the parser said that the flow is not its protocol's.
+    pub is_refused: bool,
+    /// Whether a risk was noted.
+    pub has_risk: bool,
+}
+
+/// Every protocol that has a parser.
+pub fn parsed() -> impl Iterator<Item = &'static Protocol> {
+    protocols::all().filter(|protocol| protocol.parser.is_some())
+}
+
+/// A flow of `protocol` below each transport that its probes know.
+pub fn flows(protocol: &Protocol) -> impl Iterator<Item = FlowView> {
+    let is_over = |transports: &[Over]| protocol.probes.iter().any(|probe| transports.contains(&probe.over));
+    let udp = is_over(&[Over::Udp, Over::TcpOrUdp]);
+    let sctp = is_over(&[Over::Sctp]);
+    let tcp = is_over(&[Over::Tcp, Over::TcpOrUdp]) || !(udp || sctp);
+    let port = match protocol.name {
+        "smtp" => 25,
+        "whois" => 43,
+        "netbios_dgm" => 138,
+        _ => PORT,
+    };
+    [(tcp, parse::Protocol::TCP), (udp, parse::Protocol::UDP), (sctp, parse::Protocol::SCTP)]
+        .into_iter()
+        .filter_map(|(is_over, number)| is_over.then_some(number))
+        .map(move |number| FlowView {
+            initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
+            responder: (Addr::v4([198, 51, 100, 7]), port),
+            protocol: number,
+            is_midstream: false,
+        })
+}
+
+/// The payloads of a fuzz input.
+#[must_use]
+pub fn payloads(mut input: &[u8]) -> Vec<(Direction, &[u8])> {
+    let mut found = Vec::new();
+    while let Some((head, after)) = input.split_first_chunk::<2>() {
+        let word = u16::from_be_bytes(*head);
+        let len = usize::from(word & 0x7fff).min(after.len());
+        let way = if word & 0x8000 == 0 { Direction::Forward } else { Direction::Reverse };
+        let (payload, left) = after.split_at(len);
+        found.push((way, payload));
+        input = left;
+    }
+    found
+}
+
+/// Shows `payloads` to a parser of `protocol`, if it has one.
+pub fn feed<'a>(
+    protocol: &'static Protocol,
+    flow: &FlowView,
+    apps: &AppTable,
+    payloads: impl IntoIterator<Item = (Direction, &'a [u8])>,
+) -> Fed {
+    let mut fed = Fed::default();
+    let Some(make) = protocol.parser else { return fed };
+    let mut parser = make();
+    let mut notes = Notes::default();
+    notes.set_protocol(protocol, 90);
+    let mut records = |record: Record<'_>| {
+        fed.records += 1;
+        if record.event_type == "anomaly" {
+            fed.anomalies.extend(record.fields.iter().find_map(|(key, value)| match (key, value) {
+                ("event", Value::Text(name)) => Some(String::from_utf8_lossy(name).into_owned()),
+                _ => None,
+            }));
+        }
+    };
+    let mut cx = Context {
+        flow,
+        at: Wall(1_700_000_000_000_000_000),
+        notes: &mut notes,
+        records: &mut records,
+        scratch: &mut Fields::new(),
+        transactions: &mut 0,
+        apps,
+        foresight: &Foresight::default(),
+        nesting: 0,
+    };
+    let mut ways: [Unread; 2] = Default::default();
+    let mut last = Step::Consumed(0);
+    for (way, payload) in payloads {
+        last = if flow.protocol == parse::Protocol::TCP {
+            ways[way as usize].segment(&mut *parser, way, payload, &mut cx)
+        } else if payload.is_empty() {
+            continue;
+        } else {
+            parser.data(way, payload, &mut cx)
+        };
+        if matches!(last, Step::Done | Step::NotMine) {
+            break;
+        }
+    }
+    parser.end(&mut cx);
+    fed.is_refused = last == Step::NotMine;
+    fed.has_risk = notes.risks().iter().next().is_some();
+    fed
+}
+
+/// What a parser left of a direction, and how much of what comes it wants to skip.
+#[derive(Debug, Default)]
+struct Unread {
+    bytes: Vec<u8>,
+    skip: usize,
+}
+
+impl Unread {
+    fn segment(
+        &mut self,
+        parser: &mut dyn Parser,
+        way: Direction,
+        payload: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Step {
+        let skipped = self.skip.min(payload.len());
+        self.skip -= skipped;
+        self.bytes.extend_from_slice(&payload[skipped..]);
+        let mut read = 0;
+        while read < self.bytes.len() {
+            match parser.data(way, &self.bytes[read..], cx) {
+                Step::Consumed(0) => break,
+                Step::Consumed(len) => {
+                    let unread = self.bytes.len() - read;
+                    self.skip = self.skip.saturating_add(len.saturating_sub(unread));
+                    read += len.min(unread);
+                }
+                end => return end,
+            }
+        }
+        self.bytes.drain(..read);
+        if self.bytes.len() > KEPT_BYTES_MAX {
+            let lost = self.bytes.len() as u64;
+            self.bytes.clear();
+            return parser.gap(way, lost, cx);
+        }
+        Step::Consumed(0)
+    }
+}
