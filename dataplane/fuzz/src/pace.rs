@@ -1,6 +1,6 @@
 //! Does the work of a parser grow with its input, and no faster? `pace [NAME]`.
 //!
-//! Each parser is shown its corpus over and over, 16 KiB and 64 KiB of it: in one payload, in payloads of the size of the
+//! Each parser is shown its corpus over and over, 64 KiB and 256 KiB of it: in one payload, in payloads of the size of the
 //! inputs, byte by byte; and the same of bytes that are all alike. Where four times the input takes far more than four times
 //! the work, the parser reads what it read before. The slowest shapes are printed, with the nanoseconds that a byte takes.
 
@@ -13,10 +13,11 @@ use dataplane::dpi::{AppTable, FlowView, Protocol, feed};
 use dataplane::flow::Direction;
 use targets::parsers;
 
-const SMALL: usize = 16 * 1024;
+const SMALL: usize = 64 * 1024;
 const LARGE: usize = 4 * SMALL;
 
-/// Four times the input may take this many times the work: caches, growing tables and another process are in it.
+/// Both are more than any parser waits with. Four times the input may take this many times the work: caches, growing
+/// tables and another process are in it.
 const GROWTH_MAX: f64 = 8.0;
 
 /// Work below this is not compared: the clock and the allocator are most of it.
@@ -41,11 +42,18 @@ fn main() -> ExitCode {
     {
         for shape in shapes(protocol) {
             for flow in feed::flows(protocol) {
-                let small = best_of(3, || took(protocol, &flow, &apps, &shape, SMALL));
-                let large = best_of(2, || took(protocol, &flow, &apps, &shape, LARGE));
-                let growth = large.as_secs_f64() / small.as_secs_f64().max(1e-9);
-                let per_byte = large / LARGE as u32;
-                if large > COMPARED && growth > GROWTH_MAX || per_byte > SLOW {
+                let measure = |turns| {
+                    let small = best_of(turns, || took(protocol, &flow, &apps, &shape, SMALL));
+                    let large = best_of(turns, || took(protocol, &flow, &apps, &shape, LARGE));
+                    let growth = large.as_secs_f64() / small.as_secs_f64().max(1e-9);
+                    (large / LARGE as u32, growth, large > COMPARED && growth > GROWTH_MAX)
+                };
+                let (mut per_byte, mut growth, mut grows) = measure(1);
+                if grows {
+                    // Another process may have been in the way.
+                    (per_byte, growth, grows) = measure(5);
+                }
+                if grows || per_byte > SLOW {
                     outliers += 1;
                     println!(
                         "{} {}: {growth:.1} times the work, {per_byte:?} a byte",
@@ -85,7 +93,7 @@ fn took(
     });
     let shown: Vec<_> = shown.collect();
     let start = Instant::now();
-    feed::feed(protocol, flow, apps, shown);
+    feed::feed(protocol, flow, apps, shown.iter().copied());
     start.elapsed()
 }
 

@@ -203,6 +203,16 @@ fn look_at_memcached(peek: &Peek<'_>) -> Match {
         b"stats" | b"flush_all" | b"version" | b"verbosity" | b"quit" => {
             Match::of(words <= 3, if is_own_port { 92 } else { 45 })
         }
+        // Meta commands (doc/protocol.txt) and what answers them.
+        b"ma" | b"me" => Match::of(words >= 2 && is_own_port, 92),
+        b"VA" | b"HD" | b"EN" | b"NF" | b"NS" | b"EX" | b"MN" | b"ME" => {
+            let asked = peek.other.get(..3).unwrap_or_default();
+            Match::of(matches!(asked, b"mg " | b"ms " | b"md " | b"ma " | b"me " | b"mn\r" | b"mn\n"), 92)
+        }
+        b"END" if [&b"get "[..], b"gets ", b"gat "].iter().any(|asked| peek.other.starts_with(asked)) => {
+            Match::Yes(85)
+        }
+        b"VERSION" if peek.other.starts_with(b"version") => Match::Yes(92),
         b"STORED" | b"NOT_STORED" | b"END" | b"DELETED" | b"NOT_FOUND" | b"VERSION" | b"EXISTS"
         | b"TOUCHED" => Match::of(is_own_port, 92),
         _ => Match::No,
@@ -472,7 +482,7 @@ fn look_at_informix(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::protocol::samples::told_apart;
+    use crate::dpi::protocol::samples::{stream, told_apart};
 
     type Look = fn(&Peek<'_>) -> Match;
 
@@ -494,5 +504,17 @@ mod tests {
     #[test]
     fn first_messages_are_recognised_and_cut_ones_do_no_harm() {
         told_apart(CASES);
+    }
+
+    #[test]
+    fn memcached_answers_are_known_by_what_they_answer() {
+        let answer = |other, bytes| {
+            look_at_memcached(&Peek { way: crate::flow::Direction::Reverse, other, ..stream(bytes) })
+        };
+        assert_eq!(answer(b"mg a v\r\n", b"VA 2\r\nhi\r\n"), Match::Yes(92));
+        assert_eq!(answer(b"ms a 2\r\nhi\r\n", b"HD\r\n"), Match::Yes(92));
+        assert_eq!(answer(b"get a\r\n", b"END\r\n"), Match::Yes(85));
+        assert_eq!(answer(b"version\r\n", b"VERSION 1.6.18\r\n"), Match::Yes(92));
+        assert_eq!(answer(b"hello\r\n", b"HD\r\n"), Match::No);
     }
 }

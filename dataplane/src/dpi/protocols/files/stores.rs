@@ -113,6 +113,10 @@ fn look_at_git(peek: &Peek<'_>) -> Match {
     let Some((digits, rest)) = peek.bytes.split_at_checked(4) else { return Match::More };
     let len = std::str::from_utf8(digits).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
     let Some(len) = len.filter(|len| (5..=0xfff0).contains(len)) else { return Match::No };
+    // The length may come in a segment of its own.
+    if rest.len() < 4 && b"git-".starts_with(rest) {
+        return Match::More;
+    }
     if rest.starts_with(b"git-") {
         return Match::Yes(97);
     }
@@ -121,7 +125,7 @@ fn look_at_git(peek: &Peek<'_>) -> Match {
     let is_reference = line.get(..40).is_some_and(|name| name.iter().all(u8::is_ascii_hexdigit))
         && line.get(40) == Some(&b' ');
     Match::of(
-        is_reference || line.starts_with(b"version 1") || line.starts_with(b"ERR "),
+        is_reference || matches!(line, b"version 1\n" | b"version 2\n") || line.starts_with(b"ERR "),
         if peek.has_port(9418) { 95 } else { 82 },
     )
 }
@@ -319,7 +323,7 @@ fn look_at_hislip(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::protocol::samples::told_apart;
+    use crate::dpi::protocol::samples::{stream, told_apart};
 
     type Look = fn(&Peek<'_>) -> Match;
 
@@ -338,5 +342,16 @@ mod tests {
     #[test]
     fn first_messages_are_recognised_and_cut_ones_do_no_harm() {
         told_apart(CASES);
+    }
+
+    #[test]
+    fn a_length_in_a_segment_of_its_own_is_waited_for() {
+        assert_eq!(look_at_git(&stream(b"0035")), Match::More);
+        assert_eq!(
+            look_at_git(&stream(b"0035git-upload-pack /r.git\0host=h\0\0version=2\0")),
+            Match::Yes(97)
+        );
+        assert_eq!(look_at_git(&stream(b"000eversion 2\n")), Match::Yes(82));
+        assert_eq!(look_at_git(&stream(b"0035hello")), Match::No);
     }
 }

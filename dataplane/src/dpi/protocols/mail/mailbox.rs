@@ -25,7 +25,7 @@ pub static POP3: Protocol = Protocol {
     name: "pop3",
     eve: None,
     category: Category::Email,
-    probes: &[Probe { over: Over::Tcp, first: First::Of(b"+-ACUacu"), look: pop3 }],
+    probes: &[Probe { over: Over::Tcp, first: First::Of(b"+-ACSUacsu"), look: pop3 }],
     parser: Some(|| Box::new(Logins::default())),
 };
 
@@ -107,10 +107,14 @@ fn pop3(peek: &Peek<'_>) -> Match {
         if is_port {
             return Match::Yes(92);
         }
+        // A client that does not wait for the greeting.
+        if first_line(peek.other).is_some_and(is_question) {
+            return Match::Yes(88);
+        }
         // Others say +OK too, but do not speak first.
         let greets = peek.nth == 0 && peek.other.is_empty() && starts_with_word(line, b"+OK ");
         let names_itself = has_word(line, b"POP") || (line.ends_with(b">") && line.contains(&b'@'));
-        return Match::of(greets && names_itself, 88);
+        return Match::of(greets, if names_itself { 88 } else { 60 });
     }
     if is_question(line) && (is_port || peek.other.starts_with(b"+OK ")) {
         return Match::Yes(88);
@@ -263,6 +267,9 @@ mod tests {
         assert_eq!(pop3(&peek(b"+OK POP3 ready <1.2@example.org>\r\n", b"", 9_000)), Match::Yes(88));
         assert_eq!(pop3(&peek(b"+OK\r\n", b"*1\r\n$4\r\nPING\r\n", 6_379)), Match::No);
         assert_eq!(pop3(&peek(b"USER a\r\n", b"+OK ready\r\n", 9_000)), Match::Yes(88));
+        assert_eq!(pop3(&peek(b"+OK Dovecot (Debian) ready.\r\n", b"", 9_000)), Match::Yes(60));
+        assert_eq!(pop3(&peek(b"STLS\r\n", b"+OK Dovecot (Debian) ready.\r\n", 9_000)), Match::Yes(88));
+        assert_eq!(pop3(&peek(b"+OK ready\r\n", b"USER joe\r\nPASS x\r\n", 9_000)), Match::Yes(88));
         assert_eq!(nntp(&peek(b"200 news.example.org NNTP ready\r\n", b"", 9_000)), Match::Yes(85));
         assert_eq!(nntp(&peek(b"MODE READER\r\n", b"", 9_000)), Match::Yes(90));
         assert_eq!(sieve(&peek(b"\"IMPLEMENTATION\" \"x\"\r\n", b"", 4_190)), Match::Yes(95));
