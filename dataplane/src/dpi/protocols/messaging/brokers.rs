@@ -50,7 +50,7 @@ pub static PULSAR: Protocol = Protocol::named(
 pub static BEANSTALKD: Protocol = Protocol::named(
     "beanstalkd",
     Category::Messaging,
-    &[Probe { over: Over::Tcp, first: First::Of(b"puwrIUWR"), look: looks_like_beanstalkd }],
+    &[Probe { over: Over::Tcp, first: First::Of(b"puwrIUWROT"), look: looks_like_beanstalkd }],
 );
 
 /// NSQ (nsq.io, "TCP Protocol Spec").
@@ -236,6 +236,10 @@ fn looks_like_beanstalkd(peek: &Peek<'_>) -> Match {
     match word {
         b"put" => Match::of(numbers == 4 && count == 4, 92),
         b"reserve" | b"reserve-with-timeout" | b"watch" | b"use" => Match::of(on_port && count <= 1, 85),
+        // Answers that others could give too are known by what was asked.
+        b"USING" if count == 1 && peek.other.starts_with(b"use ") => Match::Yes(88),
+        b"OK" if peek.other.starts_with(b"stats") => Match::of(numbers == 1 && count == 1, 88),
+        b"TIMED_OUT" if peek.other.starts_with(b"reserve") => Match::Yes(88),
         b"INSERTED" | b"WATCHING" | b"RESERVED" => {
             Match::of(numbers == count && (1..=2).contains(&count), 82)
         }
@@ -309,6 +313,11 @@ mod tests {
         assert_eq!(looks_like_nats(&peek(b"CONNECT host:443 HTTP/1.1\r\n", 80, true)), Match::No);
         assert_eq!(looks_like_stomp(&peek(b"CONNECT host:443 HTTP/1.1\r\n", 80, true)), Match::No);
         assert_eq!(looks_like_beanstalkd(&peek(b"user guest\r\n", 21, true)), Match::No);
+        let using = Peek { other: b"use a\r\n", ..peek(b"USING a\r\n", 9, true) };
+        assert_eq!(looks_like_beanstalkd(&using), Match::Yes(88));
+        let stats = Peek { other: b"stats\r\n", ..peek(b"OK 956\r\n---\ncurrent-jobs-urgent: 1\n", 9, true) };
+        assert_eq!(looks_like_beanstalkd(&stats), Match::Yes(88));
+        assert_eq!(looks_like_beanstalkd(&peek(b"OK 956\r\n", 9, true)), Match::No);
         assert_eq!(
             looks_like_zeromq(&peek(b"\xff\xfb\x01\xff\xfb\x03\xff\xfd\x18\xff", 23, true)),
             Match::No

@@ -1,6 +1,7 @@
 //! What keeps networks running? Routing, management, monitoring.
 
 pub mod access;
+pub mod daemons;
 pub mod flows;
 pub mod measuring;
 pub mod mobile;
@@ -33,6 +34,11 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &packets::SCTP,
     &snmp::SNMP,
     &access::RADIUS,
+    &daemons::DISTCC,
+    &daemons::GPSD,
+    &daemons::DICT,
+    &daemons::OVSDB,
+    &daemons::PULSEAUDIO,
     &access::DIAMETER,
     &access::TACACS,
     &routing::BGP,
