@@ -157,7 +157,9 @@ fn wake_on_lan(peek: &Peek<'_>) -> Match {
     let Some((addresses, password)) = rest.split_at_checked(96) else { return Match::No };
     let is_repeated =
         addresses.chunks_exact(6).all(|address| address.iter().zip(addresses).all(|(a, b)| a == b));
-    Match::of(*ones == [0xff; 6] && is_repeated && matches!(password.len(), 0 | 4 | 6), 96)
+    // The address is that of one machine.
+    let is_single = addresses.first().is_some_and(|first| first & 1 == 0);
+    Match::of(*ones == [0xff; 6] && is_single && is_repeated && matches!(password.len(), 0 | 4 | 6), 96)
 }
 
 #[cfg(test)]
@@ -195,6 +197,7 @@ mod tests {
         assert_eq!(confidence(&WAKE_ON_LAN, &datagram(&packet)), 96);
         packet.extend([1, 2, 3, 4, 5, 6]);
         assert_eq!(confidence(&WAKE_ON_LAN, &datagram(&packet)), 96);
+        assert_eq!(wake_on_lan(&datagram(&[0xff; 102])), Match::No);
         packet[20] ^= 1;
         assert_eq!(wake_on_lan(&datagram(&packet)), Match::No);
     }
