@@ -20,8 +20,8 @@ const LARGE: usize = 4 * SMALL;
 /// tables and another process are in it.
 const GROWTH_MAX: f64 = 8.0;
 
-/// Work below this is not compared: the clock and the allocator are most of it.
-const COMPARED: Duration = Duration::from_millis(3);
+/// Work below this is not compared: waiting for a core is most of it.
+const COMPARED: Duration = Duration::from_millis(50);
 
 /// A byte that takes longer than this is told of whatever the growth. Payloads of one byte are in it: each costs a look at
 /// all that a parser waits with, a few KiB.

@@ -1,5 +1,5 @@
 //! Small servers with a first word of their own: compilers lent to others (distcc), places (gpsd), words (DICT), switches
-//! (OVSDB), sound (PulseAudio).
+//! (OVSDB), sound (PulseAudio), scanners (SANE), machines that sleep (Wake-on-LAN).
 
 use crate::dpi::text::{find, starts_with_word};
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
@@ -34,6 +34,17 @@ pub(super) static PULSEAUDIO: Protocol = Protocol::named(
     "pulseaudio",
     Category::Media,
     &[Probe { over: Over::Tcp, first: First::Of(&[0]), look: pulseaudio }],
+);
+
+/// Scanners of other machines (SANE standard, chapter 5).
+pub(super) static SANE: Protocol =
+    Protocol::named("sane", Category::Iot, &[Probe { over: Over::Tcp, first: First::Of(&[0]), look: sane }]);
+
+/// A machine is woken up (AMD, "Magic Packet Technology").
+pub(super) static WAKE_ON_LAN: Protocol = Protocol::named(
+    "wake-on-lan",
+    Category::Network,
+    &[Probe { over: Over::Udp, first: First::Of(&[0xff]), look: wake_on_lan }],
 );
 
 fn distcc(peek: &Peek<'_>) -> Match {
@@ -118,10 +129,43 @@ fn pulseaudio(peek: &Peek<'_>) -> Match {
     }
 }
 
+fn sane(peek: &Peek<'_>) -> Match {
+    // SANE_NET_INIT: procedure 0, version 1.0 of the protocol, the user's name with its length and a zero.
+    let Some(head) = peek.bytes.first_chunk::<12>() else {
+        let may_be = [0, 0, 0, 0, 1, 0, 0].iter().zip(peek.bytes).all(|(known, byte)| known == byte);
+        return if may_be { Match::More } else { Match::No };
+    };
+    if head[..7] != [0, 0, 0, 0, 1, 0, 0] || !(2..=4).contains(&head[7]) {
+        return Match::No;
+    }
+    let len = peek.be32(8) as usize;
+    match peek.bytes.get(12..12 + len.min(256)) {
+        Some([name @ .., 0]) => {
+            let is_name = name.iter().all(u8::is_ascii_graphic) && peek.bytes.len() == 12 + len;
+            Match::of(is_name, if peek.has_port(6_566) { 95 } else { 85 })
+        }
+        Some([]) => Match::of(peek.has_port(6_566), 80),
+        Some(_) => Match::No,
+        None if len < 256 => Match::More,
+        None => Match::No,
+    }
+}
+
+fn wake_on_lan(peek: &Peek<'_>) -> Match {
+    // Six bytes of ones, the machine's address sixteen times, and a password of none, four or six bytes.
+    let Some((ones, rest)) = peek.bytes.split_first_chunk::<6>() else { return Match::No };
+    let Some((addresses, password)) = rest.split_at_checked(96) else { return Match::No };
+    let is_repeated =
+        addresses.chunks_exact(6).all(|address| address.iter().zip(addresses).all(|(a, b)| a == b));
+    // The address is that of one machine.
+    let is_single = addresses.first().is_some_and(|first| first & 1 == 0);
+    Match::of(*ones == [0xff; 6] && is_single && is_repeated && matches!(password.len(), 0 | 4 | 6), 96)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::protocol::samples::{confidence, peek, stream};
+    use crate::dpi::protocol::samples::{confidence, datagram, peek, stream};
 
     #[test]
     fn first_words_are_known_and_cut_ones_waited_for() {
@@ -142,6 +186,20 @@ mod tests {
         // The descriptor has a segment of its own.
         assert_eq!(pulseaudio(&stream(&auth[..20])), Match::More);
         assert_eq!(pulseaudio(&stream(&[0; 64])), Match::No);
+        assert_eq!(confidence(&SANE, &stream(b"\0\0\0\0\x01\0\0\x03\0\0\0\x05root\0")), 85);
+        assert_eq!(sane(&stream(&[0; 64])), Match::No);
+    }
+
+    #[test]
+    fn a_sleeper_is_woken_by_its_address() {
+        let mut packet = vec![0xff; 6];
+        packet.extend(b"\x02\0\0\0\0\x01".repeat(16));
+        assert_eq!(confidence(&WAKE_ON_LAN, &datagram(&packet)), 96);
+        packet.extend([1, 2, 3, 4, 5, 6]);
+        assert_eq!(confidence(&WAKE_ON_LAN, &datagram(&packet)), 96);
+        assert_eq!(wake_on_lan(&datagram(&[0xff; 102])), Match::No);
+        packet[20] ^= 1;
+        assert_eq!(wake_on_lan(&datagram(&packet)), Match::No);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &daemons::DICT,
     &daemons::OVSDB,
     &daemons::PULSEAUDIO,
+    &daemons::SANE,
+    &daemons::WAKE_ON_LAN,
     &access::DIAMETER,
     &access::TACACS,
     &routing::BGP,

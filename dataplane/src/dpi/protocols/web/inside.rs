@@ -10,17 +10,22 @@ use crate::flow::Direction;
 /// Bytes after which nobody is asked any more.
 const ASK_BYTES_MAX: usize = 2_048;
 
+/// Bytes of both directions that nobody knew, after which the tunnel is left alone.
+const UNKNOWN_BYTES_MAX: usize = 8 * ASK_BYTES_MAX;
+
 /// What goes on inside. The flow keeps the name of the outer protocol.
 #[derive(Default)]
 pub struct Inside {
     parser: Option<Box<dyn Parser>>,
+    /// Bytes that nobody knew.
+    unknown: usize,
 }
 
 impl Inside {
     /// With a parser that is known already.
     #[must_use]
     pub fn with(parser: Box<dyn Parser>) -> Self {
-        Self { parser: Some(parser) }
+        Self { parser: Some(parser), unknown: 0 }
     }
 
     /// Reads bytes of the tunnel.
@@ -92,7 +97,10 @@ impl Inside {
             }
             _ if is_open && bytes.len() < ASK_BYTES_MAX => Step::Consumed(0),
             // The other direction may say it.
-            _ => Step::Consumed(bytes.len()),
+            _ => {
+                self.unknown += bytes.len().min(ASK_BYTES_MAX);
+                if self.unknown > UNKNOWN_BYTES_MAX { Step::Done } else { Step::Consumed(bytes.len()) }
+            }
         }
     }
 }
@@ -104,6 +112,27 @@ mod tests {
     use crate::dpi::feed::feed_parser;
     use crate::dpi::{AppTable, FlowView};
     use crate::parse::Addr;
+
+    #[test]
+    fn a_tunnel_of_unknown_bytes_is_left_alone() {
+        let Some(haproxy) = protocols::by_name("haproxy") else { return };
+        let view = FlowView {
+            initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
+            responder: (Addr::v4([192, 0, 2, 2]), 40_001),
+            protocol: crate::parse::Protocol::TCP,
+            is_midstream: false,
+        };
+        // What comes after so many bytes is not read: it would be told.
+        let known = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+        let unknown = [0xfe; ASK_BYTES_MAX];
+        for (times, records) in [(1, 2), (16, 1)] {
+            let begin = [(Direction::Forward, &b"PROXY UNKNOWN\r\n"[..])];
+            let filler = std::iter::repeat_n((Direction::Forward, &unknown[..]), times);
+            let payloads = begin.into_iter().chain(filler).chain([(Direction::Forward, &known[..])]);
+            let fed = crate::dpi::feed::feed(haproxy, &view, &AppTable::default(), payloads);
+            assert_eq!(fed.records, records, "{times}");
+        }
+    }
 
     #[test]
     fn tunnels_in_tunnels_end_before_the_stack_does() {
