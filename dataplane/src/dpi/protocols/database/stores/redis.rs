@@ -299,7 +299,7 @@ mod tests {
         for bad in [&b"*2\r\n:3\r\n"[..], b"*x\r\n", b"*1\r\n$99999999999\r\n", b"*1\r\n$2\r\nabc\r\n"] {
             assert_eq!(told(&[bad], &[])[0], "failed applayer malformed_data proto_parser");
         }
-        assert_eq!(told(&[&[b'x'; 70_000]], &[]).len(), 1);
+        assert_eq!(told(&[&vec![b'x'; 70_000]], &[]).len(), 1);
     }
 
     #[test]
