@@ -1,6 +1,6 @@
 //! Where do bytes live that a parser keeps between packets?
 //!
-//! In buffers of [`CLASSES`] sizes that go round within their thread: what one flow gives back the next one takes, so
+//! In buffers of a few sizes that go round within their thread: what one flow gives back the next one takes, so
 //! that a worker that has run for a while does not call the allocator. What a thread has handed out has one cap; how
 //! much of it a flow holds is the difference of [`in_use`] before and after its parser ran.
 

@@ -1,7 +1,9 @@
 //! Who reads mail and news? IMAP (RFC 9051), POP3 (RFC 1939), NNTP (RFC 3977), ManageSieve (RFC 5804).
 //!
-//! The parsers watch logins only: whether credentials crossed in clear, and whether they were refused.
+//! The parsers watch logins: whether credentials crossed in clear, and whether they were refused; commands of IMAP and POP3
+//! are told by `commands.rs`.
 
+use super::commands::{Commands, Dialect};
 use crate::dpi::protocols::secure::tls;
 use crate::dpi::text::{has_word, starts_with_word};
 use crate::dpi::{Category, Context, First, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown, Step};
@@ -51,8 +53,8 @@ pub static SIEVE: Protocol = Protocol {
     parser: None,
 };
 
-/// Lines after which a login has been seen, or will not be.
-const LINES_MAX: u32 = 64;
+/// Lines after which nobody reads on.
+const LINES_MAX: u32 = 256;
 
 /// A line that has no end after this many bytes is none.
 const LINE_BYTES_MAX: usize = 2_048;
@@ -156,6 +158,7 @@ struct Logins {
     lines: u32,
     asked: bool,
     awaits_tls: bool,
+    commands: Commands,
 }
 
 /// The words of a login without its secrets: a tag, the command, a mechanism.
@@ -170,9 +173,22 @@ fn command_of<'a>(line: &'a [u8], behind: &'a [u8]) -> &'a [u8] {
     start.get(..end.map_or(start.len(), |(at, _)| at)).unwrap_or(start).trim_ascii_end()
 }
 
+/// What is told of the flow's commands, if anything.
+fn dialect_of(cx: &Context<'_>) -> Option<Dialect> {
+    match cx.notes.protocol()?.name {
+        "pop3" | "pop3s" => Some(Dialect::Pop3),
+        "imap" | "imaps" => Some(Dialect::Imap),
+        _ => None,
+    }
+}
+
 impl Logins {
     /// Whether all that matters was seen.
     fn line(&mut self, way: Direction, line: &[u8], cx: &mut Context<'_>) -> bool {
+        let dialect = dialect_of(cx);
+        if let Some(dialect) = dialect {
+            self.commands.line(dialect, way, line, cx);
+        }
         // What stands behind a tag, for IMAP.
         let behind = line.iter().position(|byte| *byte == b' ').map_or(&[][..], |blank| &line[blank + 1..]);
         let asks = starts_with_word(line, b"PASS ")
@@ -204,7 +220,12 @@ impl Logins {
             if is_refused {
                 cx.risk(Risk::FailedLogin, format_args!("{}", Shown(line)));
             }
-            return is_let_in;
+            if is_let_in {
+                self.asked = false;
+                // What is read then is told; of news nothing is.
+                return dialect.is_none();
+            }
+            return false;
         }
         // RFC 2595 3 and 4, RFC 4642 2.2.2, RFC 5804 2.2: the handshake follows at once.
         if self.awaits_tls
@@ -256,6 +277,9 @@ impl Parser for Logins {
     }
 
     fn end(&mut self, cx: &mut Context<'_>) {
+        if let Some(dialect) = dialect_of(cx) {
+            self.commands.end(dialect, cx);
+        }
         if let Some(inner) = &mut self.inner {
             inner.end(cx);
         }

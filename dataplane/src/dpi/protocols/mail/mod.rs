@@ -1,5 +1,6 @@
 //! Who sends and reads mail? SMTP, IMAP, POP3, news.
 
+mod commands;
 pub mod mailbox;
 pub mod smtp;
 

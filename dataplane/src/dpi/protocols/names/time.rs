@@ -1,6 +1,6 @@
 //! Who asks what time it is? NTP (RFC 5905), PTP version 2 (IEEE 1588), Roughtime.
 //!
-//! What PTP and Roughtime say is in their headers; the messages of NTP are told by [`super::clock`].
+//! What PTP and Roughtime say is in their headers; the messages of NTP are told by `clock.rs`.
 
 use super::clock::Clock;
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
