@@ -165,16 +165,6 @@ impl Parser for Fix {
                 cx.anomaly("invalid_body_length");
             }
         }
-        // The body begins behind its length and ends where the checksum's field begins.
-        if let Some(length) = field(b"\x019=") {
-            let from = find(head, b"\x019=").map_or(0, |at| at + 3 + length.len() + 1);
-            let len = decimal(length).and_then(|len| usize::try_from(len).ok());
-            let end = len.and_then(|len| from.checked_add(len));
-            let is_right = end.is_some_and(|end| bytes.get(end..end + 3).is_none_or(|tag| tag == b"10="));
-            if !is_right {
-                cx.anomaly("invalid_body_length");
-            }
-        }
         cx.tell_with("fix", way, |fields| {
             fields
                 .text_if("begin_string", head.get(2..).and_then(|rest| rest.split(|byte| *byte == 1).next()));
