@@ -36,8 +36,17 @@ pub const DEPTH_BYTES: u64 = 1024 * 1024;
 /// Bytes of a TCP direction that recognition sees.
 const PEEK_BYTES_MAX: usize = 4_096;
 
-/// Bytes that a parser may keep of one flow; streams have what is left of [`FLOW_BYTES_MAX`].
+/// Bytes that a parser may keep of one flow, where the flow's streams leave that much of [`FLOW_BYTES_MAX`].
 pub const PARSER_BYTES_MAX: usize = 48 << 10;
+
+/// Bytes that streams always leave to the flow's parser.
+const PARSER_BYTES_RESERVED: usize = 16 << 10;
+
+/// Bytes that a parser is itself, and its lists, which have lengths of their own; not counted flow by flow.
+const PARSER_OBJECT_BYTES: usize = 6 << 10;
+
+/// Bytes that streams and parser of one flow may hold in buffers.
+const BUFFER_BYTES_MAX: usize = FLOW_BYTES_MAX - PARSER_OBJECT_BYTES;
 
 /// Confidence of a guess: from an address range or a port.
 const GUESS: u8 = 30;
@@ -421,7 +430,7 @@ impl Inspector {
         let Some(known) = known.get_mut(slot as usize) else { return Looked::default() };
         let Some(active) = active.get_mut(known.active as usize) else { return Looked::default() };
         let of = way.opposite();
-        reassembly.memory.set_flow_bytes_max(FLOW_BYTES_MAX - active.kept.min(PARSER_BYTES_MAX));
+        reassembly.memory.set_flow_bytes_max(active.stream_bytes_max());
         let acked = active.streams.acknowledged(of, ack, reassembly.mode, &mut reassembly.memory);
         if acked == Acked::Nothing {
             return Looked::default();
@@ -455,7 +464,7 @@ impl Inspector {
             return Looked::default();
         }
         known.payloads = known.payloads.saturating_add(1);
-        reassembly.memory.set_flow_bytes_max(FLOW_BYTES_MAX - active.kept.min(PARSER_BYTES_MAX));
+        reassembly.memory.set_flow_bytes_max(active.stream_bytes_max());
         let way = payload.way;
         active.ways[way as usize].bytes += payload.bytes.len() as u64;
         let mut cx = desk.context(known, view, payload.at, records);
@@ -655,6 +664,11 @@ impl Active {
         Segment::Taken(!is_kept && self.gap(way, 0, cx))
     }
 
+    /// What the flow's streams may hold, now that its parser keeps what it keeps.
+    fn stream_bytes_max(&self) -> usize {
+        BUFFER_BYTES_MAX - self.kept.clamp(PARSER_BYTES_RESERVED, PARSER_BYTES_MAX)
+    }
+
     /// Goes on without the bytes of the first hole, and reads what lies beyond it.
     fn go_on(
         &mut self,
@@ -676,9 +690,10 @@ impl Active {
 
     /// Tells the parser that bytes are missing.
     fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Finished {
+        let held = self.streams.bytes_held();
         match &mut self.parser {
             Some(parser) => {
-                let step = within_budget(parser, &mut self.kept, cx, |parser, cx| parser.gap(way, len, cx));
+                let step = within_budget(parser, &mut self.kept, held, cx, |parser, cx| parser.gap(way, len, cx));
                 !matches!(step, Step::Consumed(_))
             }
             None => {
@@ -730,7 +745,8 @@ impl Active {
             if bytes.is_empty() {
                 return false;
             }
-            match within_budget(parser, &mut self.kept, cx, |parser, cx| parser.data(way, bytes, cx)) {
+            let held = self.streams.bytes_held();
+            match within_budget(parser, &mut self.kept, held, cx, |parser, cx| parser.data(way, bytes, cx)) {
                 Step::Consumed(0) => return false,
                 Step::Consumed(len) => self.streams.consume(way, len),
                 Step::Done => return true,
@@ -752,7 +768,7 @@ impl Active {
             return finished;
         }
         let Some(parser) = &mut self.parser else { return false };
-        match within_budget(parser, &mut self.kept, cx, |parser, cx| parser.data(way, bytes, cx)) {
+        match within_budget(parser, &mut self.kept, 0, cx, |parser, cx| parser.data(way, bytes, cx)) {
             Step::Consumed(_) => false,
             Step::Done => true,
             Step::NotMine => self.refused(recogniser, cx),
@@ -837,17 +853,19 @@ impl Active {
     }
 }
 
-/// Lets a parser read, and ends it where it keeps more of the flow than it may.
+/// Lets a parser read, and ends it where it keeps more of the flow than it may beside what the streams hold.
 fn within_budget(
     parser: &mut Box<dyn Parser>,
     kept: &mut usize,
+    held_by_streams: usize,
     cx: &mut Context<'_>,
     read: impl FnOnce(&mut dyn Parser, &mut Context<'_>) -> Step,
 ) -> Step {
     let before = kept::in_use();
     let step = read(&mut **parser, cx);
     *kept = (*kept + kept::in_use()).saturating_sub(before);
-    if *kept > PARSER_BYTES_MAX && matches!(step, Step::Consumed(_)) {
+    let bytes_max = PARSER_BYTES_MAX.min(BUFFER_BYTES_MAX.saturating_sub(held_by_streams));
+    if *kept > bytes_max && matches!(step, Step::Consumed(_)) {
         cx.anomaly("parser_memcap");
         return Step::Done;
     }

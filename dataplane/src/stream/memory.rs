@@ -5,9 +5,10 @@
 
 use super::held::Piece;
 
-/// Sizes of buffers, bytes: steps of a half and a third, so that at most a third of a buffer is unused for its size.
+/// Sizes of buffers, bytes: steps of a half and a third, so that at most a third of a buffer is unused for its size. The
+/// last two are what a flow may hold, without the array of pieces: all of it, and all but what its parser may keep.
 pub(super) const CLASSES: [usize; 15] =
-    [256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384, 24_576, 32_768, 49_152, 61_440];
+    [256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384, 24_576, 32_768, 39_936, 61_440];
 
 /// Sizes of lists of pieces. The last one is [`super::PIECES_MAX`].
 const LIST_CLASSES: [usize; 3] = [8, 32, 256];
