@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::control::{EventSender, FlowGauges, FlowQuery, Snapshot};
 use crate::defrag::{Defrag, HoldId};
-use crate::dpi::Inspector;
+use crate::dpi::{Inspector, kept};
 use crate::flow::{EndReason, FlowKey, FlowTable, Located};
 use crate::host::Shared;
 use crate::parse::{Addr, Headers, Protocol};
@@ -321,6 +321,8 @@ impl Engine {
             stream_overlaps: met(Anomaly::OverlapDifferentData),
             stream_memory_refused: met(Anomaly::InsertMemcap),
             stream_pieces_refused: met(Anomaly::InsertLimit),
+            parser_bytes: kept::in_use() as u64,
+            parser_memory_refused: kept::refused(),
             stream_depth_reached: told(&|inspector| inspector.depth_reached),
             not_looked_at: told(&|inspector| inspector.not_looked_at),
         }

@@ -85,6 +85,7 @@ const FLOW_LEVELS: &[(&str, &str, &str, &str)] = &[
     ("established", "flow_table_established", "flows", "Flows now in which packets went both ways"),
     ("fragments_held", "fragments_held", "datagrams", "Datagrams that wait for fragments now"),
     ("stream_bytes", "stream", "bytes", "Bytes that TCP streams hold now"),
+    ("parser_bytes", "parser", "bytes", "Bytes that parsers hold now"),
 ];
 
 /// Upper bounds of the exported latency buckets, nanoseconds: 1 us to 1 s, three a decade.
@@ -202,6 +203,9 @@ fn flow_counter(field: &str) -> (String, &'static str, &'static str) {
         }
         "stream_pieces_refused" => {
             (field.to_owned(), "segments", "TCP segments that were one piece too many to wait")
+        }
+        "parser_memory_refused" => {
+            (field.to_owned(), "buffers", "Buffers that parsers did not get for lack of memory")
         }
         "stream_depth_reached" => (field.to_owned(), "flows", "Flows longer than what is looked at"),
         "not_looked_at" => ("flows_not_looked_at".to_owned(), "flows", "Flows unrecognised for lack of room"),

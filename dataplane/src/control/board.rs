@@ -92,6 +92,10 @@ gauges! {
         stream_memory_refused,
         /// TCP segments that were one piece too many to wait.
         stream_pieces_refused,
+        /// Bytes that parsers hold now.
+        parser_bytes,
+        /// Buffers that parsers did not get for lack of memory.
+        parser_memory_refused,
         /// Flows that were longer than what is looked at.
         stream_depth_reached,
         /// Flows that nobody looked at for lack of room.
