@@ -6,6 +6,7 @@
 pub mod applications;
 pub mod applications_seen;
 pub mod eve;
+pub mod auth;
 pub mod events;
 pub mod flows;
 pub mod metrics;

@@ -3,7 +3,9 @@
 //! The only room that touches files. Policy files are read here, event lines are written here; entities
 //! and event segments get their rooms beside them.
 
+pub mod entities;
 pub mod eve_file;
 pub mod policy_file;
 
+pub use entities::{Entities, StoreError, Table};
 pub use eve_file::{EveFile, Rotation};

@@ -693,7 +693,8 @@ impl Active {
         let held = self.streams.bytes_held();
         match &mut self.parser {
             Some(parser) => {
-                let step = within_budget(parser, &mut self.kept, held, cx, |parser, cx| parser.gap(way, len, cx));
+                let step =
+                    within_budget(parser, &mut self.kept, held, cx, |parser, cx| parser.gap(way, len, cx));
                 !matches!(step, Step::Consumed(_))
             }
             None => {

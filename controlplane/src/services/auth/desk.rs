@@ -1,0 +1,113 @@
+//! Where is done what takes a core for a tenth of a second?
+//!
+//! On a thread of its own with a short queue: signing and hashing neither hold up the thread that serves nor pile up
+//! behind one another. A queue that is full is told at once, and the client asked to come again.
+
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+/// Work that waits at once: some ten seconds of signing.
+const QUEUE_MAX: usize = 64;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// One thread and its queue. Dropping it waits for what it is doing.
+#[derive(Debug)]
+pub struct Desk {
+    queue: Option<SyncSender<Work>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too much is being asked at once")]
+pub struct Busy;
+
+impl Desk {
+    /// Starts the thread, which has the caller's affinity.
+    ///
+    /// # Errors
+    ///
+    /// As the system says.
+    pub fn start(name: &str) -> std::io::Result<Self> {
+        let (queue, work) = sync_channel::<Work>(QUEUE_MAX);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            for work in work {
+                work();
+            }
+        })?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Does `work` there, and waits for what it tells.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`]. The work of a caller who went away is not done.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
+        self.submit(work)?.await.map_err(|_| Busy)
+    }
+
+    fn submit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<oneshot::Receiver<T>, Busy> {
+        let (tell, told) = oneshot::channel();
+        let work: Work = Box::new(move || {
+            if !tell.is_closed() {
+                // The caller may go away while it is done: then nobody wants it.
+                let _ = tell.send(work());
+            }
+        });
+        match self.queue.as_ref().ok_or(Busy)?.try_send(work) {
+            Ok(()) => Ok(told),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Busy),
+        }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread was reported by the panic hook already.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_full_queue_is_told_at_once() {
+        let desk = Desk::start("test-desk").unwrap();
+        let ((entered, has_entered), (go, gate)) = (channel(), channel::<()>());
+        let first = desk.submit(move || entered.send(()).is_ok() && gate.recv().is_ok()).unwrap();
+        has_entered.recv().unwrap();
+        let waiting: Vec<_> = (0..QUEUE_MAX).map(|at| desk.submit(move || at).unwrap()).collect();
+        assert_eq!(desk.submit(|| ()).err(), Some(Busy));
+        go.send(()).unwrap();
+        assert_eq!(first.blocking_recv(), Ok(true));
+        for (at, told) in waiting.into_iter().enumerate() {
+            assert_eq!(told.blocking_recv(), Ok(at));
+        }
+    }
+
+    #[test]
+    fn nobody_works_for_a_caller_who_went_away() {
+        let desk = Desk::start("test-desk").unwrap();
+        let ((entered, has_entered), (go, gate)) = (channel(), channel::<()>());
+        let first = desk.submit(move || entered.send(()).is_ok() && gate.recv().is_ok()).unwrap();
+        has_entered.recv().unwrap();
+        let (done, was_done) = channel();
+        drop(desk.submit(move || done.send(())).unwrap());
+        go.send(()).unwrap();
+        assert_eq!(first.blocking_recv(), Ok(true));
+        assert!(was_done.recv().is_err());
+    }
+}

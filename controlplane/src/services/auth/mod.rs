@@ -1,0 +1,265 @@
+//! Who is it, and what may they do?
+//!
+//! Accounts and sessions live in memory, because every request asks for them, and in the store, because a logout must
+//! outlive the process. A change is in the store before it is in memory, and before anyone is told. What takes a core
+//! for long (hashing, signing) and what waits for the disk is done at three [`Desk`]s: guessing passwords holds up no
+//! logout, and a storm of logins holds up no reading.
+//!
+//! | file | question |
+//! |---|---|
+//! | `login` | who becomes a session, and how does it go on? |
+//! | `identify` | whose token is this? |
+//! | `manage` | who has an account? |
+//! | `token`, `key`, `key_ring`, `algorithm` | what is a token, and what signs it? |
+//! | `password`, `throttle`, `secret`, `ticket` | what do clients bring instead? |
+//! | `role` | what may whom do? |
+
+pub mod account;
+pub mod algorithm;
+pub mod desk;
+pub mod key;
+pub mod key_ring;
+pub mod password;
+pub mod role;
+pub mod secret;
+pub mod session;
+pub mod throttle;
+pub mod ticket;
+pub mod token;
+
+mod identify;
+mod login;
+mod manage;
+#[cfg(test)]
+mod tests;
+
+pub use identify::Identity;
+pub use login::{Client, Login, Tokens};
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use self::account::{ACCOUNTS, Accounts};
+use self::desk::{Busy, Desk};
+use self::key::{KeyError, SigningKey};
+use self::key_ring::KeyRing;
+use self::password::PasswordError;
+use self::role::{Permission, Role};
+use self::secret::{Digest, Password};
+use self::session::{SESSIONS, Sessions, TokenForm};
+use self::throttle::Throttle;
+use self::ticket::Tickets;
+use self::token::{Claims, TokenError};
+use crate::store::{Entities, StoreError};
+
+/// How long things are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// An access token, seconds.
+    pub access_ttl_s: u64,
+    /// A session nobody refreshes, seconds.
+    pub refresh_ttl_s: u64,
+    /// The longest token for a program, seconds.
+    pub program_ttl_s_max: u64,
+    /// What access tokens look like where a login does not say.
+    pub token_form: TokenForm,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            access_ttl_s: 15 * 60,
+            refresh_ttl_s: 7 * 24 * 3_600,
+            program_ttl_s_max: 366 * 24 * 3_600,
+            token_form: TokenForm::Jwt,
+        }
+    }
+}
+
+/// Why somebody is not let in, or something is not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// Name or password, and nobody learns which.
+    #[error("The name or the password is wrong.")]
+    Credentials,
+    /// Too many failures of late.
+    #[error("Too many attempts failed; try again in {retry_after_s} s.")]
+    Throttled {
+        /// Seconds.
+        retry_after_s: u64,
+    },
+    /// A token that is none of ours.
+    #[error("The token is not good: {0}.")]
+    Token(TokenError),
+    /// The session of a token has ended.
+    #[error("The session has ended; log in again.")]
+    SessionEnded,
+    /// A refresh token that was used before: all of its session is ended.
+    #[error("The refresh token was used before; its session is ended. Log in again.")]
+    Reused,
+    /// Nothing else before this.
+    #[error("Change the password first (POST /auth/password).")]
+    PasswordMustChange,
+    /// The role's table does not have it.
+    #[error("This takes {needs}, which {role} does not have.")]
+    Forbidden {
+        /// The permission.
+        needs: Permission,
+        /// Whose role.
+        role: Role,
+    },
+    /// Queues are full.
+    #[error("Too much is being asked at once; try again in a few seconds.")]
+    Busy,
+    /// Not kept, so not done.
+    #[error("Nothing was changed: {0}.")]
+    Store(#[from] StoreError),
+    /// Not a password.
+    #[error("The password is not taken: {0}.")]
+    Password(#[from] PasswordError),
+    /// Not a name.
+    #[error("`{0}` is no account name: 1 to 64 letters, digits, `.`, `_`, `-` or `@`.")]
+    Username(String),
+    /// Somebody has it.
+    #[error("The name `{0}` is taken.")]
+    NameTaken(String),
+    /// No such account, session, ...
+    #[error("There is no {what} `{id}`.")]
+    Unknown {
+        /// What kind.
+        what: &'static str,
+        /// Which.
+        id: String,
+    },
+    /// The box would have nobody who can repair it.
+    #[error("This is the last admin who can log in; make another one first.")]
+    LastAdmin,
+    /// No more of them.
+    #[error("There is no room for another {0}.")]
+    Full(&'static str),
+    /// Somebody else changed it meanwhile.
+    #[error("It is version {found} by now; read it again.")]
+    Stale {
+        /// The version.
+        found: u64,
+    },
+    /// Something asked for is out of bounds.
+    #[error("{0}")]
+    Invalid(String),
+    /// No randomness, or a key that is none.
+    #[error("The system cannot do this now: {0}.")]
+    Key(#[from] KeyError),
+}
+
+impl From<Busy> for AuthError {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
+}
+
+/// Accounts, sessions and keys of a box.
+#[derive(Debug)]
+pub struct Auth {
+    store: Arc<Entities>,
+    settings: Settings,
+    ring: RwLock<Arc<KeyRing>>,
+    state: RwLock<State>,
+    verified: Mutex<HashMap<Digest, Arc<Claims>>>,
+    throttle: Mutex<Throttle>,
+    tickets: Mutex<Tickets>,
+    hashing: Desk,
+    signing: Desk,
+    changing: Desk,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    accounts: Accounts,
+    sessions: Sessions,
+}
+
+/// The admin that a box makes for itself.
+#[derive(Debug)]
+pub struct FirstAdmin {
+    /// Its name.
+    pub username: String,
+    /// Its one-time secret: this is the only time that it is shown.
+    pub secret: Password,
+}
+
+impl Auth {
+    /// Reads accounts and sessions. Its threads have the caller's affinity.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Store`]; [`AuthError::Invalid`] where the system gives no thread.
+    pub fn open(
+        store: Arc<Entities>,
+        ring: KeyRing,
+        settings: Settings,
+        now_s: u64,
+    ) -> Result<Self, AuthError> {
+        let mut state = State::default();
+        for (_, account) in store.all(&ACCOUNTS)? {
+            state.accounts.put(account);
+        }
+        let mut expired = Vec::new();
+        let mut sessions: Vec<_> = store.all(&SESSIONS)?.into_iter().map(|(_, session)| session).collect();
+        sessions.sort_by(|one, other| (one.created_s, &one.id).cmp(&(other.created_s, &other.id)));
+        for session in sessions {
+            if session.expires_s > now_s && state.accounts.get(&session.account).is_some() {
+                state.sessions.put(session);
+            } else {
+                expired.push(session.id);
+            }
+        }
+        if !expired.is_empty() {
+            store.write(|write| expired.iter().try_for_each(|id| write.remove(&SESSIONS, id).map(|_| ())))?;
+        }
+        let desk =
+            |name| Desk::start(name).map_err(|error| AuthError::Invalid(format!("no thread: {error}")));
+        Ok(Self {
+            store,
+            settings,
+            ring: RwLock::new(Arc::new(ring)),
+            state: RwLock::new(state),
+            verified: Mutex::default(),
+            throttle: Mutex::default(),
+            tickets: Mutex::default(),
+            hashing: desk("jarvis-password")?,
+            signing: desk("jarvis-sign")?,
+            changing: desk("jarvis-account")?,
+        })
+    }
+
+    /// The keys in force.
+    #[must_use]
+    pub fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Signs with a new key from now on; the tokens of the one before stay good until they expire.
+    pub fn rotate(&self, key: SigningKey) -> Arc<KeyRing> {
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        *ring = Arc::new(ring.rotated(key));
+        Arc::clone(&ring)
+    }
+
+    /// How long things are good.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

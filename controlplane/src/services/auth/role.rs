@@ -1,0 +1,167 @@
+//! What may whom do? One table: roles across, permissions down.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! named {
+    ($(#[$meta:meta])* $type:ident, $what:literal, { $($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $type {
+            $($(#[doc = $doc])+ #[serde(rename = $text)] $name,)+
+        }
+
+        impl $type {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// Its name in tokens, answers and files.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// A sentence on it.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii_start(),)+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                let names = || Self::ALL.iter().map(|one| one.name()).collect::<Vec<_>>().join(", ");
+                let found = Self::ALL.iter().copied().find(|one| one.name() == text);
+                found.ok_or_else(|| format!(concat!("`{}` is no ", $what, "; one of {} is"), text, names()))
+            }
+        }
+    };
+}
+
+named! {
+    /// What an account is for.
+    Role, "role", {
+        /// Everything, accounts and keys included.
+        Admin = "admin",
+        /// Runs the box: policies, wire, block list, flows. No accounts, no keys.
+        Operator = "operator",
+        /// Reads everything that the box knows, changes nothing.
+        Analyst = "analyst",
+        /// A user of the network: sees to the own account.
+        Employee = "employee",
+        /// A user of the network from outside the house: sees to the own account.
+        Contractor = "contractor",
+        /// A program: reads telemetry and flows, asks for verdicts.
+        Service = "service",
+    }
+}
+
+named! {
+    /// What a call needs.
+    Permission, "permission", {
+        /// See to the own account: password, sessions, tickets.
+        OwnAccount = "account:own",
+        /// Read telemetry and metrics.
+        TelemetryRead = "telemetry:read",
+        /// Read live events.
+        EventsRead = "events:read",
+        /// Read flows, protocols and applications.
+        DpiRead = "dpi:read",
+        /// End flows.
+        DpiWrite = "dpi:write",
+        /// Read policies.
+        PolicyRead = "policy:read",
+        /// Ask for the verdict on a context.
+        PolicyEvaluate = "policy:evaluate",
+        /// Change policies.
+        PolicyWrite = "policy:write",
+        /// Read the block list and the state of the wire.
+        WireRead = "wire:read",
+        /// Change the block list, bypass the box.
+        WireWrite = "wire:write",
+        /// Read accounts, roles and sessions of others.
+        AccountsRead = "accounts:read",
+        /// Change accounts, end sessions of others.
+        AccountsWrite = "accounts:write",
+        /// Rotate the keys that sign.
+        KeysWrite = "keys:write",
+    }
+}
+
+impl Role {
+    /// The table.
+    #[must_use]
+    pub const fn permissions(self) -> &'static [Permission] {
+        use Permission::{
+            AccountsRead, DpiRead, DpiWrite, EventsRead, OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite,
+            TelemetryRead, WireRead, WireWrite,
+        };
+        match self {
+            Self::Admin => Permission::ALL,
+            Self::Operator => &[
+                OwnAccount,
+                TelemetryRead,
+                EventsRead,
+                DpiRead,
+                DpiWrite,
+                PolicyRead,
+                PolicyEvaluate,
+                PolicyWrite,
+                WireRead,
+                WireWrite,
+            ],
+            Self::Analyst => &[
+                OwnAccount,
+                TelemetryRead,
+                EventsRead,
+                DpiRead,
+                PolicyRead,
+                PolicyEvaluate,
+                WireRead,
+                AccountsRead,
+            ],
+            Self::Employee | Self::Contractor => &[OwnAccount],
+            Self::Service => &[OwnAccount, TelemetryRead, EventsRead, DpiRead, PolicyRead, PolicyEvaluate],
+        }
+    }
+
+    /// Whether the table has it.
+    #[must_use]
+    pub fn may(self, permission: Permission) -> bool {
+        self.permissions().contains(&permission)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_admin_touches_accounts_and_keys() {
+        for role in Role::ALL {
+            let is_admin = *role == Role::Admin;
+            assert_eq!(role.may(Permission::AccountsWrite), is_admin, "{role}");
+            assert_eq!(role.may(Permission::KeysWrite), is_admin, "{role}");
+            assert!(role.may(Permission::OwnAccount), "{role}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for role in Role::ALL {
+            assert_eq!(role.name().parse(), Ok(*role));
+            assert!(role.description().ends_with('.'));
+        }
+        assert!("root".parse::<Role>().unwrap_err().contains("admin, operator"));
+    }
+}
