@@ -1,21 +1,25 @@
 //! May this client make this call, and what became of it?
 //!
-//! Wraps every call: who is asking (TCP or Unix socket), a request id, the time limit, the access log.
-//! Over TCP nothing changes anything, and a client that is not local sees the public paths only; a `Host`
-//! that is a name is refused there, so that no web page reads the box through its visitor's browser
-//! (DNS rebinding).
+//! Wraps every call: who is asking, a request id, the time limit, the access log. Over TCP a token says who asks; the
+//! Unix socket's mode lets nobody in but the operator. What a call takes is in [`super::permits`]; a call that is not
+//! there reaches no handler.
 
-use std::net::{IpAddr, SocketAddr};
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::permits::{self, Access};
 use super::problem::{Code, Problem};
+use crate::services::Services;
+use crate::services::auth::Identity;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,39 +31,37 @@ pub(super) enum Client {
 }
 
 /// What all calls share.
-#[derive(Debug)]
 pub(super) struct Guard {
+    services: Arc<Services>,
     request_timeout: Duration,
     next_id: AtomicU64,
 }
 
 impl Guard {
-    pub(super) fn new(request_timeout: Duration) -> Arc<Self> {
+    pub(super) fn new(services: Arc<Services>, request_timeout: Duration) -> Arc<Self> {
         // Request ids of two runs of the daemon should not be mistaken for one another in a log.
         let start = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
-        Arc::new(Self { request_timeout, next_id: AtomicU64::new(start) })
+        Arc::new(Self { services, request_timeout, next_id: AtomicU64::new(start) })
     }
 }
-
-/// Paths that anyone who reaches the TCP port may read.
-const PUBLIC: [&str; 3] = ["/health", "/api/system/status", "/api/federation/status"];
-
-/// POST calls that change nothing.
-const READING_POSTS: [&str; 1] = ["/policy/evaluate"];
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The middleware around every call.
-pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let request_id = format!("{:016x}", guard.next_id.fetch_add(1, Ordering::Relaxed));
     let client = request.extensions().get::<Client>().copied();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
 
-    let mut response = match allowed(&request, client) {
+    let admitted = admit(&guard, &request, client);
+    let user = admitted.as_ref().ok().and_then(Option::as_ref).map(|identity| Arc::clone(&identity.account));
+    let mut response = match admitted
+        .map(|identity| identity.map(|known| request.extensions_mut().insert(known)))
+    {
         Err(problem) => problem.into_response(),
-        Ok(()) => match tokio::time::timeout(guard.request_timeout, next.run(request)).await {
+        Ok(_admitted) => match tokio::time::timeout(guard.request_timeout, next.run(request)).await {
             Ok(response) => response,
             Err(_elapsed) => {
                 let limit_s = guard.request_timeout.as_secs();
@@ -68,14 +70,6 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
             }
         },
     };
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED && !is_problem(response.headers()) {
-        let allow = response.headers_mut().remove(header::ALLOW);
-        response =
-            Problem::new(Code::MethodNotAllowed, format!("{path} does not take {method}.")).into_response();
-        if let Some(allow) = allow {
-            response.headers_mut().insert(header::ALLOW, allow);
-        }
-    }
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -83,44 +77,99 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
         headers.insert(REQUEST_ID, value);
     }
     let (client, status) = (Shown(client), response.status().as_u16());
+    let user = user.as_ref().map_or("-", |account| account.username.as_str());
     let duration_us = begun.elapsed().as_micros() as u64;
     // Queries and bodies are not logged: they may hold what is nobody else's business.
     if reads(&method) {
-        tracing::debug!(target: "jarvis::access", request_id, %client, %method, path, status, duration_us);
+        tracing::debug!(target: "jarvis::access", request_id, %client, user, %method, path, status, duration_us);
     } else {
-        tracing::info!(target: "jarvis::access", request_id, %client, %method, path, status, duration_us);
+        tracing::info!(target: "jarvis::access", request_id, %client, user, %method, path, status, duration_us);
     }
     response
 }
 
-fn allowed(request: &Request, client: Option<Client>) -> Result<(), Problem> {
-    let Some(Client::Tcp(peer)) = client else { return Ok(()) };
+/// Who asks, where the call takes somebody; and only calls of the table get any further.
+fn admit(guard: &Guard, request: &Request, client: Option<Client>) -> Result<Option<Identity>, Problem> {
     // An unknown path is answered as such.
     let Some(path) = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) else {
-        return Ok(());
+        return Ok(None);
     };
-    if PUBLIC.contains(&path) && reads(request.method()) {
-        return Ok(());
+    let Some(access) = permits::access(request.method(), path) else {
+        let detail = format!("{path} does not take {}.", request.method());
+        return Err(Problem::new(Code::MethodNotAllowed, detail).allowing(permits::methods(path)));
+    };
+    let local = matches!(client, Some(Client::Unix)).then(Identity::local);
+    let needs = match access {
+        Access::Anyone => return Ok(local),
+        Access::LocalOr(needs) if is_local(client, request.headers()) => {
+            if bearer(request.headers())?.is_none() {
+                return Ok(local);
+            }
+            needs
+        }
+        Access::LocalOr(needs) | Access::Needs(needs) => needs,
+    };
+    let identity = match (local, bearer(request.headers())?) {
+        (_, Some(token)) => guard.services.auth().identify(token, guard.services.now_s())?,
+        (Some(local), None) => local,
+        (None, None) => {
+            let detail = format!("{} {path} takes a token with {needs}.", request.method());
+            return Err(Problem::new(Code::Unauthenticated, detail));
+        }
+    };
+    identity.may(needs)?;
+    Ok(Some(identity))
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750 2.1); nowhere else is one looked for.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = all.next() else { return Ok(None) };
+    let scheme = value.to_str().ok().and_then(|text| text.split_once(' '));
+    match scheme {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && all.next().is_none() => {
+            Ok(Some(token.trim()))
+        }
+        _ => Err(Problem::new(Code::Unauthenticated, "Authorization must be one `Bearer TOKEN`.")),
     }
-    if !peer.ip().to_canonical().is_loopback() {
-        return Err(Problem::new(
-            Code::LocalOnly,
-            format!("{path} is answered to clients on this machine only; you come from {}.", peer.ip()),
-        ));
+}
+
+/// Whether a client on this machine asks, and no web page through it: a page that had its name resolved to this machine
+/// (DNS rebinding) comes with that name as `Host`.
+fn is_local(client: Option<Client>, headers: &HeaderMap) -> bool {
+    match client {
+        Some(Client::Tcp(peer)) => peer.ip().to_canonical().is_loopback() && host_is_address(headers),
+        Some(Client::Unix) => true,
+        None => false,
     }
-    if !host_is_address(request.headers()) {
-        return Err(Problem::new(
-            Code::LocalOnly,
-            "The Host header is a name; ask by address or as localhost, or use the Unix socket.",
-        ));
+}
+
+/// Who asks, for a call that takes somebody.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(pub(super) Identity);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let identity = parts.extensions.get::<Identity>().cloned();
+        identity.map(Self).ok_or_else(|| Problem::new(Code::Unauthenticated, "This call takes a token."))
     }
-    if !reads(request.method()) && !READING_POSTS.contains(&path) {
-        return Err(Problem::new(
-            Code::ReadOnly,
-            format!("{} {path} changes something; send it over the Unix socket.", request.method()),
-        ));
+}
+
+/// Where the call comes from; over the Unix socket from this machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self(match parts.extensions.get::<Client>() {
+            Some(Client::Tcp(peer)) => peer.ip().to_canonical(),
+            Some(Client::Unix) | None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }))
     }
-    Ok(())
 }
 
 fn reads(method: &Method) -> bool {
@@ -143,10 +192,6 @@ fn host_is_address(headers: &HeaderMap) -> bool {
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
             .is_some_and(|a| a.parse::<IpAddr>().is_ok())
-}
-
-fn is_problem(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json")
 }
 
 struct Shown(Option<Client>);

@@ -8,6 +8,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::store::StoreError;
+
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $status:ident;)+) => {
         /// Every reason for which a request is refused.
@@ -46,10 +48,20 @@ codes! {
     InvalidBody = "invalid_body", BAD_REQUEST;
     /// A query parameter is unknown or has a value that it cannot have.
     InvalidParameter = "invalid_parameter", BAD_REQUEST;
-    /// This call changes something; it is answered on the Unix socket only.
-    ReadOnly = "read_only", FORBIDDEN;
-    /// This is answered to local clients only.
-    LocalOnly = "local_only", FORBIDDEN;
+    /// This takes a token: `Authorization: Bearer ...`.
+    Unauthenticated = "unauthenticated", UNAUTHORIZED;
+    /// The name or the password is wrong.
+    InvalidCredentials = "invalid_credentials", UNAUTHORIZED;
+    /// The token is not one of this box, was changed, or has expired.
+    InvalidToken = "invalid_token", UNAUTHORIZED;
+    /// The session of the token has ended.
+    SessionEnded = "session_ended", UNAUTHORIZED;
+    /// The refresh token was used before; its session is ended.
+    RefreshReused = "refresh_reused", UNAUTHORIZED;
+    /// The role does not have the permission that this call takes.
+    Forbidden = "forbidden", FORBIDDEN;
+    /// The password must be changed before anything else.
+    PasswordMustChange = "password_must_change", FORBIDDEN;
     /// There is nothing at this path.
     NotFound = "not_found", NOT_FOUND;
     /// This path does not have this method.
@@ -58,10 +70,26 @@ codes! {
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT;
     /// The box runs without what this call needs.
     Unavailable = "unavailable_here", CONFLICT;
+    /// Another account has this name.
+    NameTaken = "name_taken", CONFLICT;
+    /// Nobody would be left who may do everything.
+    LastAdmin = "last_admin", CONFLICT;
+    /// There is no room for another one.
+    Full = "full", CONFLICT;
+    /// Somebody else changed it since it was read.
+    Stale = "stale", PRECONDITION_FAILED;
     /// The body is larger than this call takes.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
+    /// The password is not taken.
+    InvalidPassword = "invalid_password", UNPROCESSABLE_ENTITY;
     /// The policy set has errors; the one in force stays.
     InvalidPolicy = "invalid_policy", UNPROCESSABLE_ENTITY;
+    /// Too many attempts failed; `Retry-After` says when the next one is heard.
+    TooManyAttempts = "too_many_attempts", TOO_MANY_REQUESTS;
+    /// The disk is full; nothing was changed.
+    StoreFull = "store_full", INSUFFICIENT_STORAGE;
+    /// The disk does not keep what it is given; nothing was changed.
+    StoreFailing = "store_failing", SERVICE_UNAVAILABLE;
     /// The block list has no room for this.
     BlockListFull = "block_list_full", INSUFFICIENT_STORAGE;
     /// A worker did not answer in time.
@@ -99,12 +127,14 @@ pub struct Problem {
     code: Code,
     detail: String,
     faults: Vec<Fault>,
+    retry_after_s: Option<u64>,
+    allow: Option<String>,
 }
 
 impl Problem {
     /// A refusal for one reason, told by `detail`.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), faults: Vec::new() }
+        Self { code, detail: detail.into(), faults: Vec::new(), retry_after_s: None, allow: None }
     }
 
     /// Adds the list of everything that is wrong.
@@ -112,6 +142,33 @@ impl Problem {
     pub fn with_faults(mut self, faults: Vec<Fault>) -> Self {
         self.faults = faults;
         self
+    }
+
+    /// Says when it is worth trying again.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Says which methods the path takes.
+    #[must_use]
+    pub fn allowing(mut self, methods: String) -> Self {
+        self.allow = Some(methods);
+        self
+    }
+
+    /// A change that was not kept.
+    pub(super) fn of_store(error: &StoreError, detail: String) -> Self {
+        let code = match error {
+            StoreError::Full { .. } => Code::StoreFull,
+            StoreError::TooLarge { .. } => Code::BodyTooLarge,
+            StoreError::Failing { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::InUse { .. }
+            | StoreError::Newer { .. } => Code::StoreFailing,
+        };
+        Self::new(code, detail)
     }
 
     /// Its code.
@@ -148,10 +205,27 @@ impl IntoResponse for Problem {
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.code == Code::Busy {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let retry_after_s = self.retry_after_s.or((self.code == Code::Busy).then_some(1));
+        if let Some(seconds) = retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(methods) = self.allow.as_deref().and_then(|methods| HeaderValue::from_str(methods).ok()) {
+            response.headers_mut().insert(header::ALLOW, methods);
+        }
+        if let Some(challenge) = challenge(self.code) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
+    }
+}
+
+/// RFC 6750 3: what a client without a good token is told.
+const fn challenge(code: Code) -> Option<&'static str> {
+    match code {
+        Code::Unauthenticated => Some("Bearer realm=\"jarvis\""),
+        Code::InvalidToken | Code::SessionEnded => Some("Bearer realm=\"jarvis\", error=\"invalid_token\""),
+        Code::Forbidden => Some("Bearer realm=\"jarvis\", error=\"insufficient_scope\""),
+        _ => None,
     }
 }
 

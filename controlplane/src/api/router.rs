@@ -11,8 +11,8 @@ use super::guard::{Guard, guard};
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
 use super::server::Limits;
-use super::{flows, policy, system, telemetry, wire};
-use crate::services::Services;
+use super::{accounts, auth, flows, policy, system, telemetry, wire};
+use crate::services::{Auth, Services};
 
 /// What handlers take what they need from.
 #[derive(Clone)]
@@ -27,22 +27,41 @@ impl FromRef<Rooms> for Arc<Services> {
     }
 }
 
+impl FromRef<Rooms> for Arc<Auth> {
+    fn from_ref(rooms: &Rooms) -> Self {
+        Self::clone(rooms.services.auth())
+    }
+}
+
 impl FromRef<Rooms> for Arc<Jobs> {
     fn from_ref(rooms: &Rooms) -> Self {
         Self::clone(&rooms.jobs)
     }
 }
 
-/// All calls; [`super::guard`] decides who may make which.
+/// All calls; [`super::permits`] says who may make which.
 pub(super) fn router(services: Arc<Services>, limits: &Limits) -> Router {
     let policy_set: MethodRouter<Rooms> =
         get(policy::show).put(policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
     Router::new()
-        // Anyone.
         .route("/health", get(system::health))
         .route("/api/system/status", get(system::status))
         .route("/api/federation/status", get(system::federation))
-        // Local clients.
+        .route("/auth/login", post(auth::login))
+        .route("/auth/refresh", post(auth::refresh))
+        .route("/auth/logout", post(auth::logout))
+        .route("/auth/me", get(auth::me))
+        .route("/auth/password", post(auth::password))
+        .route("/auth/sessions", get(auth::sessions))
+        .route("/auth/sessions/{session_id}", delete(auth::end_session))
+        .route("/auth/keys", get(auth::keys))
+        .route("/auth/keys/rotate", post(auth::rotate))
+        .route("/admin/roles", get(accounts::roles))
+        .route("/admin/users", get(accounts::list).post(accounts::make))
+        .route("/admin/users/{user_id}", get(accounts::show).patch(accounts::change).delete(accounts::remove))
+        .route("/admin/users/{user_id}/tokens", post(accounts::token))
+        .route("/admin/sessions", get(accounts::sessions))
+        .route("/admin/sessions/{session_id}", delete(accounts::end_session))
         .route("/metrics", get(telemetry::metrics))
         .route("/telemetry", get(telemetry::summary))
         .route("/telemetry/workers", get(telemetry::workers))
@@ -54,7 +73,6 @@ pub(super) fn router(services: Arc<Services>, limits: &Limits) -> Router {
         .route("/dpi/flows", get(flows::list))
         .route("/policy/document", get(policy::document))
         .route("/policy/evaluate", post(policy::evaluate))
-        // GET for local clients, the rest over the Unix socket.
         .route("/policy", policy_set)
         .route("/policy/reload", post(policy::reload))
         .route("/dpi/flows/{flow_id}", delete(flows::end))
@@ -62,7 +80,10 @@ pub(super) fn router(services: Arc<Services>, limits: &Limits) -> Router {
         .route("/admin/bypass", post(wire::bypass))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
-        .layer(middleware::from_fn_with_state(Guard::new(limits.request_timeout), guard))
+        .layer(middleware::from_fn_with_state(
+            Guard::new(Arc::clone(&services), limits.request_timeout),
+            guard,
+        ))
         .with_state(Rooms { services, jobs: Arc::new(Jobs::new()) })
 }
 

@@ -21,6 +21,7 @@ mod eve_stats;
 mod system;
 
 pub use applications::Applications;
+pub use auth::Auth;
 pub use events::{EveTypes, EventCounts, EventPump, PumpHandle, Transactions};
 pub use names::Names;
 pub use policies::{Policies, PolicyLoadError};
@@ -42,6 +43,8 @@ pub struct Parts {
     pub policies: Policies,
     /// What the event pump did; the event pump's own.
     pub events: Arc<EventCounts>,
+    /// Accounts, sessions and keys.
+    pub auth: Arc<Auth>,
     /// The clock that the workers use.
     pub clock: fn() -> Now,
     /// The daemon's version.
@@ -54,6 +57,7 @@ pub struct Services {
     names: Arc<Names>,
     policies: Mutex<Policies>,
     events: Arc<EventCounts>,
+    auth: Arc<Auth>,
     clock: fn() -> Now,
     version: &'static str,
     started: Now,
@@ -63,16 +67,28 @@ impl Services {
     /// Begins counting uptime, and remembers the names of the first policy set.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { door, names, policies, events, clock, version } = parts;
+        let Parts { door, names, policies, events, auth, clock, version } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
-        Arc::new(Self { door, names, policies: Mutex::new(policies), events, clock, version, started })
+        Arc::new(Self { door, names, policies: Mutex::new(policies), events, auth, clock, version, started })
     }
 
     /// What ports and policies are called.
     #[must_use]
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// Accounts, sessions and keys.
+    #[must_use]
+    pub const fn auth(&self) -> &Arc<Auth> {
+        &self.auth
+    }
+
+    /// Seconds since 1970.
+    #[must_use]
+    pub fn now_s(&self) -> u64 {
+        self.now().wall.0 / 1_000_000_000
     }
 
     fn now(&self) -> Now {

@@ -281,7 +281,7 @@ impl Trouble {
         let path = path.to_owned();
         match self {
             Self::Store(error) => error,
-            Self::Redb(redb::Error::Io(error)) => of_io(path, &error),
+            Self::Redb(redb::Error::Io(error)) => StoreError::of_io(&path, &error),
             Self::Redb(redb::Error::Corrupted(detail)) => StoreError::Damaged { path, detail },
             Self::Redb(redb::Error::DatabaseAlreadyOpen) => StoreError::InUse { path },
             Self::Redb(error) => StoreError::Failing { path, detail: error.to_string() },
@@ -297,13 +297,18 @@ impl Trouble {
     }
 }
 
-fn of_io(path: PathBuf, error: &io::Error) -> StoreError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path },
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-            StoreError::Damaged { path, detail: error.to_string() }
+impl StoreError {
+    /// What the system said of a file.
+    #[must_use]
+    pub fn of_io(path: &Path, error: &io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                Self::Damaged { path, detail: error.to_string() }
+            }
+            _ => Self::Failing { path, detail: error.to_string() },
         }
-        _ => StoreError::Failing { path, detail: error.to_string() },
     }
 }
 
@@ -314,7 +319,7 @@ fn parse<T: DeserializeOwned>(table: &Table<T>, key: &str, bytes: &[u8]) -> Resu
 
 fn open(path: &Path) -> Result<Database, StoreError> {
     let trouble = |error: redb::Error| Trouble::Redb(error).of(path);
-    let file = private_file(path).map_err(|error| of_io(path.to_owned(), &error))?;
+    let file = private_file(path).map_err(|error| StoreError::of_io(path, &error))?;
     let database = FileBackend::new(file)
         .and_then(|backend| Database::builder().create_with_backend(backend))
         .map_err(|error| trouble(redb::Error::from(error)))?;

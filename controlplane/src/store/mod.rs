@@ -5,7 +5,9 @@
 
 pub mod entities;
 pub mod eve_file;
+pub mod key_file;
 pub mod policy_file;
 
 pub use entities::{Entities, StoreError, Table};
 pub use eve_file::{EveFile, Rotation};
+pub use key_file::KeyFile;

@@ -22,10 +22,10 @@ pub struct KeyRing {
     retired: Vec<VerifyingKey>,
 }
 
-/// A key file: a JWK set (RFC 7517 5), the key that signs first.
+/// What a key file holds: a JWK set (RFC 7517 5), the key that signs first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KeyFile {
+pub struct KeySet {
     /// The key that signs with its secret, then retired ones with their public half.
     pub keys: Vec<Jwk>,
 }
@@ -82,9 +82,9 @@ impl KeyRing {
     /// # Errors
     ///
     /// [`KeyRingError`]: the first key that is none.
-    pub fn of_file(file: &KeyFile) -> Result<Self, KeyRingError> {
+    pub fn of_set(set: &KeySet) -> Result<Self, KeyRingError> {
         let wrong = |jwk: &Jwk, source| KeyRingError::Key { from: format!("key {}", jwk.kid), source };
-        let (first, rest) = file.keys.split_first().ok_or(KeyRingError::Empty)?;
+        let (first, rest) = set.keys.split_first().ok_or(KeyRingError::Empty)?;
         if first.private.is_none() && first.k.is_none() {
             return Err(KeyRingError::Empty);
         }
@@ -137,10 +137,10 @@ impl KeyRing {
 
     /// As it is written to a file.
     #[must_use]
-    pub fn to_file(&self) -> KeyFile {
+    pub fn to_set(&self) -> KeySet {
         // A retired HMAC key verifies only with its secret, and whoever has that can sign: it is not kept.
         let retired = self.retired.iter().filter(|key| key.algorithm().is_asymmetric());
-        KeyFile {
+        KeySet {
             keys: std::iter::once(self.signing.to_jwk()).chain(retired.map(VerifyingKey::to_jwk)).collect(),
         }
     }
@@ -204,8 +204,8 @@ mod tests {
         let old = KeyRing::of(key(Algorithm::SlhDsaSha2_128f));
         let kid = old.signing().verifying().kid().to_owned();
         let new = old.rotated(key(Algorithm::MlDsa44));
-        let text = serde_json::to_string(&new.to_file()).unwrap();
-        let again = KeyRing::of_file(&serde_json::from_str(&text).unwrap()).unwrap();
+        let text = serde_json::to_string(&new.to_set()).unwrap();
+        let again = KeyRing::of_set(&serde_json::from_str(&text).unwrap()).unwrap();
         assert_eq!(again.signing().verifying().kid(), new.signing().verifying().kid());
         assert!(again.find(Some(&kid)).is_some());
         assert!(again.find(Some("another")).is_none());
@@ -247,8 +247,8 @@ mod tests {
     #[test]
     fn a_file_without_a_secret_signs_nothing() {
         let ring = KeyRing::of(key(Algorithm::MlDsa44));
-        let file = KeyFile { keys: ring.public() };
-        assert_eq!(KeyRing::of_file(&file).unwrap_err(), KeyRingError::Empty);
-        assert_eq!(KeyRing::of_file(&KeyFile { keys: Vec::new() }).unwrap_err(), KeyRingError::Empty);
+        let file = KeySet { keys: ring.public() };
+        assert_eq!(KeyRing::of_set(&file).unwrap_err(), KeyRingError::Empty);
+        assert_eq!(KeyRing::of_set(&KeySet { keys: Vec::new() }).unwrap_err(), KeyRingError::Empty);
     }
 }

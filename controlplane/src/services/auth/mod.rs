@@ -39,7 +39,10 @@ pub use login::{Client, Login, Tokens};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use zeroize::Zeroizing;
+
 use self::account::{ACCOUNTS, Accounts};
+use self::algorithm::Algorithm;
 use self::desk::{Busy, Desk};
 use self::key::{KeyError, SigningKey};
 use self::key_ring::KeyRing;
@@ -50,7 +53,7 @@ use self::session::{SESSIONS, Sessions, TokenForm};
 use self::throttle::Throttle;
 use self::ticket::Tickets;
 use self::token::{Claims, TokenError};
-use crate::store::{Entities, StoreError};
+use crate::store::{Entities, KeyFile, StoreError};
 
 /// How long things are good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +149,9 @@ pub enum AuthError {
     /// Something asked for is out of bounds.
     #[error("{0}")]
     Invalid(String),
+    /// The keys are somebody else's to change.
+    #[error("The keys come from the environment (PQC_SK_B64 or API_HMAC_KEY): change them there.")]
+    NoKeyFile,
     /// No randomness, or a key that is none.
     #[error("The system cannot do this now: {0}.")]
     Key(#[from] KeyError),
@@ -163,6 +169,8 @@ pub struct Auth {
     store: Arc<Entities>,
     settings: Settings,
     ring: RwLock<Arc<KeyRing>>,
+    /// Where keys that the box makes are kept; `None`: they are not the box's.
+    key_file: Option<KeyFile>,
     state: RwLock<State>,
     verified: Mutex<HashMap<Digest, Arc<Claims>>>,
     throttle: Mutex<Throttle>,
@@ -188,14 +196,15 @@ pub struct FirstAdmin {
 }
 
 impl Auth {
-    /// Reads accounts and sessions. Its threads have the caller's affinity.
+    /// Reads accounts and sessions. Keys that are the box's own come with the file that they are kept in. Its threads
+    /// have the caller's affinity.
     ///
     /// # Errors
     ///
     /// [`AuthError::Store`]; [`AuthError::Invalid`] where the system gives no thread.
     pub fn open(
         store: Arc<Entities>,
-        ring: KeyRing,
+        (ring, key_file): (KeyRing, Option<KeyFile>),
         settings: Settings,
         now_s: u64,
     ) -> Result<Self, AuthError> {
@@ -222,6 +231,7 @@ impl Auth {
             store,
             settings,
             ring: RwLock::new(Arc::new(ring)),
+            key_file,
             state: RwLock::new(state),
             verified: Mutex::default(),
             throttle: Mutex::default(),
@@ -238,11 +248,27 @@ impl Auth {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Signs with a new key from now on; the tokens of the one before stay good until they expire.
-    pub fn rotate(&self, key: SigningKey) -> Arc<KeyRing> {
-        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
-        *ring = Arc::new(ring.rotated(key));
-        Arc::clone(&ring)
+    /// Signs with a new key from now on, of the same algorithm where none is given; the tokens of the one before stay
+    /// good until they expire.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::NoKeyFile`], [`AuthError::Store`], [`AuthError::Key`], [`AuthError::Busy`].
+    pub async fn rotate(self: &Arc<Self>, algorithm: Option<Algorithm>) -> Result<Arc<KeyRing>, AuthError> {
+        let me = Arc::clone(self);
+        self.changing
+            .run(move || {
+                let file = me.key_file.as_ref().ok_or(AuthError::NoKeyFile)?;
+                let ring = me.ring();
+                let algorithm = algorithm.unwrap_or(ring.signing().verifying().algorithm());
+                let ring = Arc::new(ring.rotated(SigningKey::generate(algorithm)?));
+                let set = serde_json::to_vec_pretty(&ring.to_set()).map(Zeroizing::new);
+                let set = set.map_err(|error| AuthError::Invalid(error.to_string()))?;
+                file.write(&set).map_err(|error| StoreError::of_io(file.path(), &error))?;
+                *me.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&ring);
+                Ok(ring)
+            })
+            .await?
     }
 
     /// How long things are good.

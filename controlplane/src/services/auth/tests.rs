@@ -12,7 +12,7 @@ use super::secret::Password;
 use super::session::TokenForm;
 use super::token::TokenError;
 use super::{Auth, AuthError, Client, Login, Settings, Tokens};
-use crate::store::Entities;
+use crate::store::{Entities, KeyFile};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -25,8 +25,9 @@ struct Bench {
 }
 
 fn open(dir: &tempfile::TempDir, ring: &KeyRing, now_s: u64) -> Arc<Auth> {
+    let key_file = KeyFile::at(dir.path().join("keys.json"));
     let store = Entities::open(dir.path().join("e.redb")).unwrap();
-    Arc::new(Auth::open(Arc::new(store), ring.clone(), Settings::default(), now_s).unwrap())
+    Arc::new(Auth::open(Arc::new(store), (ring.clone(), Some(key_file)), Settings::default(), now_s).unwrap())
 }
 
 fn password(text: &str) -> Password {
@@ -312,7 +313,10 @@ fn tokens_of_the_key_before_stay_good() {
     let bench = Bench::new();
     bench.make("ada", Role::Analyst);
     let before = bench.login("ada", GOOD, 1, NOW).unwrap();
-    bench.auth.rotate(SigningKey::generate(Algorithm::MlDsa65).unwrap());
+    let ring = bench.runtime.block_on(bench.auth.rotate(Some(Algorithm::MlDsa65))).unwrap();
+    let kept = std::fs::read(bench.dir.path().join("keys.json")).unwrap();
+    let kept = KeyRing::of_set(&serde_json::from_slice(&kept).unwrap()).unwrap();
+    assert_eq!(kept.signing().verifying().kid(), ring.signing().verifying().kid());
     let after = bench.login("ada", GOOD, 1, NOW).unwrap();
     for tokens in [&before, &after] {
         assert!(bench.auth.identify(&tokens.access_token, NOW).is_ok());

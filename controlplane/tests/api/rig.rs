@@ -10,7 +10,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use controlplane::api::{Config, Limits, Server};
+use controlplane::services::auth::algorithm::Algorithm;
+use controlplane::services::auth::key::SigningKey;
+use controlplane::services::auth::key_ring::KeyRing;
+use controlplane::services::auth::{Auth, Client, Settings as AuthSettings};
 use controlplane::services::{Applications, EventCounts, Names, Parts, Policies, Services};
+use controlplane::store::{Entities, KeyFile};
 use dataplane::control::{
     BlockListError, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor, door,
 };
@@ -57,6 +62,8 @@ pub(crate) struct Daemon {
     pub(crate) socket: PathBuf,
     pub(crate) policy_file: PathBuf,
     pub(crate) dir: tempfile::TempDir,
+    /// An admin's.
+    pub(crate) token: String,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -89,7 +96,10 @@ impl Daemon {
                 std::thread::spawn(move || work(index as u8, door, flows, hung, &stop))
             })
             .collect();
+        let auth = auth(&dir);
+        let token = log_in(&auth);
         let services = Services::new(Parts {
+            auth,
             door: Arc::new(door),
             names: Arc::new(Names::new(vec!["in0".into(), "out0".into(), "jarvis0".into()])),
             policies,
@@ -104,15 +114,31 @@ impl Daemon {
             limits: options.limits,
         };
         let server = Server::start(config, Arc::clone(&services)).unwrap();
-        Self { server: Some(server), services, socket, policy_file, dir, stop, workers }
+        Self { server: Some(server), services, socket, policy_file, dir, token, stop, workers }
     }
 
     pub(crate) fn tcp(&self) -> SocketAddr {
         self.server.as_ref().unwrap().tcp_addr().unwrap()
     }
 
-    /// One call over TCP.
+    /// One call over TCP, as an admin.
     pub(crate) fn over_tcp(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.with_token(&self.token, method, path, body)
+    }
+
+    /// The header line that says so.
+    pub(crate) fn authorization(&self) -> String {
+        format!("authorization: Bearer {}\r\n", self.token)
+    }
+
+    /// One call over TCP with this token.
+    pub(crate) fn with_token(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {
+        let header = format!("authorization: Bearer {token}\r\n");
+        call_with(TcpStream::connect(self.tcp()).unwrap(), method, path, &header, body)
+    }
+
+    /// One call over TCP without a token.
+    pub(crate) fn as_anyone(&self, method: &str, path: &str, body: &str) -> Answer {
         call(TcpStream::connect(self.tcp()).unwrap(), method, path, body)
     }
 
@@ -130,6 +156,33 @@ impl Drop for Daemon {
             worker.join().unwrap();
         }
     }
+}
+
+/// The password of every account that a test makes.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// Accounts in a store of their own; tokens are signed with ML-DSA, which takes no time.
+fn auth(dir: &tempfile::TempDir) -> Arc<Auth> {
+    let store = Arc::new(Entities::open(dir.path().join("test.redb")).unwrap());
+    let ring = KeyRing::of(SigningKey::generate(Algorithm::MlDsa44).unwrap());
+    let key_file = KeyFile::at(dir.path().join("keys.json"));
+    let now_s = clock().wall.0 / 1_000_000_000;
+    let auth = Auth::open(store, (ring, Some(key_file)), AuthSettings::default(), now_s).unwrap();
+    Arc::new(auth)
+}
+
+/// The token of an admin `root`.
+fn log_in(auth: &Arc<Auth>) -> String {
+    let now_s = clock().wall.0 / 1_000_000_000;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let account = serde_json::json!({"username": "root", "role": "admin", "password": PASSWORD});
+    let login = serde_json::json!({"username": "root", "password": PASSWORD, "token_form": "reference"});
+    let client = Client { address: [127, 0, 0, 1].into(), user_agent: "test".into() };
+    runtime.block_on(async {
+        auth.make_account(serde_json::from_value(account).unwrap(), now_s).await.unwrap();
+        let tokens = auth.login(serde_json::from_value(login).unwrap(), client, now_s).await.unwrap();
+        tokens.access_token
+    })
 }
 
 /// What a worker's loop does with its door, without frames.
@@ -249,6 +302,12 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The code of a problem document, if it is one.
+    pub(crate) fn json_code(&self) -> Option<String> {
+        let document: Value = serde_json::from_slice(&self.body).ok()?;
+        document["code"].as_str().map(str::to_owned)
+    }
+
     /// Asserts a problem document of this status and code; gives it back.
     pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
         let document = self.json();
@@ -261,10 +320,21 @@ impl Answer {
 }
 
 /// One call and its whole answer; the connection is closed after it.
-pub(crate) fn call(mut stream: impl Read + Write, method: &str, path: &str, body: &str) -> Answer {
+pub(crate) fn call(stream: impl Read + Write, method: &str, path: &str, body: &str) -> Answer {
+    call_with(stream, method, path, "", body)
+}
+
+/// The same with header lines of the caller's.
+pub(crate) fn call_with(
+    mut stream: impl Read + Write,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Answer {
     let len = body.len();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: {len}\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: {len}\r\n{headers}\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
     // A refused body is answered before it has been read: then the rest of it cannot be written.

@@ -1,0 +1,184 @@
+//! `/admin/users`, `/admin/roles`, `/admin/sessions`: who has an account, and what may they do?
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::problem::{Code, Problem};
+use super::request::JsonBody;
+use crate::services::Services;
+use crate::services::auth::account::{AccountChange, AccountView, NewAccount};
+use crate::services::auth::role::{Permission, Role};
+use crate::services::auth::session::{SessionView, TokenForm};
+use crate::services::auth::{Auth, Tokens};
+
+#[derive(Serialize)]
+pub(super) struct RolesView {
+    roles: Vec<RoleView>,
+    permissions: Vec<PermissionView>,
+}
+
+#[derive(Serialize)]
+struct RoleView {
+    role: Role,
+    description: &'static str,
+    permissions: &'static [Permission],
+}
+
+#[derive(Serialize)]
+struct PermissionView {
+    permission: Permission,
+    description: &'static str,
+}
+
+/// `GET /admin/roles`: the table of roles and permissions.
+pub(super) async fn roles() -> Json<RolesView> {
+    let role = |role: &Role| RoleView {
+        role: *role,
+        description: role.description(),
+        permissions: role.permissions(),
+    };
+    let permission = |permission: &Permission| PermissionView {
+        permission: *permission,
+        description: permission.description(),
+    };
+    Json(RolesView {
+        roles: Role::ALL.iter().map(role).collect(),
+        permissions: Permission::ALL.iter().map(permission).collect(),
+    })
+}
+
+#[derive(Serialize)]
+pub(super) struct AccountsView {
+    users: Vec<AccountView>,
+}
+
+/// `GET /admin/users`: all accounts, in the order of their names.
+pub(super) async fn list(State(auth): State<Arc<Auth>>) -> Json<AccountsView> {
+    Json(AccountsView { users: auth.accounts() })
+}
+
+/// `GET /admin/users/{user_id}`: one account; its version is the ETag.
+pub(super) async fn show(
+    State(auth): State<Arc<Auth>>,
+    Path(user_id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(tagged(auth.account_view(&user_id)?))
+}
+
+#[derive(Serialize)]
+struct MadeView {
+    #[serde(flatten)]
+    user: AccountView,
+    /// Made by the box and shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    one_time_password: Option<String>,
+}
+
+/// `POST /admin/users`: another account.
+pub(super) async fn make(
+    State(services): State<Arc<Services>>,
+    State(auth): State<Arc<Auth>>,
+    JsonBody(new): JsonBody<NewAccount>,
+) -> Result<Response, Problem> {
+    let made = auth.make_account(new, services.now_s()).await?;
+    let place = format!("/admin/users/{}", made.account.user_id);
+    let tag = tag(&made.account);
+    let view =
+        MadeView { user: made.account, one_time_password: made.secret.map(|secret| secret.to_string()) };
+    let mut response = (StatusCode::CREATED, tag, Json(view)).into_response();
+    if let Ok(place) = HeaderValue::from_str(&place) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// `PATCH /admin/users/{user_id}`: what is given changes, and the account's sessions end.
+pub(super) async fn change(
+    State(services): State<Arc<Services>>,
+    State(auth): State<Arc<Auth>>,
+    Path(user_id): Path<String>,
+    headers: HeaderMap,
+    JsonBody(change): JsonBody<AccountChange>,
+) -> Result<Response, Problem> {
+    let version = version(&headers)?;
+    Ok(tagged(auth.change_account(&user_id, change, version, services.now_s()).await?))
+}
+
+/// `DELETE /admin/users/{user_id}`: the account and its sessions go.
+pub(super) async fn remove(
+    State(auth): State<Arc<Auth>>,
+    Path(user_id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    auth.remove_account(&user_id, version(&headers)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewToken {
+    /// What the token is for, shown in the list of sessions.
+    purpose: String,
+    /// How long it is good, seconds.
+    ttl_s: u64,
+    /// Left out: as configured.
+    #[serde(default)]
+    token_form: Option<TokenForm>,
+}
+
+/// `POST /admin/users/{user_id}/tokens`: a token for a program, shown this once.
+pub(super) async fn token(
+    State(services): State<Arc<Services>>,
+    State(auth): State<Arc<Auth>>,
+    Path(user_id): Path<String>,
+    JsonBody(NewToken { purpose, ttl_s, token_form }): JsonBody<NewToken>,
+) -> Result<(StatusCode, Json<Tokens>), Problem> {
+    let now_s = services.now_s();
+    let tokens = auth.token_for_program(&user_id, &purpose, ttl_s, token_form, now_s).await?;
+    Ok((StatusCode::CREATED, Json(tokens)))
+}
+
+#[derive(Serialize)]
+pub(super) struct SessionsView {
+    sessions: Vec<SessionView>,
+}
+
+/// `GET /admin/sessions`: who is logged in, oldest first.
+pub(super) async fn sessions(State(auth): State<Arc<Auth>>) -> Json<SessionsView> {
+    Json(SessionsView { sessions: auth.sessions(None) })
+}
+
+/// `DELETE /admin/sessions/{session_id}`: ends anyone's session.
+pub(super) async fn end_session(
+    State(auth): State<Arc<Auth>>,
+    Path(session_id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    auth.end(&session_id, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn tag(account: &AccountView) -> [(header::HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{}\"", account.version))]
+}
+
+fn tagged(account: AccountView) -> Response {
+    (tag(&account), Json(account)).into_response()
+}
+
+/// The version of `If-Match` (RFC 9110 13.1.1); `*` and none are any.
+fn version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let version = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|v| v.parse().ok());
+    version.map(Some).ok_or_else(|| {
+        Problem::new(Code::Stale, format!("If-Match is `{text}`, expected the ETag of this path, or *."))
+    })
+}

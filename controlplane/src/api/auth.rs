@@ -1,0 +1,187 @@
+//! `/auth`: who is it, and how does it stay logged in?
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::{Deserialize, Serialize};
+
+use super::guard::{Caller, Peer};
+use super::problem::{Code, Problem};
+use super::request::JsonBody;
+use crate::services::Services;
+use crate::services::auth::account::AccountView;
+use crate::services::auth::algorithm::Algorithm;
+use crate::services::auth::key::Jwk;
+use crate::services::auth::role::Permission;
+use crate::services::auth::secret::Password;
+use crate::services::auth::session::SessionView;
+use crate::services::auth::{Auth, AuthError, Client, Login, Tokens};
+
+/// `POST /auth/login`: name and password against tokens.
+pub(super) async fn login(
+    State(services): State<Arc<Services>>,
+    State(auth): State<Arc<Auth>>,
+    peer: Peer,
+    headers: HeaderMap,
+    JsonBody(login): JsonBody<Login>,
+) -> Result<Json<Tokens>, Problem> {
+    Ok(Json(auth.login(login, client(peer, &headers), services.now_s()).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Refresh {
+    refresh_token: String,
+}
+
+/// `POST /auth/refresh`: a refresh token against the next tokens, once.
+pub(super) async fn refresh(
+    State(services): State<Arc<Services>>,
+    State(auth): State<Arc<Auth>>,
+    JsonBody(refresh): JsonBody<Refresh>,
+) -> Result<Json<Tokens>, Problem> {
+    Ok(Json(auth.refresh(&refresh.refresh_token, services.now_s()).await?))
+}
+
+/// `POST /auth/logout`: ends the session of the token that it comes with.
+pub(super) async fn logout(State(auth): State<Arc<Auth>>, caller: Caller) -> Result<StatusCode, Problem> {
+    auth.logout(&caller.0).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Serialize)]
+pub(super) struct MeView {
+    user: AccountView,
+    permissions: &'static [Permission],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<String>,
+    /// When the token ends, seconds since 1970; none over the Unix socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_s: Option<u64>,
+}
+
+/// `GET /auth/me`: whom the token speaks for, and what it may do.
+pub(super) async fn me(caller: Caller) -> Json<MeView> {
+    let identity = caller.0;
+    let permissions = identity.account.role.permissions();
+    let expires_s = identity.session.is_some().then_some(identity.expires_s);
+    Json(MeView { user: identity.view(), permissions, session_id: identity.session, expires_s })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPassword {
+    current_password: Password,
+    new_password: Password,
+}
+
+/// `POST /auth/password`: another password; all other sessions of the account end.
+pub(super) async fn password(
+    State(services): State<Arc<Services>>,
+    State(auth): State<Arc<Auth>>,
+    caller: Caller,
+    peer: Peer,
+    headers: HeaderMap,
+    JsonBody(new): JsonBody<NewPassword>,
+) -> Result<StatusCode, Problem> {
+    let both = (new.current_password, new.new_password);
+    auth.change_password(&own(&caller)?, both, &client(peer, &headers), services.now_s()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Serialize)]
+pub(super) struct SessionsView {
+    sessions: Vec<SessionView>,
+}
+
+/// `GET /auth/sessions`: where the account is logged in.
+pub(super) async fn sessions(State(auth): State<Arc<Auth>>, caller: Caller) -> Json<SessionsView> {
+    Json(SessionsView { sessions: auth.sessions(Some(&caller.0.account.id)) })
+}
+
+/// `DELETE /auth/sessions/{session_id}`: ends one of the account's sessions.
+pub(super) async fn end_session(
+    State(auth): State<Arc<Auth>>,
+    caller: Caller,
+    Path(session_id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    auth.end(&session_id, Some(&caller.0.account.id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Serialize)]
+pub(super) struct KeysView {
+    keys: Vec<Jwk>,
+}
+
+/// `GET /auth/keys`: the public halves of the keys that sign, a JWK set.
+pub(super) async fn keys(State(auth): State<Arc<Auth>>) -> Json<KeysView> {
+    Json(KeysView { keys: auth.ring().public() })
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rotation {
+    /// Left out: as before.
+    #[serde(default)]
+    algorithm: Option<String>,
+}
+
+/// `POST /auth/keys/rotate`: a new key signs from now on; tokens of the one before stay good until they expire.
+pub(super) async fn rotate(
+    State(auth): State<Arc<Auth>>,
+    JsonBody(rotation): JsonBody<Rotation>,
+) -> Result<Json<KeysView>, Problem> {
+    let algorithm = rotation
+        .algorithm
+        .map(|name| name.parse::<Algorithm>())
+        .transpose()
+        .map_err(|error| Problem::new(Code::InvalidBody, format!("algorithm: {error}.")))?;
+    let ring = auth.rotate(algorithm).await?;
+    Ok(Json(KeysView { keys: ring.public() }))
+}
+
+/// The caller's account, where it is one of the store.
+fn own(caller: &Caller) -> Result<crate::services::auth::Identity, Problem> {
+    if caller.0.session.is_none() {
+        let detail = "The Unix socket's operator has no password; PATCH /admin/users/{user_id} sets one.";
+        return Err(Problem::new(Code::Unavailable, detail));
+    }
+    Ok(caller.0.clone())
+}
+
+fn client(peer: Peer, headers: &HeaderMap) -> Client {
+    let user_agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    Client { address: peer.0, user_agent: user_agent.unwrap_or_default().into_owned() }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let detail = error.to_string();
+        let code = match error {
+            AuthError::Credentials => Code::InvalidCredentials,
+            AuthError::Throttled { retry_after_s } => {
+                return Self::new(Code::TooManyAttempts, detail).retry_after(retry_after_s);
+            }
+            AuthError::Token(_) => Code::InvalidToken,
+            AuthError::SessionEnded => Code::SessionEnded,
+            AuthError::Reused => Code::RefreshReused,
+            AuthError::PasswordMustChange => Code::PasswordMustChange,
+            AuthError::Forbidden { .. } => Code::Forbidden,
+            AuthError::Busy => return Self::new(Code::Busy, detail).retry_after(2),
+            AuthError::Store(error) => return Self::of_store(&error, detail),
+            AuthError::Password(_) => Code::InvalidPassword,
+            AuthError::Username(_) | AuthError::Invalid(_) => Code::InvalidBody,
+            AuthError::NameTaken(_) => Code::NameTaken,
+            AuthError::Unknown { .. } => Code::NotFound,
+            AuthError::LastAdmin => Code::LastAdmin,
+            AuthError::Full(_) => Code::Full,
+            AuthError::Stale { .. } => Code::Stale,
+            AuthError::NoKeyFile => Code::Unavailable,
+            AuthError::Key(_) => Code::Internal,
+        };
+        Self::new(code, detail)
+    }
+}
