@@ -1,5 +1,6 @@
 //! Which store of keys, documents, columns or log entries is this? Told by the first message of each.
 
+mod memcached;
 mod redis;
 
 use crate::dpi::cursor::Cursor;
@@ -36,13 +37,19 @@ pub static REDIS: Protocol = Protocol {
     probes: &[Probe { over: Over::Tcp, first: First::Of(b"*+-:$_%~"), look: look_at_redis }],
     parser: Some(redis::parser),
 };
-store!(
-    /// Memcached, as text or binary.
-    MEMCACHED, "memcached",
-    Tcp First::In(b'A', b'z') => look_at_memcached,
-    Tcp First::Of(&[0x80, 0x81]) => look_at_memcached_binary,
-    Udp First::Any => look_at_memcached_datagram
-);
+
+/// Memcached, as text or binary.
+pub static MEMCACHED: Protocol = Protocol {
+    name: "memcached",
+    eve: None,
+    category: Category::Database,
+    probes: &[
+        Probe::tcp(First::In(b'A', b'z'), look_at_memcached),
+        Probe::tcp(First::Of(&[0x80, 0x81]), look_at_memcached_binary),
+        Probe::udp(First::Any, look_at_memcached_datagram),
+    ],
+    parser: Some(memcached::parser),
+};
 store!(
     /// Cassandra's CQL.
     CASSANDRA, "cassandra", Tcp First::Of(&[1, 2, 3, 4, 5, 0x81, 0x82, 0x83, 0x84, 0x85]) => look_at_cassandra
@@ -242,14 +249,29 @@ fn look_at_memcached_binary(peek: &Peek<'_>) -> Match {
     Match::of(fits && kind == 0 && operation <= 0x40 && is_whole, if peek.has_port(11_211) { 92 } else { 80 })
 }
 
-/// Eight bytes before the text: request, number, count of datagrams, 0.
+/// Eight bytes before the text: request, number, count of datagrams, 0. A request is whole in one.
 fn look_at_memcached_datagram(peek: &Peek<'_>) -> Match {
-    if !peek.has_port(11_211) || peek.be16(6) != 0 || peek.be16(4) == 0 {
+    let (nth, count) = (peek.be16(2), peek.be16(4));
+    if peek.be16(6) != 0 || nth >= count {
         return Match::No;
     }
     let text = peek.bytes.get(8..).unwrap_or_default();
-    let known = [&b"get"[..], b"set ", b"stats", b"VALUE ", b"STAT ", b"version", b"END", b"STORED"];
-    Match::of(known.iter().any(|word| text.starts_with(word)), 95)
+    let asks = [
+        &b"get "[..],
+        b"gets ",
+        b"set ",
+        b"add ",
+        b"delete ",
+        b"incr ",
+        b"stats",
+        b"version",
+        b"mg ",
+        b"ms ",
+    ];
+    let answers = [&b"VALUE "[..], b"STAT ", b"END\r\n", b"STORED\r\n", b"VERSION ", b"DELETED\r\n"];
+    let begins = |known: &[&[u8]]| known.iter().any(|word| text.starts_with(word));
+    let is_ask = begins(&asks) && count == 1 && text.ends_with(b"\r\n");
+    Match::of(is_ask || begins(&answers), if peek.has_port(11_211) { 95 } else { 88 })
 }
 
 /// Cassandra, native_protocol_v4.spec 2: version, flags, stream, operation, length.
