@@ -260,7 +260,9 @@ impl Session {
         match Value::read(at) {
             Some(Value::Object(info)) => {
                 for key in ["level", "code", "description"] {
-                    asked.fields.text_if(key, info.text(key.as_bytes()).map(clip));
+                    // Servers repeat the name as the client wrote it, its key included.
+                    let text = info.text(key.as_bytes()).map(without_query);
+                    asked.fields.text_if(key, text.map(clip));
                 }
             }
             Some(Value::Number(stream)) => asked.fields.number("stream_id", stream as u64),
@@ -374,7 +376,11 @@ mod tests {
             text("onStatus"),
             number(0.0),
             vec![5],
-            object(&[("level", "error"), ("code", "NetStream.Publish.BadName")]),
+            object(&[
+                ("level", "error"),
+                ("code", "NetStream.Publish.BadName"),
+                ("description", "cam?pw=secret is taken"),
+            ]),
         ]
         .concat();
         [
@@ -395,7 +401,7 @@ mod tests {
                 reply=_result server=FMS/3,0 level=status code=NetConnection.Connect.Success description=ok",
             "rtmp command=createStream transaction_id=2 reply=_result stream_id=1",
             "rtmp command=publish transaction_id=3 stream_name=cam publish_type=live reply=onStatus level=error \
-                code=NetStream.Publish.BadName",
+                code=NetStream.Publish.BadName description=cam",
             "rtmp command=deleteStream transaction_id=4 stream_id=1",
         ];
         for size in [1, 13, 1_400, 20_000] {
