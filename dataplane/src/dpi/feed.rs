@@ -233,7 +233,7 @@ fn line_of(record: &Record<'_>) -> String {
             Value::Bool(truth) => line.push_str(&truth.to_string()),
             Value::OpenObject => line.push('{'),
             Value::OpenList => line.push('['),
-            Value::Close => line.push_str("}"),
+            Value::Close => line.push('}'),
         }
     }
     line

@@ -21,6 +21,7 @@ pub(super) static BITTORRENT: Protocol = Protocol {
     probes: &[
         Probe::tcp(First::Of(&[0x13]), handshake),
         Probe::udp(First::Of(&[0x00]), tracker),
+        Probe::udp(First::Any, announce),
         Probe::udp(First::Of(b"B"), local_search),
         Probe::udp(First::Of(&[0x01, 0x11, 0x21, 0x31, 0x41]), micro_transport),
     ],
@@ -46,7 +47,8 @@ impl Parser for Session {
         if cx.flow.protocol != Transport::UDP {
             return self.peers.data(way, bytes, cx);
         }
-        let is_tracker = self.tracker.is_one() || bytes.starts_with(tracker::MAGIC);
+        let is_tracker =
+            self.tracker.is_one() || bytes.starts_with(tracker::MAGIC) || tracker::is_announce(bytes);
         if bytes.starts_with(b"BT-SEARCH") {
             return self.searched(way, bytes, cx);
         }
@@ -111,6 +113,11 @@ fn handshake(peek: &Peek<'_>) -> Match {
 /// The request to connect: a magic of 8 bytes, action 0, transaction (4).
 fn tracker(peek: &Peek<'_>) -> Match {
     Match::of(peek.bytes.len() >= 16 && peek.bytes.starts_with(&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80]), 98)
+}
+
+/// One of a client that connected from another port, which BEP 15 lets it do for a minute.
+fn announce(peek: &Peek<'_>) -> Match {
+    Match::sure(tracker::is_announce(peek.bytes))
 }
 
 fn local_search(peek: &Peek<'_>) -> Match {

@@ -305,7 +305,7 @@ mod tests {
             (b"\x01\x02\r\n", "malformed_data"),
             (b"get \r\n", "malformed_data"),
             (&long, "key_too_long"),
-            (&[b'g'; 40_000], "line_too_long"),
+            (&vec![b'g'; 40_000], "line_too_long"),
         ] {
             let told = told(&[(C, bytes)]);
             assert!(told.len() == 1 && told[0].contains(name), "{name}: {told:?}");

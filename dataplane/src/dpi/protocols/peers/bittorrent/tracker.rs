@@ -26,6 +26,15 @@ const PENDING_MAX: usize = 4;
 /// Bytes of an error's text that are told.
 const TEXT_BYTES_MAX: usize = 128;
 
+/// Whether it is an announcement: its length, kind and event, and a peer that names itself as BEP 20 wants it.
+pub(super) fn is_announce(bytes: &[u8]) -> bool {
+    let number = |at: usize| bytes.get(at..).and_then(|bytes| Cursor::new(bytes).be32());
+    bytes.len() >= 98
+        && number(8) == Some(1)
+        && number(80).is_some_and(|event| event <= 3)
+        && matches!(bytes.get(36..44), Some([b'-', _, _, _, _, _, _, b'-']))
+}
+
 /// One flow to a tracker.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
@@ -162,6 +171,7 @@ mod tests {
     use super::super::BITTORRENT;
     use super::MAGIC;
     use crate::dpi::feed::records_over;
+    use crate::dpi::protocol::samples::{confidence, datagram};
     use crate::flow::Direction::{Forward as C, Reverse as S};
     use crate::parse::Protocol;
 
@@ -177,6 +187,7 @@ mod tests {
         ]
         .concat();
         let answer = [&[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 7, 8, 0, 0, 0, 3, 0, 0, 0, 4][..], &[1; 12]].concat();
+        assert_eq!(confidence(&BITTORRENT, &datagram(&announce)), 95);
         let scrape = [&[9, 9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 2, 0, 0, 0, 3][..], &[0xab; 40]].concat();
         let told = records_over(
             &BITTORRENT,

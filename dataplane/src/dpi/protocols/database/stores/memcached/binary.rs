@@ -243,7 +243,7 @@ mod tests {
             records_of(&MEMCACHED, &[(C, &login), (S, &refused)]),
             ["memcached protocol=binary command=sasl_auth key=PLAIN reply=auth_error error=Auth failure"]
         );
-        let mut lying = login.clone();
+        let mut lying = login;
         lying[3] = 0xff;
         assert!(records_of(&MEMCACHED, &[(C, &lying)])[0].contains("invalid_length"));
         assert!(records_of(&MEMCACHED, &[(C, &refused)])[0].contains("malformed_data"));

@@ -140,7 +140,7 @@ impl Memcached {
             asked.bytes = Some(size);
             taken += size + 2;
         }
-        let last = words.clone().last();
+        let last = words.clone().next_back();
         asked.is_quiet = form == "meta" && words.any(|word| word == b"q");
         if form == "text" && last == Some(b"noreply") {
             self.tell(&asked, Direction::Forward, cx);
