@@ -149,7 +149,8 @@ impl Session {
         for part in parts {
             if let Some(host) = part.strip_prefix(b"host=") {
                 self.host = clipped(host);
-                cx.host(HostKind::Http, host);
+                // Whose machine has it says little of what it is: it stays Git.
+                cx.host(HostKind::Other, host);
             } else if let Some([digit @ b'0'..=b'9']) = part.strip_prefix(b"version=") {
                 self.version = digit - b'0';
             }

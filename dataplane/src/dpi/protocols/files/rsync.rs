@@ -32,6 +32,9 @@ const GREETING: &[u8] = b"@RSYNCD: ";
 /// Bytes of a line; the daemon's buffer is as large (`BIGPATHBUFLEN`).
 const LINE_BYTES_MAX: usize = 4_096 + 1_024;
 
+/// Bytes of early input; rsync sends no more (`MAX_EARLY_DATA_SIZE` and some room).
+const EARLY_BYTES_MAX: u64 = 64 * 1_024;
+
 /// Bytes of all arguments.
 const ARGUMENTS_BYTES_MAX: usize = 8_192;
 
@@ -89,6 +92,19 @@ impl Parser for Session {
         };
         let line = bytes.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // `--early-input`: bytes for a script of the server, which may be a secret.
+        if way == Direction::Forward
+            && self.expected == Expected::Module
+            && let Some(digits) = line.strip_prefix(b"#early_input=")
+        {
+            return match decimal(digits).filter(|len| *len <= EARLY_BYTES_MAX) {
+                Some(len) => Step::Consumed(end + 1 + len as usize),
+                None => {
+                    cx.anomaly("invalid_length");
+                    Step::Done
+                }
+            };
+        }
         let goes_on = match way {
             Direction::Forward => self.asked(line, cx),
             Direction::Reverse => self.answered(line, cx),
@@ -281,6 +297,15 @@ mod tests {
             records_of(&RSYNC, &[(S, HELLO), (C, &ask), (S, b"@ERROR: Unknown module 'none'\n")])[0]
                 .ends_with("module=none status=error error=Unknown module 'none'")
         );
+    }
+
+    #[test]
+    fn early_input_is_skipped() {
+        let ask = [HELLO, b"#early_input=7\nsecret\npub\n", ARGUMENTS].concat();
+        let told = records_of(&RSYNC, &[(S, HELLO), (C, &ask)]);
+        assert!(told[0].contains("module=pub path=pub/dir") && !told[0].contains("secret"), "{told:?}");
+        let lie = [HELLO, b"#early_input=x\n"].concat();
+        assert!(records_of(&RSYNC, &[(C, &lie)])[0].contains("invalid_length"));
     }
 
     #[test]

@@ -232,16 +232,16 @@ impl Session {
             return;
         }
         let has = |words: &[&[u8]]| words.iter().any(|word| has_word(&self.line, word));
-        if has(&[b"incorrect", b"failed", b"denied", b"invalid"]) {
-            self.login = Some(false);
-        } else if has(&[b"last login", b"welcome"]) {
+        // Who is in is told of refusals before.
+        if has(&[b"last login", b"last failed login", b"failed login attempt", b"welcome"]) {
             self.login = Some(true);
+        } else if has(&[b"incorrect", b"failed", b"denied", b"invalid"]) {
+            self.login = Some(false);
         }
     }
 
     /// A line that the server does not end: a shell's prompt says that the login went well.
     fn prompted(&mut self) {
-        self.said();
         let is_shell = matches!(self.line.trim_ascii().last(), Some(b'$' | b'#' | b'>' | b'%'));
         if self.is_answered && self.login.is_none() && is_shell {
             self.login = Some(true);
@@ -252,6 +252,10 @@ impl Session {
         let has_something = !self.options.is_empty() || !self.user.is_empty() || self.is_answered;
         if std::mem::replace(&mut self.is_told, true) || !has_something {
             return Step::Done;
+        }
+        // The last line may have no end.
+        if self.login.is_none() {
+            self.said();
         }
         if self.login == Some(false) {
             cx.risk(Risk::FailedLogin, format_args!("telnet login refused"));
@@ -309,6 +313,7 @@ mod tests {
         for (outcome, success) in [
             (&b"\r\nLast login: today\r\n$ "[..], "true"),
             (b"\r\nhost# ", "true"),
+            (b"\r\nLast failed login: today\r\n", "true"),
             (b"\r\nLogin incorrect\r\nlogin: ", "false"),
         ] {
             for size in [1, 3, 200] {
