@@ -185,3 +185,56 @@ impl Unread {
         Step::Consumed(0)
     }
 }
+
+/// What the tests of parsers compare: every record as its type and its values, of a flow to a port that says nothing.
+#[cfg(test)]
+pub fn records_of(protocol: &'static Protocol, payloads: &[(Direction, &[u8])]) -> Vec<String> {
+    let mut told = Vec::new();
+    for flow in flows(protocol).take(1) {
+        told.extend(records_over(protocol, flow.protocol, payloads));
+    }
+    told
+}
+
+/// The same over one transport.
+#[cfg(test)]
+pub fn records_over(
+    protocol: &'static Protocol,
+    transport: u8,
+    payloads: &[(Direction, &[u8])],
+) -> Vec<String> {
+    let mut told = Vec::new();
+    let Some(make) = protocol.parser else { return told };
+    for flow in flows(protocol).filter(|flow| flow.protocol == transport) {
+        let mut notes = Notes::default();
+        notes.set_protocol(protocol, 90);
+        let payloads = payloads.iter().copied();
+        feed_parser(&mut *make(), &flow, &AppTable::default(), payloads, &mut notes, &mut |record| {
+            told.push(line_of(&record));
+        });
+    }
+    told
+}
+
+#[cfg(test)]
+fn line_of(record: &Record<'_>) -> String {
+    let mut line = record.event_type.to_owned();
+    for (key, value) in record.fields.iter() {
+        line.push(' ');
+        if !key.is_empty() {
+            line.push_str(key);
+            line.push('=');
+        }
+        match value {
+            Value::Text(text) => line.push_str(&String::from_utf8_lossy(text)),
+            Value::Bytes(bytes) => bytes.iter().for_each(|byte| line.push_str(&format!("{byte:02x}"))),
+            Value::Unsigned(number) => line.push_str(&number.to_string()),
+            Value::Signed(number) => line.push_str(&number.to_string()),
+            Value::Bool(truth) => line.push_str(&truth.to_string()),
+            Value::OpenObject => line.push('{'),
+            Value::OpenList => line.push('['),
+            Value::Close => line.push('}'),
+        }
+    }
+    line
+}

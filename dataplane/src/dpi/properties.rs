@@ -15,7 +15,6 @@ use crate::flow::Direction;
 /// Parsers of which no cut and no wrong length is told, and why that is right.
 const SILENT: &[(&str, &str)] = &[
     ("mining", "JSON in lines of any length, of which three values are told where they are found"),
-    ("telnet", "text between options; neither has a length"),
     ("tinc", "only the ports of the daemons are told"),
 ];
 

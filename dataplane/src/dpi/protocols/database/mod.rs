@@ -1,5 +1,6 @@
 //! Which database is asked? SQL servers, stores of keys and documents, catalogues.
 
+pub mod cassandra;
 mod mongodb;
 pub mod mysql;
 pub mod postgresql;
@@ -19,7 +20,7 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &stores::COUCHBASE,
     &stores::MEMCACHED,
     &stores::REDIS,
-    &stores::CASSANDRA,
+    &cassandra::CASSANDRA,
     &stores::DRDA,
     &stores::ORACLE,
     &stores::RAFT,

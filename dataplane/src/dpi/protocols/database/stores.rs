@@ -1,5 +1,6 @@
 //! Which store of keys, documents, columns or log entries is this? Told by the first message of each.
 
+mod memcached;
 mod redis;
 
 use crate::dpi::cursor::Cursor;
@@ -36,17 +37,19 @@ pub static REDIS: Protocol = Protocol {
     probes: &[Probe { over: Over::Tcp, first: First::Of(b"*+-:$_%~"), look: look_at_redis }],
     parser: Some(redis::parser),
 };
-store!(
-    /// Memcached, as text or binary.
-    MEMCACHED, "memcached",
-    Tcp First::In(b'A', b'z') => look_at_memcached,
-    Tcp First::Of(&[0x80, 0x81]) => look_at_memcached_binary,
-    Udp First::Any => look_at_memcached_datagram
-);
-store!(
-    /// Cassandra's CQL.
-    CASSANDRA, "cassandra", Tcp First::Of(&[1, 2, 3, 4, 5, 0x81, 0x82, 0x83, 0x84, 0x85]) => look_at_cassandra
-);
+
+/// Memcached, as text or binary.
+pub static MEMCACHED: Protocol = Protocol {
+    name: "memcached",
+    eve: None,
+    category: Category::Database,
+    probes: &[
+        Probe::tcp(First::In(b'A', b'z'), look_at_memcached),
+        Probe::tcp(First::Of(&[0x80, 0x81]), look_at_memcached_binary),
+        Probe::udp(First::Any, look_at_memcached_datagram),
+    ],
+    parser: Some(memcached::parser),
+};
 store!(
     /// DRDA: DB2, Derby, Informix.
     DRDA, "drda", Tcp First::Of(&[0]) => look_at_drda
@@ -242,42 +245,29 @@ fn look_at_memcached_binary(peek: &Peek<'_>) -> Match {
     Match::of(fits && kind == 0 && operation <= 0x40 && is_whole, if peek.has_port(11_211) { 92 } else { 80 })
 }
 
-/// Eight bytes before the text: request, number, count of datagrams, 0.
+/// Eight bytes before the text: request, number, count of datagrams, 0. A request is whole in one.
 fn look_at_memcached_datagram(peek: &Peek<'_>) -> Match {
-    if !peek.has_port(11_211) || peek.be16(6) != 0 || peek.be16(4) == 0 {
+    let (nth, count) = (peek.be16(2), peek.be16(4));
+    if peek.be16(6) != 0 || nth >= count {
         return Match::No;
     }
     let text = peek.bytes.get(8..).unwrap_or_default();
-    let known = [&b"get"[..], b"set ", b"stats", b"VALUE ", b"STAT ", b"version", b"END", b"STORED"];
-    Match::of(known.iter().any(|word| text.starts_with(word)), 95)
-}
-
-/// Cassandra, native_protocol_v4.spec 2: version, flags, stream, operation, length.
-fn look_at_cassandra(peek: &Peek<'_>) -> Match {
-    let Some(&[version, flags, _, _, operation, ..]) = peek.bytes.first_chunk::<9>() else {
-        return Match::No;
-    };
-    let is_answer = version & 0x80 != 0;
-    let (operation, len) = if version & 0x7f < 3 {
-        (peek.bytes.get(3).copied().unwrap_or(0xff), peek.be32(4))
-    } else {
-        (operation, peek.be32(5))
-    };
-    if flags & !0x1f != 0 || len > 256 * 1024 * 1024 {
-        return Match::No;
-    }
-    let head = if version & 0x7f < 3 { 8 } else { 9 };
-    let fits = peek.bytes.len() as u64 <= u64::from(len) + head;
-    match (is_answer, operation) {
-        (false, 1) => Match::sure(
-            fits && has_word(peek.bytes.get(..64.min(peek.bytes.len())).unwrap_or_default(), b"CQL_VERSION"),
-        ),
-        (false, 5) => Match::of(len == 0 && fits, if peek.has_port(9042) { 92 } else { 70 }),
-        (false, 7 | 9 | 10 | 11 | 13 | 15) | (true, 0 | 2 | 3 | 6 | 8 | 12 | 14 | 16) => {
-            Match::of(fits && peek.has_port(9042), 85)
-        }
-        _ => Match::No,
-    }
+    let asks = [
+        &b"get "[..],
+        b"gets ",
+        b"set ",
+        b"add ",
+        b"delete ",
+        b"incr ",
+        b"stats",
+        b"version",
+        b"mg ",
+        b"ms ",
+    ];
+    let answers = [&b"VALUE "[..], b"STAT ", b"END\r\n", b"STORED\r\n", b"VERSION ", b"DELETED\r\n"];
+    let begins = |known: &[&[u8]]| known.iter().any(|word| text.starts_with(word));
+    let is_ask = begins(&asks) && count == 1 && text.ends_with(b"\r\n");
+    Match::of(is_ask || begins(&answers), if peek.has_port(11_211) { 95 } else { 88 })
 }
 
 /// The Open Group, DRDA volume 3, DDM: length, 0xd0, format, correlation, length, code point.
@@ -502,7 +492,11 @@ mod tests {
         ("mongodb", look_at_mongodb, b"\x3b\0\0\0\x01\0\0\0\0\0\0\0\xd4\x07\0\0\0\0\0\0admin.$cmd\0\0\0"),
         ("redis", look_at_redis, b"*1\r\n$4\r\nPING\r\n"),
         ("memcached", look_at_memcached, b"set key 0 900 4\r\ndata\r\n"),
-        ("cassandra", look_at_cassandra, b"\x04\0\0\0\x01\0\0\0\x16\0\x01\0\x0bCQL_VERSION\0\x053.0.0"),
+        (
+            "cassandra",
+            super::super::cassandra::look,
+            b"\x04\0\0\0\x01\0\0\0\x16\0\x01\0\x0bCQL_VERSION\0\x053.0.0",
+        ),
         ("drda", look_at_drda, b"\0\x26\xd0\x41\0\x01\0\x20\x10\x41"),
         ("oracle", look_at_oracle, b"\0\xd4\0\0\x01\0\0\0\x01\x3b\x01\x2c\x0c\x41"),
         ("gearman", look_at_gearman, b"\0REQ\0\0\0\x01\0\0\0\0"),

@@ -2,9 +2,11 @@
 
 pub mod dcerpc;
 pub mod ftp;
+pub mod git;
 mod interfaces;
 pub(in crate::dpi::protocols) mod ntlmssp;
 pub mod onc_rpc;
+pub mod rsync;
 pub mod smb;
 pub mod stores;
 pub mod tftp;
@@ -19,8 +21,8 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &onc_rpc::NFS,
     &onc_rpc::GLUSTERFS,
     &onc_rpc::RPC,
-    &stores::RSYNC,
-    &stores::GIT,
+    &rsync::RSYNC,
+    &git::GIT,
     &stores::SVN,
     &stores::CVS,
     &stores::CEPH,

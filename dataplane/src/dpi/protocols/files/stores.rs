@@ -23,14 +23,6 @@ files!(
     AFP, "afp", FileSharing, Tcp First::Of(&[0, 1]) => look_at_afp
 );
 files!(
-    /// rsync's own protocol.
-    RSYNC, "rsync", DataTransfer, Tcp First::Of(b"@") => |peek| Match::of(peek.bytes.starts_with(b"@RSYNCD:"), 98)
-);
-files!(
-    /// Git's own transport.
-    GIT, "git", Collaborative, Tcp First::Of(b"0") => look_at_git
-);
-files!(
     /// Subversion's own transport.
     SVN, "svn", Collaborative, Tcp First::Of(b"(") => look_at_svn
 );
@@ -106,28 +98,6 @@ fn look_at_afp(peek: &Peek<'_>) -> Match {
         (1, _) => Match::of(is_own_port && (code == 0 || code > 0xffff_e000), 85),
         _ => Match::No,
     }
-}
-
-/// gitprotocol-pack(5): four hexadecimal digits of length, `git-upload-pack path\0host=...`.
-fn look_at_git(peek: &Peek<'_>) -> Match {
-    let Some((digits, rest)) = peek.bytes.split_at_checked(4) else { return Match::More };
-    let len = std::str::from_utf8(digits).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
-    let Some(len) = len.filter(|len| (5..=0xfff0).contains(len)) else { return Match::No };
-    // The length may come in a segment of its own.
-    if rest.len() < 4 && b"git-".starts_with(rest) {
-        return Match::More;
-    }
-    if rest.starts_with(b"git-") {
-        return Match::Yes(97);
-    }
-    // What the server has: an object's name of 40 digits, a reference; or a version.
-    let line = rest.get(..(len - 4).min(rest.len())).unwrap_or_default();
-    let is_reference = line.get(..40).is_some_and(|name| name.iter().all(u8::is_ascii_hexdigit))
-        && line.get(40) == Some(&b' ');
-    Match::of(
-        is_reference || matches!(line, b"version 1\n" | b"version 2\n") || line.starts_with(b"ERR "),
-        if peek.has_port(9418) { 95 } else { 82 },
-    )
 }
 
 /// Subversion, libsvn_ra_svn/protocol: lists in brackets; `( success ( 2 2 ( ) ( edit-pipeline`.
@@ -323,13 +293,13 @@ fn look_at_hislip(peek: &Peek<'_>) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::protocol::samples::{stream, told_apart};
+    use crate::dpi::protocol::samples::told_apart;
 
     type Look = fn(&Peek<'_>) -> Match;
 
     const CASES: &[(&str, Look, &[u8])] = &[
         ("afp", look_at_afp, b"\0\x03\0\x01\0\0\0\0\0\0\0\0\0\0\0\0"),
-        ("git", look_at_git, b"0033git-upload-pack /project.git\0host=example.org\0"),
+        ("git", super::super::git::look, b"0033git-upload-pack /project.git\0host=example.org\0"),
         ("svn", look_at_svn, b"( success ( 2 2 ( ) ( edit-pipeline svndiff1 ) ) ) "),
         ("cvspserver", look_at_cvs, b"BEGIN AUTH REQUEST\n/cvs\nanonymous\nA\nEND AUTH REQUEST\n"),
         ("nbd", look_at_nbd, b"NBDMAGICIHAVEOPT\0\x03"),
@@ -342,16 +312,5 @@ mod tests {
     #[test]
     fn first_messages_are_recognised_and_cut_ones_do_no_harm() {
         told_apart(CASES);
-    }
-
-    #[test]
-    fn a_length_in_a_segment_of_its_own_is_waited_for() {
-        assert_eq!(look_at_git(&stream(b"0035")), Match::More);
-        assert_eq!(
-            look_at_git(&stream(b"0035git-upload-pack /r.git\0host=h\0\0version=2\0")),
-            Match::Yes(97)
-        );
-        assert_eq!(look_at_git(&stream(b"000eversion 2\n")), Match::Yes(82));
-        assert_eq!(look_at_git(&stream(b"0035hello")), Match::No);
     }
 }

@@ -134,7 +134,7 @@ fn told_node(list: &mut Fields, node: &[u8]) {
 
 /// A bencoded value; what is nested is read when it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Value<'a> {
+pub(super) enum Value<'a> {
     Number(i64),
     Text(&'a [u8]),
     List(&'a [u8]),
@@ -147,7 +147,7 @@ const DEPTH_MAX: u8 = 6;
 const VALUES_MAX: usize = 256;
 
 impl<'a> Value<'a> {
-    fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+    pub(super) fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         Self::read_at(bytes, 0)
     }
 
@@ -181,7 +181,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn items(&self) -> impl Iterator<Item = Self> + use<'a> {
+    pub(super) fn items(&self) -> impl Iterator<Item = Self> + use<'a> {
         let mut rest = match self {
             Self::List(inner) | Self::Dictionary(inner) => *inner,
             Self::Number(_) | Self::Text(_) => &[],
@@ -193,7 +193,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    fn get(&self, key: &[u8]) -> Option<Self> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<Self> {
         let Self::Dictionary(_) = self else { return None };
         let mut items = self.items();
         while let (Some(name), Some(value)) = (items.next(), items.next()) {
@@ -204,14 +204,14 @@ impl<'a> Value<'a> {
         None
     }
 
-    fn text(&self, key: &[u8]) -> Option<&'a [u8]> {
+    pub(super) fn text(&self, key: &[u8]) -> Option<&'a [u8]> {
         match self.get(key) {
             Some(Self::Text(text)) => Some(text),
             _ => None,
         }
     }
 
-    fn number(&self, key: &[u8]) -> Option<i64> {
+    pub(super) fn number(&self, key: &[u8]) -> Option<i64> {
         match self.get(key) {
             Some(Self::Number(number)) => Some(number),
             _ => None,

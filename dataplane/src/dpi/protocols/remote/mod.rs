@@ -5,6 +5,7 @@ pub mod kerberos;
 pub mod ldap;
 pub mod rdp;
 pub mod ssh;
+pub mod telnet;
 pub mod terminal;
 pub mod vnc;
 
@@ -28,6 +29,6 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &desktops::REMOTESCAN,
     &desktops::RUSTDESK,
     &desktops::MOSH,
-    &terminal::TELNET,
+    &telnet::TELNET,
     &terminal::RSH,
 ];

@@ -1,5 +1,6 @@
 //! Who calls whom? SIP, RTP, STUN and what rings.
 
+pub mod rtmp;
 pub mod rtp;
 pub mod rtsp;
 pub mod signalling;
@@ -15,7 +16,7 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &sip::SIP,
     &rtsp::RTSP,
     &talk::MPEG_TS,
-    &talk::RTMP,
+    &rtmp::RTMP,
     &talk::TEAMSPEAK,
     &talk::MUMBLE,
     &talk::DISCORD,

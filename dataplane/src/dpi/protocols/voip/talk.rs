@@ -1,15 +1,9 @@
-//! Which voice or video service is this? RTMP, MPEG transport streams, TeamSpeak, Mumble, Discord, Zoom, Viber by
+//! Which voice or video service is this? MPEG transport streams, TeamSpeak, Mumble, Discord, Zoom, Viber by
 //! their headers.
 
 use crate::dpi::Category;
 use crate::dpi::{First, Match, Over, Peek, Probe, Protocol};
 
-/// Real-Time Messaging Protocol.
-pub static RTMP: Protocol = Protocol::named(
-    "rtmp",
-    Category::Media,
-    &[Probe { over: Over::Tcp, first: First::Of(&[3, 6]), look: rtmp }],
-);
 /// MPEG transport stream (ISO/IEC 13818-1) in datagrams.
 pub static MPEG_TS: Protocol = Protocol::named(
     "mpeg_ts",
@@ -71,34 +65,6 @@ fn mpd(peek: &Peek<'_>) -> Match {
         Some(digit) => Match::of(peek.bytes.starts_with(GREETING) && digit.is_ascii_digit(), 97),
         None if GREETING.starts_with(peek.bytes) => Match::More,
         None => Match::No,
-    }
-}
-
-/// Version 3, a time, zeros (or Flash's version), 1,528 bytes of noise; the server's answer begins alike.
-fn rtmp(peek: &Peek<'_>) -> Match {
-    let len = peek.bytes.len();
-    if !matches!(peek.bytes.first(), Some(3 | 6)) {
-        return Match::No;
-    }
-    if len < 9 {
-        return if peek.bytes.first() == Some(&3) && peek.bytes.get(1..4) != Some(&[0, 0, 0]) {
-            Match::More
-        } else {
-            Match::No
-        };
-    }
-    let zero = peek.be32(5);
-    // Players that encrypt send their version here: 9.0.124.2, 10.0.12.36 and later.
-    let is_version = zero == 0 || matches!(zero >> 24, 1..=0x20 | 0x80) && zero >> 16 & 0xff <= 12;
-    if !is_version {
-        return Match::No;
-    }
-    match (len >= 1_537, zero == 0 || peek.has_port(1935)) {
-        (true, true) => Match::Yes(92),
-        (true, false) => Match::of(peek.other.first() == Some(&3), 80),
-        // TPKT has its length where the time is: RTMP's first segment is a full one.
-        (false, true) if len >= 500 || peek.other.first() == Some(&3) => Match::Yes(80),
-        (false, _) => Match::More,
     }
 }
 
@@ -181,8 +147,6 @@ mod tests {
 
     #[test]
     fn each_is_known_and_no_beginning_of_it_panics() {
-        let mut handshake = [7_u8; 1_537];
-        handshake[..9].copy_from_slice(&[3, 0, 1, 2, 3, 0, 0, 0, 0]);
         let mut stream = [0_u8; 376];
         for at in [0, 188] {
             stream[at] = 0x47;
@@ -191,8 +155,7 @@ mod tests {
         let mut discovery = [0_u8; 74];
         discovery[..4].copy_from_slice(&[0, 1, 0, 70]);
         type Case<'a> = (fn(&Peek<'_>) -> Match, &'a [u8], u16, bool);
-        let cases: [Case<'_>; 6] = [
-            (rtmp, &handshake, 1935, true),
+        let cases: [Case<'_>; 5] = [
             (mpeg_ts, &stream, 1234, false),
             (teamspeak, b"TS3INIT1\0\x65", 9987, false),
             (mumble, b"\0\0\0\0\x01\x02\x03\x04\x05\x06\x07\x08", 64_738, false),
