@@ -185,3 +185,50 @@ impl Unread {
         Step::Consumed(0)
     }
 }
+
+/// What tests ask with.
+#[cfg(test)]
+pub mod samples {
+    use super::{AppTable, Direction, Fields, Notes, Protocol, Value, feed_parser, flows};
+
+    /// What a parser of `protocol` tells of payloads (over UDP where it knows both transports), as texts of the form
+    /// `type key=value key={key=value}`.
+    pub fn told(protocol: &'static Protocol, payloads: &[(Direction, Vec<u8>)]) -> Vec<String> {
+        let (Some(flow), Some(make)) = (flows(protocol).last(), protocol.parser) else { return Vec::new() };
+        let mut notes = Notes::default();
+        notes.set_protocol(protocol, 90);
+        let payloads = payloads.iter().map(|(way, bytes)| (*way, &bytes[..]));
+        let mut told = Vec::new();
+        feed_parser(&mut *make(), &flow, &AppTable::default(), payloads, &mut notes, &mut |record| {
+            told.push(format!("{} {}", record.event_type, text_of(record.fields)));
+        });
+        told
+    }
+
+    /// Fields as a text.
+    pub fn text_of(fields: &Fields) -> String {
+        let mut text = String::new();
+        for (key, value) in fields.iter() {
+            if value == Value::Close {
+                text.truncate(text.trim_end().len());
+            } else if !key.is_empty() {
+                text.push_str(key);
+                text.push('=');
+            }
+            text.push_str(&match value {
+                Value::Text(bytes) => format!("{} ", String::from_utf8_lossy(bytes)),
+                Value::Bytes(bytes) => {
+                    format!("{} ", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+                }
+                Value::Unsigned(number) => format!("{number} "),
+                Value::Signed(number) => format!("{number} "),
+                Value::Bool(truth) => format!("{truth} "),
+                // Objects and lists look alike, which tests do not mind.
+                Value::OpenObject | Value::OpenList => "{".to_owned(),
+                Value::Close => "} ".to_owned(),
+            });
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+}
