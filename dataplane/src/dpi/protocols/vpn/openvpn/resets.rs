@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn a_pair_is_one_record_whatever_is_sent_again() {
         let client = [&[CLIENT_V2][..], &[7; 8], &[0; 5]].concat();
-        let payloads = [(Forward, client.clone()), (Forward, client), (Reverse, server()), (Reverse, server())];
+        let payloads =
+            [(Forward, client.clone()), (Forward, client), (Reverse, server()), (Reverse, server())];
         let expected = "openvpn protection=none \
             request={opcode=P_CONTROL_HARD_RESET_CLIENT_V2 key_id=0 session_id=0707070707070707} \
             response={opcode=P_CONTROL_HARD_RESET_SERVER_V2 key_id=0 session_id=0808080808080808}";
