@@ -1,7 +1,9 @@
 //! Who hides in a tunnel? VPNs, proxies, onion routing.
 
 mod ike;
+mod l2tp;
 mod openvpn;
+mod pptp;
 mod socks;
 mod tunnels;
 mod wireguard;
@@ -16,8 +18,8 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &wireguard::CLOUDFLARE_WARP,
     &ike::IPSEC,
     &socks::SOCKS,
-    &tunnels::PPTP,
-    &tunnels::L2TP,
+    &pptp::PPTP,
+    &l2tp::L2TP,
     &tunnels::TINC,
     &tunnels::AYIYA,
     &tunnels::ZEROTIER,
