@@ -5,6 +5,7 @@ mod l2tp;
 mod openvpn;
 mod pptp;
 mod socks;
+mod tor_control;
 mod tunnels;
 mod wireguard;
 
@@ -20,6 +21,7 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &socks::SOCKS,
     &pptp::PPTP,
     &l2tp::L2TP,
+    &tor_control::TOR_CONTROL,
     &tunnels::TINC,
     &tunnels::AYIYA,
     &tunnels::ZEROTIER,
