@@ -38,6 +38,9 @@ pub static GTP_C: Protocol = Protocol {
 /// Records of a flow: two nodes speak of all of their users in one.
 const RECORDS_MAX: u16 = 256;
 
+/// Users' packets of a flow, those that are no IP packets, after which nobody looks any more.
+const G_PDUS_MAX: u16 = 512;
+
 /// Requests that wait for their responses.
 const PENDING_MAX: usize = 8;
 
@@ -156,6 +159,7 @@ struct Signalling {
     /// Where the next request waits: the oldest one gives way.
     next: usize,
     told: u16,
+    g_pdus: u16,
 }
 
 /// A request that waits.
@@ -188,7 +192,8 @@ impl Parser for Signalling {
                 break;
             }
         }
-        if self.told >= RECORDS_MAX { Step::Done } else { Step::Consumed(bytes.len()) }
+        let is_over = self.told >= RECORDS_MAX || self.g_pdus >= G_PDUS_MAX;
+        if is_over { Step::Done } else { Step::Consumed(bytes.len()) }
     }
 
     fn end(&mut self, cx: &mut Context<'_>) {
@@ -210,6 +215,7 @@ impl Signalling {
     fn message(&mut self, way: Direction, message: &Message<'_>, cx: &mut Context<'_>) {
         // A user's packet that is no IP packet, else it were a flow of its own.
         if message.version == 1 && message.kind == G_PDU {
+            self.g_pdus += 1;
             return;
         }
         let Some((name, role)) = message.name() else {

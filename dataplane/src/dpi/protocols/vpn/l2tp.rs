@@ -38,6 +38,9 @@ fn l2tp(peek: &Peek<'_>) -> Match {
 /// Messages of a flow that are told.
 const MESSAGES_MAX: u8 = 32;
 
+/// Packets of a flow after which nobody looks any more: by then the tunnel is up and carries.
+const PACKETS_MAX: u16 = 512;
+
 /// Attributes of a message that are read.
 const ATTRIBUTES_MAX: usize = 64;
 
@@ -59,6 +62,7 @@ const ACKNOWLEDGEMENT: u16 = 20;
 #[derive(Default)]
 struct Control {
     told: u8,
+    packets: u16,
 }
 
 impl Parser for Control {
@@ -70,7 +74,9 @@ impl Parser for Control {
                 Err(anomaly) => cx.anomaly(anomaly),
             }
         }
-        if self.told >= MESSAGES_MAX { Step::Done } else { Step::Consumed(bytes.len()) }
+        self.packets += 1;
+        let is_over = self.told >= MESSAGES_MAX || self.packets >= PACKETS_MAX;
+        if is_over { Step::Done } else { Step::Consumed(bytes.len()) }
     }
 
     fn start_over(&mut self) -> bool {
@@ -309,8 +315,12 @@ mod tests {
             let expected = format!("event={event} ");
             assert!(records.iter().any(|record| record.contains(&expected)), "{event}: {records:?}");
         }
-        let payloads = vec![(Forward, whole); 100];
+        let payloads = vec![(Forward, whole.clone()); 100];
         assert_eq!(told(&L2TP, &payloads).len(), usize::from(MESSAGES_MAX));
+        // Behind so much data nobody looks.
+        let mut payloads = vec![(Forward, vec![0, 2, 0, 5, 0, 1, 0xff, 3]); usize::from(PACKETS_MAX)];
+        payloads.push((Forward, whole));
+        assert_eq!(told(&L2TP, &payloads), [""; 0]);
     }
 
     #[test]

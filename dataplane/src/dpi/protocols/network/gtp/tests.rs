@@ -91,6 +91,9 @@ fn what_waits_and_what_is_told_have_a_limit() {
     let payloads: Vec<_> =
         (0..1_000_u32).map(|nth| (Forward, two(0x40, 1, 0, nth as u8, &[3, 0, 1, 0, 1]))).collect();
     assert_eq!(told(&GTP_C, &payloads).len(), usize::from(RECORDS_MAX));
+    let mut payloads = vec![(Forward, one(G_PDU, 1, 1, b"no IP")); usize::from(G_PDUS_MAX)];
+    payloads.push((Forward, one(1, 0, 1, &[])));
+    assert_eq!(told(&GTP_U, &payloads), [""; 0]);
 }
 
 #[test]

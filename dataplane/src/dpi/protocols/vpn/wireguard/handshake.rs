@@ -17,6 +17,10 @@ use crate::flow::Direction;
 /// Handshakes of a flow that are told: keys are renewed every two minutes, which says nothing new.
 const HANDSHAKES_MAX: u8 = 8;
 
+/// Packets of a flow after which nobody looks any more: a tunnel that is used in earnest would be read up to the depth
+/// of inspection for nothing.
+const PACKETS_MAX: u16 = 512;
+
 const INITIATION: u8 = 1;
 const RESPONSE: u8 = 2;
 const COOKIE_REPLY: u8 = 3;
@@ -28,6 +32,7 @@ pub(super) struct Handshakes {
     /// The initiation of each direction that nobody answered yet.
     pending: [Option<Initiation>; 2],
     told: u8,
+    packets: u16,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +50,10 @@ struct Answer {
 
 impl Parser for Handshakes {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        self.packets += 1;
+        if self.packets > PACKETS_MAX {
+            return Step::Done;
+        }
         // The socket may be shared: what Tailscale and STUN send on it begins otherwise.
         let Some([kind @ INITIATION..=DATA, 0, 0, 0]) = bytes.first_chunk::<4>() else {
             return Step::Consumed(bytes.len());
@@ -182,6 +191,11 @@ mod tests {
         let payloads: Vec<_> =
             (1..30).flat_map(|nth| [(Forward, initiation(nth, 0)), (Reverse, response(1, nth))]).collect();
         assert_eq!(told(&WIREGUARD, &payloads).len(), usize::from(HANDSHAKES_MAX));
+        // Behind so much data nobody looks.
+        let data = (Forward, [&[4, 0, 0, 0, 7, 0, 0, 0][..], &[0; 24]].concat());
+        let mut payloads = vec![data; usize::from(PACKETS_MAX)];
+        payloads.push((Forward, initiation(1, 0)));
+        assert_eq!(told(&WIREGUARD, &payloads), [""; 0]);
         for message in [initiation(1, 0), response(1, 1), cookie(1), vec![4, 0, 0, 0, 1]] {
             let cut = message[..message.len() - 1].to_vec();
             let expected =
