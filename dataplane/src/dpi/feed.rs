@@ -186,55 +186,77 @@ impl Unread {
     }
 }
 
-/// What the tests of parsers compare: every record as its type and its values, of a flow to a port that says nothing.
+/// What the tests of parsers compare: every record as a line, `type key=value key={key=value} key=[value value]`.
 #[cfg(test)]
-pub fn records_of(protocol: &'static Protocol, payloads: &[(Direction, &[u8])]) -> Vec<String> {
-    let mut told = Vec::new();
-    for flow in flows(protocol).take(1) {
-        told.extend(records_over(protocol, flow.protocol, payloads));
-    }
-    told
-}
+pub mod samples {
+    use super::{AppTable, Direction, Fields, Notes, Protocol, Record, Value, feed_parser, flows};
 
-/// The same over one transport.
-#[cfg(test)]
-pub fn records_over(
-    protocol: &'static Protocol,
-    transport: u8,
-    payloads: &[(Direction, &[u8])],
-) -> Vec<String> {
-    let mut told = Vec::new();
-    let Some(make) = protocol.parser else { return told };
-    for flow in flows(protocol).filter(|flow| flow.protocol == transport) {
-        let mut notes = Notes::default();
-        notes.set_protocol(protocol, 90);
-        let payloads = payloads.iter().copied();
-        feed_parser(&mut *make(), &flow, &AppTable::default(), payloads, &mut notes, &mut |record| {
-            told.push(line_of(&record));
-        });
+    /// The records of a flow to a port that says nothing, over TCP where the protocol knows both transports.
+    pub fn records_of(protocol: &'static Protocol, payloads: &[(Direction, &[u8])]) -> Vec<String> {
+        flows(protocol).next().map(|flow| records_over(protocol, flow.protocol, payloads)).unwrap_or_default()
     }
-    told
-}
 
-#[cfg(test)]
-fn line_of(record: &Record<'_>) -> String {
-    let mut line = record.event_type.to_owned();
-    for (key, value) in record.fields.iter() {
-        line.push(' ');
-        if !key.is_empty() {
-            line.push_str(key);
-            line.push('=');
-        }
-        match value {
-            Value::Text(text) => line.push_str(&String::from_utf8_lossy(text)),
-            Value::Bytes(bytes) => bytes.iter().for_each(|byte| line.push_str(&format!("{byte:02x}"))),
-            Value::Unsigned(number) => line.push_str(&number.to_string()),
-            Value::Signed(number) => line.push_str(&number.to_string()),
-            Value::Bool(truth) => line.push_str(&truth.to_string()),
-            Value::OpenObject => line.push('{'),
-            Value::OpenList => line.push('['),
-            Value::Close => line.push('}'),
-        }
+    /// The same over UDP where the protocol knows both.
+    pub fn told(protocol: &'static Protocol, payloads: &[(Direction, Vec<u8>)]) -> Vec<String> {
+        let payloads: Vec<_> = payloads.iter().map(|(way, bytes)| (*way, &bytes[..])).collect();
+        flows(protocol)
+            .last()
+            .map(|flow| records_over(protocol, flow.protocol, &payloads))
+            .unwrap_or_default()
     }
-    line
+
+    /// The same over one transport.
+    pub fn records_over(
+        protocol: &'static Protocol,
+        transport: u8,
+        payloads: &[(Direction, &[u8])],
+    ) -> Vec<String> {
+        let mut told = Vec::new();
+        let Some(make) = protocol.parser else { return told };
+        for flow in flows(protocol).filter(|flow| flow.protocol == transport) {
+            let mut notes = Notes::default();
+            notes.set_protocol(protocol, 90);
+            let payloads = payloads.iter().copied();
+            feed_parser(&mut *make(), &flow, &AppTable::default(), payloads, &mut notes, &mut |record| {
+                told.push(line_of(&record));
+            });
+        }
+        told
+    }
+
+    fn line_of(record: &Record<'_>) -> String {
+        format!("{} {}", record.event_type, text_of(record.fields))
+    }
+
+    /// Fields as a text.
+    pub fn text_of(fields: &Fields) -> String {
+        let (mut line, mut open) = (String::new(), Vec::new());
+        for (key, value) in fields.iter() {
+            if value == Value::Close {
+                line.extend(open.pop());
+                continue;
+            }
+            if !line.is_empty() && !line.ends_with(['{', '[']) {
+                line.push(' ');
+            }
+            if !key.is_empty() {
+                line.push_str(key);
+                line.push('=');
+            }
+            match value {
+                Value::Text(text) => line.push_str(&String::from_utf8_lossy(text)),
+                Value::Bytes(bytes) => bytes.iter().for_each(|byte| line.push_str(&format!("{byte:02x}"))),
+                Value::Unsigned(number) => line.push_str(&number.to_string()),
+                Value::Signed(number) => line.push_str(&number.to_string()),
+                Value::Bool(truth) => line.push_str(&truth.to_string()),
+                Value::OpenObject | Value::OpenList => {
+                    let (begins, ends) = if value == Value::OpenList { ('[', ']') } else { ('{', '}') };
+                    line.push(begins);
+                    open.push(ends);
+                }
+                Value::Close => {}
+            }
+        }
+        line
+    }
 }

@@ -259,7 +259,7 @@ fn clipped(text: &[u8]) -> Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::feed::records_of;
+    use crate::dpi::feed::samples::records_of;
     use crate::dpi::protocol::samples::{confidence, stream};
     use crate::flow::Direction::{Forward as C, Reverse as S};
 
@@ -277,7 +277,7 @@ mod tests {
                 server.chunks(size).map(|s| (S, s)).chain(client.chunks(size).map(|c| (C, c))).collect();
             assert_eq!(
                 records_of(&RSYNC, &pieces),
-                ["rsync client={ version=31.0 digests=[ sha512 md5 md4 } } server={ version=30.0 } \
+                ["rsync client={version=31.0 digests=[sha512 md5 md4]} server={version=30.0} \
                     module=pub user=joe path=pub/dir transfer=download status=ok"]
             );
         }

@@ -1,14 +1,10 @@
-//! Which interfaces of mobile and telephone networks are these? GTP (3GPP TS 29.060, 29.274, 29.281, 32.295), PFCP (TS
+//! Which interfaces of mobile and telephone networks are these? GTP beside `gtp` (3GPP GSM 09.60, TS 32.295), PFCP (TS
 //! 29.244), and what SCTP's payload identifiers name (IANA's registry of them).
 
 use super::routing::named;
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 
 named! {
-    /// The user plane.
-    GTP_U = "gtp_u", Network, &[Probe { over: Over::Udp, first: First::In(0x30, 0x3f), look: gtp_u }];
-    /// The control plane.
-    GTP_C = "gtp_c", Network, &[Probe { over: Over::Udp, first: First::In(0x30, 0x5f), look: gtp_c }];
     /// Charging.
     GTP_PRIME = "gtp_prime", Network, &[Probe { over: Over::TcpOrUdp, first: First::In(0, 0x4f), look: gtp_prime }];
     /// GTP of which no more is known: version 0.
@@ -74,29 +70,6 @@ pub(super) fn is(peek: &Peek<'_>, id: u32, port: u16) -> Match {
     }
 }
 
-fn gtp_u(peek: &Peek<'_>) -> Match {
-    let [first, kind, ..] = peek.bytes else { return Match::No };
-    // TS 29.281 5.1: version 1, GTP; echo, error indication, supported headers, end mark, packets.
-    let is_kind = matches!(kind, 1 | 2 | 26 | 31 | 253 | 254 | 255);
-    let len = usize::from(peek.be16(2));
-    Match::of(peek.has_port(2_152) && first >> 4 == 3 && is_kind && len + 8 <= peek.bytes.len() + 4, 95)
-}
-
-fn gtp_c(peek: &Peek<'_>) -> Match {
-    let [first, kind, ..] = peek.bytes else { return Match::No };
-    let (version, len) = (first >> 5, usize::from(peek.be16(2)));
-    if !peek.has_port(2_123) || *kind == 0 {
-        return Match::No;
-    }
-    match version {
-        // TS 29.060 6: eight bytes that are not counted.
-        1 => Match::of(first & 0x10 != 0 && len + 8 <= peek.bytes.len(), 95),
-        // TS 29.274 5.1: four; another message may be appended.
-        2 => Match::of(len >= 4 && len + 4 <= peek.bytes.len(), 95),
-        _ => Match::No,
-    }
-}
-
 fn gtp_prime(peek: &Peek<'_>) -> Match {
     let [first, kind, ..] = peek.bytes else { return Match::No };
     // TS 32.295 6.1: not GTP itself; echo, version, addresses, redirection, records.
@@ -130,9 +103,6 @@ mod tests {
 
     #[test]
     fn planes_are_recognised() {
-        assert_eq!(gtp_u(&peek(b"\x30\xff\0\x04\0\0\0\x01abcd", 2_152)), Match::Yes(95));
-        assert_eq!(gtp_c(&peek(b"\x32\x10\0\x04\0\0\0\x01abcd", 2_123)), Match::Yes(95));
-        assert_eq!(gtp_c(&peek(b"\x40\x01\0\x09\0\0\x01\0\x03\0\x01\0\x05", 2_123)), Match::Yes(95));
         assert_eq!(gtp_prime(&peek(b"\x0e\x01\0\0\0\x01", 3_386)), Match::Yes(93));
         assert_eq!(pfcp(&peek(b"\x20\x01\0\x04\0\0\x01\0", 8_805)), Match::Yes(95));
         assert_eq!(pfcp(&peek(b"\x20\x01\0\x09\0\0\x01\0", 8_805)), Match::No);

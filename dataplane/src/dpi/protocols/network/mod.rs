@@ -3,6 +3,7 @@
 pub mod access;
 pub mod daemons;
 pub mod flows;
+pub mod gtp;
 pub mod measuring;
 pub mod mobile;
 pub mod monitoring;
@@ -56,8 +57,8 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &routing::OPENFLOW,
     &routing::DLEP,
     &routing::CPHA,
-    &mobile::GTP_U,
-    &mobile::GTP_C,
+    &gtp::GTP_U,
+    &gtp::GTP_C,
     &mobile::GTP_PRIME,
     &mobile::GTP,
     &mobile::PFCP,

@@ -288,7 +288,7 @@ fn end_of(inner: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::feed::records_of;
+    use crate::dpi::feed::samples::records_of;
     use crate::dpi::protocols::files::peek_of;
     use crate::flow::Direction::{Forward as C, Reverse as S};
 
@@ -305,8 +305,8 @@ mod tests {
         b"\xff\xfd\x18\xff\xfd\x1f\xff\xfd\x27\xff\xfb\x03\xff\xfa\x18\x01\xff\xf0\xff\xfa\x27\x01\xff\xf0";
     const SAYS: &[u8] = b"\xff\xfb\x18\xff\xfb\x1f\xff\xfb\x27\xff\xfd\x03\xff\xfa\x18\0XTERM\xff\xf0\
         \xff\xfa\x1f\0\xff\xff\0\x18\xff\xf0\xff\xfa\x27\0\0USER\x01joe\x03X\x01y\xff\xf0";
-    const OPTIONS: &str = "telnet client_options=[ terminal_type naws new_environ } \
-        server_options=[ suppress_go_ahead } terminal_type=XTERM window={ columns=255 rows=24 } environ_user=joe";
+    const OPTIONS: &str = "telnet client_options=[terminal_type naws new_environ] \
+        server_options=[suppress_go_ahead] terminal_type=XTERM window={columns=255 rows=24} environ_user=joe";
 
     #[test]
     fn a_login_is_told_once_in_pieces_of_any_size() {

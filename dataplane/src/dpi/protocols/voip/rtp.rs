@@ -1,21 +1,33 @@
 //! Is this media? RTP and RTCP (RFC 3550) have no magic number: two packets that continue each other decide.
+//!
+//! Its streams are told (`media`), and so is what their reports say (`reports`).
+
+mod media;
+mod reports;
 
 use crate::dpi::{Category, First, Match, Over, Peek, Probe, Protocol};
 
 /// RTP; encrypted (RFC 3711) it looks the same.
-pub static RTP: Protocol =
-    Protocol::named("rtp", Category::Media, &[Probe { over: Over::Udp, first: First::In(0x80, 0xbf), look }]);
+pub static RTP: Protocol = Protocol {
+    name: "rtp",
+    eve: None,
+    category: Category::Media,
+    probes: &[Probe { over: Over::Udp, first: First::In(0x80, 0xbf), look }],
+    parser: Some(|| Box::<media::Media>::default()),
+};
 
 /// SRTP, where signalling announced it.
 pub static SRTP: Protocol =
     Protocol { name: "srtp", eve: None, category: Category::Media, probes: &[], parser: None };
 
 /// RTCP.
-pub static RTCP: Protocol = Protocol::named(
-    "rtcp",
-    Category::Media,
-    &[Probe { over: Over::Udp, first: First::In(0x80, 0xbf), look: look_at_control }],
-);
+pub static RTCP: Protocol = Protocol {
+    name: "rtcp",
+    eve: None,
+    category: Category::Media,
+    probes: &[Probe { over: Over::Udp, first: First::In(0x80, 0xbf), look: look_at_control }],
+    parser: Some(|| Box::<media::Media>::default()),
+};
 
 /// Header fields: type, sequence number, source.
 fn header(bytes: &[u8]) -> Option<(u8, u16, [u8; 4])> {

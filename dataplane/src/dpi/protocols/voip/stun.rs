@@ -3,7 +3,8 @@
 //! Calls of one application share a socket: what a relay's attributes say of it holds for the direct path to the peer,
 //! which says nothing of itself. So the endpoint that asked is remembered, and the peers it asks permission for.
 
-use super::super::names::line::Line;
+mod record;
+
 use crate::dpi::protocols;
 use crate::dpi::text::has_word;
 use crate::dpi::{Category, Context, Evidence, First, Match, Over, Parser, Peek, Probe, Protocol, Step};
@@ -22,9 +23,11 @@ pub static STUN: Protocol = Protocol {
     parser: Some(|| Box::<Stun>::default()),
 };
 
-/// Messages that are read of one flow, and that are told.
+/// Messages that are read of one flow.
 const MESSAGES_MAX: u32 = 24;
-const TOLD_MAX: u32 = 4;
+/// Of these are told: checks of a path, which are alike, and what is agreed on with a relay.
+const BINDINGS_TOLD_MAX: u32 = 4;
+const RELAYS_TOLD_MAX: u32 = 16;
 /// RFC 8489 5.
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
@@ -153,7 +156,8 @@ impl<'a> Message<'a> {
 #[derive(Default)]
 struct Stun {
     messages: u32,
-    told: u32,
+    bindings_told: u32,
+    relays_told: u32,
     /// What is spoken after STUN on the same socket.
     next: Option<Box<dyn Parser>>,
 }
@@ -240,42 +244,15 @@ impl Stun {
         {
             cx.notes.set_app(app, 75, Evidence::Behaviour);
         }
-        if self.told >= TOLD_MAX {
-            return;
+        let (told, max) = if message.method() == "binding" {
+            (&mut self.bindings_told, BINDINGS_TOLD_MAX)
+        } else {
+            (&mut self.relays_told, RELAYS_TOLD_MAX)
+        };
+        if *told < max {
+            *told += 1;
+            cx.tell_with("stun", way, |fields| record::write(message, fields));
         }
-        self.told += 1;
-        cx.tell_with("stun", way, |fields| {
-            fields.text("method", message.method());
-            fields.text("class", message.class());
-            fields.hex("transaction_id", message.transaction.get(4..).unwrap_or_default());
-            for (kind, value) in message.attributes() {
-                match kind {
-                    0x0006 => fields.text("username", value),
-                    0x0014 => fields.text("realm", value),
-                    0x8022 => fields.text("software", value),
-                    0x0009 => {
-                        if let [_, _, class, number, ..] = value {
-                            fields.number("error_code", u32::from(class & 7) * 100 + u32::from(*number));
-                        }
-                    }
-                    0x0001 | 0x0020 | 0x0012 | 0x0016 => {
-                        let key = match kind {
-                            0x0012 => "peer_address",
-                            0x0016 => "relayed_address",
-                            _ => "mapped_address",
-                        };
-                        if let Some((addr, port)) = message.address(value, kind != 1) {
-                            fields.object(key, |object| {
-                                let addr = std::net::IpAddr::from(addr.0).to_canonical();
-                                object.text("address", Line::<46>::of(format_args!("{addr}")));
-                                object.number("port", port);
-                            });
-                        }
-                    }
-                    _ => {}
-                }
-            }
-        });
     }
 }
 

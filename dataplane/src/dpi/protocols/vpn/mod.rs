@@ -1,8 +1,11 @@
 //! Who hides in a tunnel? VPNs, proxies, onion routing.
 
 mod ike;
+mod l2tp;
 mod openvpn;
+mod pptp;
 mod socks;
+mod tor_control;
 mod tunnels;
 mod wireguard;
 
@@ -16,8 +19,9 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &wireguard::CLOUDFLARE_WARP,
     &ike::IPSEC,
     &socks::SOCKS,
-    &tunnels::PPTP,
-    &tunnels::L2TP,
+    &pptp::PPTP,
+    &l2tp::L2TP,
+    &tor_control::TOR_CONTROL,
     &tunnels::TINC,
     &tunnels::AYIYA,
     &tunnels::ZEROTIER,

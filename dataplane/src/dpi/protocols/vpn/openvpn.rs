@@ -8,9 +8,10 @@
 //!
 //! Over TCP a length (2) stands before. Source: openvpn.net, "OpenVPN wire protocol" (draft of 2023) 3 and 4.
 //!
-//! Without encryption of the channel itself the TLS that it carries is read too: `control`.
+//! The resets are told (`resets`). Without encryption of the channel itself the TLS that it carries is read too: `control`.
 
 mod control;
+mod resets;
 
 use crate::dpi::{Category, First, Match, Peek, Probe, Protocol};
 

@@ -1,38 +1,8 @@
-//! Which other tunnel is this? PPTP, L2TP, and VPNs of one product.
+//! Which other tunnel is this? VPNs of one product.
 
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::{Category, First, Match, Peek, Probe, Protocol};
 use crate::flow::Direction;
-
-/// PPTP's control connection (RFC 2637 2): length (2), kind (2), magic (4), control message (2).
-pub(super) static PPTP: Protocol =
-    Protocol::named("pptp", Category::Vpn, &[Probe::tcp(First::Of(&[0]), pptp)]);
-
-fn pptp(peek: &Peek<'_>) -> Match {
-    if peek.bytes.len() < 8 {
-        return if peek.be16(0) <= 256 { Match::More } else { Match::No };
-    }
-    Match::of(peek.be32(4) == 0x1a2b_3c4d && matches!(peek.be16(2), 1 | 2), 98)
-}
-
-/// L2TP's control messages (RFC 2661 3.1, RFC 3931 3.2.1): flags and version, length, tunnel, session, numbers.
-pub(super) static L2TP: Protocol =
-    Protocol::named("l2tp", Category::Vpn, &[Probe::udp(First::Of(&[0xc8, 0x40, 0x48, 0x02, 0x00]), l2tp)]);
-
-fn l2tp(peek: &Peek<'_>) -> Match {
-    let version = peek.bytes.get(1).map(|byte| byte & 0x0f);
-    let fits = usize::from(peek.be16(2)) == peek.bytes.len();
-    match (peek.bytes.first(), version) {
-        // The first attribute is mandatory: the kind of message.
-        (Some(0xc8), Some(2 | 3)) if fits => {
-            let is_kind = peek.bytes.len() == 12 || peek.bytes.get(12..18) == Some(&[0x80, 8, 0, 0, 0, 0]);
-            Match::Yes(if is_kind { 96 } else { 75 })
-        }
-        (Some(0x40 | 0x48), Some(2)) if fits => Match::of(peek.has_port(1_701), 80),
-        (Some(0x02 | 0x00), Some(2)) => Match::of(peek.has_port(1_701) && peek.bytes.len() > 12, 55),
-        _ => Match::No,
-    }
-}
 
 /// Tinc: the meta connection begins with `0 name 17` in text; packets go by UDP between the same hosts.
 pub(super) static TINC: Protocol = Protocol {
@@ -187,10 +157,6 @@ mod tests {
 
     #[test]
     fn control_connections_are_recognised() {
-        assert_eq!(confidence(&PPTP, &stream(&[0, 156, 0, 1, 0x1a, 0x2b, 0x3c, 0x4d, 0, 1, 0, 0])), 98);
-        assert_eq!(confidence(&PPTP, &stream(&[0, 156, 0, 1, 0x1a, 0x2b, 0x3c, 0x4e, 0, 1, 0, 0])), 0);
-        let request = [0xc8, 2, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 8, 0, 0, 0, 0, 0, 1];
-        assert_eq!(confidence(&L2TP, &datagram(&request)), 96);
         assert_eq!(confidence(&TINC, &stream(b"0 site_a 17\n")), 95);
         assert_eq!(confidence(&TINC, &stream(b"0 site_a 17.7\n")), 95);
         assert_eq!(confidence(&TINC, &stream(b"0 0 200 OK\n")), 0);

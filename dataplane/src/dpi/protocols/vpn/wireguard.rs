@@ -1,12 +1,21 @@
 //! Is this `WireGuard`, or somebody who speaks something like it?
 //!
 //! Source: wireguard.com/protocol: kind (1), reserved (3), then fields of fixed lengths, little-endian.
+//!
+//! Its handshakes are told: `handshake`.
+
+mod handshake;
 
 use crate::dpi::{Category, First, Match, Peek, Probe, Protocol};
 
 /// `WireGuard`.
-pub(super) static WIREGUARD: Protocol =
-    Protocol::named("wireguard", Category::Vpn, &[Probe::udp(First::In(1, 4), wireguard)]);
+pub(super) static WIREGUARD: Protocol = Protocol {
+    name: "wireguard",
+    eve: None,
+    category: Category::Vpn,
+    probes: &[Probe::udp(First::In(1, 4), wireguard)],
+    parser: Some(|| Box::<handshake::Handshakes>::default()),
+};
 
 fn wireguard(peek: &Peek<'_>) -> Match {
     if peek.bytes.get(1..4) != Some(&[0; 3]) || peek.is_multicast {
@@ -69,11 +78,13 @@ fn warp_reserved(peek: &Peek<'_>) -> Match {
 }
 
 /// Tailscale: its own discovery between the packets of `WireGuard`, which it speaks on a port of its own.
-pub(super) static TAILSCALE: Protocol = Protocol::named(
-    "tailscale",
-    Category::Vpn,
-    &[Probe::udp(First::Of(b"T"), discovery), Probe::udp(First::In(1, 2), tailscale_handshake)],
-);
+pub(super) static TAILSCALE: Protocol = Protocol {
+    name: "tailscale",
+    eve: None,
+    category: Category::Vpn,
+    probes: &[Probe::udp(First::Of(b"T"), discovery), Probe::udp(First::In(1, 2), tailscale_handshake)],
+    parser: Some(|| Box::<handshake::Handshakes>::default()),
+};
 
 /// `TS` and a speech balloon, the sender's key (32), a nonce (24) and a box.
 fn discovery(peek: &Peek<'_>) -> Match {

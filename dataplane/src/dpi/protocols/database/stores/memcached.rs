@@ -221,7 +221,7 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use crate::dpi::feed::{records_of, records_over};
+    use crate::dpi::feed::samples::{records_of, records_over};
     use crate::dpi::protocols::database::stores::MEMCACHED;
     use crate::flow::Direction::{Forward as C, Reverse as S};
     use crate::parse::Protocol;

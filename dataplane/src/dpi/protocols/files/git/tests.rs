@@ -1,5 +1,5 @@
 use super::*;
-use crate::dpi::feed::records_of;
+use crate::dpi::feed::samples::records_of;
 use crate::dpi::protocol::samples::{looked, stream};
 use crate::flow::Direction::{Forward as C, Reverse as S};
 
@@ -34,8 +34,8 @@ fn a_fetch_of_version_2_is_told_once_in_pieces_of_any_size() {
         "\x02Counting",
     ]);
     let expected = "git service=git-upload-pack repository=/r.git host=example.org:9419 version=2 \
-        client_agent=git/2.39.5 server_agent=git/2.40 capabilities=[ ls-refs=unborn fetch=shallow } \
-        commands=[ ls-refs fetch } refs=2 wants=1 haves=1";
+        client_agent=git/2.39.5 server_agent=git/2.40 capabilities=[ls-refs=unborn fetch=shallow] \
+        commands=[ls-refs fetch] refs=2 wants=1 haves=1";
     for size in [1, 3, 50, 5_000] {
         let mut pieces: Vec<_> = greets.chunks(size).map(|s| (S, s)).collect();
         pieces.extend(asks.chunks(size).map(|c| (C, c)));
@@ -57,7 +57,7 @@ fn a_push_names_its_references() {
         records_of(&GIT, &[(C, &ask), (S, &has), (C, &push)]),
         [format!(
             "git service=git-receive-pack repository=/r.git host=h version=0 client_agent=git/2.39.5 \
-            server_agent=git/2.40 capabilities=[ report-status }} refs=1 updates=[ {{ ref=refs/heads/x new={TWO} }} }}"
+            server_agent=git/2.40 capabilities=[report-status] refs=1 updates=[{{ref=refs/heads/x new={TWO}}}]"
         )]
     );
 }

@@ -243,7 +243,7 @@ const fn client_of(letters: [u8; 2]) -> Option<&'static str> {
 mod tests {
     use super::super::BITTORRENT;
     use super::*;
-    use crate::dpi::feed::records_over;
+    use crate::dpi::feed::samples::records_over;
     use crate::flow::Direction::{Forward as C, Reverse as S};
     use crate::parse::Protocol;
 
@@ -260,11 +260,11 @@ mod tests {
     const OTHER: &[u8; 20] = b"M7-9-2--abcdefghijkl";
     const INTRODUCTION: &[u8] =
         b"\x14\0d1:md11:ut_metadatai3e6:ut_pexi1ee1:pi51413e4:reqqi512e1:v17:Transmission 3.00e";
-    const EXPECTED: &str = "info_hash=abababababababababababababababababababab initiator={ \
+    const EXPECTED: &str = "info_hash=abababababababababababababababababababab initiator={\
         peer_id=2d5452333030302d6162636465666768696a6b6c client=Transmission client_version=3.0.0.0 \
-        reserved=0000000000100005 features=[ extension_protocol dht fast } version=Transmission 3.00 port=51413 \
-        request_queue=512 extensions=[ ut_metadata ut_pex } } \
-        responder={ peer_id=4d372d392d322d2d6162636465666768696a6b6c reserved=0000000000000005 features=[ dht fast } }";
+        reserved=0000000000100005 features=[extension_protocol dht fast] version=Transmission 3.00 port=51413 \
+        request_queue=512 extensions=[ut_metadata ut_pex]} \
+        responder={peer_id=4d372d392d322d2d6162636465666768696a6b6c reserved=0000000000000005 features=[dht fast]}";
 
     #[test]
     fn two_peers_are_told_once_in_pieces_of_any_size() {

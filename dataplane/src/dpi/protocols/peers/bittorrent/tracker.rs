@@ -170,7 +170,7 @@ impl Tracker {
 mod tests {
     use super::super::BITTORRENT;
     use super::MAGIC;
-    use crate::dpi::feed::records_over;
+    use crate::dpi::feed::samples::records_over;
     use crate::dpi::protocol::samples::{confidence, datagram};
     use crate::flow::Direction::{Forward as C, Reverse as S};
     use crate::parse::Protocol;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::dpi::feed::records_of;
+use crate::dpi::feed::samples::records_of;
 use crate::dpi::protocol::samples::looked;
 use crate::flow::Direction::{Forward as C, Reverse as S};
 

@@ -4,6 +4,7 @@
 //! Which protection stands before the numbers is not told; it is the one behind which the first record of TLS is. With
 //! tls-crypt there is none, and nothing to read.
 
+use super::resets::Resets;
 use super::{CONTROL, HEAD, HMACS, is_control};
 use crate::dpi::Kept;
 use crate::dpi::parser::{Context, Parser, Step};
@@ -31,6 +32,7 @@ pub(super) struct Control {
     protection: Option<usize>,
     tls: Option<Carried>,
     ways: [Way; 2],
+    resets: Resets,
     packets: u16,
 }
 
@@ -66,6 +68,7 @@ impl Parser for Control {
     }
 
     fn end(&mut self, cx: &mut Context<'_>) {
+        self.resets.end(cx);
         if let Some(tls) = &mut self.tls {
             tls.end(cx);
         }
@@ -85,6 +88,7 @@ impl Control {
         if !goes_on {
             return true;
         }
+        self.resets.packet(way, packet, cx);
         // Of the first key: those that follow are agreed on when all was said.
         if packet.first() != Some(&CONTROL) {
             return false;

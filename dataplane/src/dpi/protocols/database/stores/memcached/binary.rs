@@ -186,7 +186,7 @@ const fn status_of(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use crate::dpi::feed::records_of;
+    use crate::dpi::feed::samples::records_of;
     use crate::dpi::protocols::database::stores::MEMCACHED;
     use crate::flow::Direction::{Forward as C, Reverse as S};
 
