@@ -5,6 +5,8 @@
 
 use crate::config::PortFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use controlplane::services::auth::algorithm::Algorithm;
+use controlplane::services::auth::role::Role;
 use std::path::PathBuf;
 
 /// Inline security appliance over AF_XDP.
@@ -40,6 +42,56 @@ pub(crate) enum Command {
     Detach(Detach),
     /// Ask a running daemon, or tell it what to do.
     Ctl(Ctl),
+    /// Make a key that signs tokens.
+    ///
+    /// With --out into a file for `[auth] key_file`; without it as lines of an environment file, PQC_SK_B64 and PQC_PK_B64
+    /// (API_HMAC_KEY with HS256). A box without either makes a key of its own at its first start.
+    Keygen(Keygen),
+    /// Get a token for a program from a running daemon, to stand behind `Authorization: Bearer`.
+    Token(Token),
+}
+
+/// `keygen`.
+#[derive(Debug, Args)]
+pub(crate) struct Keygen {
+    /// File to write, mode 0600; one that is there is left alone but for --rotate.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// SLH-DSA-SHA2-128s, SLH-DSA-SHA2-128f, SLH-DSA-SHAKE-128s, ML-DSA-44, ML-DSA-65, ML-DSA-87 or HS256; the first
+    /// where left out, or that of the key before.
+    #[arg(long, value_name = "NAME")]
+    pub algorithm: Option<Algorithm>,
+    /// Put the new key before those in the file, whose tokens stay good.
+    #[arg(long, requires = "out")]
+    pub rotate: bool,
+}
+
+/// `token`.
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    /// The daemon's socket, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    #[command(flatten)]
+    pub token: TokenArgs,
+}
+
+/// A token for a program.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// The account that it speaks for.
+    pub username: String,
+    /// What it is for, shown in the list of sessions.
+    #[arg(long, value_name = "TEXT")]
+    pub purpose: String,
+    /// How long it is good, seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30 * 24 * 3_600)]
+    pub ttl_s: u64,
+    /// A handle of 47 characters instead of a JWT of 10 KB.
+    #[arg(long)]
+    pub reference: bool,
 }
 
 /// The file that everything else follows from.
@@ -90,7 +142,7 @@ pub(crate) struct Live {
     /// Unix socket of the control plane, instead of the configuration's.
     #[arg(long, value_name = "FILE")]
     pub socket: Option<PathBuf>,
-    /// Address of the read-only API, instead of the configuration's.
+    /// TCP address of the API, instead of the configuration's.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<std::net::SocketAddr>,
 }
@@ -205,6 +257,12 @@ pub(crate) enum CtlCommand {
         /// Whether.
         state: OnOff,
     },
+    /// Accounts, their sessions and tokens.
+    User {
+        /// What about them.
+        #[command(subcommand)]
+        command: UserCommand,
+    },
     /// Any reading call of the API.
     Get {
         /// Path and query, such as /telemetry/wire.
@@ -275,6 +333,62 @@ pub(crate) enum BlockCommand {
         #[arg(required = true, value_name = "PREFIX")]
         prefixes: Vec<String>,
     },
+}
+
+/// `ctl user`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// All accounts.
+    List,
+    /// Roles and what they may do.
+    Roles,
+    /// Make an account; its one-time password is shown once.
+    Add {
+        /// Letters, digits, `.`, `_`, `-`, `@`.
+        username: String,
+        /// admin, operator, analyst, employee, contractor or service.
+        #[arg(long)]
+        role: Role,
+        /// Take the password from the first line of the standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Change an account, which ends its sessions.
+    Change {
+        /// Its name.
+        username: String,
+        /// Another role.
+        #[arg(long)]
+        role: Option<Role>,
+        /// Let it log in again.
+        #[arg(long, conflicts_with = "disable")]
+        enable: bool,
+        /// Let it log in no more.
+        #[arg(long)]
+        disable: bool,
+    },
+    /// Give an account a one-time password, which ends its sessions.
+    ResetPassword {
+        /// Its name.
+        username: String,
+        /// Take the password from the first line of the standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Remove an account.
+    Remove {
+        /// Its name.
+        username: String,
+    },
+    /// Who is logged in.
+    Sessions,
+    /// End a session.
+    EndSession {
+        /// Its `session_id`.
+        session_id: String,
+    },
+    /// Get a token for a program.
+    Token(TokenArgs),
 }
 
 /// A switch.

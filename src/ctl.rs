@@ -2,10 +2,10 @@
 //!
 //! Each subcommand is one call; the answer is printed as the API gave it, as indented JSON.
 
-use crate::cli::{BlockCommand, Ctl, CtlCommand, OnOff, PolicyCommand};
+use crate::cli::{BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
-use crate::setup;
+use crate::{setup, users};
 use controlplane::client::Client;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 ///
 /// No daemon, or its refusal with every fault.
 pub(crate) fn run(typed: &Ctl) -> Result<String, Failure> {
-    let client = Client::new(socket(typed)?);
+    let client = client(typed.socket.as_ref(), &typed.config)?;
     let answer = match &typed.command {
         CtlCommand::Status => client.get("/telemetry")?,
         CtlCommand::Telemetry { part } => client.get(&format!("/telemetry/{}", part.path()))?,
@@ -36,6 +36,7 @@ pub(crate) fn run(typed: &Ctl) -> Result<String, Failure> {
                 client.delete("/admin/block", &json!({ "prefixes": prefixes }))?
             }
         },
+        CtlCommand::User { command } => users::run(&client, command)?,
         CtlCommand::Bypass { state } => {
             client.post("/admin/bypass", &json!({ "on": *state == OnOff::On }))?
         }
@@ -44,12 +45,23 @@ pub(crate) fn run(typed: &Ctl) -> Result<String, Failure> {
     Ok(serde_json::to_string_pretty(&answer).unwrap_or_else(|_| answer.to_string()))
 }
 
-/// Named on the command line, else by the configuration, else where the embedded configuration puts it.
-fn socket(typed: &Ctl) -> Result<PathBuf, Failure> {
-    match &typed.socket {
-        Some(socket) => Ok(socket.clone()),
-        None => Ok(setup::read_config(&typed.config, &PortFlags::default(), Ports::Optional)?.api.socket),
-    }
+/// Runs `jarvis token`; the token alone, so that a script can take it.
+///
+/// # Errors
+///
+/// No daemon, or its refusal.
+pub(crate) fn token(typed: &Token) -> Result<String, Failure> {
+    let answer = users::token(&client(typed.socket.as_ref(), &typed.config)?, &typed.token)?;
+    let token = answer["access_token"].as_str().map(str::to_owned);
+    token.ok_or_else(|| Failure::line("the daemon gave no token; is it of another version?".to_owned()))
+}
+
+/// The socket named on the command line, else by the configuration, else where the embedded configuration puts it.
+fn client(socket: Option<&PathBuf>, config: &ConfigFlag) -> Result<Client, Failure> {
+    Ok(Client::new(match socket {
+        Some(socket) => socket.clone(),
+        None => setup::read_config(config, &PortFlags::default(), Ports::Optional)?.api.socket,
+    }))
 }
 
 fn flows_path(filter: &[String], limit: u32) -> Result<String, Failure> {

@@ -14,6 +14,7 @@ mod config;
 mod cores;
 mod ctl;
 mod failure;
+mod keygen;
 mod links;
 mod log;
 mod preflight;
@@ -25,6 +26,8 @@ mod signals;
 mod threads;
 #[cfg(test)]
 mod tidy;
+mod trust;
+mod users;
 mod wire;
 mod workers;
 
@@ -47,6 +50,8 @@ fn main() -> ExitCode {
         Command::Check(typed) => check::run(&typed).map(|lines| say(&lines)),
         Command::Detach(typed) => detach(&typed).map(|lines| say(&lines)),
         Command::Ctl(typed) => ctl::run(&typed).map(|answer| say(&[answer])),
+        Command::Keygen(typed) => keygen::run(&typed).map(|lines| say(&lines)),
+        Command::Token(typed) => ctl::token(&typed).map(|token| say(&[token])),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,6 +76,12 @@ fn run(typed: &Live) -> Result<(), Failure> {
     // Whatever thread is made from here on stays off the workers' cores.
     cores::keep_to(&plan.control)
         .map_err(|error| Failure::line(format!("cannot keep to cores {:?}: {error}", plan.control)))?;
+
+    // Who may ask: accounts, sessions and keys.
+    let (auth, first_admin) = trust::open(&config, serve::now().wall.0 / 1_000_000_000)?;
+    if let Some(first) = &first_admin {
+        say(&trust::welcome(first, &config.api.listen));
+    }
 
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
     let (live_wire, fresh) = wire::attach(&config).map_err(Failure::line)?;
@@ -101,6 +112,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         names,
         policies,
         events,
+        auth,
         clock: serve::now,
         version: env!("CARGO_PKG_VERSION"),
     });

@@ -144,46 +144,86 @@ fn bypass_lets_pass_what_policy_drops_until_it_ends() {
 }
 
 #[test]
-fn the_api_answers_readers_over_tcp_and_refuses_them_changes() {
+fn the_api_over_tcp_asks_who_it_is() {
     let Some(lab) = Lab::up(&[]) else { return };
-    let port = lab.config_with_api("");
-    let _daemon = lab.start();
+    let port = lab.config_with_api("[auth]\nalgorithm = \"ML-DSA-65\"\n");
+    let daemon = lab.start();
     assert_eq!(lab.pings(), 3, "{}", lab.log());
-    let call = |words: &[&str], path: &str| {
+    let call = |token: &str, words: &[&str], path: &str| {
         let url = format!("http://127.0.0.1:{port}{path}");
+        let bearer = format!("Authorization: Bearer {token}");
+        let as_whom: &[&str] = if token.is_empty() { &[] } else { &["--header", &bearer] };
         let output = sh(
             "curl",
-            &[&["--silent", "--max-time", "10", "--write-out", "\n%{http_code}"], words, &[&url]].concat(),
+            &[&["--silent", "--max-time", "10", "--write-out", "\n%{http_code}"], as_whom, words, &[&url]]
+                .concat(),
         );
         let text = said(&output);
         let (body, code) = text.rsplit_once('\n').unwrap();
-        (code.to_owned(), body.to_owned())
+        (code.parse::<u16>().unwrap(), body.to_owned())
     };
-    assert_eq!(call(&[], "/health"), ("200".to_owned(), r#"{"status":"ok"}"#.to_owned()));
+    // Anyone: whether it is there.
+    assert_eq!(call("", &[], "/health"), (200, r#"{"status":"ok"}"#.to_owned()));
     let status = r#"{"status":"ok","system":"running"}"#;
-    assert_eq!(call(&[], "/api/system/status"), ("200".to_owned(), status.to_owned()));
-    let (code, metrics) = call(&[], "/metrics");
-    assert_eq!(code, "200");
+    assert_eq!(call("", &[], "/api/system/status"), (200, status.to_owned()));
+    let (code, metrics) = call("", &[], "/metrics");
+    assert_eq!(code, 200);
     assert!(metrics.trim_end().ends_with("# EOF") && metrics.contains("# TYPE jarvis_"), "{metrics}");
+    assert_eq!(call("", &[], "/telemetry").0, 401);
+
+    // The first admin, with the secret that the first start printed.
+    let told = lab.told();
+    let mut lines = told.lines().skip_while(|line| !line.starts_with("First start: the account is `admin`"));
+    let secret = lines.nth(1).unwrap_or_else(|| panic!("{told}")).trim().to_owned();
+    let login = |password: &str| {
+        let body = serde_json::json!({"username": "admin", "password": password}).to_string();
+        let (code, answer) = call("", &["--data", &body], "/auth/login");
+        assert_eq!(code, 200, "{answer}");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    };
+    let token = login(&secret);
+    assert_eq!(call(&token, &[], "/telemetry").0, 403, "the password first");
+    let change = serde_json::json!({"current_password": secret, "new_password": "a long enough one"});
+    assert_eq!(call(&token, &["--data", &change.to_string()], "/auth/password").0, 204);
     for path in ["", "/workers", "/ports", "/reasons", "/latency", "/wire"] {
-        let (code, body) = call(&[], &format!("/telemetry{path}"));
-        assert_eq!(code, "200", "{path}: {body}");
+        let (code, body) = call(&token, &[], &format!("/telemetry{path}"));
+        assert_eq!(code, 200, "{path}: {body}");
         assert!(serde_json::from_str::<Value>(&body).unwrap().is_object());
     }
-    let (code, flows) = call(&[], "/dpi/flows?proto=icmp");
-    assert_eq!(code, "200", "{flows}");
-    assert!(flows.contains("10.77.0.2"), "{flows}");
-    for (method, path) in
-        [("POST", "/admin/bypass"), ("POST", "/admin/block"), ("POST", "/policy/reload"), ("PUT", "/policy")]
-    {
-        let words = ["-X", method, "-H", "Content-Type: application/json", "-d", r#"{"on":true}"#];
-        let (code, body) = call(&words, path);
-        assert_eq!(code, "403", "{method} {path}: {body}");
-    }
-    assert_eq!(lab.ctl(&["telemetry", "wire"])["bypass"], false);
-    assert_eq!(call(&[], "/nothing").0, "404");
+    let (code, flows) = call(&token, &[], "/dpi/flows?proto=icmp");
+    assert!(code == 200 && flows.contains("10.77.0.2"), "{flows}");
+    assert_eq!(call(&token, &["--data", r#"{"on": true}"#], "/admin/bypass").0, 200);
+    assert_eq!(lab.ctl(&["telemetry", "wire"])["bypass"], true);
+    assert_eq!(call(&token, &[], "/nothing").0, 404);
     let socket = std::fs::metadata(lab.path("ctl.sock")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&socket.permissions()) & 0o777, 0o600);
+
+    // An analyst and a program, made by the operator at the socket; the program changes nothing.
+    let made = lab.ctl(&["user", "add", "ada", "--role", "analyst"]);
+    assert!(made["one_time_password"].is_string(), "{made}");
+    lab.ctl(&["user", "add", "grafana", "--role", "service"]);
+    let output = lab.jarvis(&["token", "grafana", "--purpose", "dashboards", "--config", "jarvis.toml"]);
+    let program = said(&output).trim().to_owned();
+    assert_eq!(call(&program, &[], "/telemetry").0, 200, "{program}");
+    assert_eq!(call(&program, &["--data", r#"{"on": false}"#], "/admin/bypass").0, 403);
+
+    // Sessions outlive a restart; one that was ended does not come back. Secrets are in no log and in no file.
+    let sessions = lab.ctl(&["user", "sessions"]);
+    let of_program =
+        sessions["sessions"].as_array().unwrap().iter().find(|session| session["purpose"].is_string());
+    lab.ctl(&["user", "end-session", of_program.unwrap()["session_id"].as_str().unwrap()]);
+    let log = lab.log();
+    drop(daemon);
+    let _daemon = lab.start();
+    assert_eq!(call(&token, &[], "/telemetry").0, 200, "{}", lab.log());
+    assert_eq!(call(&program, &[], "/telemetry").0, 401);
+    assert_eq!(lab.told(), "", "the first start is over");
+    let store = std::fs::read(lab.path(&format!("state/{}.redb", lab.name()))).unwrap();
+    for secret in [secret.as_str(), "a long enough one", &token, &program] {
+        assert!(!store.windows(secret.len()).any(|window| window == secret.as_bytes()));
+        assert!(!log.contains(secret));
+    }
 }
 
 #[test]

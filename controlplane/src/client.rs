@@ -111,6 +111,15 @@ impl Client {
         self.call(&Method::DELETE, path_and_query, Some(body))
     }
 
+    /// The answer to `PATCH path_and_query` with a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn patch(&self, path_and_query: &str, body: &Value) -> Result<Value, ClientError> {
+        self.call(&Method::PATCH, path_and_query, Some(body))
+    }
+
     fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
         let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -154,6 +163,9 @@ impl Client {
             .await
             .map_err(|error| strange(error.to_string()))?
             .to_bytes();
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
         let document = serde_json::from_slice(&bytes).map_err(|error| strange(error.to_string()))?;
         if status.is_success() { Ok(document) } else { Err(refused(status, document)) }
     }

@@ -4,17 +4,13 @@
 //! daemon unchanged: what has a meaning here overrides the file, the rest is accepted with one notice.
 //! Values of secrets are never repeated in a message.
 
-use super::meaning::{Config, Level};
+use super::meaning::{Config, KeySecrets, Level, Secret};
 use super::problem::Problem;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// Variables that are known but change nothing here. Keys and certificates are not used before the API
-/// has tokens and TLS: until then TCP is read-only and changes go over the Unix socket.
+/// Variables that are known but change nothing here: certificates are not used before the API has TLS.
 const WITHOUT_MEANING: &[&str] = &[
-    "PQC_SK_B64",
-    "PQC_PK_B64",
-    "API_HMAC_KEY",
     "JARVIS_MTLS_REQUIRED",
     "JARVIS_MTLS_ALLOWED_FINGERPRINTS",
     "DATABASE_POOL_SIZE",
@@ -32,6 +28,7 @@ pub(crate) struct Environment {
     level: Option<Level>,
     json: Option<bool>,
     state_directory: Option<PathBuf>,
+    secrets: KeySecrets,
     notices: Vec<String>,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
@@ -83,6 +80,18 @@ impl Environment {
         if let Some(value) = get("DATABASE_URL") {
             found.database_url(&value);
         }
+        let secret = |name: &str| get(name).map(Secret::new);
+        found.secrets = KeySecrets {
+            pqc_secret: secret("PQC_SK_B64"),
+            pqc_public: secret("PQC_PK_B64"),
+            hmac: secret("API_HMAC_KEY"),
+        };
+        if found.secrets.pqc_public.is_some() && found.secrets.pqc_secret.is_none() {
+            found.notices.push("PQC_PK_B64 has no effect without PQC_SK_B64".to_owned());
+        }
+        if found.secrets.pqc_secret.is_some() && found.secrets.hmac.is_some() {
+            found.notices.push("API_HMAC_KEY has no effect beside PQC_SK_B64, which signs".to_owned());
+        }
         let idle: Vec<&str> = WITHOUT_MEANING.iter().copied().filter(|name| get(name).is_some()).collect();
         if !idle.is_empty() {
             found
@@ -109,6 +118,7 @@ impl Environment {
         if let Some(directory) = &self.state_directory {
             config.state_directory.clone_from(directory);
         }
+        config.auth.secrets.clone_from(&self.secrets);
         config.notices.extend(self.notices.iter().cloned());
         config
     }
@@ -205,14 +215,28 @@ mod tests {
     #[test]
     fn what_has_no_meaning_is_accepted_with_one_notice_and_no_value() {
         let config = config(
-            &[("PQC_SK_B64", "c2VjcmV0"), ("RATE_LIMIT_ENABLED", "true"), ("API_HMAC_KEY", "hush")],
+            &[("UVICORN_RELOAD", "c2VjcmV0"), ("RATE_LIMIT_ENABLED", "true"), ("DATABASE_POOL_SIZE", "hush")],
             "",
         );
         assert_eq!(config.notices.len(), 1);
         for (needle, there) in
-            [("PQC_SK_B64", true), ("RATE_LIMIT_ENABLED", true), ("hush", false), ("c2VjcmV0", false)]
+            [("UVICORN_RELOAD", true), ("RATE_LIMIT_ENABLED", true), ("hush", false), ("c2VjcmV0", false)]
         {
             assert_eq!(config.notices[0].contains(needle), there, "{needle}");
+        }
+    }
+
+    #[test]
+    fn keys_are_taken_and_shown_nowhere() {
+        let config =
+            config(&[("PQC_SK_B64", "c2VjcmV0"), ("PQC_PK_B64", "cHVibGlj"), ("API_HMAC_KEY", "hush")], "");
+        let secrets = &config.auth.secrets;
+        assert_eq!(secrets.pqc_secret.as_ref().map(Secret::text), Some("c2VjcmV0"));
+        assert_eq!(secrets.hmac.as_ref().map(Secret::text), Some("hush"));
+        assert_eq!(config.notices, ["API_HMAC_KEY has no effect beside PQC_SK_B64, which signs"]);
+        let shown = format!("{config:?}");
+        for secret in ["c2VjcmV0", "hush", "cHVibGlj"] {
+            assert!(!shown.contains(secret));
         }
     }
 

@@ -3,10 +3,13 @@
 //! [`Config`] is what the rest of the process works with: every number is in range, every word is an
 //! enum, every path is whole. It is made in one place, [`super::reading`].
 
+use controlplane::services::auth::algorithm::Algorithm;
+use controlplane::services::auth::session::TokenForm;
 use dataplane::stream::Policy;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use zeroize::Zeroizing;
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub(crate) struct Config {
     pub log: Log,
     /// The control plane's doors.
     pub api: Api,
+    /// Who may use them.
+    pub auth: Auth,
     /// The event file.
     pub eve: Eve,
     /// Recognition of protocols and applications.
@@ -342,10 +347,59 @@ pub(crate) enum Level {
 /// The control plane's doors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Api {
-    /// TCP, read-only.
+    /// TCP, for whoever has a token.
     pub listen: SocketAddr,
-    /// Unix socket, mode 0600, for changes.
+    /// Unix socket, mode 0600, for the operator.
     pub socket: PathBuf,
+}
+
+/// Who may use the doors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Auth {
+    /// Signs tokens.
+    pub algorithm: Algorithm,
+    /// Written by `jarvis keygen`; `None` is the box's own in the state directory.
+    pub key_file: Option<PathBuf>,
+    /// Life of an access token, seconds.
+    pub access_ttl_s: u32,
+    /// Life of a session that nobody refreshes, seconds.
+    pub refresh_ttl_s: u32,
+    /// What access tokens look like where a login does not say.
+    pub token_form: TokenForm,
+    /// The environment's keys.
+    pub secrets: KeySecrets,
+}
+
+/// Keys that the environment brings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeySecrets {
+    /// `PQC_SK_B64`.
+    pub pqc_secret: Option<Secret>,
+    /// `PQC_PK_B64`.
+    pub pqc_public: Option<Secret>,
+    /// `API_HMAC_KEY`.
+    pub hmac: Option<Secret>,
+}
+
+/// Text that is shown to nobody, and wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(Zeroizing<String>);
+
+impl Secret {
+    pub(crate) fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text itself.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// The event file.

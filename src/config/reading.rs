@@ -7,11 +7,13 @@
 use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
-    Api, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow, Inspect,
-    Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service, Stream, TimeoutS, Wait, Wire,
-    Worker, ZeroCopy, is_name, name_form,
+    Api, Auth, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow,
+    Inspect, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service, Stream,
+    TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name, name_form,
 };
 use super::problem::Problem;
+use controlplane::services::auth::algorithm::Algorithm;
+use controlplane::services::auth::session::TokenForm;
 use dataplane::dpi::{Protocol, protocols};
 use dataplane::stream::{MEMORY_BYTES_MAX, Policy};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -141,6 +143,20 @@ fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports)
             .text("socket")
             .map_or_else(|| PathBuf::from("/run/jarvis/control.sock"), |at| base.join(at.value)),
     });
+    let auth = root.section("auth", |auth| Auth {
+        algorithm: value_or(
+            auth.choice("algorithm", &Algorithm::ALL.map(|one| (one.name(), one))),
+            Algorithm::ALL[0],
+        ),
+        key_file: auth.text("key_file").map(|at| base.join(at.value)),
+        access_ttl_s: value_or(auth.integer("access_ttl_s", 30..=86_400), 900),
+        refresh_ttl_s: value_or(auth.integer("refresh_ttl_s", 60..=SECONDS_MAX * 52), 604_800),
+        token_form: value_or(
+            auth.choice("token_form", &[("jwt", TokenForm::Jwt), ("reference", TokenForm::Reference)]),
+            TokenForm::Jwt,
+        ),
+        secrets: KeySecrets::default(),
+    });
     let eve = root.section("eve", |eve| read_eve(eve, base));
     let inspect = root.section("inspect", |inspect| Inspect {
         enabled: inspect.flag("enabled").unwrap_or(true),
@@ -166,6 +182,7 @@ fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports)
         mirror,
         log,
         api,
+        auth,
         eve,
         inspect,
         state_directory,

@@ -131,7 +131,7 @@ impl Lab {
         self.config_with("listen = \"127.0.0.1:0\"", more);
     }
 
-    /// The same with the read-only API on a port of its own, which it returns.
+    /// The same with the API on a port of its own, which it returns.
     pub fn config_with_api(&self, more: &str) -> u16 {
         let port = free_port();
         self.config_with(&format!("listen = \"127.0.0.1:{port}\""), more);
@@ -329,12 +329,12 @@ impl Lab {
 
     /// Starts the daemon and waits until it serves.
     pub fn start(&self) -> Daemon {
-        let log = std::fs::File::create(self.path("log")).unwrap();
+        let [log, told] = ["log", "told"].map(|file| std::fs::File::create(self.path(file)).unwrap());
         let child = Command::new(env!("CARGO_BIN_EXE_jarvis"))
             .args(["run", "--config", "jarvis.toml"])
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(told)
             .stderr(log)
             .spawn()
             .unwrap();
@@ -349,6 +349,16 @@ impl Lab {
             workers["workers"].as_array().unwrap().iter().all(|row| row["silent_ms"].as_u64().unwrap() < 40)
         });
         daemon
+    }
+
+    /// What the daemon printed to whoever started it.
+    pub fn told(&self) -> String {
+        std::fs::read_to_string(self.path("told")).unwrap_or_default()
+    }
+
+    /// The name of the wire.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     pub fn log(&self) -> String {

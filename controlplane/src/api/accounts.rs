@@ -14,7 +14,7 @@ use crate::services::Services;
 use crate::services::auth::account::{AccountChange, AccountView, NewAccount};
 use crate::services::auth::role::{Permission, Role};
 use crate::services::auth::session::{SessionView, TokenForm};
-use crate::services::auth::{Auth, Tokens};
+use crate::services::auth::{Auth, Made, Tokens};
 
 #[derive(Serialize)]
 pub(super) struct RolesView {
@@ -79,6 +79,12 @@ struct MadeView {
     one_time_password: Option<String>,
 }
 
+impl From<Made> for MadeView {
+    fn from(made: Made) -> Self {
+        Self { user: made.account, one_time_password: made.secret.map(|secret| secret.to_string()) }
+    }
+}
+
 /// `POST /admin/users`: another account.
 pub(super) async fn make(
     State(services): State<Arc<Services>>,
@@ -88,9 +94,7 @@ pub(super) async fn make(
     let made = auth.make_account(new, services.now_s()).await?;
     let place = format!("/admin/users/{}", made.account.user_id);
     let tag = tag(&made.account);
-    let view =
-        MadeView { user: made.account, one_time_password: made.secret.map(|secret| secret.to_string()) };
-    let mut response = (StatusCode::CREATED, tag, Json(view)).into_response();
+    let mut response = (StatusCode::CREATED, tag, Json(MadeView::from(made))).into_response();
     if let Ok(place) = HeaderValue::from_str(&place) {
         response.headers_mut().insert(header::LOCATION, place);
     }
@@ -105,8 +109,8 @@ pub(super) async fn change(
     headers: HeaderMap,
     JsonBody(change): JsonBody<AccountChange>,
 ) -> Result<Response, Problem> {
-    let version = version(&headers)?;
-    Ok(tagged(auth.change_account(&user_id, change, version, services.now_s()).await?))
+    let made = auth.change_account(&user_id, change, version(&headers)?, services.now_s()).await?;
+    Ok((tag(&made.account), Json(MadeView::from(made))).into_response())
 }
 
 /// `DELETE /admin/users/{user_id}`: the account and its sessions go.

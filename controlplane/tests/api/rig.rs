@@ -13,7 +13,7 @@ use controlplane::api::{Config, Limits, Server};
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::key::SigningKey;
 use controlplane::services::auth::key_ring::KeyRing;
-use controlplane::services::auth::{Auth, Client, Settings as AuthSettings};
+use controlplane::services::auth::{Auth, Client, KeyOrigin, Keys, Settings as AuthSettings};
 use controlplane::services::{Applications, EventCounts, Names, Parts, Policies, Services};
 use controlplane::store::{Entities, KeyFile};
 use dataplane::control::{
@@ -165,9 +165,9 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 fn auth(dir: &tempfile::TempDir) -> Arc<Auth> {
     let store = Arc::new(Entities::open(dir.path().join("test.redb")).unwrap());
     let ring = KeyRing::of(SigningKey::generate(Algorithm::MlDsa44).unwrap());
-    let key_file = KeyFile::at(dir.path().join("keys.json"));
+    let origin = KeyOrigin::File(KeyFile::at(dir.path().join("keys.json")));
     let now_s = clock().wall.0 / 1_000_000_000;
-    let auth = Auth::open(store, (ring, Some(key_file)), AuthSettings::default(), now_s).unwrap();
+    let auth = Auth::open(store, Keys { ring, origin }, AuthSettings::default(), now_s).unwrap();
     Arc::new(auth)
 }
 

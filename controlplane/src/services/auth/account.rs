@@ -110,6 +110,9 @@ pub struct AccountChange {
     /// A password that must be changed at the next login.
     #[serde(default)]
     pub password: Option<Password>,
+    /// The same, made by the box and shown once.
+    #[serde(default)]
+    pub reset_password: bool,
 }
 
 /// Whether this is a name.

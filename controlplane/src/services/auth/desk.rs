@@ -3,6 +3,8 @@
 //! On a thread of its own with a short queue: signing and hashing neither hold up the thread that serves nor pile up
 //! behind one another. A queue that is full is told at once, and the client asked to come again.
 
+use std::panic::AssertUnwindSafe;
+use std::sync::OnceLock;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -13,11 +15,18 @@ const QUEUE_MAX: usize = 64;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// One thread and its queue. Dropping it waits for what it is doing.
+/// One thread and its queue. The thread is made for the first work, by whoever brings it, whose affinity and rights it
+/// has. Dropping the desk waits for what it is doing.
 #[derive(Debug)]
 pub struct Desk {
-    queue: Option<SyncSender<Work>>,
-    thread: Option<JoinHandle<()>>,
+    name: &'static str,
+    started: OnceLock<Started>,
+}
+
+#[derive(Debug)]
+struct Started {
+    queue: SyncSender<Work>,
+    thread: JoinHandle<()>,
 }
 
 /// The queue is full.
@@ -26,19 +35,26 @@ pub struct Desk {
 pub struct Busy;
 
 impl Desk {
-    /// Starts the thread, which has the caller's affinity.
-    ///
-    /// # Errors
-    ///
-    /// As the system says.
-    pub fn start(name: &str) -> std::io::Result<Self> {
-        let (queue, work) = sync_channel::<Work>(QUEUE_MAX);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            for work in work {
-                work();
-            }
-        })?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    /// A desk whose thread will be called `name`.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, started: OnceLock::new() }
+    }
+
+    /// The queue; `None` where the system gives no thread.
+    fn queue(&self) -> Option<&SyncSender<Work>> {
+        if self.started.get().is_none() {
+            let (queue, work) = sync_channel::<Work>(QUEUE_MAX);
+            let thread = std::thread::Builder::new().name(self.name.to_owned()).spawn(move || {
+                for work in work {
+                    // Work that panics is told as none; what comes after it is done all the same.
+                    let _ = std::panic::catch_unwind(AssertUnwindSafe(work));
+                }
+            });
+            // Of two that come first, one queue is dropped, and its thread ends.
+            let _ = self.started.set(Started { queue, thread: thread.ok()? });
+        }
+        self.started.get().map(|started| &started.queue)
     }
 
     /// Does `work` there, and waits for what it tells.
@@ -61,7 +77,7 @@ impl Desk {
                 let _ = tell.send(work());
             }
         });
-        match self.queue.as_ref().ok_or(Busy)?.try_send(work) {
+        match self.queue().ok_or(Busy)?.try_send(work) {
             Ok(()) => Ok(told),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Busy),
         }
@@ -70,9 +86,8 @@ impl Desk {
 
 impl Drop for Desk {
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of that thread was reported by the panic hook already.
+        if let Some(Started { queue, thread }) = self.started.take() {
+            drop(queue);
             let _ = thread.join();
         }
     }
@@ -85,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_is_told_at_once() {
-        let desk = Desk::start("test-desk").unwrap();
+        let desk = Desk::new("test-desk");
         let ((entered, has_entered), (go, gate)) = (channel(), channel::<()>());
         let first = desk.submit(move || entered.send(()).is_ok() && gate.recv().is_ok()).unwrap();
         has_entered.recv().unwrap();
@@ -99,8 +114,16 @@ mod tests {
     }
 
     #[test]
+    fn work_that_panics_ends_nothing_else() {
+        let desk = Desk::new("test-desk");
+        let told = desk.submit(|| "no number".parse::<u8>().unwrap());
+        assert!(told.unwrap().blocking_recv().is_err());
+        assert_eq!(desk.submit(|| 7).unwrap().blocking_recv(), Ok(7));
+    }
+
+    #[test]
     fn nobody_works_for_a_caller_who_went_away() {
-        let desk = Desk::start("test-desk").unwrap();
+        let desk = Desk::new("test-desk");
         let ((entered, has_entered), (go, gate)) = (channel(), channel::<()>());
         let first = desk.submit(move || entered.send(()).is_ok() && gate.recv().is_ok()).unwrap();
         has_entered.recv().unwrap();

@@ -276,6 +276,12 @@ impl VerifyingKey {
         &self.kid
     }
 
+    /// The public bytes, as FIPS 205 and FIPS 204 write them; of HMAC there are none.
+    #[must_use]
+    pub fn public(&self) -> &[u8] {
+        if self.algorithm.is_asymmetric() { &self.bytes } else { &[] }
+    }
+
     /// The public bytes; of HMAC the secret.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -124,9 +124,10 @@ impl Auth {
         change: AccountChange,
         version: Option<u64>,
         now_s: u64,
-    ) -> Result<AccountView, AuthError> {
-        let AccountChange { role, enabled, password } = change;
-        let hash = match password {
+    ) -> Result<Made, AuthError> {
+        let AccountChange { role, enabled, password, reset_password } = change;
+        let secret = if reset_password { Some(password::make()?) } else { None };
+        let hash = match password.or_else(|| secret.clone()) {
             Some(password) => {
                 password::judge(&self.account(id)?.username, &password)?;
                 Some(self.hashing.run(move || password::hash(&password)).await??)
@@ -152,7 +153,7 @@ impl Auth {
                 me.keep_account(account, None, now_s)
             })
             .await??;
-        Ok(account.view())
+        Ok(Made { account: account.view(), secret })
     }
 
     /// Removes an account and its sessions.

@@ -35,6 +35,7 @@ mod tests;
 
 pub use identify::Identity;
 pub use login::{Client, Login, Tokens};
+pub use manage::Made;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -163,14 +164,45 @@ impl From<Busy> for AuthError {
     }
 }
 
+/// The keys of a box, and whose they are to change.
+#[derive(Debug)]
+pub struct Keys {
+    /// The keys.
+    pub ring: KeyRing,
+    /// Where they came from.
+    pub origin: KeyOrigin,
+}
+
+/// Where keys came from.
+#[derive(Debug, Clone)]
+pub enum KeyOrigin {
+    /// The environment's `PQC_SK_B64`.
+    Pqc,
+    /// The environment's `API_HMAC_KEY`.
+    Hmac,
+    /// A file, which rotation writes.
+    File(KeyFile),
+}
+
+impl KeyOrigin {
+    /// As an operator knows it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Pqc => "PQC_SK_B64",
+            Self::Hmac => "API_HMAC_KEY",
+            Self::File(_) => "key file",
+        }
+    }
+}
+
 /// Accounts, sessions and keys of a box.
 #[derive(Debug)]
 pub struct Auth {
     store: Arc<Entities>,
     settings: Settings,
     ring: RwLock<Arc<KeyRing>>,
-    /// Where keys that the box makes are kept; `None`: they are not the box's.
-    key_file: Option<KeyFile>,
+    origin: KeyOrigin,
     state: RwLock<State>,
     verified: Mutex<HashMap<Digest, Arc<Claims>>>,
     throttle: Mutex<Throttle>,
@@ -196,18 +228,12 @@ pub struct FirstAdmin {
 }
 
 impl Auth {
-    /// Reads accounts and sessions. Keys that are the box's own come with the file that they are kept in. Its threads
-    /// have the caller's affinity.
+    /// Reads accounts and sessions. Threads come with the first request, from the thread that serves it.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Store`]; [`AuthError::Invalid`] where the system gives no thread.
-    pub fn open(
-        store: Arc<Entities>,
-        (ring, key_file): (KeyRing, Option<KeyFile>),
-        settings: Settings,
-        now_s: u64,
-    ) -> Result<Self, AuthError> {
+    /// [`AuthError::Store`].
+    pub fn open(store: Arc<Entities>, keys: Keys, settings: Settings, now_s: u64) -> Result<Self, AuthError> {
         let mut state = State::default();
         for (_, account) in store.all(&ACCOUNTS)? {
             state.accounts.put(account);
@@ -225,20 +251,18 @@ impl Auth {
         if !expired.is_empty() {
             store.write(|write| expired.iter().try_for_each(|id| write.remove(&SESSIONS, id).map(|_| ())))?;
         }
-        let desk =
-            |name| Desk::start(name).map_err(|error| AuthError::Invalid(format!("no thread: {error}")));
         Ok(Self {
             store,
             settings,
-            ring: RwLock::new(Arc::new(ring)),
-            key_file,
+            ring: RwLock::new(Arc::new(keys.ring)),
+            origin: keys.origin,
             state: RwLock::new(state),
             verified: Mutex::default(),
             throttle: Mutex::default(),
             tickets: Mutex::default(),
-            hashing: desk("jarvis-password")?,
-            signing: desk("jarvis-sign")?,
-            changing: desk("jarvis-account")?,
+            hashing: Desk::new("jarvis-password"),
+            signing: Desk::new("jarvis-sign"),
+            changing: Desk::new("jarvis-account"),
         })
     }
 
@@ -258,7 +282,7 @@ impl Auth {
         let me = Arc::clone(self);
         self.changing
             .run(move || {
-                let file = me.key_file.as_ref().ok_or(AuthError::NoKeyFile)?;
+                let KeyOrigin::File(file) = &me.origin else { return Err(AuthError::NoKeyFile) };
                 let ring = me.ring();
                 let algorithm = algorithm.unwrap_or(ring.signing().verifying().algorithm());
                 let ring = Arc::new(ring.rotated(SigningKey::generate(algorithm)?));
@@ -269,6 +293,12 @@ impl Auth {
                 Ok(ring)
             })
             .await?
+    }
+
+    /// Where they came from.
+    #[must_use]
+    pub const fn key_origin(&self) -> &KeyOrigin {
+        &self.origin
     }
 
     /// How long things are good.

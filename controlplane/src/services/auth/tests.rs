@@ -11,7 +11,7 @@ use super::role::{Permission, Role};
 use super::secret::Password;
 use super::session::TokenForm;
 use super::token::TokenError;
-use super::{Auth, AuthError, Client, Login, Settings, Tokens};
+use super::{Auth, AuthError, Client, KeyOrigin, Keys, Login, Settings, Tokens};
 use crate::store::{Entities, KeyFile};
 
 const NOW: u64 = 1_800_000_000;
@@ -25,9 +25,10 @@ struct Bench {
 }
 
 fn open(dir: &tempfile::TempDir, ring: &KeyRing, now_s: u64) -> Arc<Auth> {
-    let key_file = KeyFile::at(dir.path().join("keys.json"));
+    let origin = KeyOrigin::File(KeyFile::at(dir.path().join("keys.json")));
+    let keys = Keys { ring: ring.clone(), origin };
     let store = Entities::open(dir.path().join("e.redb")).unwrap();
-    Arc::new(Auth::open(Arc::new(store), (ring.clone(), Some(key_file)), Settings::default(), now_s).unwrap())
+    Arc::new(Auth::open(Arc::new(store), keys, Settings::default(), now_s).unwrap())
 }
 
 fn password(text: &str) -> Password {
@@ -158,7 +159,7 @@ fn an_account_that_is_changed_loses_its_sessions() {
         |change, version| bench.runtime.block_on(bench.auth.change_account(&id, change, version, NOW));
     let demoted = AccountChange { role: Some(Role::Analyst), ..AccountChange::default() };
     assert!(matches!(change(demoted.clone(), Some(7)), Err(AuthError::Stale { found: 1 })));
-    assert_eq!(change(demoted, Some(1)).unwrap().version, 2);
+    assert_eq!(change(demoted, Some(1)).unwrap().account.version, 2);
     assert!(matches!(bench.auth.identify(&tokens.access_token, NOW), Err(AuthError::SessionEnded)));
     let tokens = bench.login("ada", GOOD, 1, NOW).unwrap();
     let disabled = AccountChange { enabled: Some(false), ..AccountChange::default() };

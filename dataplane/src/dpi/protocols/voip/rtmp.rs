@@ -219,7 +219,10 @@ impl Session {
                 _,
             ) => {
                 wants_status = matches!(name, b"publish" | b"play" | b"play2");
-                if let Some(Value::Text(stream)) = Value::read(at) {
+                // Who publishes names the stream by its key, which lets others publish too.
+                if let Some(Value::Text(stream)) = Value::read(at)
+                    && matches!(name, b"play" | b"play2" | b"getStreamLength")
+                {
                     fields.text("stream_name", clip(without_query(stream)));
                 }
                 if let (b"publish", Some(Value::Text(kind))) = (name, Value::read(at)) {

@@ -101,7 +101,7 @@ fn commands_meet_their_answers_in_pieces_of_any_size() {
         "rtmp version=3 command=connect transaction_id=1 app=live tc_url=rtmp://media.example:1935/live flash_ver=FMLE/3.0 \
             reply=_result server=FMS/3,0 level=status code=NetConnection.Connect.Success description=ok",
         "rtmp command=createStream transaction_id=2 reply=_result stream_id=1",
-        "rtmp command=publish transaction_id=3 stream_name=cam publish_type=live reply=onStatus level=error \
+        "rtmp command=publish transaction_id=3 publish_type=live reply=onStatus level=error \
             code=NetStream.Publish.BadName description=cam",
         "rtmp command=deleteStream transaction_id=4 stream_id=1",
     ];

@@ -1,0 +1,129 @@
+//! Which keys sign tokens, where are accounts kept, and who is the first admin?
+//!
+//! Keys come from the environment, from the key file that the configuration names, or from the box's own file, which the
+//! first start makes: in this order. `API_HMAC_KEY` is the fallback where neither of the first two is there.
+
+use crate::config::{Config, KeySecrets};
+use crate::failure::Failure;
+use controlplane::services::Auth;
+use controlplane::services::auth::algorithm::Algorithm;
+use controlplane::services::auth::key::SigningKey;
+use controlplane::services::auth::key_ring::{KeyRing, KeySet};
+use controlplane::services::auth::{AuthError, FirstAdmin, KeyOrigin, Keys, Settings};
+use controlplane::store::{Entities, KeyFile};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// HMAC keys shorter than their hash are weaker than it (RFC 7518 3.2).
+const HMAC_BYTES_MIN: usize = 32;
+
+/// Opens accounts and keys; the admin that was made where there was no account.
+///
+/// # Errors
+///
+/// One sentence: a key that is none, a store that is damaged or in use.
+pub(crate) fn open(config: &Config, now_s: u64) -> Result<(Arc<Auth>, Option<FirstAdmin>), Failure> {
+    let keys = keys(config)?;
+    let signing = keys.ring.signing().verifying();
+    tracing::info!(algorithm = %signing.algorithm(), kid = signing.kid(), origin = keys.origin.name(), "tokens are signed");
+    let settings = Settings {
+        access_ttl_s: u64::from(config.auth.access_ttl_s),
+        refresh_ttl_s: u64::from(config.auth.refresh_ttl_s),
+        token_form: config.auth.token_form,
+        ..Settings::default()
+    };
+    let store = Entities::open(config.state_directory.join(format!("{}.redb", config.name)))
+        .map_err(|error| Failure::line(error.to_string()))?;
+    let wrong = |error: AuthError| Failure::line(format!("accounts cannot be opened: {error}"));
+    let auth = Auth::open(Arc::new(store), keys, settings, now_s).map_err(wrong)?;
+    let first = auth.first_admin(now_s).map_err(wrong)?;
+    Ok((Arc::new(auth), first))
+}
+
+fn keys(config: &Config) -> Result<Keys, Failure> {
+    let auth = &config.auth;
+    let KeySecrets { pqc_secret, pqc_public, hmac } = &auth.secrets;
+    let wrong = |error: &dyn std::fmt::Display| Failure::line(error.to_string());
+    if let Some(secret) = pqc_secret {
+        let public = pqc_public.as_ref().map(|public| public.text());
+        let ring = KeyRing::of_environment(auth.algorithm, secret.text(), public);
+        return Ok(Keys { ring: ring.map_err(|error| wrong(&error))?, origin: KeyOrigin::Pqc });
+    }
+    if let Some(path) = &auth.key_file {
+        let file = KeyFile::at(path);
+        let ring = read(&file)?.ok_or_else(|| {
+            Failure::line(format!("there is no key file {}: make one with `jarvis keygen`", path.display()))
+        })?;
+        return Ok(Keys { ring, origin: KeyOrigin::File(file) });
+    }
+    if let Some(secret) = hmac {
+        let secret = secret.text().as_bytes();
+        if secret.len() < HMAC_BYTES_MIN {
+            tracing::warn!(
+                "API_HMAC_KEY has {} bytes: whoever has a token can guess it; {HMAC_BYTES_MIN} random bytes or more are safe",
+                secret.len()
+            );
+        }
+        let key = SigningKey::of_bytes(Algorithm::Hs256, secret).map_err(|error| wrong(&error))?;
+        return Ok(Keys { ring: KeyRing::of(key), origin: KeyOrigin::Hmac });
+    }
+    let file = KeyFile::at(config.state_directory.join(format!("{}.keys.json", config.name)));
+    let ring = match read(&file)? {
+        Some(ring) => ring,
+        None => generate(&file, auth.algorithm)?,
+    };
+    Ok(Keys { ring, origin: KeyOrigin::File(file) })
+}
+
+/// Makes a key and keeps it in `file`.
+///
+/// # Errors
+///
+/// One sentence.
+pub(crate) fn generate(file: &KeyFile, algorithm: Algorithm) -> Result<KeyRing, Failure> {
+    let key = SigningKey::generate(algorithm).map_err(|error| Failure::line(error.to_string()))?;
+    let ring = KeyRing::of(key);
+    write(file, &ring)?;
+    Ok(ring)
+}
+
+/// Puts the keys in the place of what `file` has.
+///
+/// # Errors
+///
+/// One sentence.
+pub(crate) fn write(file: &KeyFile, ring: &KeyRing) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::line(format!("cannot write the keys to {}: {error}", file.path().display()))
+    };
+    let set =
+        serde_json::to_vec_pretty(&ring.to_set()).map(Zeroizing::new).map_err(|error| failed(&error))?;
+    file.write(&set).map_err(|error| failed(&error))
+}
+
+/// The keys of `file`; `None` where it is not there.
+///
+/// # Errors
+///
+/// One sentence.
+pub(crate) fn read(file: &KeyFile) -> Result<Option<KeyRing>, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failure::line(format!("the keys in {} are not usable: {error}", file.path().display()))
+    };
+    let Some(bytes) = file.read().map_err(|error| wrong(&error))? else { return Ok(None) };
+    // What serde says of a wrong value may quote it, and values here are secrets.
+    let set: KeySet = serde_json::from_slice(&bytes).map_err(|error| {
+        wrong(&format!("no JWK set, see line {} column {}", error.line(), error.column()))
+    })?;
+    KeyRing::of_set(&set).map(Some).map_err(|error| wrong(&error))
+}
+
+/// What the first start tells whoever started it.
+pub(crate) fn welcome(first: &FirstAdmin, listen: &dyn std::fmt::Display) -> Vec<String> {
+    vec![
+        format!("First start: the account is `{}`, its one-time password", first.username),
+        format!("    {}", &*first.secret),
+        "is not shown again, and must be changed before anything else:".to_owned(),
+        format!("    POST http://{listen}/auth/login, then /auth/password"),
+    ]
+}
