@@ -73,7 +73,11 @@ impl Serving {
         let server_config = api::Config {
             tcp: Some(config.api.listen),
             unix: Some(config.api.socket.clone()),
-            limits: api::Limits::default(),
+            origins: config.api.origins.iter().filter_map(|origin| origin.parse().ok()).collect(),
+            limits: api::Limits {
+                rates: config.api.rate_per_s.map(api::Rates::per_second),
+                ..api::Limits::default()
+            },
         };
         let asks = Asks::listen().map_err(|error| Failure::line(format!("cannot hear signals: {error}")))?;
         let server = Server::start(server_config.clone(), Arc::clone(&services))

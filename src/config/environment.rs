@@ -6,6 +6,7 @@
 
 use super::meaning::{Config, KeySecrets, Level, Secret};
 use super::problem::Problem;
+use super::reading::RATE_PER_S;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -16,8 +17,6 @@ const WITHOUT_MEANING: &[&str] = &[
     "DATABASE_POOL_SIZE",
     "DATABASE_MAX_OVERFLOW",
     "UVICORN_RELOAD",
-    "RATE_LIMIT_ENABLED",
-    "RATE_LIMIT_PER_SECOND",
 ];
 
 /// What the environment asks for.
@@ -29,6 +28,8 @@ pub(crate) struct Environment {
     json: Option<bool>,
     state_directory: Option<PathBuf>,
     secrets: KeySecrets,
+    rate_enabled: Option<bool>,
+    rate_per_s: Option<u32>,
     notices: Vec<String>,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
@@ -80,6 +81,13 @@ impl Environment {
         if let Some(value) = get("DATABASE_URL") {
             found.database_url(&value);
         }
+        if let Some(value) = get("RATE_LIMIT_ENABLED") {
+            found.rate_enabled = found.accept("RATE_LIMIT_ENABLED", &value, truth(&value), "true or false");
+        }
+        if let Some(value) = get("RATE_LIMIT_PER_SECOND") {
+            let rate = value.parse().ok().filter(|rate| (1..=1_000_000).contains(rate));
+            found.rate_per_s = found.accept("RATE_LIMIT_PER_SECOND", &value, rate, "1 to 1000000");
+        }
         let secret = |name: &str| get(name).map(Secret::new);
         found.secrets = KeySecrets {
             pqc_secret: secret("PQC_SK_B64"),
@@ -118,6 +126,14 @@ impl Environment {
         if let Some(directory) = &self.state_directory {
             config.state_directory.clone_from(directory);
         }
+        match self.rate_enabled {
+            Some(false) => config.api.rate_per_s = None,
+            Some(true) => config.api.rate_per_s = config.api.rate_per_s.or(Some(RATE_PER_S)),
+            None => {}
+        }
+        if let (Some(per_s), Some(limit)) = (self.rate_per_s, &mut config.api.rate_per_s) {
+            *limit = per_s;
+        }
         config.auth.secrets.clone_from(&self.secrets);
         config.notices.extend(self.notices.iter().cloned());
         config
@@ -151,6 +167,15 @@ impl Environment {
                 "DATABASE_URL names no sqlite file and has no effect: state is kept in files".to_owned(),
             ),
         }
+    }
+}
+
+/// As pydantic, which read the former system's environment, understands it.
+fn truth(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "t" | "yes" | "y" | "on" => Some(true),
+        "0" | "false" | "f" | "no" | "n" | "off" => Some(false),
+        _ => None,
     }
 }
 
@@ -215,15 +240,27 @@ mod tests {
     #[test]
     fn what_has_no_meaning_is_accepted_with_one_notice_and_no_value() {
         let config = config(
-            &[("UVICORN_RELOAD", "c2VjcmV0"), ("RATE_LIMIT_ENABLED", "true"), ("DATABASE_POOL_SIZE", "hush")],
+            &[("UVICORN_RELOAD", "c2VjcmV0"), ("DATABASE_MAX_OVERFLOW", "7"), ("DATABASE_POOL_SIZE", "hush")],
             "",
         );
         assert_eq!(config.notices.len(), 1);
         for (needle, there) in
-            [("UVICORN_RELOAD", true), ("RATE_LIMIT_ENABLED", true), ("hush", false), ("c2VjcmV0", false)]
+            [("UVICORN_RELOAD", true), ("DATABASE_MAX_OVERFLOW", true), ("hush", false), ("c2VjcmV0", false)]
         {
             assert_eq!(config.notices[0].contains(needle), there, "{needle}");
         }
+    }
+
+    #[test]
+    fn rates_are_set_and_switched_off() {
+        let rate = |pairs: &[(&str, &str)], text: &str| config(pairs, text).api.rate_per_s;
+        assert_eq!(rate(&[], ""), Some(100));
+        assert_eq!(rate(&[("RATE_LIMIT_PER_SECOND", "7")], ""), Some(7));
+        assert_eq!(rate(&[("RATE_LIMIT_ENABLED", "False")], ""), None);
+        let off = "[api.rate_limit]\nenabled = false\n";
+        assert_eq!(rate(&[("RATE_LIMIT_PER_SECOND", "7")], off), None);
+        assert_eq!(rate(&[("RATE_LIMIT_ENABLED", "1"), ("RATE_LIMIT_PER_SECOND", "7")], off), Some(7));
+        assert_eq!(environment(&[("RATE_LIMIT_PER_SECOND", "0")]).problems.len(), 1);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::permits::{self, Access};
 use super::problem::{Code, Problem};
+use super::rates::{Buckets, Rates};
 use crate::services::Services;
 use crate::services::auth::Identity;
 
@@ -33,19 +34,21 @@ pub(super) enum Client {
 /// What all calls share.
 pub(super) struct Guard {
     services: Arc<Services>,
+    rates: Option<Buckets>,
     request_timeout: Duration,
     next_id: AtomicU64,
 }
 
 impl Guard {
-    pub(super) fn new(services: Arc<Services>, request_timeout: Duration) -> Arc<Self> {
+    pub(super) fn new(services: Arc<Services>, rates: Option<Rates>, request_timeout: Duration) -> Arc<Self> {
+        let rates = rates.map(Buckets::new);
         // Request ids of two runs of the daemon should not be mistaken for one another in a log.
         let start = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
-        Arc::new(Self { services, request_timeout, next_id: AtomicU64::new(start) })
+        Arc::new(Self { services, rates, request_timeout, next_id: AtomicU64::new(start) })
     }
 }
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The middleware around every call.
 pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
@@ -55,7 +58,9 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
 
-    let admitted = admit(&guard, &request, client);
+    let admitted = limited(&guard, &request, client, None)
+        .and_then(|()| admit(&guard, &request, client))
+        .and_then(|identity| limited(&guard, &request, client, Some(identity.as_ref())).map(|()| identity));
     let user = admitted.as_ref().ok().and_then(Option::as_ref).map(|identity| Arc::clone(&identity.account));
     let mut response = match admitted
         .map(|identity| identity.map(|known| request.extensions_mut().insert(known)))
@@ -86,6 +91,24 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         tracing::info!(target: "jarvis::access", request_id, %client, user, %method, path, status, duration_us);
     }
     response
+}
+
+/// Whether the client may ask now; once before and once after it is known who it is.
+fn limited(
+    guard: &Guard,
+    request: &Request,
+    client: Option<Client>,
+    known: Option<Option<&Identity>>,
+) -> Result<(), Problem> {
+    let (Some(buckets), Some(Client::Tcp(peer))) = (&guard.rates, client) else { return Ok(()) };
+    let (method, path) = (request.method(), request.uri().path());
+    match known {
+        None => buckets.arrive(peer.ip(), method, path),
+        Some(identity) => {
+            let account = identity.map(|identity| identity.account.id.as_str());
+            buckets.ask(peer.ip(), account, method, path)
+        }
+    }
 }
 
 /// Who asks, where the call takes somebody; and only calls of the table get any further.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::HeaderValue;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -27,6 +28,7 @@ use tokio::task::JoinSet;
 use tower::Service as _;
 
 use super::guard::Client;
+use super::rates::Rates;
 use super::{jobs, router};
 use crate::services::{RateLimited, Services};
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub tcp: Option<SocketAddr>,
     /// Unix socket for all calls; a stale one is replaced, a live one is an error.
     pub unix: Option<PathBuf>,
+    /// Pages of these origins may call, such as `https://console.example`; none where empty.
+    pub origins: Vec<HeaderValue>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -62,6 +66,8 @@ pub struct Limits {
     pub policy_bytes_max: usize,
     /// How long a stop waits for answers under way.
     pub drain_timeout: Duration,
+    /// How often one client may ask; `None`: as often as it likes.
+    pub rates: Option<Rates>,
 }
 
 impl Default for Limits {
@@ -76,6 +82,7 @@ impl Default for Limits {
             body_bytes_max: 1 << 20,
             policy_bytes_max: 64 << 20,
             drain_timeout: Duration::from_secs(3),
+            rates: Some(Rates::default()),
         }
     }
 }
@@ -139,7 +146,7 @@ impl Server {
         let tcp_addr = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
         let (stop, stopped) = watch::channel(false);
         let limits = config.limits;
-        let router = router::router(services, &limits);
+        let router = router::router(services, &limits, &config.origins);
         let thread = std::thread::Builder::new()
             .name("jarvis-control".into())
             .spawn(move || {
