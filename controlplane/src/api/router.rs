@@ -49,6 +49,8 @@ pub(super) fn router(services: Arc<Services>, limits: &Limits, origins: &[Header
         get(policy::show).put(policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
     Router::new()
         .route("/health", get(system::health))
+        .route("/health/live", get(system::live))
+        .route("/health/ready", get(system::ready))
         .route("/api/system/status", get(system::status))
         .route("/api/federation/status", get(system::federation))
         .route("/auth/login", post(auth::login))

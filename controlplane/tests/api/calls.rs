@@ -19,10 +19,18 @@ fn public_routes_say_exactly_what_they_promise() {
         ("/api/system/status", r#"{"status":"ok","system":"running"}"#),
         ("/api/federation/status", r#"{"status":"ok","federation":"standalone"}"#),
     ] {
-        for answer in [daemon.over_tcp("GET", path, ""), daemon.over_unix("GET", path, "")] {
-            assert_eq!((answer.status, answer.text().as_str()), (200, expected), "{path}");
-        }
+        let answer = daemon.as_anyone("GET", path, "");
+        assert_eq!((answer.status, answer.text().as_str()), (200, expected), "{path}");
     }
+    for answer in
+        [daemon.over_tcp("GET", "/api/system/status", ""), daemon.over_unix("GET", "/api/system/status", "")]
+    {
+        let status = answer.json();
+        assert_eq!((&status["system"], &status["version"]), (&json!("running"), &json!("test")), "{status}");
+        assert_eq!(status["tokens"]["algorithm"], "ML-DSA-44");
+    }
+    let answer = daemon.with_token("of.no.use", "GET", "/api/system/status", "");
+    assert_eq!(answer.text(), r#"{"status":"ok","system":"running"}"#, "heard, not asked for");
 }
 
 #[test]
@@ -36,6 +44,8 @@ fn health_is_degraded_while_a_worker_is_silent() {
     }
     let summary = daemon.over_tcp("GET", "/telemetry", "").json();
     assert_eq!(summary["degraded"][0]["what"], "worker_silent");
+    assert_eq!(daemon.as_anyone("GET", "/health/ready", "").status, 503);
+    assert_eq!(daemon.as_anyone("GET", "/health/live", "").text(), r#"{"status":"ok"}"#);
 }
 
 #[test]
