@@ -6,7 +6,7 @@
 use crate::cli::{self, ConfigFlag};
 use crate::config::{PortFlags, Ports, Service};
 use crate::failure::Failure;
-use crate::setup;
+use crate::{setup, trust};
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::path::PathBuf;
 
@@ -46,7 +46,12 @@ pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
         config.policy_file = Some(path.clone());
     }
     let inspection = setup::inspection(&config)?;
-    let set = setup::load_policies(&mut setup::policies(&config, inspection.as_ref()), &config)?;
+    let loaded = setup::load_policies(&mut setup::policies(&config, inspection.as_ref()), &config);
+    let set = match (loaded, trust::check(&config)) {
+        (Ok(set), Ok(())) => set,
+        (Err(failure), Ok(())) | (Ok(_), Err(failure)) => return Err(failure),
+        (Err(policies), Err(keys)) => return Err(keys.and(policies)),
+    };
     let mut lines: Vec<String> =
         setup::policy_warnings(&config).into_iter().map(|warning| format!("warning: {warning}")).collect();
     let named = |path: &Option<PathBuf>, what: &str| {

@@ -40,6 +40,16 @@ pub(crate) fn open(config: &Config, now_s: u64) -> Result<(Arc<Auth>, Option<Fir
     Ok((Arc::new(auth), first))
 }
 
+/// Whether the keys that the configuration and the environment name are keys; the box's own are not touched.
+///
+/// # Errors
+///
+/// One sentence.
+pub(crate) fn check(config: &Config) -> Result<(), Failure> {
+    let is_named = config.auth.key_file.is_some() || config.auth.secrets.pqc_secret.is_some();
+    if is_named { keys(config).map(|_| ()) } else { Ok(()) }
+}
+
 fn keys(config: &Config) -> Result<Keys, Failure> {
     let auth = &config.auth;
     let KeySecrets { pqc_secret, pqc_public, hmac } = &auth.secrets;

@@ -194,3 +194,52 @@ fn the_former_systems_environment_is_accepted() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(!String::from_utf8_lossy(&output.stdout).contains("c2VjcmV0"));
 }
+
+#[test]
+fn keygen_makes_keys_that_check_takes_and_says_what_is_wrong_with_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |words: &[&str], environment: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_jarvis"))
+            .args(words)
+            .current_dir(directory.path())
+            .env_clear()
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, said) = run(&["keygen", "--out", "keys.json"], &[]);
+    assert!(code == Some(0) && said.contains("SLH-DSA-SHA2-128s"), "{said}");
+    let (code, said) = run(&["keygen", "--out", "keys.json"], &[]);
+    assert!(code == Some(1) && said.contains("--rotate"), "{said}");
+    let (code, said) = run(&["keygen", "--out", "keys.json", "--rotate", "--algorithm", "ML-DSA-65"], &[]);
+    assert!(code == Some(0) && said.contains("ML-DSA-65"), "{said}");
+    let (code, said) = run(&["keygen", "--algorithm", "none"], &[]);
+    assert!(code == Some(2) && said.contains("SLH-DSA-SHA2-128s, "), "{said}");
+
+    let ports = "[[port]]\ninterface = \"a\"\n[[port]]\ninterface = \"b\"\n";
+    std::fs::write(directory.path().join("j.toml"), format!("{ports}[auth]\nkey_file = \"keys.json\"\n"))
+        .unwrap();
+    let check = ["check", "--config", "j.toml"];
+    assert_eq!(run(&check, &[]).0, Some(0));
+    std::fs::write(directory.path().join("keys.json"), "{\"keys\": [{\"priv\": \"hush-hush\"}]}").unwrap();
+    let (code, said) = run(&check, &[]);
+    assert!(code == Some(1) && said.contains("keys.json") && !said.contains("hush"), "{said}");
+    std::fs::remove_file(directory.path().join("keys.json")).unwrap();
+    let (code, said) = run(&check, &[]);
+    assert!(code == Some(1) && said.contains("jarvis keygen"), "{said}");
+
+    // Keys of the environment, as `keygen` prints them, and one of the former system.
+    let (_, lines) = run(&["keygen"], &[]);
+    let pairs: Vec<(&str, &str)> = lines.lines().map(|line| line.split_once('=').unwrap()).collect();
+    assert_eq!(pairs.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["PQC_SK_B64", "PQC_PK_B64"]);
+    std::fs::write(directory.path().join("j.toml"), ports).unwrap();
+    assert_eq!(run(&check, &pairs).0, Some(0));
+    let (code, said) = run(&check, &[pairs[0], ("PQC_PK_B64", "AAAA")]);
+    assert!(code == Some(1) && said.contains("PQC_PK_B64 is not the public half"), "{said}");
+    let former = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==";
+    let (code, said) = run(&check, &[("PQC_SK_B64", former)]);
+    assert!(code == Some(1) && said.contains("third round") && said.contains("jarvis keygen"), "{said}");
+    assert!(!said.contains(former));
+}
