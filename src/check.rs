@@ -1,7 +1,7 @@
 //! What is wrong with a configuration and its policies?
 //!
-//! Nothing is touched and the machine is not asked: a configuration can be checked anywhere. Both the
-//! configuration's errors and the policies' are told in one go where the configuration can be read at all.
+//! Nothing is touched and the machine is not asked: a configuration can be checked wherever its files are. The errors of
+//! the configuration, the API's certificates and the policies are told in one go where the configuration can be read at all.
 
 use crate::cli::{self, ConfigFlag};
 use crate::config::{PortFlags, Ports, Service};
@@ -46,9 +46,14 @@ pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
         config.policy_file = Some(path.clone());
     }
     let inspection = setup::inspection(&config)?;
-    let set = setup::load_policies(&mut setup::policies(&config, inspection.as_ref()), &config)?;
-    let mut lines: Vec<String> =
-        setup::policy_warnings(&config).into_iter().map(|warning| format!("warning: {warning}")).collect();
+    let set = setup::load_policies(&mut setup::policies(&config, inspection.as_ref()), &config);
+    let (set, told) = match (setup::tls(&config), set) {
+        (Ok((_tls, told)), Ok(set)) => (set, told),
+        (Ok(_), Err(failure)) | (Err(failure), Ok(_)) => return Err(failure),
+        (Err(failure), Err(more)) => return Err(failure.and(more)),
+    };
+    let warnings = told.into_iter().chain(setup::policy_warnings(&config));
+    let mut lines: Vec<String> = warnings.map(|warning| format!("warning: {warning}")).collect();
     let named = |path: &Option<PathBuf>, what: &str| {
         path.as_ref().map_or_else(|| format!("the embedded {what}"), |path| path.display().to_string())
     };

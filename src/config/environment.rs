@@ -6,13 +6,12 @@
 
 use super::meaning::{Config, KeySecrets, Level, Secret};
 use super::problem::Problem;
+use controlplane::api::Fingerprint;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// Variables that are known but change nothing here: certificates are not used before the API has TLS.
+/// Variables that are known but change nothing here.
 const WITHOUT_MEANING: &[&str] = &[
-    "JARVIS_MTLS_REQUIRED",
-    "JARVIS_MTLS_ALLOWED_FINGERPRINTS",
     "DATABASE_POOL_SIZE",
     "DATABASE_MAX_OVERFLOW",
     "UVICORN_RELOAD",
@@ -29,9 +28,20 @@ pub(crate) struct Environment {
     json: Option<bool>,
     state_directory: Option<PathBuf>,
     secrets: KeySecrets,
+    /// Client certificates of the API.
+    pub mtls: Mtls,
     notices: Vec<String>,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
+}
+
+/// What the environment asks of clients' certificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Mtls {
+    /// `JARVIS_MTLS_REQUIRED`.
+    pub required: Option<bool>,
+    /// `JARVIS_MTLS_ALLOWED_FINGERPRINTS`.
+    pub allowed_fingerprints: Option<Vec<Fingerprint>>,
 }
 
 impl Environment {
@@ -79,6 +89,18 @@ impl Environment {
         }
         if let Some(value) = get("DATABASE_URL") {
             found.database_url(&value);
+        }
+        if let Some(value) = get("JARVIS_MTLS_REQUIRED") {
+            let required = match value.to_ascii_lowercase().as_str() {
+                "1" | "true" | "yes" | "on" => Some(true),
+                "0" | "false" | "no" | "off" => Some(false),
+                _ => None,
+            };
+            found.mtls.required =
+                found.accept("JARVIS_MTLS_REQUIRED", &value, required, "one of 1, true, yes, 0, false, no");
+        }
+        if let Some(value) = get("JARVIS_MTLS_ALLOWED_FINGERPRINTS") {
+            found.fingerprints(&value);
         }
         let secret = |name: &str| get(name).map(Secret::new);
         found.secrets = KeySecrets {
@@ -128,6 +150,23 @@ impl Environment {
             self.problems.push(Problem::new("environment", format!("{name} is \"{value}\", must be {form}")));
         }
         parsed
+    }
+
+    /// Separated by commas; a list some of whose elements are wrong has no value.
+    fn fingerprints(&mut self, list: &str) {
+        const NAME: &str = "JARVIS_MTLS_ALLOWED_FINGERPRINTS";
+        let mut all = Vec::new();
+        for text in list.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            match text.parse() {
+                Ok(fingerprint) => all.push(fingerprint),
+                Err(error) => self
+                    .problems
+                    .push(Problem::new("environment", format!("{NAME} holds \"{text}\", which is {error}"))),
+            }
+        }
+        if !all.is_empty() {
+            self.mtls.allowed_fingerprints = Some(all);
+        }
     }
 
     /// `sqlite:///relative/file.db`, `sqlite:////absolute/file.db`, also `sqlite+aiosqlite:`; the

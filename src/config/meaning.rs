@@ -3,6 +3,7 @@
 //! [`Config`] is what the rest of the process works with: every number is in range, every word is an
 //! enum, every path is whole. It is made in one place, [`super::reading`].
 
+use super::tls::ApiTls;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
 use dataplane::stream::Policy;
@@ -351,6 +352,8 @@ pub(crate) struct Api {
     pub listen: SocketAddr,
     /// Unix socket, mode 0600, for the operator.
     pub socket: PathBuf,
+    /// TLS over TCP, and clients' certificates.
+    pub tls: ApiTls,
 }
 
 /// Who may use the doors.

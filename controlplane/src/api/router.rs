@@ -7,6 +7,7 @@ use axum::http::Uri;
 use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Router, middleware};
 
+use super::client_certificate::Rules;
 use super::guard::{Guard, guard};
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
@@ -39,16 +40,19 @@ impl FromRef<Rooms> for Arc<Jobs> {
     }
 }
 
+/// Body of a call that anyone may make, bytes: what nobody has to log in for must not fill the memory.
+const ANONYMOUS_BYTES_MAX: usize = 32 * 1024;
+
 /// All calls; [`super::permits`] says who may make which.
-pub(super) fn router(services: Arc<Services>, limits: &Limits) -> Router {
+pub(super) fn router(services: Arc<Services>, limits: &Limits, rules: Rules) -> Router {
     let policy_set: MethodRouter<Rooms> =
         get(policy::show).put(policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
     Router::new()
         .route("/health", get(system::health))
         .route("/api/system/status", get(system::status))
         .route("/api/federation/status", get(system::federation))
-        .route("/auth/login", post(auth::login))
-        .route("/auth/refresh", post(auth::refresh))
+        .route("/auth/login", post(auth::login).layer(DefaultBodyLimit::max(ANONYMOUS_BYTES_MAX)))
+        .route("/auth/refresh", post(auth::refresh).layer(DefaultBodyLimit::max(ANONYMOUS_BYTES_MAX)))
         .route("/auth/logout", post(auth::logout))
         .route("/auth/me", get(auth::me))
         .route("/auth/password", post(auth::password))
@@ -81,7 +85,7 @@ pub(super) fn router(services: Arc<Services>, limits: &Limits) -> Router {
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(middleware::from_fn_with_state(
-            Guard::new(Arc::clone(&services), limits.request_timeout),
+            Guard::new(Arc::clone(&services), limits.request_timeout, rules),
             guard,
         ))
         .with_state(Rooms { services, jobs: Arc::new(Jobs::new()) })

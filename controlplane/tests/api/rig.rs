@@ -112,6 +112,7 @@ impl Daemon {
             tcp: Some("127.0.0.1:0".parse().unwrap()),
             unix: Some(socket.clone()),
             limits: options.limits,
+            ..Config::default()
         };
         let server = Server::start(config, Arc::clone(&services)).unwrap();
         Self { server: Some(server), services, socket, policy_file, dir, token, stop, workers }
