@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustls::Error;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -31,8 +32,8 @@ pub(in crate::api) async fn shake_hands(
     counts: &ApiCounts,
     warning: &RateLimited,
 ) -> Option<Handshaken> {
-    let accepting = TlsAcceptor::from(tls.current()).accept(stream);
-    let (outcome, error) = match tokio::time::timeout(timeout, accepting).await {
+    let accepting = TlsAcceptor::from(tls.current()).accept(stream).into_fallible();
+    let (outcome, error, stream) = match tokio::time::timeout(timeout, accepting).await {
         Ok(Ok(stream)) => {
             counts.handshake(Handshake::Completed);
             let session = stream.get_ref().1;
@@ -41,8 +42,8 @@ pub(in crate::api) async fn shake_hands(
             let http_2 = session.alpn_protocol() == Some(ALPN_HTTP_2);
             return Some(Handshaken { stream, fingerprint, http_2 });
         }
-        Ok(Err(error)) => (outcome_of(&error), error.to_string()),
-        Err(_elapsed) => (Handshake::TimedOut, "it was not done in time".to_owned()),
+        Ok(Err((error, stream))) => (outcome_of(&error), error.to_string(), Some(stream)),
+        Err(_elapsed) => (Handshake::TimedOut, "it was not done in time".to_owned(), None),
     };
     counts.handshake(outcome);
     // Who is refused wants a look, what a port scanner sends does not.
@@ -53,7 +54,23 @@ pub(in crate::api) async fn shake_hands(
     } else {
         tracing::debug!(%peer, error, "a TLS handshake failed");
     }
+    if let Some(stream) = stream {
+        part(stream).await;
+    }
     None
+}
+
+/// How long, and for how many bytes, a client that was refused is listened to.
+const PARTING_TIME: Duration = Duration::from_secs(1);
+const PARTING_BYTES: u64 = 64 * 1024;
+
+/// Closes so that the alert arrives: a client of TLS 1.3 sends its request before it hears that it is refused, and data
+/// that nobody reads make the kernel reset the connection, alert and all.
+async fn part(mut stream: TcpStream) {
+    if stream.shutdown().await.is_ok() {
+        let (mut rest, mut nowhere) = (stream.take(PARTING_BYTES), tokio::io::sink());
+        let _ = tokio::time::timeout(PARTING_TIME, tokio::io::copy(&mut rest, &mut nowhere)).await;
+    }
 }
 
 fn outcome_of(error: &io::Error) -> Handshake {
