@@ -209,7 +209,7 @@ fn client_certificates_are_asked_for_as_file_and_environment_say() {
         (required(&ca), "0", "", Optional, 0),
         (required(&list), "false", "", Optional, 1),
         (plain.clone(), "true", ABC, Required, 1),
-        (plain.clone(), "no", "", No, 0),
+        (plain, "no", "", No, 0),
         (list, "", &format!("{ABC}, {other},"), Optional, 2),
         (proxy.clone(), "true", ABC, Required, 1),
         (proxy, "", ABC, Optional, 1),

@@ -265,7 +265,7 @@ fn every_file_that_is_wrong_is_named_at_once() {
         client_ca: client_ca.map(|file| dir.path().join(file)),
     };
     let required = ClientCertificates { asked: Asked::Required, allowed_fingerprints: Vec::new() };
-    let faults = Tls::load(files(Some("ca.pem")), required.clone(), now_s()).unwrap_err();
+    let faults = Tls::load(files(Some("ca.pem")), required, now_s()).unwrap_err();
     let shown: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(shown.len(), 3, "{shown:?}");
     for (fault, file) in shown.iter().zip(["box.pem", "box-key.pem", "ca.pem"]) {
