@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use crate::certificates::{Ca, Demand, Identity, Life, TlsDaemon, now_s, self_signed};
+use crate::certificates::{Ca, Demand, Identity, Life, TlsDaemon, connect, get, now_s, self_signed};
 use crate::rig::{Answer, Daemon, Options, call_with};
 use controlplane::api::{Asked, ClientCertificates};
 
@@ -98,6 +98,21 @@ fn a_client_ca_is_read_again_too() {
     assert_eq!(daemon.tls.reload(now_s()), Ok(Vec::new()));
     assert_eq!(status(&daemon, Some(&after)), Ok(200));
     assert_refused(&daemon, Some(&before));
+}
+
+#[test]
+fn a_client_that_is_refused_hears_why() {
+    let demand = Demand { asked: Asked::Required, with_ca: true, allowed: Vec::new() };
+    let daemon = TlsDaemon::start(Options::default(), &demand);
+    // It sends more than its request before it listens: what nobody reads must not cut off the alert.
+    let headers = format!("x-filler: {}\r\n", "y".repeat(15_000)).repeat(2);
+    let config = daemon.client().config();
+    for _ in 0..20 {
+        let stream = connect(&config, daemon.address()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let error = get(stream, "/health", &headers).unwrap_err().to_string();
+        assert!(error.contains("CertificateRequired"), "{error}");
+    }
 }
 
 /// A call over plain TCP with this fingerprint header.
