@@ -78,7 +78,11 @@ impl Serving {
             client_certificates: config.api.tls.clients.clone(),
             trusted_proxies: config.api.tls.trusted_proxies.clone(),
             unix: Some(config.api.socket.clone()),
-            limits: api::Limits::default(),
+            origins: config.api.origins.iter().filter_map(|origin| origin.parse().ok()).collect(),
+            limits: api::Limits {
+                rates: config.api.rate_per_s.map(api::Rates::per_second),
+                ..api::Limits::default()
+            },
         };
         let asks = Asks::listen().map_err(|error| Failure::line(format!("cannot hear signals: {error}")))?;
         let server = Server::start(server_config.clone(), Arc::clone(&services))

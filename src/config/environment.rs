@@ -6,18 +6,13 @@
 
 use super::meaning::{Config, KeySecrets, Level, Secret};
 use super::problem::Problem;
+use super::reading::RATE_PER_S;
 use controlplane::api::Fingerprint;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Variables that are known but change nothing here.
-const WITHOUT_MEANING: &[&str] = &[
-    "DATABASE_POOL_SIZE",
-    "DATABASE_MAX_OVERFLOW",
-    "UVICORN_RELOAD",
-    "RATE_LIMIT_ENABLED",
-    "RATE_LIMIT_PER_SECOND",
-];
+const WITHOUT_MEANING: &[&str] = &["DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW", "UVICORN_RELOAD"];
 
 /// What the environment asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +25,8 @@ pub(crate) struct Environment {
     secrets: KeySecrets,
     /// Client certificates of the API.
     pub mtls: Mtls,
+    rate_enabled: Option<bool>,
+    rate_per_s: Option<u32>,
     notices: Vec<String>,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
@@ -90,14 +87,16 @@ impl Environment {
         if let Some(value) = get("DATABASE_URL") {
             found.database_url(&value);
         }
+        if let Some(value) = get("RATE_LIMIT_ENABLED") {
+            found.rate_enabled = found.accept("RATE_LIMIT_ENABLED", &value, truth(&value), "true or false");
+        }
+        if let Some(value) = get("RATE_LIMIT_PER_SECOND") {
+            let rate = value.parse().ok().filter(|rate| (1..=1_000_000).contains(rate));
+            found.rate_per_s = found.accept("RATE_LIMIT_PER_SECOND", &value, rate, "1 to 1000000");
+        }
         if let Some(value) = get("JARVIS_MTLS_REQUIRED") {
-            let required = match value.to_ascii_lowercase().as_str() {
-                "1" | "true" | "yes" | "on" => Some(true),
-                "0" | "false" | "no" | "off" => Some(false),
-                _ => None,
-            };
             found.mtls.required =
-                found.accept("JARVIS_MTLS_REQUIRED", &value, required, "one of 1, true, yes, 0, false, no");
+                found.accept("JARVIS_MTLS_REQUIRED", &value, truth(&value), "true or false");
         }
         if let Some(value) = get("JARVIS_MTLS_ALLOWED_FINGERPRINTS") {
             found.fingerprints(&value);
@@ -139,6 +138,14 @@ impl Environment {
         }
         if let Some(directory) = &self.state_directory {
             config.state_directory.clone_from(directory);
+        }
+        match self.rate_enabled {
+            Some(false) => config.api.rate_per_s = None,
+            Some(true) => config.api.rate_per_s = config.api.rate_per_s.or(Some(RATE_PER_S)),
+            None => {}
+        }
+        if let (Some(per_s), Some(limit)) = (self.rate_per_s, &mut config.api.rate_per_s) {
+            *limit = per_s;
         }
         config.auth.secrets.clone_from(&self.secrets);
         config.notices.extend(self.notices.iter().cloned());
@@ -190,6 +197,15 @@ impl Environment {
                 "DATABASE_URL names no sqlite file and has no effect: state is kept in files".to_owned(),
             ),
         }
+    }
+}
+
+/// As pydantic, which read the former system's environment, understands it.
+fn truth(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "t" | "yes" | "y" | "on" => Some(true),
+        "0" | "false" | "f" | "no" | "n" | "off" => Some(false),
+        _ => None,
     }
 }
 
@@ -254,15 +270,27 @@ mod tests {
     #[test]
     fn what_has_no_meaning_is_accepted_with_one_notice_and_no_value() {
         let config = config(
-            &[("UVICORN_RELOAD", "c2VjcmV0"), ("RATE_LIMIT_ENABLED", "true"), ("DATABASE_POOL_SIZE", "hush")],
+            &[("UVICORN_RELOAD", "c2VjcmV0"), ("DATABASE_MAX_OVERFLOW", "7"), ("DATABASE_POOL_SIZE", "hush")],
             "",
         );
         assert_eq!(config.notices.len(), 1);
         for (needle, there) in
-            [("UVICORN_RELOAD", true), ("RATE_LIMIT_ENABLED", true), ("hush", false), ("c2VjcmV0", false)]
+            [("UVICORN_RELOAD", true), ("DATABASE_MAX_OVERFLOW", true), ("hush", false), ("c2VjcmV0", false)]
         {
             assert_eq!(config.notices[0].contains(needle), there, "{needle}");
         }
+    }
+
+    #[test]
+    fn rates_are_set_and_switched_off() {
+        let rate = |pairs: &[(&str, &str)], text: &str| config(pairs, text).api.rate_per_s;
+        assert_eq!(rate(&[], ""), Some(100));
+        assert_eq!(rate(&[("RATE_LIMIT_PER_SECOND", "7")], ""), Some(7));
+        assert_eq!(rate(&[("RATE_LIMIT_ENABLED", "False")], ""), None);
+        let off = "[api.rate_limit]\nenabled = false\n";
+        assert_eq!(rate(&[("RATE_LIMIT_PER_SECOND", "7")], off), None);
+        assert_eq!(rate(&[("RATE_LIMIT_ENABLED", "1"), ("RATE_LIMIT_PER_SECOND", "7")], off), Some(7));
+        assert_eq!(environment(&[("RATE_LIMIT_PER_SECOND", "0")]).problems.len(), 1);
     }
 
     #[test]

@@ -352,6 +352,10 @@ pub(crate) struct Api {
     pub listen: SocketAddr,
     /// Unix socket, mode 0600, for the operator.
     pub socket: PathBuf,
+    /// Pages of these origins may call.
+    pub origins: Vec<String>,
+    /// Reading calls a second and client; `None`: as many as it likes.
+    pub rate_per_s: Option<u32>,
     /// TLS over TCP, and clients' certificates.
     pub tls: ApiTls,
 }

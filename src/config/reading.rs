@@ -19,6 +19,7 @@ use dataplane::stream::{MEMORY_BYTES_MAX, Policy};
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// Cores and queues are counted in a byte on the packet path.
 const WORKERS_MAX: u8 = 64;
@@ -149,6 +150,14 @@ fn read(
         socket: api
             .text("socket")
             .map_or_else(|| PathBuf::from("/run/jarvis/control.sock"), |at| base.join(at.value)),
+        origins: api
+            .parsed_list::<Origin>("allowed_origins", "an origin such as https://console.example")
+            .map(|at| at.value.into_iter().map(|origin| origin.0).collect())
+            .unwrap_or_default(),
+        rate_per_s: api.section("rate_limit", |limit| {
+            let is_on = limit.flag("enabled").unwrap_or(true);
+            is_on.then_some(value_or(limit.integer("per_second", 1..=1_000_000), RATE_PER_S))
+        }),
         tls: super::tls::read(api, base, &environment.mtls, &mut notices),
     });
     let auth = root.section("auth", |auth| Auth {
@@ -195,6 +204,24 @@ fn read(
         inspect,
         state_directory,
         notices,
+    }
+}
+
+/// Reading calls a second and client where nobody says.
+pub(super) const RATE_PER_S: u32 = 100;
+
+/// A scheme and an authority, without a path (RFC 6454 4).
+struct Origin(String);
+
+impl FromStr for Origin {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let authority =
+            ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme)).ok_or(())?;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~[]:%".contains(c);
+        let is_authority = !authority.is_empty() && authority.chars().all(is_plain);
+        is_authority.then(|| Self(text.to_ascii_lowercase())).ok_or(())
     }
 }
 
@@ -541,7 +568,7 @@ fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Eve {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Interval(u64);
 
-impl std::str::FromStr for Interval {
+impl FromStr for Interval {
     type Err = ();
 
     fn from_str(word: &str) -> Result<Self, ()> {
@@ -573,7 +600,7 @@ enum EveType {
     Only(String),
 }
 
-impl std::str::FromStr for EveType {
+impl FromStr for EveType {
     type Err = ();
 
     fn from_str(word: &str) -> Result<Self, ()> {

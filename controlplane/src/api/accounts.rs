@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use super::auth::Secret;
 use super::problem::{Code, Problem};
 use super::request::JsonBody;
 use crate::services::Services;
@@ -141,10 +142,10 @@ pub(super) async fn token(
     State(auth): State<Arc<Auth>>,
     Path(user_id): Path<String>,
     JsonBody(NewToken { purpose, ttl_s, token_form }): JsonBody<NewToken>,
-) -> Result<(StatusCode, Json<Tokens>), Problem> {
+) -> Result<Secret<(StatusCode, Json<Tokens>)>, Problem> {
     let now_s = services.now_s();
     let tokens = auth.token_for_program(&user_id, &purpose, ttl_s, token_form, now_s).await?;
-    Ok((StatusCode::CREATED, Json(tokens)))
+    Ok(Secret((StatusCode::CREATED, Json(tokens))))
 }
 
 #[derive(Serialize)]

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::guard::{Caller, Peer};
 use super::problem::{Code, Problem};
 use super::request::JsonBody;
+use super::router::HasSecrets;
 use crate::services::Services;
 use crate::services::auth::account::AccountView;
 use crate::services::auth::algorithm::Algorithm;
@@ -26,8 +28,8 @@ pub(super) async fn login(
     peer: Peer,
     headers: HeaderMap,
     JsonBody(login): JsonBody<Login>,
-) -> Result<Json<Tokens>, Problem> {
-    Ok(Json(auth.login(login, client(peer, &headers), services.now_s()).await?))
+) -> Result<Secret<Json<Tokens>>, Problem> {
+    Ok(Secret(Json(auth.login(login, client(peer, &headers), services.now_s()).await?)))
 }
 
 #[derive(Deserialize)]
@@ -41,8 +43,8 @@ pub(super) async fn refresh(
     State(services): State<Arc<Services>>,
     State(auth): State<Arc<Auth>>,
     JsonBody(refresh): JsonBody<Refresh>,
-) -> Result<Json<Tokens>, Problem> {
-    Ok(Json(auth.refresh(&refresh.refresh_token, services.now_s()).await?))
+) -> Result<Secret<Json<Tokens>>, Problem> {
+    Ok(Secret(Json(auth.refresh(&refresh.refresh_token, services.now_s()).await?)))
 }
 
 /// `POST /auth/logout`: ends the session of the token that it comes with.
@@ -141,6 +143,17 @@ pub(super) async fn rotate(
         .map_err(|error| Problem::new(Code::InvalidBody, format!("algorithm: {error}.")))?;
     let ring = auth.rotate(algorithm).await?;
     Ok(Json(KeysView { keys: ring.public() }))
+}
+
+/// An answer that is not compressed.
+pub(super) struct Secret<T>(pub(super) T);
+
+impl<T: IntoResponse> IntoResponse for Secret<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.0.into_response();
+        response.extensions_mut().insert(HasSecrets);
+        response
+    }
 }
 
 /// The caller's account, where it is one of the store.

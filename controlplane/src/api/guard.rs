@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
@@ -19,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use super::client_certificate::Rules;
 use super::permits::{self, Access};
 use super::problem::{Code, Problem};
+use super::rates::{Buckets, Rates};
 use crate::services::Services;
 use crate::services::auth::Identity;
 
@@ -34,20 +35,27 @@ pub(super) enum Client {
 /// What all calls share.
 pub(super) struct Guard {
     services: Arc<Services>,
+    rates: Option<Buckets>,
     request_timeout: Duration,
     rules: Rules,
     next_id: AtomicU64,
 }
 
 impl Guard {
-    pub(super) fn new(services: Arc<Services>, request_timeout: Duration, rules: Rules) -> Arc<Self> {
+    pub(super) fn new(
+        services: Arc<Services>,
+        rates: Option<Rates>,
+        request_timeout: Duration,
+        rules: Rules,
+    ) -> Arc<Self> {
+        let rates = rates.map(Buckets::new);
         // Request ids of two runs of the daemon should not be mistaken for one another in a log.
         let start = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
-        Arc::new(Self { services, request_timeout, rules, next_id: AtomicU64::new(start) })
+        Arc::new(Self { services, rates, request_timeout, rules, next_id: AtomicU64::new(start) })
     }
 }
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The middleware around every call.
 pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
@@ -59,7 +67,10 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
 
     let certificate = guard.rules.admit(client, &mut request, guard.services.api_counts());
     let shown = certificate.as_ref().ok().copied().flatten();
-    let admitted = certificate.and_then(|_good| admit(&guard, &request, client));
+    let admitted = limited(&guard, &request, client, None)
+        .and(certificate)
+        .and_then(|_let_in| admit(&guard, &request, client))
+        .and_then(|identity| limited(&guard, &request, client, Some(identity.as_ref())).map(|()| identity));
     let user = admitted.as_ref().ok().and_then(Option::as_ref).map(|identity| Arc::clone(&identity.account));
     let mut response = match admitted
         .map(|identity| identity.map(|known| request.extensions_mut().insert(known)))
@@ -93,6 +104,24 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     response
 }
 
+/// Whether the client may ask now; once before and once after it is known who it is.
+fn limited(
+    guard: &Guard,
+    request: &Request,
+    client: Option<Client>,
+    known: Option<Option<&Identity>>,
+) -> Result<(), Problem> {
+    let (Some(buckets), Some(Client::Tcp(peer))) = (&guard.rates, client) else { return Ok(()) };
+    let (method, path) = (request.method(), request.uri().path());
+    match known {
+        None => buckets.arrive(peer.ip(), method, path),
+        Some(identity) => {
+            let account = identity.map(|identity| identity.account.id.as_str());
+            buckets.ask(peer.ip(), account, method, path)
+        }
+    }
+}
+
 /// Who asks, where the call takes somebody; and only calls of the table get any further.
 fn admit(guard: &Guard, request: &Request, client: Option<Client>) -> Result<Option<Identity>, Problem> {
     // An unknown path is answered as such.
@@ -105,7 +134,13 @@ fn admit(guard: &Guard, request: &Request, client: Option<Client>) -> Result<Opt
     };
     let local = matches!(client, Some(Client::Unix)).then(Identity::local);
     let needs = match access {
-        Access::Anyone => return Ok(local),
+        // Who it is is not asked, but heard; a token that has expired must keep nobody from a login.
+        Access::Anyone => {
+            let heard = bearer(request.headers()).ok().flatten();
+            let known =
+                heard.and_then(|token| guard.services.auth().identify(token, guard.services.now_s()).ok());
+            return Ok(known.or(local));
+        }
         Access::LocalOr(needs) if is_local(guard, client, request) => {
             if bearer(request.headers())?.is_none() {
                 return Ok(local);
@@ -164,6 +199,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let identity = parts.extensions.get::<Identity>().cloned();
         identity.map(Self).ok_or_else(|| Problem::new(Code::Unauthenticated, "This call takes a token."))
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get::<Identity>().cloned().map(Self))
     }
 }
 

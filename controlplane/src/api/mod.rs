@@ -17,11 +17,13 @@ mod flows;
 mod guard;
 mod jobs;
 mod policy;
+pub mod rates;
 mod request;
 mod system;
 mod telemetry;
 mod wire;
 
 pub use problem::{Code, Fault, Problem};
+pub use rates::Rates;
 pub use server::{Config, Limits, Server, StartError};
 pub use tls::{Asked, ClientCertificates, Fingerprint, Tls, TlsFault, TlsFiles};

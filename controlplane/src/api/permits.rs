@@ -39,6 +39,8 @@ use Permission::{
 /// The table.
 pub const PERMITS: &[Permit] = &[
     permit("GET", "/health", Anyone),
+    permit("GET", "/health/live", Anyone),
+    permit("GET", "/health/ready", Anyone),
     permit("GET", "/api/system/status", Anyone),
     permit("GET", "/api/federation/status", Anyone),
     permit("POST", "/auth/login", Anyone),

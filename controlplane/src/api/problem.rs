@@ -88,6 +88,8 @@ codes! {
     InvalidPolicy = "invalid_policy", UNPROCESSABLE_ENTITY;
     /// Too many attempts failed; `Retry-After` says when the next one is heard.
     TooManyAttempts = "too_many_attempts", TOO_MANY_REQUESTS;
+    /// The client asks too often; `Retry-After` says when it may again.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS;
     /// The disk is full; nothing was changed.
     StoreFull = "store_full", INSUFFICIENT_STORAGE;
     /// The disk does not keep what it is given; nothing was changed.

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::http::Uri;
+use axum::http::{HeaderValue, Method, Response, Uri, header};
 use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Router, middleware};
+use std::time::Duration;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::client_certificate::Rules;
-use super::guard::{Guard, guard};
+use super::guard::{self, Guard, guard};
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
 use super::server::Limits;
@@ -44,11 +48,18 @@ impl FromRef<Rooms> for Arc<Jobs> {
 const ANONYMOUS_BYTES_MAX: usize = 32 * 1024;
 
 /// All calls; [`super::permits`] says who may make which.
-pub(super) fn router(services: Arc<Services>, limits: &Limits, rules: Rules) -> Router {
+pub(super) fn router(
+    services: Arc<Services>,
+    limits: &Limits,
+    origins: &[HeaderValue],
+    rules: Rules,
+) -> Router {
     let policy_set: MethodRouter<Rooms> =
         get(policy::show).put(policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
     Router::new()
         .route("/health", get(system::health))
+        .route("/health/live", get(system::live))
+        .route("/health/ready", get(system::ready))
         .route("/api/system/status", get(system::status))
         .route("/api/federation/status", get(system::federation))
         .route("/auth/login", post(auth::login).layer(DefaultBodyLimit::max(ANONYMOUS_BYTES_MAX)))
@@ -85,11 +96,49 @@ pub(super) fn router(services: Arc<Services>, limits: &Limits, rules: Rules) -> 
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(middleware::from_fn_with_state(
-            Guard::new(Arc::clone(&services), limits.request_timeout, rules),
+            Guard::new(Arc::clone(&services), limits.rates, limits.request_timeout, rules),
             guard,
         ))
+        .layer(compression())
+        .layer(cors(origins))
         .with_state(Rooms { services, jobs: Arc::new(Jobs::new()) })
 }
+
+/// Pages of these origins may call, with a token of theirs: no cookies, so no credentials of the browser's.
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.iter().cloned()))
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH])
+        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, guard::REQUEST_ID])
+        .max_age(PREFLIGHT_MAX_AGE)
+}
+
+/// How long a browser may remember what an origin may do.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
+
+/// gzip and zstd of what is worth it. Answers with tokens in them are left alone: what a client can choose and a secret
+/// should not be in one compressed text (BREACH).
+fn compression() -> CompressionLayer<impl Predicate> {
+    let worthwhile = SizeAbove::new(COMPRESSED_BYTES_MIN).and(NotForContentType::SSE);
+    CompressionLayer::new().compress_when(worthwhile.and(NotForSecrets))
+}
+
+/// About one packet.
+const COMPRESSED_BYTES_MIN: u64 = 1_024;
+
+#[derive(Debug, Clone, Copy)]
+struct NotForSecrets;
+
+impl Predicate for NotForSecrets {
+    fn should_compress<B: hyper::body::Body>(&self, response: &Response<B>) -> bool {
+        response.extensions().get::<HasSecrets>().is_none()
+    }
+}
+
+/// Marks an answer with tokens or passwords in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HasSecrets;
 
 async fn not_found(uri: Uri) -> Problem {
     Problem::new(Code::NotFound, format!("There is nothing at {}.", uri.path()))

@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::http::HeaderValue;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use super::client_certificate::Rules;
 use super::connection::{self, Peer, Version};
 use super::guard::Client;
+use super::rates::Rates;
 use super::tls::{ClientCertificates, Tls, shake_hands};
 use super::{jobs, router};
 use crate::services::{RateLimited, Services};
@@ -41,6 +43,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// Unix socket for all calls; a stale one is replaced, a live one is an error.
     pub unix: Option<PathBuf>,
+    /// Pages of these origins may call, such as `https://console.example`; none where empty.
+    pub origins: Vec<HeaderValue>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -68,6 +72,8 @@ pub struct Limits {
     pub policy_bytes_max: usize,
     /// How long a stop waits for answers under way.
     pub drain_timeout: Duration,
+    /// How often one client may ask; `None`: as often as it likes.
+    pub rates: Option<Rates>,
 }
 
 impl Default for Limits {
@@ -83,6 +89,7 @@ impl Default for Limits {
             body_bytes_max: 1 << 20,
             policy_bytes_max: 64 << 20,
             drain_timeout: Duration::from_secs(3),
+            rates: Some(Rates::default()),
         }
     }
 }
@@ -147,7 +154,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let limits = config.limits;
         let rules = Rules::new(&config.trusted_proxies, config.client_certificates);
-        let router = router::router(Arc::clone(&services), &limits, rules);
+        let router = router::router(Arc::clone(&services), &limits, &config.origins, rules);
         let tls =
             config.tls.map(|tls| Arc::new(TlsSide { tls, services, warning: RateLimited::new(WARN_EVERY) }));
         let thread = std::thread::Builder::new()

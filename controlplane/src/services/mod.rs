@@ -28,7 +28,7 @@ pub use events::{EveTypes, EventCounts, EventPump, PumpHandle, Transactions};
 pub use names::Names;
 pub use policies::{Policies, PolicyLoadError};
 pub use rate_limited::RateLimited;
-pub use system::{Degradation, Health};
+pub use system::{Degradation, Health, SystemDetail};
 
 use std::sync::{Arc, Mutex};
 

@@ -29,7 +29,73 @@ pub enum Degradation {
 /// A loop that has not turned for this long is silent: idle workers turn many times a second.
 const SILENT_NS: u64 = 2_000_000_000;
 
+/// The box in one look, for who may read telemetry.
+#[derive(Debug, serde::Serialize)]
+pub struct SystemDetail {
+    /// The daemon's version.
+    pub version: &'static str,
+    /// Since start, seconds.
+    pub uptime_s: f64,
+    /// What is not as it should be.
+    pub degraded: Vec<Degradation>,
+    /// How many workers, and whether each turns its loop.
+    pub workers: usize,
+    /// Version of the policy set in force.
+    pub policy_version: u64,
+    /// What signs tokens.
+    pub tokens: TokenDetail,
+}
+
+/// What signs tokens.
+#[derive(Debug, serde::Serialize)]
+pub struct TokenDetail {
+    /// JOSE's name.
+    pub algorithm: &'static str,
+    /// Which key.
+    pub kid: String,
+    /// Where it came from: `PQC_SK_B64`, `API_HMAC_KEY` or `key file`.
+    pub key_origin: &'static str,
+    /// Accounts that there are.
+    pub accounts: usize,
+    /// Sessions that live.
+    pub sessions: usize,
+}
+
 impl Services {
+    /// Whether every worker turns its loop, so that frames are judged.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        match self.health() {
+            Health::Ok => true,
+            Health::Degraded(found) => {
+                !found.iter().any(|one| matches!(one, Degradation::WorkerSilent { .. }))
+            }
+        }
+    }
+
+    /// The box in one look.
+    #[must_use]
+    pub fn system(&self) -> SystemDetail {
+        let summary = self.summary();
+        let ring = self.auth.ring();
+        let key = ring.signing().verifying();
+        let (accounts, sessions) = self.auth.counts();
+        SystemDetail {
+            version: summary.version,
+            uptime_s: summary.uptime_s,
+            degraded: summary.degraded,
+            workers: summary.workers,
+            policy_version: summary.policy_version,
+            tokens: TokenDetail {
+                algorithm: key.algorithm().name(),
+                kid: key.kid().to_owned(),
+                key_origin: self.auth.key_origin().name(),
+                accounts,
+                sessions,
+            },
+        }
+    }
+
     /// Whether everything does what it should.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use crate::rig::{Daemon, Options, POLICY};
-use controlplane::api::{Config, Limits, Server, StartError};
+use controlplane::api::{Config, Limits, Rates, Server, StartError};
 use controlplane::client::{Client, ClientError};
 use serde_json::{Value, json};
 
@@ -19,10 +19,18 @@ fn public_routes_say_exactly_what_they_promise() {
         ("/api/system/status", r#"{"status":"ok","system":"running"}"#),
         ("/api/federation/status", r#"{"status":"ok","federation":"standalone"}"#),
     ] {
-        for answer in [daemon.over_tcp("GET", path, ""), daemon.over_unix("GET", path, "")] {
-            assert_eq!((answer.status, answer.text().as_str()), (200, expected), "{path}");
-        }
+        let answer = daemon.as_anyone("GET", path, "");
+        assert_eq!((answer.status, answer.text().as_str()), (200, expected), "{path}");
     }
+    for answer in
+        [daemon.over_tcp("GET", "/api/system/status", ""), daemon.over_unix("GET", "/api/system/status", "")]
+    {
+        let status = answer.json();
+        assert_eq!((&status["system"], &status["version"]), (&json!("running"), &json!("test")), "{status}");
+        assert_eq!(status["tokens"]["algorithm"], "ML-DSA-44");
+    }
+    let answer = daemon.with_token("of.no.use", "GET", "/api/system/status", "");
+    assert_eq!(answer.text(), r#"{"status":"ok","system":"running"}"#, "heard, not asked for");
 }
 
 #[test]
@@ -36,6 +44,8 @@ fn health_is_degraded_while_a_worker_is_silent() {
     }
     let summary = daemon.over_tcp("GET", "/telemetry", "").json();
     assert_eq!(summary["degraded"][0]["what"], "worker_silent");
+    assert_eq!(daemon.as_anyone("GET", "/health/ready", "").status, 503);
+    assert_eq!(daemon.as_anyone("GET", "/health/live", "").text(), r#"{"status":"ok"}"#);
 }
 
 #[test]
@@ -538,4 +548,65 @@ fn assert_valid_openmetrics(text: &str) {
             line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
         }
     }
+}
+
+#[test]
+fn who_asks_too_often_is_told_when_to_come_back() {
+    let rates = Some(Rates::per_second(5));
+    let daemon =
+        Daemon::start(Options { limits: Limits { rates, ..Limits::default() }, ..Options::default() });
+    let answers: Vec<_> = (0..30).map(|_| daemon.over_tcp("GET", "/telemetry", "")).collect();
+    let served = answers.iter().filter(|answer| answer.status == 200).count();
+    assert!((10..=15).contains(&served), "{served}");
+    let refused = answers.last().unwrap();
+    refused.problem(429, "rate_limited");
+    assert!(refused.head.contains("retry-after: 1"), "{}", refused.head);
+    assert_eq!(daemon.over_unix("GET", "/telemetry", "").status, 200, "the operator is not limited");
+    // Tokens that are none use up what their address may ask.
+    let bad = (0..200).map(|_| daemon.with_token("x.y.z", "GET", "/telemetry", "").status);
+    assert!(bad.filter(|status| *status == 429).count() > 50);
+}
+
+#[test]
+fn pages_of_configured_origins_may_call_and_no_others() {
+    let daemon = Daemon::start(Options::default());
+    let ask = |method: &str, origin: &str, more: &str| {
+        let headers = format!("origin: {origin}\r\n{more}");
+        crate::rig::call_with(TcpStream::connect(daemon.tcp()).unwrap(), method, "/telemetry", &headers, "")
+    };
+    let preflight = "access-control-request-method: GET\r\naccess-control-request-headers: authorization\r\n";
+    let allowed = ask("OPTIONS", "https://console.example", preflight);
+    assert_eq!(allowed.status, 200);
+    assert!(
+        allowed.head.contains("access-control-allow-origin: https://console.example"),
+        "{}",
+        allowed.head
+    );
+    assert!(allowed.head.contains("authorization"), "{}", allowed.head);
+    let refused = ask("OPTIONS", "https://evil.example", preflight);
+    assert!(!refused.head.contains("access-control-allow-origin"), "{}", refused.head);
+    let token = daemon.authorization();
+    let answer = ask("GET", "https://console.example", &token);
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.contains("access-control-expose-headers: "), "{}", answer.head);
+    assert!(!ask("GET", "https://evil.example", &token).head.contains("access-control-allow-origin"));
+}
+
+#[test]
+fn long_answers_are_compressed_for_who_takes_it() {
+    let daemon = Daemon::start(Options::default());
+    let plain = daemon.over_tcp("GET", "/telemetry/reasons", "").body;
+    for encoding in ["gzip", "zstd"] {
+        let headers = format!("{}accept-encoding: {encoding}\r\n", daemon.authorization());
+        let stream = TcpStream::connect(daemon.tcp()).unwrap();
+        let answer = crate::rig::call_with(stream, "GET", "/telemetry/reasons", &headers, "");
+        assert!(answer.head.contains(&format!("content-encoding: {encoding}")), "{}", answer.head);
+        assert!(answer.body.len() < plain.len() / 2, "{} of {}", answer.body.len(), plain.len());
+    }
+    // What holds a token is not.
+    let body = json!({"username": "root", "password": crate::rig::PASSWORD}).to_string();
+    let stream = TcpStream::connect(daemon.tcp()).unwrap();
+    let answer = crate::rig::call_with(stream, "POST", "/auth/login", "accept-encoding: gzip\r\n", &body);
+    assert!(answer.status == 200 && answer.body.len() > 3_000);
+    assert!(!answer.head.contains("content-encoding"), "{}", answer.head);
 }

@@ -44,7 +44,7 @@ impl Default for Options {
         Self {
             workers: 2,
             flows_per_worker: 10,
-            limits: Limits::default(),
+            limits: Limits { rates: None, ..Limits::default() },
             wire: true,
             policy: POLICY,
             hung: false,
@@ -117,6 +117,7 @@ impl Daemon {
             tcp: Some("127.0.0.1:0".parse().unwrap()),
             unix: Some(socket.clone()),
             limits: options.limits,
+            origins: vec!["https://console.example".parse().unwrap()],
             ..Config::default()
         };
         change(&mut config, dir.path());

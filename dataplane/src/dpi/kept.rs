@@ -81,6 +81,7 @@ impl Kept {
     }
 
     /// Appends all of `bytes`, or nothing where there is no room: `false`.
+    #[inline]
     pub fn extend(&mut self, bytes: &[u8]) -> bool {
         let fits = self.reserve(bytes.len());
         if fits {
@@ -115,11 +116,14 @@ impl Kept {
     }
 
     /// Makes room for `more` bytes, in a larger buffer if need be: `false` where there is none.
+    #[inline]
     pub fn reserve(&mut self, more: usize) -> bool {
         let wanted = self.bytes.len() + more;
-        if wanted <= self.bytes.capacity() {
-            return true;
-        }
+        wanted <= self.bytes.capacity() || self.grow(wanted)
+    }
+
+    #[cold]
+    fn grow(&mut self, wanted: usize) -> bool {
         let Some(class) = CLASSES.iter().position(|size| *size >= wanted) else { return false };
         let Some(mut larger) = SHELF.with(|shelf| shelf.take(class)) else { return false };
         larger.extend_from_slice(&self.bytes);

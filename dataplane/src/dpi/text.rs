@@ -4,15 +4,7 @@
 #[must_use]
 pub fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
     let first = *needle.first()?;
-    let mut from = 0;
-    while let Some(at) = hay.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == first)) {
-        let start = from + at;
-        if hay.get(start..)?.starts_with(needle) {
-            return Some(start);
-        }
-        from = start + 1;
-    }
-    None
+    memchr::memchr_iter(first, hay).find(|at| hay.get(*at..).is_some_and(|rest| rest.starts_with(needle)))
 }
 
 /// Whether `needle` stands somewhere in `hay`.
@@ -24,7 +16,9 @@ pub fn contains(hay: &[u8], needle: &[u8]) -> bool {
 /// Whether `hay` has `word`, upper or lower case.
 #[must_use]
 pub fn has_word(hay: &[u8], word: &[u8]) -> bool {
-    hay.windows(word.len().max(1)).any(|window| window.eq_ignore_ascii_case(word))
+    let Some(first) = word.first() else { return !hay.is_empty() };
+    let mut starts = memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), hay);
+    starts.any(|at| hay.get(at..).is_some_and(|rest| starts_with_word(rest, word)))
 }
 
 /// Whether `bytes` begins with `word`, upper or lower case.

@@ -192,6 +192,13 @@ impl Auth {
             .await?
     }
 
+    /// How many accounts and sessions there are.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let state = self.read();
+        (state.accounts.len(), state.sessions.all().count())
+    }
+
     /// Sessions of one account, or of all; oldest first.
     #[must_use]
     pub fn sessions(&self, account: Option<&str>) -> Vec<SessionView> {

@@ -69,10 +69,13 @@ pub(crate) fn oid(bytes: &[u8]) -> Line<256> {
         if is_first {
             // X.690 8.19.4: the first two share a number.
             let top = (number / 40).min(2);
-            line.add(format_args!("{top}.{}", number - top * 40));
+            line.push_decimal(top);
+            line.push(b".");
+            line.push_decimal(number - top * 40);
             is_first = false;
         } else {
-            line.add(format_args!(".{number}"));
+            line.push(b".");
+            line.push_decimal(number);
         }
         number = 0;
     }

@@ -2,6 +2,8 @@
 //!
 //! Rules of thumb on one name at a time; what needs several names to be believed is counted by whoever asks.
 
+use std::sync::LazyLock;
+
 /// Longer than names of services are.
 const LONG_NAME_BYTES: usize = 100;
 
@@ -46,19 +48,25 @@ pub(super) fn look(name: &[u8]) -> Oddities {
 
 /// Shannon entropy in bits a byte.
 pub(in crate::dpi) fn entropy(bytes: &[u8]) -> f32 {
+    // With n_i of n bytes alike it is log2 n - (sum of n_i log2 n_i) / n, and each byte adds a step to that sum.
     let mut counts = [0_u16; 256];
+    let mut sum = 0.0;
     for byte in bytes {
-        counts[usize::from(*byte)] = counts[usize::from(*byte)].saturating_add(1);
+        let count = &mut counts[usize::from(*byte)];
+        sum += STEPS.get(usize::from(*count)).copied().unwrap_or_else(|| step(*count));
+        *count = count.saturating_add(1);
     }
     let total = bytes.len().max(1) as f32;
-    counts
-        .iter()
-        .filter(|count| **count > 0)
-        .map(|count| {
-            let share = f32::from(*count) / total;
-            -share * share.log2()
-        })
-        .sum()
+    total.log2() - sum / total
+}
+
+/// Steps of counts that names have.
+static STEPS: LazyLock<[f32; 64]> = LazyLock::new(|| std::array::from_fn(|count| step(count as u16)));
+
+/// What n log2 n grows by from `count` to the next.
+fn step(count: u16) -> f32 {
+    let of = |count: f32| if count == 0.0 { 0.0 } else { count * count.log2() };
+    of(f32::from(count) + 1.0) - of(f32::from(count))
 }
 
 /// Digits or capitals scattered among letters, and hardly a hyphen: base 16, 32 or 64.
