@@ -16,7 +16,7 @@
 //! Cost: a segment that is next and is read whole costs a few comparisons and no copy; inline it costs one, unless the
 //! reader is done with the flow. Memory comes from [`Memory`]: 0 bytes for a flow of which nothing waits, at most
 //! [`FLOW_BYTES_MAX`] for one, and the worker's cap for all. The place of a byte in its buffer is its place in the
-//! stream, so that a hole of 40 KB costs 40 KB: a window that is larger is followed by giving holes up.
+//! stream, so that a hole of 30 KB costs 30 KB: a window that is larger is followed by giving holes up.
 //!
 //! The urgent pointer is not looked at: urgent bytes are read in band, as every receiver does that sets `SO_OOBINLINE`
 //! (RFC 6093 2.3 and 6). Payload of a RST is no part of the stream (RFC 9293 3.10.7.4): the caller does not hand it
