@@ -1,7 +1,7 @@
 //! What is wrong with a configuration and its policies?
 //!
-//! Nothing is touched and the machine is not asked: a configuration can be checked anywhere. Both the
-//! configuration's errors and the policies' are told in one go where the configuration can be read at all.
+//! Nothing is touched and the machine is not asked: a configuration can be checked wherever its files are. The errors of
+//! the configuration, the API's certificates and the policies are told in one go where the configuration can be read at all.
 
 use crate::cli::{self, ConfigFlag};
 use crate::config::{PortFlags, Ports, Service};
@@ -47,13 +47,9 @@ pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
     }
     let inspection = setup::inspection(&config)?;
     let loaded = setup::load_policies(&mut setup::policies(&config, inspection.as_ref()), &config);
-    let set = match (loaded, trust::check(&config)) {
-        (Ok(set), Ok(())) => set,
-        (Err(failure), Ok(())) | (Ok(_), Err(failure)) => return Err(failure),
-        (Err(policies), Err(keys)) => return Err(keys.and(policies)),
-    };
-    let mut lines: Vec<String> =
-        setup::policy_warnings(&config).into_iter().map(|warning| format!("warning: {warning}")).collect();
+    let (set, told) = everything(loaded, trust::check(&config), setup::tls(&config))?;
+    let warnings = told.into_iter().chain(setup::policy_warnings(&config));
+    let mut lines: Vec<String> = warnings.map(|warning| format!("warning: {warning}")).collect();
     let named = |path: &Option<PathBuf>, what: &str| {
         path.as_ref().map_or_else(|| format!("the embedded {what}"), |path| path.display().to_string())
     };
@@ -64,4 +60,26 @@ pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
         set.len(),
     ));
     Ok(lines)
+}
+
+/// All three, or everything that is wrong with them.
+fn everything<S, T>(
+    policies: Result<S, Failure>,
+    keys: Result<(), Failure>,
+    tls: Result<(T, Vec<String>), Failure>,
+) -> Result<(S, Vec<String>), Failure> {
+    let mut wrong: Option<Failure> = None;
+    let mut note = |failure: Failure| {
+        wrong = Some(match wrong.take() {
+            Some(before) => before.and(failure),
+            None => failure,
+        });
+    };
+    let told = tls.map_err(&mut note).ok().map(|(_, told)| told);
+    let keys = keys.map_err(&mut note).ok();
+    let set = policies.map_err(&mut note).ok();
+    match (set, keys, told) {
+        (Some(set), Some(()), Some(told)) => Ok((set, told)),
+        _ => Err(wrong.unwrap_or_else(|| Failure::line("the configuration cannot be used"))),
+    }
 }

@@ -8,6 +8,7 @@ mod file;
 mod meaning;
 mod problem;
 mod reading;
+mod tls;
 
 pub(crate) use environment::Environment;
 pub(crate) use meaning::*;

@@ -69,6 +69,10 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let inspection = setup::inspection(&config)?;
     let mut policies = setup::policies(&config, inspection.as_ref());
     let policy = setup::load_policies(&mut policies, &config)?;
+    let (tls, warnings) = setup::tls(&config)?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
     serve::make_directories(&config)?;
     links::recover(&serve::held_down_note(&config), &config);
     let plan = preflight::check(&config)?;
@@ -80,7 +84,8 @@ fn run(typed: &Live) -> Result<(), Failure> {
     // Who may ask: accounts, sessions and keys.
     let (auth, first_admin) = trust::open(&config, serve::now().wall.0 / 1_000_000_000)?;
     if let Some(first) = &first_admin {
-        say(&trust::welcome(first, &config.api.listen));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        say(&trust::welcome(first, &format!("{scheme}://{}", config.api.listen)));
     }
 
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
@@ -121,7 +126,8 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let links = serve::listen_to_links(&config, &door)?;
     let threads = serve::worker_threads(&config, &plan)?;
     privileges::lower(&[]).map_err(|error| Failure::line(format!("cannot give up capabilities: {error}")))?;
-    let serving = Serving::start(&config, &plan, threads, built, pump, services, door, live_wire, links)?;
+    let serving =
+        Serving::start(&config, tls, &plan, threads, built, pump, services, door, live_wire, links)?;
     fresh.stays();
     serving.until_asked_to_stop();
     Ok(())

@@ -12,7 +12,7 @@ use crate::links::Links;
 use crate::signals::{Ask, Asks, Supervisor};
 use crate::threads::{Kept, Workers};
 use crate::wire::LiveWire;
-use controlplane::api::{self, Server};
+use controlplane::api::{self, Server, Tls};
 use controlplane::services::{EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions};
 use controlplane::store::{EveFile, Rotation};
 use dataplane::control::{Door, StateChange};
@@ -61,6 +61,7 @@ impl Serving {
     #[expect(clippy::too_many_arguments, reason = "each is one finished part of the boot story in main")]
     pub(crate) fn start(
         config: &Config,
+        tls: Option<Arc<Tls>>,
         plan: &CorePlan,
         workers: Workers,
         built: Vec<Worker<XskQueue>>,
@@ -70,8 +71,12 @@ impl Serving {
         wire: LiveWire,
         links: Links,
     ) -> Result<Self, Failure> {
+        let has_tls = tls.is_some();
         let server_config = api::Config {
             tcp: Some(config.api.listen),
+            tls,
+            client_certificates: config.api.tls.clients.clone(),
+            trusted_proxies: config.api.tls.trusted_proxies.clone(),
             unix: Some(config.api.socket.clone()),
             origins: config.api.origins.iter().filter_map(|origin| origin.parse().ok()).collect(),
             limits: api::Limits {
@@ -106,6 +111,7 @@ impl Serving {
             cores = crate::cores::list(&plan.workers),
             control_cores = crate::cores::list(&plan.control),
             api = %server.tcp_addr().unwrap_or(config.api.listen),
+            tls = has_tls,
             socket = %config.api.socket.display(),
             "the wire is served"
         );
@@ -170,12 +176,11 @@ impl Serving {
     fn reload(&self) {
         self.supervisor.reloading();
         self.pump.reopen();
+        self.reload_certificates();
         match self.services.reload() {
             Ok(_told_by_services) => {}
             Err(PolicyLoadError::NoFile) => {
-                tracing::info!(
-                    "no file of policies or applications is configured: only the event file was opened anew"
-                );
+                tracing::info!("no file of policies or applications is configured: they stay as they are");
             }
             Err(error) => {
                 for line in Failure::from(error).to_string().lines() {
@@ -185,6 +190,24 @@ impl Serving {
             }
         }
         self.supervisor.ready("the wire is served");
+    }
+
+    fn reload_certificates(&self) {
+        let Some(tls) = &self.server_config.tls else { return };
+        match tls.reload(now().wall.0 / 1_000_000_000) {
+            Ok(warnings) => {
+                tracing::info!("the API's certificates were read again; connections from now on use them");
+                for warning in &warnings {
+                    tracing::warn!("{warning}");
+                }
+            }
+            Err(faults) => {
+                for fault in &faults {
+                    tracing::error!("{fault}");
+                }
+                tracing::error!("the API's certificates were not reloaded, the ones before stay in force");
+            }
+        }
     }
 
     fn stop(self) {

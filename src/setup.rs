@@ -8,7 +8,8 @@ use crate::config::{
     Checksum, Config, DEFAULT_CONFIG, DEFAULT_POLICY, Environment, Mode, Port, PortFlags, Ports, understand,
 };
 use crate::failure::Failure;
-use crate::workers;
+use crate::{serve, workers};
+use controlplane::api::Tls;
 use controlplane::services::{Applications, Policies};
 use dataplane::dpi::recogniser::Recogniser;
 use dataplane::engine::Inspection;
@@ -54,6 +55,29 @@ pub(crate) fn read_config(flag: &ConfigFlag, ports: &PortFlags, need: Ports) -> 
         }
         None => Ok(understand("(embedded configuration)", DEFAULT_CONFIG, &environment, ports, need)?),
     }
+}
+
+/// Reads the certificates of the API, where it has TLS; with what deserves a second look.
+///
+/// # Errors
+///
+/// Everything that is wrong with the files.
+pub(crate) fn tls(config: &Config) -> Result<(Option<Arc<Tls>>, Vec<String>), Failure> {
+    let Some(files) = &config.api.tls.files else {
+        return Ok((None, in_clear(config).into_iter().collect()));
+    };
+    let now_s = serve::now().wall.0 / 1_000_000_000;
+    let (tls, warnings) = Tls::load(files.clone(), config.api.tls.clients.clone(), now_s)
+        .map_err(|faults| Failure::lines(faults.iter().map(ToString::to_string).collect()))?;
+    Ok((Some(Arc::new(tls)), warnings.iter().map(ToString::to_string).collect()))
+}
+
+/// A port that others than this machine reach, without TLS.
+fn in_clear(config: &Config) -> Option<String> {
+    let listen = config.api.listen;
+    (!listen.ip().to_canonical().is_loopback()).then(|| {
+        format!("the API listens on {listen} without TLS: passwords and tokens cross the network in clear, see [api.tls]")
+    })
 }
 
 /// Compiles policies for this configuration and the applications that it recognises. Inline, a set without a default

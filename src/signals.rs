@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub(crate) enum Ask {
     /// SIGTERM or SIGINT: stop in order.
     Stop,
-    /// SIGHUP: read the policy again, open the event file anew.
+    /// SIGHUP: read policies, applications and certificates again, open the event file anew.
     Reload,
 }
 

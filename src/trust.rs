@@ -129,11 +129,11 @@ pub(crate) fn read(file: &KeyFile) -> Result<Option<KeyRing>, Failure> {
 }
 
 /// What the first start tells whoever started it.
-pub(crate) fn welcome(first: &FirstAdmin, listen: &dyn std::fmt::Display) -> Vec<String> {
+pub(crate) fn welcome(first: &FirstAdmin, api: &str) -> Vec<String> {
     vec![
         format!("First start: the account is `{}`, its one-time password", first.username),
         format!("    {}", &*first.secret),
         "is not shown again, and must be changed before anything else:".to_owned(),
-        format!("    POST http://{listen}/auth/login, then /auth/password"),
+        format!("    POST {api}/auth/login, then /auth/password"),
     ]
 }

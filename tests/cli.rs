@@ -171,14 +171,17 @@ fn a_capture_cut_short_is_judged_to_its_end_and_reported() {
 #[test]
 fn the_former_systems_environment_is_accepted() {
     let directory = tempfile::tempdir().unwrap();
+    let keys = jarvis(directory.path(), &["keygen"]);
+    let secret = lines(&keys.stdout)[0].strip_prefix("PQC_SK_B64=").unwrap().to_owned();
     let output = Command::new(env!("CARGO_BIN_EXE_jarvis"))
         .arg("check")
         .current_dir(directory.path())
         .env_clear()
         .envs([
-            ("PQC_SK_B64", "c2VjcmV0"),
+            ("PQC_SK_B64", secret.as_str()),
             ("API_HMAC_KEY", "k"),
-            ("JARVIS_MTLS_REQUIRED", "true"),
+            ("JARVIS_MTLS_REQUIRED", "false"),
+            ("JARVIS_MTLS_ALLOWED_FINGERPRINTS", ""),
             ("DATABASE_URL", "sqlite:///./jarvis.db"),
             ("DATABASE_POOL_SIZE", "5"),
             ("UVICORN_HOST", "0.0.0.0"),
@@ -192,7 +195,7 @@ fn the_former_systems_environment_is_accepted() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(!String::from_utf8_lossy(&output.stdout).contains("c2VjcmV0"));
+    assert!(!String::from_utf8_lossy(&output.stdout).contains(&secret));
 }
 
 #[test]
@@ -242,4 +245,100 @@ fn keygen_makes_keys_that_check_takes_and_says_what_is_wrong_with_others() {
     let (code, said) = run(&check, &[("PQC_SK_B64", former)]);
     assert!(code == Some(1) && said.contains("third round") && said.contains("jarvis keygen"), "{said}");
     assert!(!said.contains(former));
+}
+
+/// Makes `NAME.pem` and `NAME-key.pem`; `false` where there is no openssl.
+fn make_certificate(directory: &Path, name: &str) -> bool {
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "365",
+        ])
+        .args(["-subj", "/CN=box", "-keyout", &format!("{name}-key.pem"), "-out", &format!("{name}.pem")])
+        .current_dir(directory)
+        .output();
+    made.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn check_names_the_certificate_that_does_not_work() {
+    let directory = tempfile::tempdir().unwrap();
+    let configure = |key: &str, more: &str| {
+        let text = format!(
+            "[[port]]\ninterface = \"a\"\n[[port]]\ninterface = \"b\"\n\
+             [api.tls]\ncertificate = \"box.pem\"\nkey = \"{key}\"\n{more}"
+        );
+        std::fs::write(directory.path().join("t.toml"), text).unwrap();
+        let output = jarvis(directory.path(), &["check", "--config", "t.toml"]);
+        (output.status.code(), lines(&[output.stdout, output.stderr].concat()).join("\n"))
+    };
+    let (code, said) = configure("box-key.pem", "");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("box.pem: cannot be read: No such file"), "{said}");
+    if !make_certificate(directory.path(), "box") || !make_certificate(directory.path(), "other") {
+        eprintln!("not run: openssl is not installed");
+        return;
+    }
+    let (code, said) = configure("box-key.pem", "");
+    assert!(code == Some(0) && !said.contains("warning"), "{said}");
+    let (code, said) = configure("other-key.pem", "");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("other-key.pem: the key does not fit the certificate in box.pem"), "{said}");
+    let (code, said) = configure("box.pem", "client_ca = \"box-key.pem\"");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("box.pem: has no unencrypted private key"), "{said}");
+    assert!(said.contains("box-key.pem: has no certificate"), "{said}");
+    // With the policies' errors in one go.
+    let policy = "[policy]\nfile = \"p.json\"\n";
+    std::fs::write(directory.path().join("p.json"), "{").unwrap();
+    let (code, said) = configure("other-key.pem", policy);
+    assert!(code == Some(1) && said.contains("does not fit") && said.contains("p.json"), "{said}");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(directory.path().join("box-key.pem"), mode).unwrap();
+    let (code, said) = configure("box-key.pem", "");
+    assert!(code == Some(0) && said.contains("warning: box-key.pem: others may read this key"), "{said}");
+}
+
+#[test]
+fn required_client_certificates_are_never_silently_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_jarvis"))
+        .arg("check")
+        .current_dir(directory.path())
+        .env_clear()
+        .env("JARVIS_MTLS_REQUIRED", "true")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("JARVIS_MTLS_REQUIRED asks for client certificates")
+    );
+}
+
+#[test]
+fn an_api_in_clear_that_others_reach_is_warned_about() {
+    let directory = tempfile::tempdir().unwrap();
+    for (listen, warned) in
+        [("0.0.0.0:8000", true), ("[::]:8000", true), ("127.0.0.1:8000", false), ("[::1]:8000", false)]
+    {
+        let text = format!(
+            "[[port]]\ninterface = \"a\"\n[[port]]\ninterface = \"b\"\n[api]\nlisten = \"{listen}\"\n"
+        );
+        std::fs::write(directory.path().join("t.toml"), text).unwrap();
+        let output = jarvis(directory.path(), &["check", "--config", "t.toml"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(
+            said.contains("without TLS: passwords and tokens cross the network in clear"),
+            warned,
+            "{said}"
+        );
+        assert_eq!(output.status.code(), Some(0), "{said}");
+    }
 }

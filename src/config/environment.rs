@@ -7,17 +7,12 @@
 use super::meaning::{Config, KeySecrets, Level, Secret};
 use super::problem::Problem;
 use super::reading::RATE_PER_S;
+use controlplane::api::Fingerprint;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// Variables that are known but change nothing here: certificates are not used before the API has TLS.
-const WITHOUT_MEANING: &[&str] = &[
-    "JARVIS_MTLS_REQUIRED",
-    "JARVIS_MTLS_ALLOWED_FINGERPRINTS",
-    "DATABASE_POOL_SIZE",
-    "DATABASE_MAX_OVERFLOW",
-    "UVICORN_RELOAD",
-];
+/// Variables that are known but change nothing here.
+const WITHOUT_MEANING: &[&str] = &["DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW", "UVICORN_RELOAD"];
 
 /// What the environment asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,11 +23,22 @@ pub(crate) struct Environment {
     json: Option<bool>,
     state_directory: Option<PathBuf>,
     secrets: KeySecrets,
+    /// Client certificates of the API.
+    pub mtls: Mtls,
     rate_enabled: Option<bool>,
     rate_per_s: Option<u32>,
     notices: Vec<String>,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
+}
+
+/// What the environment asks of clients' certificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Mtls {
+    /// `JARVIS_MTLS_REQUIRED`.
+    pub required: Option<bool>,
+    /// `JARVIS_MTLS_ALLOWED_FINGERPRINTS`.
+    pub allowed_fingerprints: Option<Vec<Fingerprint>>,
 }
 
 impl Environment {
@@ -87,6 +93,13 @@ impl Environment {
         if let Some(value) = get("RATE_LIMIT_PER_SECOND") {
             let rate = value.parse().ok().filter(|rate| (1..=1_000_000).contains(rate));
             found.rate_per_s = found.accept("RATE_LIMIT_PER_SECOND", &value, rate, "1 to 1000000");
+        }
+        if let Some(value) = get("JARVIS_MTLS_REQUIRED") {
+            found.mtls.required =
+                found.accept("JARVIS_MTLS_REQUIRED", &value, truth(&value), "true or false");
+        }
+        if let Some(value) = get("JARVIS_MTLS_ALLOWED_FINGERPRINTS") {
+            found.fingerprints(&value);
         }
         let secret = |name: &str| get(name).map(Secret::new);
         found.secrets = KeySecrets {
@@ -144,6 +157,23 @@ impl Environment {
             self.problems.push(Problem::new("environment", format!("{name} is \"{value}\", must be {form}")));
         }
         parsed
+    }
+
+    /// Separated by commas; a list some of whose elements are wrong has no value.
+    fn fingerprints(&mut self, list: &str) {
+        const NAME: &str = "JARVIS_MTLS_ALLOWED_FINGERPRINTS";
+        let mut all = Vec::new();
+        for text in list.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            match text.parse() {
+                Ok(fingerprint) => all.push(fingerprint),
+                Err(error) => self
+                    .problems
+                    .push(Problem::new("environment", format!("{NAME} holds \"{text}\", which is {error}"))),
+            }
+        }
+        if !all.is_empty() {
+            self.mtls.allowed_fingerprints = Some(all);
+        }
     }
 
     /// `sqlite:///relative/file.db`, `sqlite:////absolute/file.db`, also `sqlite+aiosqlite:`; the

@@ -3,6 +3,7 @@
 //! [`Config`] is what the rest of the process works with: every number is in range, every word is an
 //! enum, every path is whole. It is made in one place, [`super::reading`].
 
+use super::tls::ApiTls;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
 use dataplane::stream::Policy;
@@ -355,6 +356,8 @@ pub(crate) struct Api {
     pub origins: Vec<String>,
     /// Reading calls a second and client; `None`: as many as it likes.
     pub rate_per_s: Option<u32>,
+    /// TLS over TCP, and clients' certificates.
+    pub tls: ApiTls,
 }
 
 /// Who may use the doors.

@@ -43,7 +43,7 @@ pub(crate) fn understand(
 ) -> Result<Config, Vec<Problem>> {
     let document = Document::parse(name, text);
     let base = Path::new(name).parent().map(Path::to_path_buf).unwrap_or_default();
-    let config = document.read(|root| read(root, &base, flags, need));
+    let config = document.read(|root| read(root, &base, environment, flags, need));
     let mut problems = document.into_problems();
     problems.extend(environment.problems.iter().cloned());
     if flags.tap.is_some() && (flags.inside.is_some() || flags.outside.is_some()) {
@@ -52,7 +52,14 @@ pub(crate) fn understand(
     if problems.is_empty() { Ok(environment.apply(config)) } else { Err(problems) }
 }
 
-fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports) -> Config {
+fn read(
+    root: &mut Section<'_, '_>,
+    base: &Path,
+    environment: &Environment,
+    flags: &PortFlags,
+    need: Ports,
+) -> Config {
+    let mut notices = Vec::new();
     let mode = match flags {
         PortFlags { tap: Some(_), .. } => {
             root.choice("mode", MODES);
@@ -151,6 +158,7 @@ fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports)
             let is_on = limit.flag("enabled").unwrap_or(true);
             is_on.then_some(value_or(limit.integer("per_second", 1..=1_000_000), RATE_PER_S))
         }),
+        tls: super::tls::read(api, base, &environment.mtls, &mut notices),
     });
     let auth = root.section("auth", |auth| Auth {
         algorithm: value_or(
@@ -195,7 +203,7 @@ fn read(root: &mut Section<'_, '_>, base: &Path, flags: &PortFlags, need: Ports)
         eve,
         inspect,
         state_directory,
-        notices: Vec::new(),
+        notices,
     }
 }
 

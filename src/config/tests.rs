@@ -175,3 +175,106 @@ fn the_event_file_is_rotated_as_suricata_writes_it() {
         assert_problems(&format!("[eve]\nrotate_interval = \"{word}\"\n"), &[(2, "eve.rotate_interval")]);
     }
 }
+
+const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+const PAIR: &str = "certificate = \"chain.pem\"\nkey = \"/abs/key.pem\"\n";
+
+/// With `JARVIS_MTLS_REQUIRED` and `JARVIS_MTLS_ALLOWED_FINGERPRINTS`; empty is unset.
+fn read_with_mtls(required: &str, allowed: &str, text: &str) -> Result<Config, Vec<Problem>> {
+    let environment = Environment::of(|name| match name {
+        "JARVIS_MTLS_REQUIRED" => Some(required.to_owned()),
+        "JARVIS_MTLS_ALLOWED_FINGERPRINTS" => Some(allowed.to_owned()),
+        _ => None,
+    });
+    understand("dir/t.toml", text, &environment, &PortFlags::default(), Ports::Optional)
+}
+
+#[test]
+fn client_certificates_are_asked_for_as_file_and_environment_say() {
+    use controlplane::api::Asked::{No, Optional, Required};
+    let ca = format!("[api.tls]\n{PAIR}client_ca = \"ca.pem\"\n");
+    let list = format!("[api.tls]\n{PAIR}allowed_fingerprints = [\"{ABC}\"]\n");
+    let (plain, proxy) =
+        (format!("[api.tls]\n{PAIR}"), "[api]\ntrusted_proxies = [\"192.0.2.1\"]\n".to_owned());
+    let required = |table: &str| format!("{table}client_certificates = \"required\"\n");
+    let other = ABC.replace('b', "c");
+    for (text, env_required, env_allowed, asked, listed) in [
+        (String::new(), "", "", No, 0),
+        (plain.clone(), "", "", No, 0),
+        (ca.clone(), "", "", Optional, 0),
+        (list.clone(), "", "", Optional, 1),
+        (required(&ca), "", "", Required, 0),
+        (ca.clone(), "1", "", Required, 0),
+        (ca.clone(), "Yes", "", Required, 0),
+        (required(&ca), "0", "", Optional, 0),
+        (required(&list), "false", "", Optional, 1),
+        (plain.clone(), "true", ABC, Required, 1),
+        (plain, "no", "", No, 0),
+        (list, "", &format!("{ABC}, {other},"), Optional, 2),
+        (proxy.clone(), "true", ABC, Required, 1),
+        (proxy, "", ABC, Optional, 1),
+    ] {
+        let config = read_with_mtls(env_required, env_allowed, &text).unwrap();
+        let clients = config.api.tls.clients;
+        let found = (clients.asked, clients.allowed_fingerprints.len());
+        assert_eq!(found, (asked, listed), "{text} {env_required} {env_allowed}");
+        assert!(config.notices.is_empty(), "{:?}", config.notices);
+    }
+    let files = read(&ca).unwrap().api.tls.files.unwrap();
+    assert_eq!(files.certificate, PathBuf::from("dir/chain.pem"));
+    assert_eq!(files.key, PathBuf::from("/abs/key.pem"));
+    assert_eq!(files.client_ca, Some(PathBuf::from("dir/ca.pem")));
+}
+
+#[test]
+fn a_door_that_would_stay_open_is_refused() {
+    for (text, line, words) in [
+        ("[api.tls]\ncertificate = \"c\"\n", 1, "api.tls.certificate needs api.tls.key"),
+        ("[api.tls]\nkey = \"k\"\n", 1, "api.tls.key needs api.tls.certificate"),
+        ("[api.tls]\nclient_ca = \"k\"\n", 1, "api.tls.client_ca needs api.tls.certificate"),
+        ("[api.tls]\nclient_certificates = \"always\"\n", 2, "must be one of none, optional, required"),
+        ("[api.tls]\nallowed_fingerprints = [\"ab\"]\n", 2, "must be a SHA-256 fingerprint of 64"),
+        ("[api]\ntrusted_proxies = [\"proxy.example\"]\n", 2, "must be an address such as 192.0.2.1"),
+        ("[api]\ntrusted_proxies = [\"192.0.2.0/24\"]\n", 2, "must be an address such as 192.0.2.1"),
+    ] {
+        assert_problems(text, &[(line, words)]);
+    }
+    let neither = "neither api.tls.client_ca nor a list of allowed fingerprints";
+    assert_problems(&format!("[api.tls]\n{PAIR}client_certificates = \"required\"\n"), &[(1, neither)]);
+    assert_problems(&format!("[api.tls]\n{PAIR}client_certificates = \"optional\"\n"), &[(1, neither)]);
+    let none = format!("[api.tls]\n{PAIR}client_ca = \"c\"\nclient_certificates = \"none\"\n");
+    assert_problems(&none, &[(1, "api.tls.client_certificates is \"none\", but")]);
+    let list = format!("[api.tls]\nclient_certificates = \"required\"\nallowed_fingerprints = [\"{ABC}\"]\n");
+    assert_problems(&list, &[(1, "no [api.tls] certificate and key to speak TLS with")]);
+    // What the environment asks for and nothing could do.
+    for (required, allowed, text, words) in [
+        (
+            "true",
+            ABC,
+            "",
+            vec!["JARVIS_MTLS_REQUIRED asks for client certificates, but there is no [api.tls]"],
+        ),
+        ("true", "", "", vec![neither, "there is no [api.tls]"]),
+        ("1", "", "[api]\ntrusted_proxies = [\"192.0.2.1\"]\n", vec![neither]),
+        ("perhaps", "", "", vec!["JARVIS_MTLS_REQUIRED is \"perhaps\", must be true or false"]),
+        ("", "ab,cd", "", vec!["holds \"ab\", which is no SHA-256", "holds \"cd\", which is no SHA-256"]),
+    ] {
+        let found = read_with_mtls(required, allowed, text).unwrap_err();
+        assert_eq!(found.len(), words.len(), "{found:?}");
+        for (problem, words) in found.iter().zip(words) {
+            assert!(problem.what.contains(words), "{problem}\n  lacks {words}");
+        }
+    }
+}
+
+#[test]
+fn a_list_that_nobody_looks_at_is_told() {
+    let config = read_with_mtls("", ABC, "").unwrap();
+    assert_eq!(config.api.tls, tls::ApiTls::default());
+    assert_eq!(config.notices.len(), 1);
+    assert!(
+        config.notices[0].contains("JARVIS_MTLS_ALLOWED_FINGERPRINTS has no effect"),
+        "{:?}",
+        config.notices
+    );
+}

@@ -1,7 +1,7 @@
 //! May this client make this call, and what became of it?
 //!
-//! Wraps every call: who is asking, a request id, the time limit, the access log. Over TCP a token says who asks; the
-//! Unix socket's mode lets nobody in but the operator. What a call takes is in [`super::permits`]; a call that is not
+//! Wraps every call: who is asking, a request id, the time limit, the access log. Over TCP a token says who asks, and a
+//! client certificate, where one is asked for, which machine; the Unix socket's mode lets nobody in but the operator. What a call takes is in [`super::permits`]; a call that is not
 //! there reaches no handler.
 
 use std::convert::Infallible;
@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::client_certificate::Rules;
 use super::permits::{self, Access};
 use super::problem::{Code, Problem};
 use super::rates::{Buckets, Rates};
@@ -36,15 +37,21 @@ pub(super) struct Guard {
     services: Arc<Services>,
     rates: Option<Buckets>,
     request_timeout: Duration,
+    rules: Rules,
     next_id: AtomicU64,
 }
 
 impl Guard {
-    pub(super) fn new(services: Arc<Services>, rates: Option<Rates>, request_timeout: Duration) -> Arc<Self> {
+    pub(super) fn new(
+        services: Arc<Services>,
+        rates: Option<Rates>,
+        request_timeout: Duration,
+        rules: Rules,
+    ) -> Arc<Self> {
         let rates = rates.map(Buckets::new);
         // Request ids of two runs of the daemon should not be mistaken for one another in a log.
         let start = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
-        Arc::new(Self { services, rates, request_timeout, next_id: AtomicU64::new(start) })
+        Arc::new(Self { services, rates, request_timeout, rules, next_id: AtomicU64::new(start) })
     }
 }
 
@@ -58,8 +65,11 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
 
+    let certificate = guard.rules.admit(client, &mut request, guard.services.api_counts());
+    let shown = certificate.as_ref().ok().copied().flatten();
     let admitted = limited(&guard, &request, client, None)
-        .and_then(|()| admit(&guard, &request, client))
+        .and(certificate)
+        .and_then(|_let_in| admit(&guard, &request, client))
         .and_then(|identity| limited(&guard, &request, client, Some(identity.as_ref())).map(|()| identity));
     let user = admitted.as_ref().ok().and_then(Option::as_ref).map(|identity| Arc::clone(&identity.account));
     let mut response = match admitted
@@ -83,12 +93,13 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     }
     let (client, status) = (Shown(client), response.status().as_u16());
     let user = user.as_ref().map_or("-", |account| account.username.as_str());
+    let client_fingerprint = shown.map(tracing::field::display);
     let duration_us = begun.elapsed().as_micros() as u64;
     // Queries and bodies are not logged: they may hold what is nobody else's business.
     if reads(&method) {
-        tracing::debug!(target: "jarvis::access", request_id, %client, user, %method, path, status, duration_us);
+        tracing::debug!(target: "jarvis::access", request_id, %client, client_fingerprint, user, %method, path, status, duration_us);
     } else {
-        tracing::info!(target: "jarvis::access", request_id, %client, user, %method, path, status, duration_us);
+        tracing::info!(target: "jarvis::access", request_id, %client, client_fingerprint, user, %method, path, status, duration_us);
     }
     response
 }
@@ -130,7 +141,7 @@ fn admit(guard: &Guard, request: &Request, client: Option<Client>) -> Result<Opt
                 heard.and_then(|token| guard.services.auth().identify(token, guard.services.now_s()).ok());
             return Ok(known.or(local));
         }
-        Access::LocalOr(needs) if is_local(client, request.headers()) => {
+        Access::LocalOr(needs) if is_local(guard, client, request) => {
             if bearer(request.headers())?.is_none() {
                 return Ok(local);
             }
@@ -163,11 +174,16 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     }
 }
 
-/// Whether a client on this machine asks, and no web page through it: a page that had its name resolved to this machine
-/// (DNS rebinding) comes with that name as `Host`.
-fn is_local(client: Option<Client>, headers: &HeaderMap) -> bool {
+/// Whether a client on this machine asks, and nobody else through it: no proxy, and no web page. A page that had its name
+/// resolved to this machine (DNS rebinding) comes with that name as `Host`, or as `:authority` over HTTP/2.
+fn is_local(guard: &Guard, client: Option<Client>, request: &Request) -> bool {
     match client {
-        Some(Client::Tcp(peer)) => peer.ip().to_canonical().is_loopback() && host_is_address(headers),
+        Some(Client::Tcp(peer)) => {
+            peer.ip().to_canonical().is_loopback()
+                && !guard.rules.is_proxy(peer)
+                && host_is_address(request.headers())
+                && request.uri().authority().is_none_or(|authority| is_address(authority.as_str()))
+        }
         Some(Client::Unix) => true,
         None => false,
     }
@@ -213,10 +229,14 @@ fn reads(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD
 }
 
-/// Whether `Host` is an IP address or `localhost`, with or without a port; HTTP/1.0 may leave it out.
+/// Whether `Host` is an IP address or `localhost`; HTTP/1.0 and HTTP/2 may leave it out.
 fn host_is_address(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
-    let Ok(host) = host.to_str() else { return false };
+    host.to_str().is_ok_and(is_address)
+}
+
+/// The same for the name itself, with or without a port.
+fn is_address(host: &str) -> bool {
     if host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok() {
         return true;
     }

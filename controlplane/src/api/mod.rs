@@ -1,15 +1,18 @@
 //! What do HTTP clients see? Decode, call a service, encode: the only room that knows HTTP.
 //!
-//! [`Server`] listens on TCP, where a token says who asks, and on a Unix socket of mode 0600, where it is the operator.
+//! [`Server`] listens on TCP, with [`tls`] or without, where a token says who asks, and on a Unix socket of mode 0600, where it is the operator.
 //! Start at [`router`], the table of all paths, and [`permits`], the table of who may call them.
 
 pub mod permits;
 pub mod problem;
 pub mod router;
 pub mod server;
+pub mod tls;
 
 mod accounts;
 mod auth;
+mod client_certificate;
+mod connection;
 mod flows;
 mod guard;
 mod jobs;
@@ -23,3 +26,4 @@ mod wire;
 pub use problem::{Code, Fault, Problem};
 pub use rates::Rates;
 pub use server::{Config, Limits, Server, StartError};
+pub use tls::{Asked, ClientCertificates, Fingerprint, Tls, TlsFault, TlsFiles};

@@ -62,6 +62,8 @@ codes! {
     Forbidden = "forbidden", FORBIDDEN;
     /// The password must be changed before anything else.
     PasswordMustChange = "password_must_change", FORBIDDEN;
+    /// Clients must show a certificate that is let in.
+    ClientCertificate = "client_certificate", FORBIDDEN;
     /// There is nothing at this path.
     NotFound = "not_found", NOT_FOUND;
     /// This path does not have this method.

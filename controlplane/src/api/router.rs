@@ -11,6 +11,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::client_certificate::Rules;
 use super::guard::{self, Guard, guard};
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
@@ -43,8 +44,16 @@ impl FromRef<Rooms> for Arc<Jobs> {
     }
 }
 
+/// Body of a call that anyone may make, bytes: what nobody has to log in for must not fill the memory.
+const ANONYMOUS_BYTES_MAX: usize = 32 * 1024;
+
 /// All calls; [`super::permits`] says who may make which.
-pub(super) fn router(services: Arc<Services>, limits: &Limits, origins: &[HeaderValue]) -> Router {
+pub(super) fn router(
+    services: Arc<Services>,
+    limits: &Limits,
+    origins: &[HeaderValue],
+    rules: Rules,
+) -> Router {
     let policy_set: MethodRouter<Rooms> =
         get(policy::show).put(policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
     Router::new()
@@ -53,8 +62,8 @@ pub(super) fn router(services: Arc<Services>, limits: &Limits, origins: &[Header
         .route("/health/ready", get(system::ready))
         .route("/api/system/status", get(system::status))
         .route("/api/federation/status", get(system::federation))
-        .route("/auth/login", post(auth::login))
-        .route("/auth/refresh", post(auth::refresh))
+        .route("/auth/login", post(auth::login).layer(DefaultBodyLimit::max(ANONYMOUS_BYTES_MAX)))
+        .route("/auth/refresh", post(auth::refresh).layer(DefaultBodyLimit::max(ANONYMOUS_BYTES_MAX)))
         .route("/auth/logout", post(auth::logout))
         .route("/auth/me", get(auth::me))
         .route("/auth/password", post(auth::password))
@@ -87,7 +96,7 @@ pub(super) fn router(services: Arc<Services>, limits: &Limits, origins: &[Header
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(middleware::from_fn_with_state(
-            Guard::new(Arc::clone(&services), limits.rates, limits.request_timeout),
+            Guard::new(Arc::clone(&services), limits.rates, limits.request_timeout, rules),
             guard,
         ))
         .layer(compression())

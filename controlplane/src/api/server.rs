@@ -5,10 +5,11 @@
 //! beyond the bound waits in the kernel's backlog. Headers, bodies, requests and whole connections each have
 //! a time limit: a client that sends or reads one byte a minute is closed, not waited for.
 //!
-//! HTTP/1.1 only: HTTP/2 comes with TLS.
+//! With [`Config::tls`] TCP speaks TLS 1.3 only, and HTTP/2 where ALPN asks for it; each handshake is a task of its own with
+//! a time limit. Without, TCP speaks HTTP/1.1.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,27 +17,30 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::Request;
 use axum::http::HeaderValue;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tower::Service as _;
 
+use super::client_certificate::Rules;
+use super::connection::{self, Peer, Version};
 use super::guard::Client;
 use super::rates::Rates;
+use super::tls::{ClientCertificates, Tls, shake_hands};
 use super::{jobs, router};
 use crate::services::{RateLimited, Services};
 
 /// Where to listen, and the bounds.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// TCP address for reading calls.
+    /// TCP address, for whoever has a token.
     pub tcp: Option<SocketAddr>,
+    /// Certificates of the TCP side; `None` speaks in clear.
+    pub tls: Option<Arc<Tls>>,
+    /// What is asked of clients over TCP besides; for direct ones [`Config::tls`] asks it in the handshake.
+    pub client_certificates: ClientCertificates,
+    /// Addresses that may name the certificate of the client that they speak for.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Unix socket for all calls; a stale one is replaced, a live one is an error.
     pub unix: Option<PathBuf>,
     /// Pages of these origins may call, such as `https://console.example`; none where empty.
@@ -52,6 +56,8 @@ pub struct Limits {
     pub tcp_connections_max: usize,
     /// Connections at once over the Unix socket.
     pub unix_connections_max: usize,
+    /// Time for a TLS handshake.
+    pub handshake_timeout: Duration,
     /// Time for the request line and headers; also how long an idle connection is kept.
     pub header_timeout: Duration,
     /// Time for body and answer together.
@@ -75,6 +81,7 @@ impl Default for Limits {
         Self {
             tcp_connections_max: 4_096,
             unix_connections_max: 128,
+            handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             connection_age_max: Duration::from_secs(600),
@@ -146,11 +153,14 @@ impl Server {
         let tcp_addr = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
         let (stop, stopped) = watch::channel(false);
         let limits = config.limits;
-        let router = router::router(services, &limits, &config.origins);
+        let rules = Rules::new(&config.trusted_proxies, config.client_certificates);
+        let router = router::router(Arc::clone(&services), &limits, &config.origins, rules);
+        let tls =
+            config.tls.map(|tls| Arc::new(TlsSide { tls, services, warning: RateLimited::new(WARN_EVERY) }));
         let thread = std::thread::Builder::new()
             .name("jarvis-control".into())
             .spawn(move || {
-                runtime.block_on(serve(tcp, unix, limits, router, stopped));
+                runtime.block_on(serve(tcp, tls, unix, limits, router, stopped));
                 // Jobs that wait for a worker that hangs are not waited for.
                 runtime.shutdown_timeout(JOBS_DRAIN_TIMEOUT);
             })
@@ -261,6 +271,7 @@ impl Drop for UnixSocket {
 
 async fn serve(
     tcp: Option<TcpListener>,
+    tls: Option<Arc<TlsSide>>,
     unix: Option<UnixSocket>,
     limits: Limits,
     router: Router,
@@ -268,7 +279,7 @@ async fn serve(
 ) {
     let tcp = async {
         if let Some(listener) = tcp {
-            accept_all(Listener::Tcp(listener), limits, &router, stopped.clone()).await;
+            accept_all(Listener::Tcp(listener, tls), limits, &router, stopped.clone()).await;
         }
     };
     let unix = async {
@@ -280,23 +291,35 @@ async fn serve(
     tokio::join!(tcp, unix);
 }
 
+/// What the TLS side of a listener works with.
+struct TlsSide {
+    tls: Arc<Tls>,
+    services: Arc<Services>,
+    /// Of clients that are refused.
+    warning: RateLimited,
+}
+
 enum Listener<'a> {
-    Tcp(TcpListener),
+    Tcp(TcpListener, Option<Arc<TlsSide>>),
     Unix(&'a UnixListener),
 }
 
 enum Stream {
     Tcp(TcpStream, SocketAddr),
+    Tls(TcpStream, SocketAddr, Arc<TlsSide>),
     Unix(UnixStream),
 }
 
 impl Listener<'_> {
     async fn accept(&self) -> io::Result<Stream> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, tls) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream, peer))
+                Ok(match tls {
+                    Some(tls) => Stream::Tls(stream, peer, Arc::clone(tls)),
+                    None => Stream::Tcp(stream, peer),
+                })
             }
             Self::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
         }
@@ -304,7 +327,7 @@ impl Listener<'_> {
 
     const fn connections_max(&self, limits: &Limits) -> usize {
         match self {
-            Self::Tcp(_) => limits.tcp_connections_max,
+            Self::Tcp(..) => limits.tcp_connections_max,
             Self::Unix(_) => limits.unix_connections_max,
         }
     }
@@ -318,7 +341,7 @@ async fn accept_all(
     mut stopped: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(listener.connections_max(&limits)));
-    let warning = RateLimited::new(Duration::from_secs(10));
+    let warning = RateLimited::new(WARN_EVERY);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -343,12 +366,7 @@ async fn accept_all(
         let router = router.clone();
         let stopped = stopped.clone();
         connections.spawn(async move {
-            match stream {
-                Stream::Tcp(stream, peer) => {
-                    connection(stream, Client::Tcp(peer), limits, router, stopped).await
-                }
-                Stream::Unix(stream) => connection(stream, Client::Unix, limits, router, stopped).await,
-            }
+            serve_stream(stream, limits, router, stopped).await;
             drop(permit);
         });
     }
@@ -361,30 +379,30 @@ async fn accept_all(
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves one connection until it ends, gets too old or the server stops.
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    client: Client,
-    limits: Limits,
-    router: Router,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(client);
-        router.clone().call(request)
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_header_size(limits.header_bytes_max)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    // Errors of a connection are the client's: it went away, or it did not speak HTTP in time.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        _ = tokio::time::sleep(limits.connection_age_max) => {}
-        _ = stopped.wait_for(|stop| *stop) => {}
+/// Distance of warnings that clients can cause.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+async fn serve_stream(stream: Stream, limits: Limits, router: Router, mut stopped: watch::Receiver<bool>) {
+    let (client, fingerprint) = match &stream {
+        Stream::Tcp(_, peer) | Stream::Tls(_, peer, _) => (Client::Tcp(*peer), None),
+        Stream::Unix(_) => (Client::Unix, None),
+    };
+    let peer = Peer { client, fingerprint };
+    match stream {
+        Stream::Tcp(stream, _) => {
+            connection::serve(stream, peer, Version::One, limits, router, stopped).await
+        }
+        Stream::Unix(stream) => connection::serve(stream, peer, Version::One, limits, router, stopped).await,
+        Stream::Tls(stream, address, side) => {
+            let TlsSide { tls, services, warning } = &*side;
+            let shaken = tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => return,
+                shaken = shake_hands(tls, stream, address, limits.handshake_timeout, services.api_counts(), warning) => shaken,
+            };
+            let Some(shaken) = shaken else { return };
+            let peer = Peer { fingerprint: shaken.fingerprint, ..peer };
+            let version = if shaken.http_2 { Version::Two } else { Version::One };
+            connection::serve(shaken.stream, peer, version, limits, router, stopped).await;
+        }
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = tokio::time::timeout(limits.request_timeout, connection).await;
 }

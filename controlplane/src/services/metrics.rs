@@ -17,6 +17,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Services;
+use super::api_counts::HandshakeTotals;
 use super::applications_seen::{AppSums, OTHER};
 use super::telemetry::class_name;
 
@@ -139,6 +140,7 @@ impl Collector for Boards {
         let help = "From leaving the receive ring to entering the transmit ring, per frame";
         histogram(out, "ring_to_ring", help, &readings, |reading| &reading.ring_to_ring_ns)?;
         events(out, services)?;
+        api(out, services)?;
         applications(out, services)?;
         wire(out, services)
     }
@@ -318,6 +320,28 @@ fn events(out: &mut DescriptorEncoder<'_>, services: &Services) -> fmt::Result {
         count(&mut out.encode_descriptor(name, help, Some(&unit), MetricType::Counter)?, value)?;
     }
     Ok(())
+}
+
+fn api(out: &mut DescriptorEncoder<'_>, services: &Services) -> fmt::Result {
+    let totals = services.api_counts.totals();
+    let HandshakeTotals { completed, client_refused, timed_out, failed } = totals.tls_handshakes;
+    let unit = Unit::Other("handshakes".to_owned());
+    let help = "TLS handshakes of the API by what became of them";
+    let mut metric = out.encode_descriptor("api_tls", help, Some(&unit), MetricType::Counter)?;
+    let outcomes = [
+        ("completed", completed),
+        ("client_refused", client_refused),
+        ("timed_out", timed_out),
+        ("failed", failed),
+    ];
+    for (outcome, value) in outcomes {
+        count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, value)?;
+    }
+    let unit = Unit::Other("headers".to_owned());
+    let help = "X-Client-Fingerprint of clients that are no trusted proxies";
+    let mut metric =
+        out.encode_descriptor("api_fingerprint_ignored", help, Some(&unit), MetricType::Counter)?;
+    count(&mut metric, totals.fingerprint_headers_ignored)
 }
 
 /// A sum of an application: name, unit, help, which.

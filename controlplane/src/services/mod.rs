@@ -3,6 +3,7 @@
 //! [`Services`] reads the packet path through its [`Door`] and changes it by publishing snapshots. Functions
 //! that wait for a worker or compile policies block their thread; they say so.
 
+pub mod api_counts;
 pub mod applications;
 pub mod applications_seen;
 pub mod eve;
@@ -20,6 +21,7 @@ pub mod wire;
 mod eve_stats;
 mod system;
 
+pub use api_counts::ApiCounts;
 pub use applications::Applications;
 pub use auth::Auth;
 pub use events::{EveTypes, EventCounts, EventPump, PumpHandle, Transactions};
@@ -58,6 +60,7 @@ pub struct Services {
     policies: Mutex<Policies>,
     events: Arc<EventCounts>,
     auth: Arc<Auth>,
+    api_counts: ApiCounts,
     clock: fn() -> Now,
     version: &'static str,
     started: Now,
@@ -70,7 +73,8 @@ impl Services {
         let Parts { door, names, policies, events, auth, clock, version } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
-        Arc::new(Self { door, names, policies: Mutex::new(policies), events, auth, clock, version, started })
+        let (policies, api_counts) = (Mutex::new(policies), ApiCounts::default());
+        Arc::new(Self { door, names, policies, events, auth, api_counts, clock, version, started })
     }
 
     /// What ports and policies are called.
@@ -83,6 +87,12 @@ impl Services {
     #[must_use]
     pub const fn auth(&self) -> &Arc<Auth> {
         &self.auth
+    }
+
+    /// What happens at the API's doors.
+    #[must_use]
+    pub const fn api_counts(&self) -> &ApiCounts {
+        &self.api_counts
     }
 
     /// Seconds since 1970.

@@ -30,6 +30,8 @@ pub struct Summary {
     pub flows: Named<FlowGauges>,
     /// What became of events outside the workers.
     pub events: super::events::EventTotals,
+    /// What happened at the API's doors.
+    pub api: super::api_counts::ApiTotals,
 }
 
 /// Frames by what became of them.
@@ -226,6 +228,7 @@ impl Services {
             frames: Frames::from(&sum_counters(&readings)),
             flows: Named(sum_flow(&readings)),
             events: self.events.totals(),
+            api: self.api_counts.totals(),
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod entities;
 pub mod eve_file;
 pub mod key_file;
+pub mod pem_file;
 pub mod policy_file;
 
 pub use entities::{Entities, StoreError, Table};

@@ -3,4 +3,7 @@
 
 mod auth;
 mod calls;
+mod certificates;
+mod mtls;
 mod rig;
+mod tls;

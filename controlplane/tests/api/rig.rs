@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
@@ -77,6 +77,11 @@ pub(crate) fn clock() -> Now {
 
 impl Daemon {
     pub(crate) fn start(options: Options) -> Self {
+        Self::start_with(options, |_config, _dir| {})
+    }
+
+    /// The same with changes to the server's configuration; files may be put into the directory.
+    pub(crate) fn start_with(options: Options, change: impl FnOnce(&mut Config, &Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let policy_file = dir.path().join("policy.json");
         std::fs::write(&policy_file, options.policy).unwrap();
@@ -108,12 +113,14 @@ impl Daemon {
             version: "test",
         });
         let socket = dir.path().join("control.sock");
-        let config = Config {
+        let mut config = Config {
             tcp: Some("127.0.0.1:0".parse().unwrap()),
             unix: Some(socket.clone()),
             limits: options.limits,
             origins: vec!["https://console.example".parse().unwrap()],
+            ..Config::default()
         };
+        change(&mut config, dir.path());
         let server = Server::start(config, Arc::clone(&services)).unwrap();
         Self { server: Some(server), services, socket, policy_file, dir, token, stop, workers }
     }
