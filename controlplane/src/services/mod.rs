@@ -5,6 +5,7 @@
 
 pub mod applications;
 pub mod applications_seen;
+pub mod audit;
 pub mod eve;
 pub mod auth;
 pub mod events;
@@ -21,6 +22,7 @@ mod eve_stats;
 mod system;
 
 pub use applications::Applications;
+pub use audit::Audit;
 pub use auth::Auth;
 pub use events::{EveTypes, EventCounts, EventPump, PumpHandle, Transactions};
 pub use names::Names;

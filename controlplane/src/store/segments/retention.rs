@@ -89,12 +89,23 @@ impl Log {
         Ok(holds.len() < before)
     }
 
-    /// Removes what may go. The segment that is written never does.
+    /// Removes what may go.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; what was removed before stays so. Holds that cannot be read keep everything.
+    /// [`StoreError`]; what was removed before stays so.
     pub fn retain(&mut self, retention: Retention, now_ns: u64) -> Result<Vec<Removed>, StoreError> {
+        let going = self.removable(retention, now_ns)?;
+        going.iter().try_for_each(|removed| self.remove_segment(removed, now_ns))?;
+        Ok(going)
+    }
+
+    /// What may go, the oldest first. The segment that is written never does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: holds that cannot be read keep everything.
+    pub fn removable(&self, retention: Retention, now_ns: u64) -> Result<Vec<Removed>, StoreError> {
         if self.finished.is_empty() || retention == Retention::default() {
             return Ok(Vec::new());
         }
@@ -110,37 +121,50 @@ impl Log {
             let is_too_much = retention.bytes_max.is_some_and(|max| left > max);
             if is_old || is_too_much {
                 left -= index.len_bytes;
-                going.push(index.segment);
+                going.push(self.removed(index)?);
             }
         }
-        going.into_iter().map(|sequence| self.remove_segment(sequence, now_ns)).collect()
+        Ok(going)
     }
 
-    fn remove_segment(&mut self, sequence: u64, now_ns: u64) -> Result<Removed, StoreError> {
-        let index = Index::of(&self.directory, sequence)?;
-        let path = segment_path(&self.directory, sequence);
-        let previous = Walk::open(&path, false)?.header().ok().map(|header| header.previous);
+    /// What is to be known of a segment that goes.
+    fn removed(&self, index: &Index) -> Result<Removed, StoreError> {
+        let sequence = index.segment;
         // What comes next knows best which link was after it.
         let next = Walk::open(&segment_path(&self.directory, sequence + 1), false).ok();
-        let next = next.and_then(|walk| walk.header().ok());
+        let (end_entry, link) = match next.and_then(|walk| walk.header().ok()) {
+            Some(next) => (next.first_entry, next.previous),
+            None => {
+                let listing = Listing::read(&self.directory)?;
+                let behind = listing.stubs.iter().find(|stub| stub.first_segment == sequence + 1);
+                behind.map_or((index.end_entry, Link::FIRST), |stub| (stub.first_entry, stub.previous))
+            }
+        };
+        let (first_entry, len_bytes) = (index.first_entry, index.len_bytes);
+        Ok(Removed { segment: sequence, first_entry, end_entry, link, len_bytes })
+    }
+
+    /// Removes a segment that [`Self::removable`] told of.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the next start ends a removal that was begun.
+    pub fn remove_segment(&mut self, removed: &Removed, now_ns: u64) -> Result<(), StoreError> {
+        let sequence = removed.segment;
+        let path = segment_path(&self.directory, sequence);
+        let previous = Walk::open(&path, false)?.header().ok().map(|header| header.previous);
         let listing = Listing::read(&self.directory)?;
         let behind = listing.stubs.iter().find(|stub| stub.first_segment == sequence + 1);
         let before = listing.stubs.iter().find(|stub| stub.last_segment + 1 == sequence);
-        let (end_entry, link) = match (next, behind) {
-            (Some(next), _) => (next.first_entry, next.previous),
-            (None, Some(stub)) => (stub.first_entry, stub.previous),
-            (None, None) => (index.end_entry, Link::FIRST),
-        };
-        let one = Stub {
+        let mut stub = Stub {
             first_segment: sequence,
             last_segment: sequence,
-            first_entry: index.first_entry,
-            end_entry,
+            first_entry: removed.first_entry,
+            end_entry: removed.end_entry,
             previous: previous.or(before.map(|stub| stub.link)).unwrap_or(Link::FIRST),
-            link,
+            link: removed.link,
             removed_ns: now_ns,
         };
-        let mut stub = one;
         if let Some(before) = before {
             (stub.first_segment, stub.first_entry, stub.previous) =
                 (before.first_segment, before.first_entry, before.previous);
@@ -158,7 +182,6 @@ impl Log {
         remove(&index_path(&self.directory, sequence))?;
         directory::sync(&self.directory).map_err(|error| StoreError::of_io(&self.directory, &error))?;
         self.finished.retain(|index| index.segment != sequence);
-        let (first_entry, len_bytes) = (index.first_entry, index.len_bytes);
-        Ok(Removed { segment: sequence, first_entry, end_entry, link, len_bytes })
+        Ok(())
     }
 }
