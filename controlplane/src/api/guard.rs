@@ -18,7 +18,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::permits::{self, Access};
 use super::problem::{Code, Problem};
+use super::trail::{Told, Trail};
 use crate::services::Services;
+use crate::services::audit::Actor;
 use crate::services::auth::Identity;
 
 /// Who asks.
@@ -57,19 +59,17 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
 
     let admitted = admit(&guard, &request, client);
     let user = admitted.as_ref().ok().and_then(Option::as_ref).map(|identity| Arc::clone(&identity.account));
-    let mut response = match admitted
-        .map(|identity| identity.map(|known| request.extensions_mut().insert(known)))
+    let trail = Trail::of(&guard.services, &request, &request_id, client.map(address), admitted.as_ref());
+    let in_time = match admitted.map(|identity| identity.map(|known| request.extensions_mut().insert(known)))
     {
-        Err(problem) => problem.into_response(),
-        Ok(_admitted) => match tokio::time::timeout(guard.request_timeout, next.run(request)).await {
-            Ok(response) => response,
-            Err(_elapsed) => {
-                let limit_s = guard.request_timeout.as_secs();
-                Problem::new(Code::RequestTimeout, format!("The request was not done within {limit_s} s."))
-                    .into_response()
-            }
-        },
+        Err(problem) => Ok(trail.refused(problem)),
+        Ok(_admitted) => tokio::time::timeout(guard.request_timeout, trail.around(request, next)).await,
     };
+    let mut response = in_time.unwrap_or_else(|_elapsed| {
+        let limit_s = guard.request_timeout.as_secs();
+        Problem::new(Code::RequestTimeout, format!("The request was not done within {limit_s} s."))
+            .into_response()
+    });
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -86,6 +86,14 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         tracing::info!(target: "jarvis::access", request_id, %client, user, %method, path, status, duration_us);
     }
     response
+}
+
+/// Where a client is, for the audit.
+fn address(client: Client) -> String {
+    match client {
+        Client::Tcp(peer) => peer.ip().to_canonical().to_string(),
+        Client::Unix => "unix".to_owned(),
+    }
 }
 
 /// Who asks, where the call takes somebody; and only calls of the table get any further.
@@ -117,7 +125,10 @@ fn admit(guard: &Guard, request: &Request, client: Option<Client>) -> Result<Opt
             return Err(Problem::new(Code::Unauthenticated, detail));
         }
     };
-    identity.may(needs)?;
+    if let Err(error) = identity.may(needs) {
+        let told = Told { actor: Some(Actor::of(&identity)), ..Told::default() };
+        return Err(Problem::from(error).telling(told));
+    }
     Ok(Some(identity))
 }
 

@@ -9,6 +9,7 @@ pub mod router;
 pub mod server;
 
 mod accounts;
+mod audit;
 mod auth;
 mod flows;
 mod guard;
@@ -17,6 +18,7 @@ mod policy;
 mod request;
 mod system;
 mod telemetry;
+mod trail;
 mod wire;
 
 pub use problem::{Code, Fault, Problem};

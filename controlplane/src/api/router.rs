@@ -11,7 +11,7 @@ use super::guard::{Guard, guard};
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
 use super::server::Limits;
-use super::{accounts, auth, flows, policy, system, telemetry, wire};
+use super::{accounts, audit, auth, flows, policy, system, telemetry, wire};
 use crate::services::{Auth, Services};
 
 /// What handlers take what they need from.
@@ -62,6 +62,7 @@ pub(super) fn router(services: Arc<Services>, limits: &Limits) -> Router {
         .route("/admin/users/{user_id}/tokens", post(accounts::token))
         .route("/admin/sessions", get(accounts::sessions))
         .route("/admin/sessions/{session_id}", delete(accounts::end_session))
+        .route("/audit", get(audit::list))
         .route("/metrics", get(telemetry::metrics))
         .route("/telemetry", get(telemetry::summary))
         .route("/telemetry/workers", get(telemetry::workers))

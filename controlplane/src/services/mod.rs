@@ -47,6 +47,8 @@ pub struct Parts {
     pub events: Arc<EventCounts>,
     /// Accounts, sessions and keys.
     pub auth: Arc<Auth>,
+    /// Who changed what.
+    pub audit: Arc<Audit>,
     /// The clock that the workers use.
     pub clock: fn() -> Now,
     /// The daemon's version.
@@ -60,6 +62,7 @@ pub struct Services {
     policies: Mutex<Policies>,
     events: Arc<EventCounts>,
     auth: Arc<Auth>,
+    audit: Arc<Audit>,
     clock: fn() -> Now,
     version: &'static str,
     started: Now,
@@ -69,10 +72,20 @@ impl Services {
     /// Begins counting uptime, and remembers the names of the first policy set.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { door, names, policies, events, auth, clock, version } = parts;
+        let Parts { door, names, policies, events, auth, audit, clock, version } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
-        Arc::new(Self { door, names, policies: Mutex::new(policies), events, auth, clock, version, started })
+        Arc::new(Self {
+            door,
+            names,
+            policies: Mutex::new(policies),
+            events,
+            auth,
+            audit,
+            clock,
+            version,
+            started,
+        })
     }
 
     /// What ports and policies are called.
@@ -87,10 +100,22 @@ impl Services {
         &self.auth
     }
 
+    /// Who changed what.
+    #[must_use]
+    pub const fn audit(&self) -> &Arc<Audit> {
+        &self.audit
+    }
+
+    /// Nanoseconds since 1970.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.now().wall.0
+    }
+
     /// Seconds since 1970.
     #[must_use]
     pub fn now_s(&self) -> u64 {
-        self.now().wall.0 / 1_000_000_000
+        self.now_ns() / 1_000_000_000
     }
 
     fn now(&self) -> Now {

@@ -208,6 +208,8 @@ impl Audit {
 
     /// Writes what is still to be told and a checkpoint, and ends. Waits for it.
     pub fn stop(&self) {
+        // Changes that still come are refused before they are made.
+        self.is_failing.store(true, Ordering::Relaxed);
         if let Some(queue) = self.started.get() {
             let _ = queue.send(Work::Stop);
         }

@@ -319,6 +319,10 @@ impl Log {
             created_ns: now_ns,
             previous: self.link,
         };
+        if self.head.is_none() {
+            // Before the first segment: one without a head means that the head was removed.
+            self.note()?;
+        }
         // Whole or not there: what reads a segment finds a header.
         note::replace(&path, &header.to_bytes()).map_err(failed)?;
         let file = open_segment(&path).map_err(failed)?;
@@ -340,9 +344,6 @@ impl Log {
     ///
     /// [`StoreError`].
     pub fn note(&mut self) -> Result<(), StoreError> {
-        if self.sequence == 0 {
-            return Ok(());
-        }
         let head = Head { segment: self.sequence, entries: self.entries, link: self.link };
         if self.head != Some(head) {
             note::write(&head_path(&self.directory), &head)?;
