@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Detach(Detach),
     /// Ask a running daemon, or tell it what to do.
     Ctl(Ctl),
+    /// Look after the record of who changed what.
+    Audit(Audit),
     /// Make a key that signs tokens.
     ///
     /// With --out into a file for `[auth] key_file`; without it as lines of an environment file, PQC_SK_B64 and PQC_PK_B64
@@ -49,6 +51,32 @@ pub(crate) enum Command {
     Keygen(Keygen),
     /// Get a token for a program from a running daemon, to stand behind `Authorization: Bearer`.
     Token(Token),
+}
+
+/// `audit`.
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// What about it.
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+/// What about the audit.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Read all of it and say whether it is what was written; needs no daemon and disturbs none.
+    ///
+    /// Names each entry that was removed, changed or moved. Exit code 1 where there is one.
+    Verify {
+        #[command(flatten)]
+        config: ConfigFlag,
+        /// Where it is, instead of the configuration's: NAME.segments, or audit in it.
+        #[arg(long, value_name = "DIRECTORY")]
+        directory: Option<PathBuf>,
+        /// Keys to believe, instead of the configuration's: a JWK set as of GET /auth/keys, or a key file.
+        #[arg(long, value_name = "FILE")]
+        keys: Option<PathBuf>,
+    },
 }
 
 /// `keygen`.
@@ -262,6 +290,15 @@ pub(crate) enum CtlCommand {
         /// What about them.
         #[command(subcommand)]
         command: UserCommand,
+    },
+    /// Who changed what.
+    Audit {
+        /// Filters: actor=NAME, action=NAME, target=TEXT, address=ADDRESS, from=SECONDS, to=SECONDS, cursor=C.
+        #[arg(value_name = "KEY=VALUE")]
+        filter: Vec<String>,
+        /// Entries wanted.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
     },
     /// Any reading call of the API.
     Get {

@@ -20,7 +20,7 @@ pub(crate) fn run(typed: &Ctl) -> Result<String, Failure> {
     let answer = match &typed.command {
         CtlCommand::Status => client.get("/telemetry")?,
         CtlCommand::Telemetry { part } => client.get(&format!("/telemetry/{}", part.path()))?,
-        CtlCommand::Flows { filter, limit } => client.get(&flows_path(filter, *limit)?)?,
+        CtlCommand::Flows { filter, limit } => client.get(&query_path("/dpi/flows", filter, *limit)?)?,
         CtlCommand::EndFlow { flow_id } => client.delete(&format!("/dpi/flows/{flow_id}"), &json!({}))?,
         CtlCommand::Policy { command } => match command {
             PolicyCommand::Show => client.get("/policy")?,
@@ -40,6 +40,7 @@ pub(crate) fn run(typed: &Ctl) -> Result<String, Failure> {
         CtlCommand::Bypass { state } => {
             client.post("/admin/bypass", &json!({ "on": *state == OnOff::On }))?
         }
+        CtlCommand::Audit { filter, limit } => client.get(&query_path("/audit", filter, *limit)?)?,
         CtlCommand::Get { path } => client.get(path)?,
     };
     Ok(serde_json::to_string_pretty(&answer).unwrap_or_else(|_| answer.to_string()))
@@ -64,8 +65,8 @@ fn client(socket: Option<&PathBuf>, config: &ConfigFlag) -> Result<Client, Failu
     }))
 }
 
-fn flows_path(filter: &[String], limit: u32) -> Result<String, Failure> {
-    let mut path = format!("/dpi/flows?limit={limit}");
+fn query_path(path: &str, filter: &[String], limit: u32) -> Result<String, Failure> {
+    let mut path = format!("{path}?limit={limit}");
     for pair in filter {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
             Failure::line(format!("\"{pair}\" is no filter: write KEY=VALUE, such as port=443"))
@@ -98,8 +99,11 @@ mod tests {
     #[test]
     fn filters_become_a_query() {
         let filter = ["ip=10.0.0.0/8".to_owned(), "state=established".to_owned()];
-        assert_eq!(flows_path(&filter, 5).unwrap(), "/dpi/flows?limit=5&ip=10.0.0.0%2F8&state=established");
-        assert_eq!(flows_path(&["x&y=1".to_owned()], 1).unwrap(), "/dpi/flows?limit=1&x%26y=1");
-        assert!(flows_path(&["port".to_owned()], 5).is_err());
+        assert_eq!(
+            query_path("/dpi/flows", &filter, 5).unwrap(),
+            "/dpi/flows?limit=5&ip=10.0.0.0%2F8&state=established"
+        );
+        assert_eq!(query_path("/audit", &["x&y=1".to_owned()], 1).unwrap(), "/audit?limit=1&x%26y=1");
+        assert!(query_path("/dpi/flows", &["port".to_owned()], 5).is_err());
     }
 }

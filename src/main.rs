@@ -8,6 +8,7 @@
     allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")
 )]
 
+mod audit;
 mod check;
 mod cli;
 mod config;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Replay(typed) => replay::run(&typed),
         Command::Check(typed) => check::run(&typed).map(|lines| say(&lines)),
         Command::Detach(typed) => detach(&typed).map(|lines| say(&lines)),
+        Command::Audit(typed) => audit::run(&typed).map(|lines| say(&lines)),
         Command::Ctl(typed) => ctl::run(&typed).map(|answer| say(&[answer])),
         Command::Keygen(typed) => keygen::run(&typed).map(|lines| say(&lines)),
         Command::Token(typed) => ctl::token(&typed).map(|token| say(&[token])),
@@ -88,6 +90,8 @@ fn run(typed: &Live) -> Result<(), Failure> {
         say(&trust::welcome(first, &format!("{scheme}://{}", config.api.listen)));
     }
 
+    let audit = trust::audit(&config, &auth)?;
+
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
     let (live_wire, fresh) = wire::attach(&config).map_err(Failure::line)?;
     let first = Snapshot {
@@ -118,6 +122,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         policies,
         events,
         auth,
+        audit,
         clock: serve::now,
         version: env!("CARGO_PKG_VERSION"),
     });
@@ -126,6 +131,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let links = serve::listen_to_links(&config, &door)?;
     let threads = serve::worker_threads(&config, &plan)?;
     privileges::lower(&[]).map_err(|error| Failure::line(format!("cannot give up capabilities: {error}")))?;
+    trust::tell_start(&services, first_admin.as_ref());
     let serving =
         Serving::start(&config, tls, &plan, threads, built, pump, services, door, live_wire, links)?;
     fresh.stays();

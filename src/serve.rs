@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::links::Links;
 use crate::signals::{Ask, Asks, Supervisor};
 use crate::threads::{Kept, Workers};
+use crate::trust;
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server, Tls};
 use controlplane::services::{EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions};
@@ -178,7 +179,10 @@ impl Serving {
         self.pump.reopen();
         self.reload_certificates();
         match self.services.reload() {
-            Ok(_told_by_services) => {}
+            Ok(_told_by_services) => {
+                let after = serde_json::to_value(self.services.policy().summary()).ok();
+                trust::tell(&self.services, "policy.reload", Some("policy".to_owned()), after);
+            }
             Err(PolicyLoadError::NoFile) => {
                 tracing::info!("no file of policies or applications is configured: they stay as they are");
             }
@@ -225,6 +229,8 @@ impl Serving {
         if let Some(server) = self.server.into_running() {
             server.stop();
         }
+        trust::tell(&self.services, "box.stop", None, None);
+        self.services.audit().stop();
         drop(self.links);
         tracing::info!("stopped");
     }

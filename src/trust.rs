@@ -5,12 +5,17 @@
 
 use crate::config::{Config, KeySecrets};
 use crate::failure::Failure;
-use controlplane::services::Auth;
+use crate::serve;
+use controlplane::services::audit::{Entry, Settings as AuditSettings};
 use controlplane::services::auth::algorithm::Algorithm;
-use controlplane::services::auth::key::SigningKey;
+use controlplane::services::auth::key::{SigningKey, VerifyingKey};
 use controlplane::services::auth::key_ring::{KeyRing, KeySet};
 use controlplane::services::auth::{AuthError, FirstAdmin, KeyOrigin, Keys, Settings};
-use controlplane::store::{Entities, KeyFile};
+use controlplane::services::{Audit, Auth, Services};
+use controlplane::store::segments::Segments;
+use controlplane::store::{Entities, KeyFile, StoreError};
+use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -50,6 +55,69 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
     if is_named { keys(config).map(|_| ()) } else { Ok(()) }
 }
 
+/// Where events, flows, telemetry and the audit are.
+pub(crate) fn segments_directory(config: &Config) -> PathBuf {
+    config.state_directory.join(format!("{}.segments", config.name))
+}
+
+/// Opens the audit, and tells what had to be mended.
+///
+/// # Errors
+///
+/// One sentence: a disk that fails, a directory that another process has.
+pub(crate) fn audit(config: &Config, auth: &Arc<Auth>) -> Result<Arc<Audit>, Failure> {
+    let wrong = |error: StoreError| Failure::line(format!("the audit cannot be opened: {error}"));
+    let segments = Segments::open(segments_directory(config)).map_err(wrong)?;
+    let clock = || serve::now().wall.0;
+    let (audit, recovery) = Audit::open(segments, auth, AuditSettings::default(), clock).map_err(wrong)?;
+    if let Some((file, offset, bytes)) = &recovery.cut {
+        tracing::warn!(file = %file.display(), offset, bytes, "an entry of the audit was being written when the box went down; it was never acknowledged and is cut off");
+    }
+    for damage in &recovery.damaged {
+        tracing::error!(
+            damage,
+            "the audit is damaged; a new segment was begun. `jarvis audit verify` names the entries"
+        );
+    }
+    Ok(Arc::new(audit))
+}
+
+/// The first entry of a run, and that of the admin whom the box made itself.
+pub(crate) fn tell_start(services: &Services, first: Option<&FirstAdmin>) {
+    let made = first.map(|first| ("account.make", Some(first.username.clone()), json!({ "role": "admin" })));
+    let start = ("box.start", None, json!({ "version": env!("CARGO_PKG_VERSION") }));
+    for (action, target, after) in std::iter::once(start).chain(made) {
+        tell(services, action, target, Some(after));
+    }
+}
+
+/// Tells the audit of something that no call did; a box whose audit fails serves its wire all the same.
+pub(crate) fn tell(services: &Services, action: &str, target: Option<String>, after: Option<Value>) {
+    let entry = Entry::by_system(services.now_ns(), action, target, after);
+    if let Err(error) = services.audit().append_blocking(entry) {
+        tracing::error!(action, %error, "the audit does not tell of this");
+    }
+}
+
+/// The keys that a running box would believe; none where there are none. Makes nothing.
+///
+/// # Errors
+///
+/// One sentence: keys that are none.
+pub(crate) fn verifying(config: &Config) -> Result<Vec<VerifyingKey>, Failure> {
+    let secrets = &config.auth.secrets;
+    let is_elsewhere =
+        secrets.pqc_secret.is_some() || secrets.hmac.is_some() || config.auth.key_file.is_some();
+    if !is_elsewhere && !own_key_file(config).path().exists() {
+        return Ok(Vec::new());
+    }
+    keys(config).map(|keys| keys.ring.verifying())
+}
+
+fn own_key_file(config: &Config) -> KeyFile {
+    KeyFile::at(config.state_directory.join(format!("{}.keys.json", config.name)))
+}
+
 fn keys(config: &Config) -> Result<Keys, Failure> {
     let auth = &config.auth;
     let KeySecrets { pqc_secret, pqc_public, hmac } = &auth.secrets;
@@ -77,7 +145,7 @@ fn keys(config: &Config) -> Result<Keys, Failure> {
         let key = SigningKey::of_bytes(Algorithm::Hs256, secret).map_err(|error| wrong(&error))?;
         return Ok(Keys { ring: KeyRing::of(key), origin: KeyOrigin::Hmac });
     }
-    let file = KeyFile::at(config.state_directory.join(format!("{}.keys.json", config.name)));
+    let file = own_key_file(config);
     let ring = match read(&file)? {
         Some(ring) => ring,
         None => generate(&file, auth.algorithm)?,

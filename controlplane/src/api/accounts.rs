@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::auth::Secret;
 use super::problem::{Code, Problem};
 use super::request::JsonBody;
+use super::trail::Told;
 use crate::services::Services;
 use crate::services::auth::account::{AccountChange, AccountView, NewAccount};
 use crate::services::auth::role::{Permission, Role};
@@ -95,7 +96,9 @@ pub(super) async fn make(
     let made = auth.make_account(new, services.now_s()).await?;
     let place = format!("/admin/users/{}", made.account.user_id);
     let tag = tag(&made.account);
-    let mut response = (StatusCode::CREATED, tag, Json(MadeView::from(made))).into_response();
+    let told = Told::about(&made.account.user_id).after(&made.account);
+    let mut response =
+        (StatusCode::CREATED, Extension(told), tag, Json(MadeView::from(made))).into_response();
     if let Ok(place) = HeaderValue::from_str(&place) {
         response.headers_mut().insert(header::LOCATION, place);
     }
@@ -110,8 +113,14 @@ pub(super) async fn change(
     headers: HeaderMap,
     JsonBody(change): JsonBody<AccountChange>,
 ) -> Result<Response, Problem> {
+    let has_new_password = change.password.is_some() || change.reset_password;
+    let told = Told::about(&user_id).before(&auth.account_view(&user_id).ok());
     let made = auth.change_account(&user_id, change, version(&headers)?, services.now_s()).await?;
-    Ok((tag(&made.account), Json(MadeView::from(made))).into_response())
+    let mut told = told.after(&made.account);
+    if let Some(after) = told.after.as_mut().and_then(serde_json::Value::as_object_mut) {
+        after.insert("has_new_password".to_owned(), has_new_password.into());
+    }
+    Ok((Extension(told), tag(&made.account), Json(MadeView::from(made))).into_response())
 }
 
 /// `DELETE /admin/users/{user_id}`: the account and its sessions go.
@@ -119,9 +128,9 @@ pub(super) async fn remove(
     State(auth): State<Arc<Auth>>,
     Path(user_id): Path<String>,
     headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
-    auth.remove_account(&user_id, version(&headers)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<(StatusCode, Extension<Told>), Problem> {
+    let removed = auth.remove_account(&user_id, version(&headers)?).await?;
+    Ok((StatusCode::NO_CONTENT, Extension(Told::about(user_id).before(&removed))))
 }
 
 #[derive(Deserialize)]
@@ -142,10 +151,11 @@ pub(super) async fn token(
     State(auth): State<Arc<Auth>>,
     Path(user_id): Path<String>,
     JsonBody(NewToken { purpose, ttl_s, token_form }): JsonBody<NewToken>,
-) -> Result<Secret<(StatusCode, Json<Tokens>)>, Problem> {
+) -> Result<Secret<(StatusCode, Extension<Told>, Json<Tokens>)>, Problem> {
     let now_s = services.now_s();
     let tokens = auth.token_for_program(&user_id, &purpose, ttl_s, token_form, now_s).await?;
-    Ok(Secret((StatusCode::CREATED, Json(tokens))))
+    let told = Told::about(user_id).after(&auth.session_view(&tokens.session_id));
+    Ok(Secret((StatusCode::CREATED, Extension(told), Json(tokens))))
 }
 
 #[derive(Serialize)]
@@ -162,9 +172,10 @@ pub(super) async fn sessions(State(auth): State<Arc<Auth>>) -> Json<SessionsView
 pub(super) async fn end_session(
     State(auth): State<Arc<Auth>>,
     Path(session_id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(StatusCode, Extension<Told>), Problem> {
+    let told = Told::about(&session_id).before(&auth.session_view(&session_id));
     auth.end(&session_id, None).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::NO_CONTENT, Extension(told)))
 }
 
 fn tag(account: &AccountView) -> [(header::HeaderName, String); 1] {

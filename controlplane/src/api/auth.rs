@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::guard::{Caller, Peer};
 use super::problem::{Code, Problem};
 use super::request::JsonBody;
 use super::router::HasSecrets;
+use super::trail::Told;
 use crate::services::Services;
+use crate::services::audit::Actor;
 use crate::services::auth::account::AccountView;
 use crate::services::auth::algorithm::Algorithm;
 use crate::services::auth::key::Jwk;
@@ -28,8 +30,19 @@ pub(super) async fn login(
     peer: Peer,
     headers: HeaderMap,
     JsonBody(login): JsonBody<Login>,
-) -> Result<Secret<Json<Tokens>>, Problem> {
-    Ok(Secret(Json(auth.login(login, client(peer, &headers), services.now_s()).await?)))
+) -> Result<Secret<(Extension<Told>, Json<Tokens>)>, Problem> {
+    // What is typed where a name belongs may be a password: only names that there are go into the audit.
+    let known = auth.named(&login.username);
+    let told = Told::about(known.map_or("(no such account)".to_owned(), |account| account.username));
+    let tokens = auth.login(login, client(peer, &headers), services.now_s()).await;
+    let tokens = tokens.map_err(|error| Problem::from(error).telling(told.clone()))?;
+    let actor = Actor {
+        username: tokens.user.username.clone(),
+        user_id: Some(tokens.user.user_id.clone()),
+        role: Some(tokens.user.role.name().to_owned()),
+        session_id: Some(tokens.session_id.clone()),
+    };
+    Ok(Secret((Extension(Told { actor: Some(actor), ..told }), Json(tokens))))
 }
 
 #[derive(Deserialize)]
@@ -44,13 +57,24 @@ pub(super) async fn refresh(
     State(auth): State<Arc<Auth>>,
     JsonBody(refresh): JsonBody<Refresh>,
 ) -> Result<Secret<Json<Tokens>>, Problem> {
-    Ok(Secret(Json(auth.refresh(&refresh.refresh_token, services.now_s()).await?)))
+    let session = Auth::session_named(&refresh.refresh_token).and_then(|id| auth.session_view(id));
+    let tokens = auth.refresh(&refresh.refresh_token, services.now_s()).await;
+    Ok(Secret(Json(tokens.map_err(|error| {
+        let told = session.map_or(Told::about("(no such session)"), |session| {
+            Told::about(&session.session_id).before(&session)
+        });
+        Problem::from(error).telling(told)
+    })?)))
 }
 
 /// `POST /auth/logout`: ends the session of the token that it comes with.
-pub(super) async fn logout(State(auth): State<Arc<Auth>>, caller: Caller) -> Result<StatusCode, Problem> {
+pub(super) async fn logout(
+    State(auth): State<Arc<Auth>>,
+    caller: Caller,
+) -> Result<(StatusCode, Extension<Told>), Problem> {
     auth.logout(&caller.0).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let session = caller.0.session.unwrap_or_default();
+    Ok((StatusCode::NO_CONTENT, Extension(Told::about(session))))
 }
 
 #[derive(Serialize)]
@@ -87,10 +111,10 @@ pub(super) async fn password(
     peer: Peer,
     headers: HeaderMap,
     JsonBody(new): JsonBody<NewPassword>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(StatusCode, Extension<Told>), Problem> {
     let both = (new.current_password, new.new_password);
     auth.change_password(&own(&caller)?, both, &client(peer, &headers), services.now_s()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::NO_CONTENT, Extension(Told::about(&caller.0.account.id))))
 }
 
 #[derive(Serialize)]
@@ -108,9 +132,10 @@ pub(super) async fn end_session(
     State(auth): State<Arc<Auth>>,
     caller: Caller,
     Path(session_id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(StatusCode, Extension<Told>), Problem> {
+    let told = Told::about(&session_id).before(&auth.session_view(&session_id));
     auth.end(&session_id, Some(&caller.0.account.id)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::NO_CONTENT, Extension(told)))
 }
 
 #[derive(Serialize)]
@@ -135,14 +160,18 @@ pub(super) struct Rotation {
 pub(super) async fn rotate(
     State(auth): State<Arc<Auth>>,
     JsonBody(rotation): JsonBody<Rotation>,
-) -> Result<Json<KeysView>, Problem> {
+) -> Result<(Extension<Told>, Json<KeysView>), Problem> {
     let algorithm = rotation
         .algorithm
         .map(|name| name.parse::<Algorithm>())
         .transpose()
         .map_err(|error| Problem::new(Code::InvalidBody, format!("algorithm: {error}.")))?;
+    let before = auth.ring().signing().verifying().to_jwk();
     let ring = auth.rotate(algorithm).await?;
-    Ok(Json(KeysView { keys: ring.public() }))
+    // Public halves only.
+    let after = ring.signing().verifying().to_jwk();
+    let told = Told::about(&after.kid).before(&before).after(&after);
+    Ok((Extension(told), Json(KeysView { keys: ring.public() })))
 }
 
 /// An answer that is not compressed.

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use dataplane::control::{PAGE_FLOWS_MAX, QueryError};
 use dataplane::flow::{FlowFilter, FlowState};
 use dataplane::parse::Addr;
@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
 use super::request::Parameters;
+use super::trail::Told;
 use crate::services::Services;
 use crate::services::flows::{FlowCursor, FlowQuestion};
 use crate::services::names::{inner_flow_id, outer_flow_id, protocol_number};
@@ -71,11 +72,12 @@ pub(super) async fn end(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     Path(text): Path<String>,
-) -> Result<Json<Ended>, Problem> {
+) -> Result<(Extension<Told>, Json<Ended>), Problem> {
     let absent = Problem::new(Code::NotFound, format!("There is no flow {text}."));
     let Some(flow_id) = flow_id(&text) else { return Err(absent) };
     let ended = jobs.change(move || services.end_flow(flow_id)).await?.map_err(problem_of)?;
-    ended.map(|record| Json(Ended { ended: outer_flow_id(record.flow_id) })).ok_or(absent)
+    let ended = ended.map(|record| outer_flow_id(record.flow_id)).ok_or(absent)?;
+    Ok((Extension(Told::about(format!("flow {ended}"))), Json(Ended { ended })))
 }
 
 fn problem_of(error: QueryError) -> Problem {

@@ -20,7 +20,9 @@ use super::client_certificate::Rules;
 use super::permits::{self, Access};
 use super::problem::{Code, Problem};
 use super::rates::{Buckets, Rates};
+use super::trail::{Told, Trail};
 use crate::services::Services;
+use crate::services::audit::Actor;
 use crate::services::auth::Identity;
 
 /// Who asks.
@@ -72,19 +74,17 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         .and_then(|_let_in| admit(&guard, &request, client))
         .and_then(|identity| limited(&guard, &request, client, Some(identity.as_ref())).map(|()| identity));
     let user = admitted.as_ref().ok().and_then(Option::as_ref).map(|identity| Arc::clone(&identity.account));
-    let mut response = match admitted
-        .map(|identity| identity.map(|known| request.extensions_mut().insert(known)))
+    let trail = Trail::of(&guard.services, &request, &request_id, client.map(address), admitted.as_ref());
+    let in_time = match admitted.map(|identity| identity.map(|known| request.extensions_mut().insert(known)))
     {
-        Err(problem) => problem.into_response(),
-        Ok(_admitted) => match tokio::time::timeout(guard.request_timeout, next.run(request)).await {
-            Ok(response) => response,
-            Err(_elapsed) => {
-                let limit_s = guard.request_timeout.as_secs();
-                Problem::new(Code::RequestTimeout, format!("The request was not done within {limit_s} s."))
-                    .into_response()
-            }
-        },
+        Err(problem) => Ok(trail.refused(problem)),
+        Ok(_admitted) => tokio::time::timeout(guard.request_timeout, trail.around(request, next)).await,
     };
+    let mut response = in_time.unwrap_or_else(|_elapsed| {
+        let limit_s = guard.request_timeout.as_secs();
+        Problem::new(Code::RequestTimeout, format!("The request was not done within {limit_s} s."))
+            .into_response()
+    });
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -119,6 +119,14 @@ fn limited(
             let account = identity.map(|identity| identity.account.id.as_str());
             buckets.ask(peer.ip(), account, method, path)
         }
+    }
+}
+
+/// Where a client is, for the audit.
+fn address(client: Client) -> String {
+    match client {
+        Client::Tcp(peer) => peer.ip().to_canonical().to_string(),
+        Client::Unix => "unix".to_owned(),
     }
 }
 
@@ -157,7 +165,10 @@ fn admit(guard: &Guard, request: &Request, client: Option<Client>) -> Result<Opt
             return Err(Problem::new(Code::Unauthenticated, detail));
         }
     };
-    identity.may(needs)?;
+    if let Err(error) = identity.may(needs) {
+        let told = Told { actor: Some(Actor::of(&identity)), ..Told::default() };
+        return Err(Problem::from(error).telling(told));
+    }
     Ok(Some(identity))
 }
 

@@ -10,6 +10,7 @@ pub mod server;
 pub mod tls;
 
 mod accounts;
+mod audit;
 mod auth;
 mod client_certificate;
 mod connection;
@@ -21,6 +22,7 @@ pub mod rates;
 mod request;
 mod system;
 mod telemetry;
+mod trail;
 mod wire;
 
 pub use problem::{Code, Fault, Problem};

@@ -24,16 +24,33 @@ pub struct Permit {
     pub path: &'static str,
     /// Who.
     pub access: Access,
+    /// What the audit calls it.
+    pub audited: Audited,
+}
+
+/// What a call leaves in the audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audited {
+    /// Nothing: it changes nothing.
+    No,
+    /// An entry for each time, and refusals.
+    As(&'static str),
+    /// Refusals only: what goes on as it was agreed on is no change.
+    Refusals(&'static str),
 }
 
 const fn permit(method: &'static str, path: &'static str, access: Access) -> Permit {
-    Permit { method, path, access }
+    Permit { method, path, access, audited: Audited::No }
+}
+
+const fn change(method: &'static str, path: &'static str, access: Access, action: &'static str) -> Permit {
+    Permit { method, path, access, audited: Audited::As(action) }
 }
 
 use Access::{Anyone, LocalOr, Needs};
 use Permission::{
-    AccountsRead, AccountsWrite, DpiRead, DpiWrite, KeysWrite, OwnAccount, PolicyEvaluate, PolicyRead,
-    PolicyWrite, TelemetryRead, WireRead, WireWrite,
+    AccountsRead, AccountsWrite, AuditRead, DpiRead, DpiWrite, KeysWrite, OwnAccount, PolicyEvaluate,
+    PolicyRead, PolicyWrite, TelemetryRead, WireRead, WireWrite,
 };
 
 /// The table.
@@ -43,28 +60,29 @@ pub const PERMITS: &[Permit] = &[
     permit("GET", "/health/ready", Anyone),
     permit("GET", "/api/system/status", Anyone),
     permit("GET", "/api/federation/status", Anyone),
-    permit("POST", "/auth/login", Anyone),
-    permit("POST", "/auth/refresh", Anyone),
+    change("POST", "/auth/login", Anyone, "auth.login"),
+    Permit { audited: Audited::Refusals("auth.refresh"), ..permit("POST", "/auth/refresh", Anyone) },
     permit("GET", "/auth/keys", Anyone),
-    permit("POST", "/auth/keys/rotate", Needs(KeysWrite)),
-    permit("POST", "/auth/logout", Needs(OwnAccount)),
+    change("POST", "/auth/keys/rotate", Needs(KeysWrite), "keys.rotate"),
+    change("POST", "/auth/logout", Needs(OwnAccount), "auth.logout"),
     permit("GET", "/auth/me", Needs(OwnAccount)),
-    permit("POST", "/auth/password", Needs(OwnAccount)),
+    change("POST", "/auth/password", Needs(OwnAccount), "auth.password"),
     permit("GET", "/auth/sessions", Needs(OwnAccount)),
-    permit("DELETE", "/auth/sessions/{session_id}", Needs(OwnAccount)),
+    change("DELETE", "/auth/sessions/{session_id}", Needs(OwnAccount), "session.end"),
     permit("GET", "/admin/roles", Needs(AccountsRead)),
     permit("GET", "/admin/users", Needs(AccountsRead)),
-    permit("POST", "/admin/users", Needs(AccountsWrite)),
+    change("POST", "/admin/users", Needs(AccountsWrite), "account.make"),
     permit("GET", "/admin/users/{user_id}", Needs(AccountsRead)),
-    permit("PATCH", "/admin/users/{user_id}", Needs(AccountsWrite)),
-    permit("DELETE", "/admin/users/{user_id}", Needs(AccountsWrite)),
-    permit("POST", "/admin/users/{user_id}/tokens", Needs(AccountsWrite)),
+    change("PATCH", "/admin/users/{user_id}", Needs(AccountsWrite), "account.change"),
+    change("DELETE", "/admin/users/{user_id}", Needs(AccountsWrite), "account.remove"),
+    change("POST", "/admin/users/{user_id}/tokens", Needs(AccountsWrite), "token.make"),
     permit("GET", "/admin/sessions", Needs(AccountsRead)),
-    permit("DELETE", "/admin/sessions/{session_id}", Needs(AccountsWrite)),
+    change("DELETE", "/admin/sessions/{session_id}", Needs(AccountsWrite), "session.end"),
+    permit("GET", "/audit", Needs(AuditRead)),
     permit("GET", "/admin/block", Needs(WireRead)),
-    permit("POST", "/admin/block", Needs(WireWrite)),
-    permit("DELETE", "/admin/block", Needs(WireWrite)),
-    permit("POST", "/admin/bypass", Needs(WireWrite)),
+    change("POST", "/admin/block", Needs(WireWrite), "wire.block"),
+    change("DELETE", "/admin/block", Needs(WireWrite), "wire.unblock"),
+    change("POST", "/admin/bypass", Needs(WireWrite), "wire.bypass"),
     permit("GET", "/metrics", LocalOr(TelemetryRead)),
     permit("GET", "/telemetry", Needs(TelemetryRead)),
     permit("GET", "/telemetry/workers", Needs(TelemetryRead)),
@@ -74,19 +92,29 @@ pub const PERMITS: &[Permit] = &[
     permit("GET", "/telemetry/applications", Needs(TelemetryRead)),
     permit("GET", "/telemetry/wire", Needs(WireRead)),
     permit("GET", "/dpi/flows", Needs(DpiRead)),
-    permit("DELETE", "/dpi/flows/{flow_id}", Needs(DpiWrite)),
+    change("DELETE", "/dpi/flows/{flow_id}", Needs(DpiWrite), "flow.end"),
     permit("GET", "/policy", Needs(PolicyRead)),
-    permit("PUT", "/policy", Needs(PolicyWrite)),
+    change("PUT", "/policy", Needs(PolicyWrite), "policy.replace"),
     permit("GET", "/policy/document", Needs(PolicyRead)),
     permit("POST", "/policy/evaluate", Needs(PolicyEvaluate)),
-    permit("POST", "/policy/reload", Needs(PolicyWrite)),
+    change("POST", "/policy/reload", Needs(PolicyWrite), "policy.reload"),
 ];
 
 /// Who may make this call; `None`: the table does not have it.
 #[must_use]
 pub fn access(method: &Method, path: &str) -> Option<Access> {
+    find(method, path).map(|permit| permit.access)
+}
+
+/// What this call leaves in the audit.
+#[must_use]
+pub fn audited(method: &Method, path: &str) -> Audited {
+    find(method, path).map_or(Audited::No, |permit| permit.audited)
+}
+
+fn find(method: &Method, path: &str) -> Option<&'static Permit> {
     let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    PERMITS.iter().find(|permit| permit.method == method && permit.path == path).map(|permit| permit.access)
+    PERMITS.iter().find(|permit| permit.method == method && permit.path == path)
 }
 
 /// The methods that a path takes, for `Allow`.
@@ -110,6 +138,25 @@ mod tests {
                 let is_reading = permission.name().ends_with(":read");
                 assert!(!reads || is_reading || permission == OwnAccount, "{permit:?}");
                 assert!(reads || !is_reading, "{permit:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_something_is_audited() {
+        for permit in PERMITS {
+            // This one only computes.
+            let changes = permit.method != "GET" && permit.path != "/policy/evaluate";
+            assert_eq!(changes, permit.audited != Audited::No, "{permit:?}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_every_action() {
+        let readme = include_str!("../../README.md");
+        for permit in PERMITS {
+            if let Audited::As(action) | Audited::Refusals(action) = permit.audited {
+                assert!(readme.contains(&format!("| `{action}` |")), "README.md lacks {action}");
             }
         }
     }

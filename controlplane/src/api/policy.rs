@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use dataplane::policy::{
     ContextError, DecidingMode, Evaluation, Field, Met, Outcome, OutcomeAction, PolicyError, PolicyIndex,
     PolicySet, Target, Tried, Truth,
@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::jobs::Jobs;
 use super::problem::{Code, Fault, Problem};
 use super::request::{JsonBody, Parameters, RawBody};
+use super::trail::Told;
 use crate::services::Services;
 use crate::services::policies::{Judgement, Origin, PolicyChange, PolicyLoadError, PolicyState, action_name};
 
@@ -115,9 +116,8 @@ impl From<PolicyChange> for ChangeView {
 pub(super) async fn reload(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
-) -> Result<Json<ChangeView>, Problem> {
-    let change = jobs.change(move || services.reload()).await?.map_err(load_problem)?;
-    Ok(Json(change.into()))
+) -> Result<(Extension<Told>, Json<ChangeView>), Problem> {
+    changed(&services, &jobs, Services::reload).await
 }
 
 /// `PUT /policy`: another set, until the next reload or restart.
@@ -125,9 +125,22 @@ pub(super) async fn replace(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     RawBody(bytes): RawBody,
-) -> Result<Json<ChangeView>, Problem> {
-    let change = jobs.change(move || services.replace_policy(&bytes)).await?.map_err(load_problem)?;
-    Ok(Json(change.into()))
+) -> Result<(Extension<Told>, Json<ChangeView>), Problem> {
+    changed(&services, &jobs, move |services| services.replace_policy(&bytes)).await
+}
+
+async fn changed(
+    services: &Arc<Services>,
+    jobs: &Jobs,
+    change: impl FnOnce(&Services) -> Result<PolicyChange, PolicyLoadError> + Send + 'static,
+) -> Result<(Extension<Told>, Json<ChangeView>), Problem> {
+    let services = Arc::clone(services);
+    let changed = jobs.change(move || {
+        let before = services.policy().summary();
+        change(&services).map(|change| (change, before, services.policy().summary()))
+    });
+    let (change, before, after) = changed.await?.map_err(load_problem)?;
+    Ok((Extension(Told::about("policy").before(&before).after(&after)), Json(change.into())))
 }
 
 #[derive(Serialize)]

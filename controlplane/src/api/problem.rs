@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::trail::Told;
 use crate::store::StoreError;
 
 macro_rules! codes {
@@ -94,6 +95,8 @@ codes! {
     StoreFull = "store_full", INSUFFICIENT_STORAGE;
     /// The disk does not keep what it is given; nothing was changed.
     StoreFailing = "store_failing", SERVICE_UNAVAILABLE;
+    /// It was changed, but the audit does not tell of it: the disk failed in between.
+    Unaudited = "unaudited", INTERNAL_SERVER_ERROR;
     /// The block list has no room for this.
     BlockListFull = "block_list_full", INSUFFICIENT_STORAGE;
     /// A worker did not answer in time.
@@ -133,12 +136,13 @@ pub struct Problem {
     faults: Vec<Fault>,
     retry_after_s: Option<u64>,
     allow: Option<String>,
+    told: Option<Box<Told>>,
 }
 
 impl Problem {
     /// A refusal for one reason, told by `detail`.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), faults: Vec::new(), retry_after_s: None, allow: None }
+        Self { code, detail: detail.into(), faults: Vec::new(), retry_after_s: None, allow: None, told: None }
     }
 
     /// Adds the list of everything that is wrong.
@@ -159,6 +163,13 @@ impl Problem {
     #[must_use]
     pub fn allowing(mut self, methods: String) -> Self {
         self.allow = Some(methods);
+        self
+    }
+
+    /// Says what the audit should know of it.
+    #[must_use]
+    pub(super) fn telling(mut self, told: Told) -> Self {
+        self.told = Some(Box::new(told));
         self
     }
 
@@ -209,6 +220,10 @@ impl IntoResponse for Problem {
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.extensions_mut().insert(self.code);
+        if let Some(told) = self.told {
+            response.extensions_mut().insert(*told);
+        }
         let retry_after_s = self.retry_after_s.or((self.code == Code::Busy).then_some(1));
         if let Some(seconds) = retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

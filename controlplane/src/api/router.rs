@@ -16,7 +16,7 @@ use super::guard::{self, Guard, guard};
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
 use super::server::Limits;
-use super::{accounts, auth, flows, policy, system, telemetry, wire};
+use super::{accounts, audit, auth, flows, policy, system, telemetry, wire};
 use crate::services::{Auth, Services};
 
 /// What handlers take what they need from.
@@ -77,6 +77,7 @@ pub(super) fn router(
         .route("/admin/users/{user_id}/tokens", post(accounts::token))
         .route("/admin/sessions", get(accounts::sessions))
         .route("/admin/sessions/{session_id}", delete(accounts::end_session))
+        .route("/audit", get(audit::list))
         .route("/metrics", get(telemetry::metrics))
         .route("/telemetry", get(telemetry::summary))
         .route("/telemetry/workers", get(telemetry::workers))

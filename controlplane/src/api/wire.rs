@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use dataplane::control::{BlockListError, WireReading};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::jobs::Jobs;
 use super::problem::{Code, Fault, Problem};
 use super::request::JsonBody;
+use super::trail::Told;
 use crate::services::Services;
 use crate::services::wire::WireError;
 
@@ -48,6 +49,9 @@ pub(super) async fn blocked(
     Ok(Json(Blocked { prefixes }))
 }
 
+/// What the audit calls it.
+const BLOCK_LIST: &str = "block list";
+
 /// The body of both changes: `{"prefixes": ["192.0.2.0/24", "2001:db8::1"]}`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,10 +69,11 @@ pub(super) async fn block(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     JsonBody(body): JsonBody<Prefixes>,
-) -> Result<Json<Added>, Problem> {
+) -> Result<(Extension<Told>, Json<Added>), Problem> {
     let prefixes = body.parse()?;
+    let told = Told::about(BLOCK_LIST).after(&prefixes);
     let added = jobs.change(move || services.block(&prefixes)).await?.map_err(|error| problem_of(&error))?;
-    Ok(Json(Added { added }))
+    Ok((Extension(told), Json(Added { added })))
 }
 
 #[derive(Serialize)]
@@ -81,11 +86,12 @@ pub(super) async fn unblock(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     JsonBody(body): JsonBody<Prefixes>,
-) -> Result<Json<Removed>, Problem> {
+) -> Result<(Extension<Told>, Json<Removed>), Problem> {
     let prefixes = body.parse()?;
+    let told = Told::about(BLOCK_LIST).before(&prefixes);
     let removed =
         jobs.change(move || services.unblock(&prefixes)).await?.map_err(|error| problem_of(&error))?;
-    Ok(Json(Removed { removed }))
+    Ok((Extension(told), Json(Removed { removed })))
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,9 +105,14 @@ pub(super) async fn bypass(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     JsonBody(Bypass { on }): JsonBody<Bypass>,
-) -> Result<Json<Bypass>, Problem> {
-    jobs.change(move || services.set_bypass(on)).await?.map_err(|error| problem_of(&error))?;
-    Ok(Json(Bypass { on }))
+) -> Result<(Extension<Told>, Json<Bypass>), Problem> {
+    let switched = jobs.change(move || {
+        let was = services.wire()?.bypass;
+        services.set_bypass(on).map(|()| was)
+    });
+    let was = switched.await?.map_err(|error| problem_of(&error))?;
+    let told = Told::about("bypass").before(&Bypass { on: was }).after(&Bypass { on });
+    Ok((Extension(told), Json(Bypass { on })))
 }
 
 impl Prefixes {

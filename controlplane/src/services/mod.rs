@@ -6,6 +6,7 @@
 pub mod api_counts;
 pub mod applications;
 pub mod applications_seen;
+pub mod audit;
 pub mod eve;
 pub mod auth;
 pub mod events;
@@ -23,6 +24,7 @@ mod system;
 
 pub use api_counts::ApiCounts;
 pub use applications::Applications;
+pub use audit::Audit;
 pub use auth::Auth;
 pub use events::{EveTypes, EventCounts, EventPump, PumpHandle, Transactions};
 pub use names::Names;
@@ -47,6 +49,8 @@ pub struct Parts {
     pub events: Arc<EventCounts>,
     /// Accounts, sessions and keys.
     pub auth: Arc<Auth>,
+    /// Who changed what.
+    pub audit: Arc<Audit>,
     /// The clock that the workers use.
     pub clock: fn() -> Now,
     /// The daemon's version.
@@ -61,6 +65,7 @@ pub struct Services {
     events: Arc<EventCounts>,
     auth: Arc<Auth>,
     api_counts: ApiCounts,
+    audit: Arc<Audit>,
     clock: fn() -> Now,
     version: &'static str,
     started: Now,
@@ -70,11 +75,11 @@ impl Services {
     /// Begins counting uptime, and remembers the names of the first policy set.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { door, names, policies, events, auth, clock, version } = parts;
+        let Parts { door, names, policies, events, auth, audit, clock, version } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
         let (policies, api_counts) = (Mutex::new(policies), ApiCounts::default());
-        Arc::new(Self { door, names, policies, events, auth, api_counts, clock, version, started })
+        Arc::new(Self { door, names, policies, events, auth, audit, api_counts, clock, version, started })
     }
 
     /// What ports and policies are called.
@@ -95,10 +100,22 @@ impl Services {
         &self.api_counts
     }
 
+    /// Who changed what.
+    #[must_use]
+    pub const fn audit(&self) -> &Arc<Audit> {
+        &self.audit
+    }
+
+    /// Nanoseconds since 1970.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.now().wall.0
+    }
+
     /// Seconds since 1970.
     #[must_use]
     pub fn now_s(&self) -> u64 {
-        self.now().wall.0 / 1_000_000_000
+        self.now_ns() / 1_000_000_000
     }
 
     fn now(&self) -> Now {

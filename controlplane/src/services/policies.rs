@@ -13,6 +13,7 @@ use dataplane::policy::{
     PolicyIndex, PolicySet, Scratch,
 };
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{Applications, Names, Services};
 use crate::store::policy_file;
@@ -194,6 +195,31 @@ pub struct PolicyState {
     pub document: Arc<[u8]>,
     /// Where it came from.
     pub origin: Origin,
+}
+
+/// What is in force, in few words: for the audit.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PolicySummary {
+    version: u32,
+    policies: usize,
+    origin: String,
+    /// SHA-256 of the set as it was written.
+    sha256: String,
+}
+
+impl PolicyState {
+    /// In few words.
+    #[must_use]
+    pub fn summary(&self) -> PolicySummary {
+        let origin = match &self.origin {
+            Origin::Embedded => "embedded".to_owned(),
+            Origin::File(path) => path.display().to_string(),
+            Origin::Api => "api".to_owned(),
+        };
+        let digest = Sha256::digest(&*self.document);
+        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        PolicySummary { version: self.set.version(), policies: self.set.len(), origin, sha256 }
+    }
 }
 
 /// What a hypothetical flow would meet.

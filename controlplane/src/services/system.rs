@@ -17,6 +17,8 @@ pub enum Health {
 pub enum Degradation {
     /// Event lines are being lost: the disk does not take them.
     EventsLost,
+    /// The audit cannot be written: changes are refused.
+    AuditFailing,
     /// A worker's loop has not turned for a while: its queue is in the fail mode.
     WorkerSilent {
         /// Which one.
@@ -102,6 +104,9 @@ impl Services {
         let mut found = Vec::new();
         if self.events.failing() {
             found.push(Degradation::EventsLost);
+        }
+        if self.audit.is_failing() {
+            found.push(Degradation::AuditFailing);
         }
         let now = self.now();
         for (worker, board) in self.door.boards().iter().enumerate() {

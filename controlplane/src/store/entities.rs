@@ -75,18 +75,22 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// A later version wrote it.
-    #[error("{} has schema {found}, this version knows up to {SCHEMA}: run the version that wrote it", path.display())]
+    #[error("{} has schema {found}, this version knows up to {known}: run the version that wrote it", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
         /// Its schema.
         found: u32,
+        /// The latest schema of this version.
+        known: u32,
     },
-    /// More than an entity may have.
-    #[error("an entity of {len_bytes} bytes is too large, {VALUE_BYTES_MAX} are allowed")]
+    /// More than an entity, or a record, may have.
+    #[error("{len_bytes} bytes are too large, {max_bytes} are allowed")]
     TooLarge {
         /// Its length.
         len_bytes: usize,
+        /// How long it may be.
+        max_bytes: usize,
     },
 }
 
@@ -231,7 +235,10 @@ impl Write<'_> {
             let bytes = serde_json::to_vec(value)
                 .map_err(|error| Trouble::Redb(redb::Error::Corrupted(error.to_string())))?;
             if bytes.len() > VALUE_BYTES_MAX {
-                return Err(Trouble::Store(StoreError::TooLarge { len_bytes: bytes.len() }));
+                return Err(Trouble::Store(StoreError::TooLarge {
+                    len_bytes: bytes.len(),
+                    max_bytes: VALUE_BYTES_MAX,
+                }));
             }
             let mut rows = transaction.open_table(table.definition()).map_err(redb::Error::from)?;
             rows.insert(key, bytes.as_slice()).map_err(redb::Error::from)?;
@@ -326,7 +333,9 @@ fn open(path: &Path) -> Result<Database, StoreError> {
     let found = schema(&database).map_err(trouble)?;
     match found {
         Some(SCHEMA) => {}
-        Some(found) if found > SCHEMA => return Err(StoreError::Newer { path: path.to_owned(), found }),
+        Some(found) if found > SCHEMA => {
+            return Err(StoreError::Newer { path: path.to_owned(), found, known: SCHEMA });
+        }
         // Schema 1 is the first: only a new file has none.
         _ => set_schema(&database).map_err(trouble)?,
     }

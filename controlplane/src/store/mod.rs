@@ -1,13 +1,14 @@
 //! What is kept on disk, and what happens when the disk will not have it?
 //!
-//! The only room that touches files. Policy files are read here, event lines are written here; entities
-//! and event segments get their rooms beside them.
+//! The only room that touches files. Policy files are read here, event lines are written here; what is edited is in
+//! [`entities`], what only grows in [`segments`].
 
 pub mod entities;
 pub mod eve_file;
 pub mod key_file;
 pub mod pem_file;
 pub mod policy_file;
+pub mod segments;
 
 pub use entities::{Entities, StoreError, Table};
 pub use eve_file::{EveFile, Rotation};

@@ -461,7 +461,7 @@ fn the_unix_socket_is_the_owners_alone_and_goes_with_the_server() {
     let mut left: Vec<_> =
         std::fs::read_dir(daemon.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["policy.json", "test.redb"], "nothing of the socket is left");
+    assert_eq!(left, ["policy.json", "test.redb", "test.segments"], "nothing of the socket is left");
 }
 
 #[test]

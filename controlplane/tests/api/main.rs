@@ -1,6 +1,7 @@
 //! The API through real sockets: what it answers, to whom, and what it does with clients that misbehave.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
 
+mod audit;
 mod auth;
 mod calls;
 mod certificates;

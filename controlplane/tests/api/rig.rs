@@ -10,11 +10,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use controlplane::api::{Config, Limits, Server};
+use controlplane::services::audit::Settings as AuditSettings;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::key::SigningKey;
 use controlplane::services::auth::key_ring::KeyRing;
 use controlplane::services::auth::{Auth, Client, KeyOrigin, Keys, Settings as AuthSettings};
-use controlplane::services::{Applications, EventCounts, Names, Parts, Policies, Services};
+use controlplane::services::{Applications, Audit, EventCounts, Names, Parts, Policies, Services};
+use controlplane::store::segments::Segments;
 use controlplane::store::{Entities, KeyFile};
 use dataplane::control::{
     BlockListError, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor, door,
@@ -37,6 +39,7 @@ pub(crate) struct Options {
     pub(crate) policy: &'static str,
     /// Workers that answer nothing.
     pub(crate) hung: bool,
+    pub(crate) audit: AuditSettings,
 }
 
 impl Default for Options {
@@ -48,6 +51,7 @@ impl Default for Options {
             wire: true,
             policy: POLICY,
             hung: false,
+            audit: AuditSettings::default(),
         }
     }
 }
@@ -103,8 +107,11 @@ impl Daemon {
             .collect();
         let auth = auth(&dir);
         let token = log_in(&auth);
+        let segments = Segments::open(dir.path().join("test.segments")).unwrap();
+        let (audit, _) = Audit::open(segments, &auth, options.audit, || clock().wall.0).unwrap();
         let services = Services::new(Parts {
             auth,
+            audit: Arc::new(audit),
             door: Arc::new(door),
             names: Arc::new(Names::new(vec!["in0".into(), "out0".into(), "jarvis0".into()])),
             policies,

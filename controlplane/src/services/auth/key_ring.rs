@@ -30,6 +30,22 @@ pub struct KeySet {
     pub keys: Vec<Jwk>,
 }
 
+impl KeySet {
+    /// What its keys verify with, in their order; secrets are used for HMAC only.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyRingError`]: the first key that is none.
+    pub fn verifying(&self) -> Result<Vec<VerifyingKey>, KeyRingError> {
+        let of = |jwk: &Jwk| match &jwk.k {
+            Some(_) => SigningKey::of_jwk(jwk).map(|key| key.verifying().clone()),
+            None => VerifyingKey::of_jwk(jwk),
+        };
+        let wrong = |jwk: &Jwk, source| KeyRingError::Key { from: format!("key {}", jwk.kid), source };
+        self.keys.iter().map(|jwk| of(jwk).map_err(|error| wrong(jwk, error))).collect()
+    }
+}
+
 /// Why there are no keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRingError {
@@ -149,6 +165,12 @@ impl KeyRing {
     #[must_use]
     pub const fn signing(&self) -> &Arc<SigningKey> {
         &self.signing
+    }
+
+    /// All that is believed, the key that signs first.
+    #[must_use]
+    pub fn verifying(&self) -> Vec<VerifyingKey> {
+        std::iter::once(self.signing.verifying()).chain(&self.retired).cloned().collect()
     }
 
     /// The key that a token names; one that names none is of the key that signs.

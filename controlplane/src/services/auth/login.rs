@@ -102,6 +102,12 @@ impl Auth {
         self.go_on(session, account, None, now_s).await
     }
 
+    /// The session that a refresh token names, whether or not the token is good.
+    #[must_use]
+    pub fn session_named(refresh_token: &str) -> Option<&str> {
+        refresh_token.strip_prefix(REFRESH_PREFIX)?.split_once('.').map(|(id, _secret)| id)
+    }
+
     /// Puts new tokens in the place of a refresh token.
     ///
     /// # Errors

@@ -49,6 +49,18 @@ impl Auth {
         self.read().accounts.all().iter().map(|account| account.view()).collect()
     }
 
+    /// The account of this name.
+    #[must_use]
+    pub fn named(&self, username: &str) -> Option<AccountView> {
+        self.read().accounts.named(username).map(|account| account.view())
+    }
+
+    /// A session and whose it is.
+    #[must_use]
+    pub fn session_view(&self, id: &str) -> Option<SessionView> {
+        self.read().sessions.get(id).map(|session| session.view())
+    }
+
     /// One account.
     ///
     /// # Errors

@@ -95,6 +95,8 @@ named! {
         AccountsWrite = "accounts:write",
         /// Rotate the keys that sign.
         KeysWrite = "keys:write",
+        /// Read who changed what.
+        AuditRead = "audit:read",
     }
 }
 
@@ -103,8 +105,8 @@ impl Role {
     #[must_use]
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
-            AccountsRead, DpiRead, DpiWrite, EventsRead, OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite,
-            TelemetryRead, WireRead, WireWrite,
+            AccountsRead, AuditRead, DpiRead, DpiWrite, EventsRead, OwnAccount, PolicyEvaluate, PolicyRead,
+            PolicyWrite, TelemetryRead, WireRead, WireWrite,
         };
         match self {
             Self::Admin => Permission::ALL,
@@ -129,6 +131,7 @@ impl Role {
                 PolicyEvaluate,
                 WireRead,
                 AccountsRead,
+                AuditRead,
             ],
             Self::Employee | Self::Contractor => &[OwnAccount],
             Self::Service => &[OwnAccount, TelemetryRead, EventsRead, DpiRead, PolicyRead, PolicyEvaluate],

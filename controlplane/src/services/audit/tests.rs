@@ -1,0 +1,232 @@
+//! The audit from the first entry to the verdict on it.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::services::auth::algorithm::Algorithm;
+use crate::services::auth::key::{SigningKey, VerifyingKey};
+use crate::services::auth::key_ring::KeyRing;
+use crate::services::auth::{KeyOrigin, Keys, Settings as AuthSettings};
+use crate::store::segments::Batch;
+use crate::store::{Entities, KeyFile};
+
+struct Bench {
+    dir: tempfile::TempDir,
+    auth: Arc<Auth>,
+}
+
+fn clock() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ring = KeyRing::of(SigningKey::generate(Algorithm::SlhDsaSha2_128f).unwrap());
+        let origin = KeyOrigin::File(KeyFile::at(dir.path().join("keys.json")));
+        let store = Arc::new(Entities::open(dir.path().join("e.redb")).unwrap());
+        let auth = Auth::open(store, Keys { ring, origin }, AuthSettings::default(), 1).unwrap();
+        Self { dir, auth: Arc::new(auth) }
+    }
+
+    fn open(&self, settings: Settings) -> Audit {
+        let segments = Segments::open(self.dir.path().join("box.segments")).unwrap();
+        let (audit, recovery) = Audit::open(segments, &self.auth, settings, clock).unwrap();
+        assert_eq!(recovery, Recovery::default());
+        audit
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.dir.path().join("box.segments/audit")
+    }
+
+    fn keys(&self) -> Vec<VerifyingKey> {
+        vec![self.auth.ring().signing().verifying().clone()]
+    }
+
+    fn verdict(&self) -> Verdict {
+        verify(&self.directory(), &self.keys()).unwrap()
+    }
+}
+
+fn few() -> Settings {
+    Settings { checkpoint_entries: 10, ..Settings::default() }
+}
+
+fn entry(number: u64) -> Entry {
+    let target = Some(format!("u-{number}"));
+    Entry::by_system(clock(), "account.change", target, Some(serde_json::json!({ "number": number })))
+}
+
+#[test]
+fn entries_are_signed_searched_and_verified() {
+    let bench = Bench::new();
+    for run in 0..3 {
+        let audit = bench.open(few());
+        for number in 0..25 {
+            audit.append_blocking(entry(number)).unwrap();
+        }
+        let of_seven = Question { target: Some("u-7".to_owned()), limit: 100, ..Question::default() };
+        assert_eq!(audit.search(&of_seven).unwrap().entries.len(), run + 1);
+    }
+    let verdict = bench.verdict();
+    assert_eq!(verdict.faults, Vec::<String>::new());
+    assert!(verdict.checkpoints >= 3, "{verdict:?}");
+    assert_eq!(verdict.signed_entries, verdict.chain.end_entry - 1, "the last one is the checkpoint itself");
+    // Keys that are not known: the chain alone proves nothing.
+    let verdict = verify(&bench.directory(), &[]).unwrap();
+    assert!(verdict.faults[0].contains("--keys"), "{verdict:?}");
+    // Another's keys do not either.
+    let other = SigningKey::generate(Algorithm::SlhDsaSha2_128f).unwrap();
+    assert!(!verify(&bench.directory(), &[other.verifying().clone()]).unwrap().faults.is_empty());
+}
+
+#[test]
+fn pages_leave_nothing_out() {
+    let bench = Bench::new();
+    let audit = bench.open(few());
+    for number in 0..25 {
+        audit.append_blocking(entry(number)).unwrap();
+    }
+    let mut question = Question { limit: 7, ..Question::default() };
+    let mut numbers = Vec::new();
+    loop {
+        let page = audit.search(&question).unwrap();
+        numbers.extend(page.entries.iter().map(|(_, entry)| entry["after"]["number"].as_u64().unwrap()));
+        match page.next {
+            Some(next) => question.cursor = next,
+            None => break,
+        }
+    }
+    assert_eq!(numbers, (0..25).collect::<Vec<_>>());
+}
+
+/// Whoever may write the files writes the whole chain anew, without one entry: all links and checksums are right.
+#[test]
+fn a_chain_that_is_written_anew_is_found_by_its_signatures() {
+    for forged in ["removed", "changed", "reordered"] {
+        let bench = Bench::new();
+        let audit = bench.open(few());
+        for number in 0..25 {
+            audit.append_blocking(entry(number)).unwrap();
+        }
+        audit.stop();
+        drop(audit);
+        let mut bodies = Vec::new();
+        segments::verify_all(&bench.directory(), &mut bodies);
+        std::fs::remove_dir_all(bench.directory()).unwrap();
+        match forged {
+            "removed" => drop(bodies.remove(3)),
+            "changed" => {
+                bodies[3].1 =
+                    String::from_utf8(bodies[3].1.clone()).unwrap().replace("u-3", "u-4").into_bytes()
+            }
+            _ => bodies.swap(3, 4),
+        }
+        let segments = Segments::open(bench.dir.path().join("box.segments")).unwrap();
+        let (mut log, _) = segments.log(Kind::Audit, LogSettings::default(), 0).unwrap();
+        for (time_ns, body) in bodies {
+            let mut batch = Batch::new();
+            batch.push(time_ns, &[], &body).unwrap();
+            log.append(&mut batch, 0).unwrap();
+        }
+        log.note().unwrap();
+        let verdict = bench.verdict();
+        assert!(verdict.chain.faults.is_empty(), "{forged}: the chain itself fits");
+        assert_eq!(verdict.checkpoints, 0, "{forged}");
+        assert!(verdict.faults[0].starts_with("entries 0 to "), "{forged}: {:?}", verdict.faults);
+    }
+}
+
+mod segments {
+    use crate::store::segments::{Kind, verify};
+    use std::path::Path;
+
+    /// Time and body of every record.
+    pub(super) fn verify_all(directory: &Path, out: &mut Vec<(u64, Vec<u8>)>) {
+        let report = verify(directory, Kind::Audit, &mut |block| {
+            out.extend(block.records.iter().map(|found| (found.time_ns, found.body.to_vec())));
+        });
+        assert!(report.unwrap().faults.is_empty());
+    }
+}
+
+#[test]
+fn an_entry_that_is_changed_on_the_disk_is_named() {
+    let bench = Bench::new();
+    let audit = bench.open(Settings { checkpoint_entries: 1_000, ..Settings::default() });
+    for number in 0..25 {
+        audit.append_blocking(entry(number)).unwrap();
+    }
+    drop(audit);
+    let path = bench.directory().join("00000001.segment");
+    let good = std::fs::read(&path).unwrap();
+    for at in (84..good.len()).step_by(37) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 4;
+        std::fs::write(&path, &bytes).unwrap();
+        let faults = bench.verdict().faults;
+        assert!(
+            faults[0].contains("00000001.segment, block ") && faults[0].contains(", entry "),
+            "{faults:?}"
+        );
+    }
+}
+
+#[test]
+fn what_retention_removes_is_told_in_the_audit_and_what_others_remove_is_not() {
+    let bench = Bench::new();
+    let settings = Settings {
+        segment_bytes_max: 4_000,
+        retention: Retention { bytes_max: Some(10_000), ..Retention::default() },
+        ..few()
+    };
+    for _ in 0..3 {
+        let audit = bench.open(settings);
+        for number in 0..40 {
+            audit.append_blocking(entry(number)).unwrap();
+        }
+    }
+    let verdict = bench.verdict();
+    assert_eq!(verdict.faults, Vec::<String>::new());
+    assert!(verdict.chain.removed > 0 && verdict.checkpoints > 0);
+    // Whoever removes a segment and leaves a stub that fits is missed in the audit.
+    let segments = Segments::open(bench.dir.path().join("box.segments")).unwrap();
+    let of_log = LogSettings { segment_bytes_max: 4_000, ..LogSettings::default() };
+    let (mut log, _) = segments.log(Kind::Audit, of_log, clock()).unwrap();
+    let left = log.len_bytes();
+    log.retain(Retention { bytes_max: Some(left - 1), ..Retention::default() }, clock()).unwrap();
+    let verdict = bench.verdict();
+    assert!(verdict.chain.faults.is_empty());
+    assert!(verdict.faults[0].contains("no entry tells of it"), "{:?}", verdict.faults);
+}
+
+#[test]
+fn guessing_fills_no_disk() {
+    let bench = Bench::new();
+    let audit = bench.open(few());
+    for _ in 0..2_000 {
+        audit.refused(Entry { outcome: "invalid_credentials".to_owned(), ..entry(1) });
+    }
+    audit.stop();
+    let verdict = bench.verdict();
+    assert!(verdict.faults.is_empty());
+    // The first, how many there were since, and the checkpoint.
+    assert_eq!(verdict.chain.entries, 3, "{verdict:?}");
+}
+
+#[test]
+fn entries_are_bounded() {
+    let bench = Bench::new();
+    let audit = bench.open(few());
+    let long = Entry {
+        target: Some("x\n".repeat(100_000)),
+        before: Some(serde_json::json!("y".repeat(3_000_000))),
+        ..entry(1)
+    };
+    audit.append_blocking(long).unwrap();
+    let page = audit.search(&Question { limit: 10, ..Question::default() }).unwrap();
+    let (_, entry) = &page.entries[0];
+    assert_eq!(entry["before"], serde_json::json!({ "left_out_bytes": 3_000_002 }));
+    assert_eq!(entry["target"].as_str().unwrap(), "x".repeat(256));
+}
