@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 
 use super::client_certificate::Rules;
 use super::permits::{self, Access};
@@ -77,7 +79,10 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let trail = Trail::of(&guard.services, &request, &request_id, client.map(address), admitted.as_ref());
     let in_time = match admitted.map(|identity| identity.map(|known| request.extensions_mut().insert(known)))
     {
-        Err(problem) => Ok(trail.refused(problem)),
+        Err(problem) => {
+            drain(request.into_body()).await;
+            Ok(trail.refused(problem))
+        }
         Ok(_admitted) => tokio::time::timeout(guard.request_timeout, trail.around(request, next)).await,
     };
     let mut response = in_time.unwrap_or_else(|_elapsed| {
@@ -103,6 +108,27 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     }
     response
 }
+
+/// Takes what a client that is refused still sends, within bounds: some read no answer before their body is gone, and over
+/// HTTP/2 take a stream that is reset under it for a failure.
+async fn drain(mut body: Body) {
+    let taking = async {
+        let mut len_bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            len_bytes += frame.data_ref().map_or(0, |data| data.len());
+            if len_bytes > DRAINED_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME_MAX, taking).await;
+}
+
+/// Longest body of a refused call that is waited for, bytes.
+const DRAINED_BYTES_MAX: usize = 64 * 1_024;
+
+/// How long it is waited for.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Whether the client may ask now; once before and once after it is known who it is.
 fn limited(
