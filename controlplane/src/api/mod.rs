@@ -12,6 +12,7 @@ pub mod tls;
 mod accounts;
 mod audit;
 mod auth;
+mod catalog;
 mod client_certificate;
 mod connection;
 mod flows;

@@ -92,6 +92,8 @@ pub const PERMITS: &[Permit] = &[
     permit("GET", "/telemetry/applications", Needs(TelemetryRead)),
     permit("GET", "/telemetry/wire", Needs(WireRead)),
     permit("GET", "/dpi/flows", Needs(DpiRead)),
+    permit("GET", "/dpi/protocols", Needs(DpiRead)),
+    permit("GET", "/dpi/applications", Needs(DpiRead)),
     change("DELETE", "/dpi/flows/{flow_id}", Needs(DpiWrite), "flow.end"),
     permit("GET", "/policy", Needs(PolicyRead)),
     change("PUT", "/policy", Needs(PolicyWrite), "policy.replace"),

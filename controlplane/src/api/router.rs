@@ -16,7 +16,7 @@ use super::guard::{self, Guard, guard};
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
 use super::server::Limits;
-use super::{accounts, audit, auth, flows, policy, system, telemetry, wire};
+use super::{accounts, audit, auth, catalog, flows, policy, system, telemetry, wire};
 use crate::services::{Auth, Services};
 
 /// What handlers take what they need from.
@@ -87,6 +87,8 @@ pub(super) fn router(
         .route("/telemetry/applications", get(telemetry::applications))
         .route("/telemetry/wire", get(telemetry::wire))
         .route("/dpi/flows", get(flows::list))
+        .route("/dpi/protocols", get(catalog::protocols))
+        .route("/dpi/applications", get(catalog::applications))
         .route("/policy/document", get(policy::document))
         .route("/policy/evaluate", post(policy::evaluate))
         .route("/policy", policy_set)

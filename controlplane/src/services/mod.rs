@@ -9,6 +9,7 @@ pub mod applications_seen;
 pub mod audit;
 pub mod eve;
 pub mod auth;
+pub mod catalog;
 pub mod events;
 pub mod flows;
 pub mod metrics;

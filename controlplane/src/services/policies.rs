@@ -71,6 +71,11 @@ pub enum PolicyLoadError {
 }
 
 impl Policies {
+    /// The applications in force.
+    pub(super) fn application_table(&self) -> Arc<AppTable> {
+        Arc::clone(self.applications.table())
+    }
+
     /// For a box with the zones and ports of `environment`, which recognises `applications`. `inline` refuses a set without a
     /// default action.
     #[must_use]
@@ -300,7 +305,7 @@ impl Services {
         Ok(Judgement { set, explanation })
     }
 
-    fn policies(&self) -> MutexGuard<'_, Policies> {
+    pub(super) fn policies(&self) -> MutexGuard<'_, Policies> {
         // Every change of the value is one assignment after all that can fail: a panic leaves it whole.
         self.policies.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,11 +4,24 @@ use crate::rig::{Daemon, Options, PASSWORD};
 use controlplane::api::permits::{Audited, PERMITS};
 use controlplane::services::audit;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 fn entries(daemon: &Daemon, query: &str) -> Vec<Value> {
     let answer = daemon.over_tcp("GET", &format!("/audit?{query}"), "");
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()["entries"].as_array().unwrap().clone()
+}
+
+/// The same once `count` of them are there: nobody waits for what is told of a refusal.
+fn entries_of(daemon: &Daemon, query: &str, count: usize) -> Vec<Value> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let told = entries(daemon, query);
+        if told.len() >= count || Instant::now() > deadline {
+            return told;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Makes an account; its id.
@@ -61,7 +74,7 @@ fn every_call_that_changes_something_leaves_an_entry() {
         let token = if is_own { tokens["access_token"].as_str().unwrap() } else { &daemon.token };
         let answer = daemon.with_token(token, permit.method, &path, &body.to_string());
         assert_eq!(answer.status < 300, is_done, "{permit:?}: {}", answer.text());
-        let told = entries(&daemon, &format!("limit=1000&action={action}"));
+        let told = entries_of(&daemon, &format!("limit=1000&action={action}"), 1);
         let entry = told.last().unwrap_or_else(|| panic!("{permit:?} left nothing"));
         assert_eq!(entry["outcome"] == "done", is_done, "{permit:?}: {entry}");
         let id = answer.head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
@@ -106,13 +119,13 @@ fn refusals_are_told_and_guessing_is_told_as_one() {
         assert_eq!(guess("ada"), 401);
         assert_eq!(guess("a password typed in the wrong line"), 401);
     }
-    let told = entries(&daemon, "action=auth.login");
+    let told = entries_of(&daemon, "action=auth.login", 2);
     let [ada, nobody] = &told[..] else { panic!("{told:?}") };
     assert_eq!((&ada["target"], &ada["outcome"]), (&json!("ada"), &json!("invalid_credentials")));
     assert_eq!(nobody["target"], "(no such account)");
     let token = log_in(&daemon, "ada")["access_token"].as_str().unwrap().to_owned();
     daemon.with_token(&token, "POST", "/admin/bypass", r#"{"on": true}"#).problem(403, "forbidden");
-    let told = entries(&daemon, "action=wire.bypass");
+    let told = entries_of(&daemon, "action=wire.bypass", 1);
     assert_eq!((&told[0]["outcome"], &told[0]["actor"]["username"]), (&json!("forbidden"), &json!("ada")));
 }
 
@@ -124,7 +137,7 @@ fn a_stolen_refresh_token_is_told() {
     let body = json!({"refresh_token": tokens["refresh_token"]}).to_string();
     assert_eq!(daemon.as_anyone("POST", "/auth/refresh", &body).status, 200);
     daemon.as_anyone("POST", "/auth/refresh", &body).problem(401, "refresh_reused");
-    let told = entries(&daemon, "action=auth.refresh");
+    let told = entries_of(&daemon, "action=auth.refresh", 1);
     assert_eq!((&told[0]["outcome"], &told[0]["target"]), (&json!("refresh_reused"), &tokens["session_id"]));
 }
 

@@ -610,3 +610,20 @@ fn long_answers_are_compressed_for_who_takes_it() {
     assert!(answer.status == 200 && answer.body.len() > 3_000);
     assert!(!answer.head.contains("content-encoding"), "{}", answer.head);
 }
+
+#[test]
+fn what_can_be_recognised_is_listed() {
+    let daemon = Daemon::start(Options::default());
+    let of = |path: &str| daemon.over_tcp("GET", path, "").json();
+    let protocols = of("/dpi/protocols?name=mqtt");
+    assert_eq!(protocols["protocols"][0]["name"], "mqtt", "{protocols}");
+    assert!(of("/dpi/protocols")["protocols"].as_array().unwrap().len() > 300);
+    let mail = of("/dpi/protocols?category=email");
+    let mail = mail["protocols"].as_array().unwrap();
+    assert!(mail.len() > 3 && mail.iter().all(|protocol| protocol["category"] == "email"), "{mail:?}");
+    assert!(of("/dpi/applications")["applications"].is_array());
+    daemon.over_tcp("GET", "/dpi/applications?categories=email", "").problem(400, "invalid_parameter");
+    let problem =
+        daemon.over_tcp("GET", "/dpi/applications?category=mail", "").problem(400, "invalid_parameter");
+    assert!(problem.to_string().contains("email"), "it says which there are: {problem}");
+}

@@ -93,6 +93,58 @@ pub enum Category {
 }
 
 impl Category {
+    /// All but [`Self::Unknown`], which nothing is.
+    pub const ALL: &[Self] = &[
+        Self::Web,
+        Self::Network,
+        Self::Voip,
+        Self::Cloud,
+        Self::Vpn,
+        Self::Cryptocurrency,
+        Self::Chat,
+        Self::Game,
+        Self::Media,
+        Self::SocialNetwork,
+        Self::System,
+        Self::Iot,
+        Self::RemoteAccess,
+        Self::Database,
+        Self::Download,
+        Self::Email,
+        Self::Collaborative,
+        Self::DataTransfer,
+        Self::Streaming,
+        Self::Video,
+        Self::Music,
+        Self::SoftwareUpdate,
+        Self::ConnectivityCheck,
+        Self::VirtualAssistant,
+        Self::Shopping,
+        Self::Advertisement,
+        Self::Rpc,
+        Self::FileSharing,
+        Self::Cybersecurity,
+        Self::Adult,
+        Self::News,
+        Self::Finance,
+        Self::Education,
+        Self::Health,
+        Self::Travel,
+        Self::Dating,
+        Self::Gambling,
+        Self::Productivity,
+        Self::Messaging,
+        Self::Malware,
+        Self::Mining,
+        Self::ArtificialIntelligence,
+    ];
+
+    /// The category of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|category| category.name() == name)
+    }
+
     /// The name in policies, EVE and the API.
     #[must_use]
     pub const fn name(self) -> &'static str {

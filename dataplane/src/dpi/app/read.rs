@@ -184,7 +184,7 @@ impl Reader<'_> {
                 .wrong(&entry.name, &[name, ": a name has up to 64 lower-case letters and no blanks"]);
         }
         let category = match &entry.category {
-            Some(written) => match category(written.get_ref()) {
+            Some(written) => match Category::named(written.get_ref()) {
                 Some(category) => Some((category, written.span().start)),
                 None => return self.wrong(written, &[name, ": unknown category ", written.get_ref()]),
             },
@@ -304,56 +304,6 @@ fn host(written: &str) -> Result<Given, &'static str> {
     }
     Ok(Given::Pattern(host.to_owned()))
 }
-
-fn category(name: &str) -> Option<Category> {
-    CATEGORIES.iter().copied().find(|category| category.name() == name)
-}
-
-/// All but `Unknown`, which nothing is.
-const CATEGORIES: &[Category] = &[
-    Category::Web,
-    Category::Network,
-    Category::Voip,
-    Category::Cloud,
-    Category::Vpn,
-    Category::Cryptocurrency,
-    Category::Chat,
-    Category::Game,
-    Category::Media,
-    Category::SocialNetwork,
-    Category::System,
-    Category::Iot,
-    Category::RemoteAccess,
-    Category::Database,
-    Category::Download,
-    Category::Email,
-    Category::Collaborative,
-    Category::DataTransfer,
-    Category::Streaming,
-    Category::Video,
-    Category::Music,
-    Category::SoftwareUpdate,
-    Category::ConnectivityCheck,
-    Category::VirtualAssistant,
-    Category::Shopping,
-    Category::Advertisement,
-    Category::Rpc,
-    Category::FileSharing,
-    Category::Cybersecurity,
-    Category::Adult,
-    Category::News,
-    Category::Finance,
-    Category::Education,
-    Category::Health,
-    Category::Travel,
-    Category::Dating,
-    Category::Gambling,
-    Category::Productivity,
-    Category::Messaging,
-    Category::Malware,
-    Category::Mining,
-    Category::ArtificialIntelligence,
-];
 
 /// First and last address of a network.
 fn range(text: &str) -> Option<(u128, u128)> {
@@ -492,8 +442,8 @@ name = "nobody"
 
     #[test]
     fn every_category_has_one_name() {
-        for one in CATEGORIES {
-            assert_eq!(category(one.name()), Some(*one));
+        for one in Category::ALL {
+            assert_eq!(Category::named(one.name()), Some(*one));
         }
     }
 }
