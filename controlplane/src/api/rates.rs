@@ -15,6 +15,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 use super::problem::{Code, Problem};
+use crate::services::auth::throttle::of_host;
 
 /// Clients that have buckets of their own.
 const CLIENTS_MAX: usize = 65_536;
@@ -173,18 +174,6 @@ fn class_of(method: &Method, path: &str) -> Class {
         // Asks for a verdict, and changes nothing.
         "/policy/evaluate" => Class::Read,
         _ => Class::Change,
-    }
-}
-
-/// The address of a host: of IPv6 its /64 (RFC 6177).
-fn of_host(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let mut octets = v6.octets();
-            octets[8..].fill(0);
-            IpAddr::from(octets)
-        }
-        v4 => v4,
     }
 }
 

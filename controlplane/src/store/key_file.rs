@@ -1,11 +1,13 @@
 //! Where do the keys that sign live? In one file for the daemon's user only, replaced whole or not at all.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
+
+use super::replace::replace;
 
 /// Largest key file, bytes.
 const BYTES_MAX: u64 = 1 << 20;
@@ -56,22 +58,7 @@ impl KeyFile {
     ///
     /// As the system says; the file is as it was then.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut new = self.path.clone().into_os_string();
-        new.push(".new");
-        let placed = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&new, &self.path));
-        if placed.is_err() {
-            let _ = std::fs::remove_file(&new);
-            return placed;
-        }
-        let parent = self.path.parent().filter(|parent| *parent != Path::new(""));
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+        replace(&self.path, bytes)
     }
 }
 

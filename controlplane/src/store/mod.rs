@@ -10,6 +10,8 @@ pub mod pem_file;
 pub mod policy_file;
 pub mod segments;
 
+mod replace;
+
 pub use entities::{Entities, StoreError, Table};
 pub use eve_file::{EveFile, Rotation};
 pub use key_file::KeyFile;

@@ -117,16 +117,21 @@ impl Throttle {
     }
 }
 
-fn whos(address: IpAddr, account: &str) -> [Who; 3] {
-    // A host has a /64 (RFC 6177): one of its addresses is as good as another.
-    let address = match address.to_canonical() {
+/// What stands for the host that has `address`: of IPv6 its /64 (RFC 6177), for one of its addresses is as good as another.
+#[must_use]
+pub fn of_host(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
         IpAddr::V6(v6) => {
             let mut octets = v6.octets();
             octets[8..].fill(0);
             IpAddr::from(octets)
         }
         v4 => v4,
-    };
+    }
+}
+
+fn whos(address: IpAddr, account: &str) -> [Who; 3] {
+    let address = of_host(address);
     let account: String = account.chars().take(NAME_BYTES_MAX / 4).flat_map(char::to_lowercase).collect();
     [Who::Address(address), Who::Account(account.clone()), Who::Both(address, account)]
 }

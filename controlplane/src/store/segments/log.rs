@@ -12,6 +12,7 @@ use super::index::Index;
 use super::walk::{Item, Walk, What};
 use super::{FORMAT, Kind, Link, note};
 use crate::store::StoreError;
+use crate::store::replace::replace;
 
 /// What a log is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -324,7 +325,7 @@ impl Log {
             self.note()?;
         }
         // Whole or not there: what reads a segment finds a header.
-        note::replace(&path, &header.to_bytes()).map_err(failed)?;
+        replace(&path, &header.to_bytes()).map_err(failed)?;
         let file = open_segment(&path).map_err(failed)?;
         if let Some(tail) = self.tail.take() {
             // An index that is not written is made from the segment when it is needed.

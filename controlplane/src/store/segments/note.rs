@@ -1,15 +1,14 @@
 //! What is remembered beside segments? Small files of one line: a checksum and JSON, replaced whole or not at all.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::directory;
 use crate::store::StoreError;
+use crate::store::replace::replace;
 
 /// Longest note, bytes.
 const NOTE_BYTES_MAX: u64 = 1 << 20;
@@ -43,24 +42,6 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreE
         return Err(damaged("its checksum is wrong".to_owned()));
     }
     serde_json::from_str(json).map(Some).map_err(|error| damaged(error.to_string()))
-}
-
-/// Puts `bytes` at `path` in one step.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let placed = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&new, path));
-    if placed.is_err() {
-        let _ = std::fs::remove_file(&new);
-        return placed;
-    }
-    directory::sync(path.parent().unwrap_or(Path::new(".")))
 }
 
 #[cfg(test)]

@@ -1,0 +1,31 @@
+//! How is a file put in the place of another, whole or not at all?
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Puts `bytes` at `path` in one step, for the daemon's user only; they are on the disk when this returns. On the way they
+/// are in a file beside it that ends in `.new`.
+///
+/// # Errors
+///
+/// As the system says; what was at `path` is as it was then.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let placed = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&new, path));
+    if placed.is_err() {
+        let _ = std::fs::remove_file(&new);
+        return placed;
+    }
+    // Without this the name may still be the old file's after a loss of power.
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
