@@ -1,8 +1,8 @@
 //! May this client make this call, and what became of it?
 //!
 //! Wraps every call: who is asking, a request id, the time limit, the access log. Over TCP a token says who asks, and a
-//! client certificate, where one is asked for, which machine; the Unix socket's mode lets nobody in but the operator. What a call takes is in [`super::permits`]; a call that is not
-//! there reaches no handler.
+//! client certificate, where one is asked for, which machine; the Unix socket's mode lets nobody in but the operator.
+//! What a call takes is in [`super::permits`]; a call that is not there reaches no handler.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

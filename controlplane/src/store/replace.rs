@@ -1,4 +1,4 @@
-//! How is a file put in the place of another, whole or not at all?
+//! How is a file put in the place of another, whole or not at all, and for good?
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -25,7 +25,15 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = std::fs::remove_file(&new);
         return placed;
     }
-    // Without this the name may still be the old file's after a loss of power.
-    let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    sync(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes names in a directory lasting: without it they may be the old ones after a loss of power.
+///
+/// # Errors
+///
+/// As the system says.
+pub(super) fn sync(directory: &Path) -> io::Result<()> {
+    let directory = if directory == Path::new("") { Path::new(".") } else { directory };
+    File::open(directory)?.sync_all()
 }

@@ -1,6 +1,5 @@
 //! Which files does a log have?
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -56,14 +55,8 @@ impl Listing {
     ///
     /// [`StoreError`], also for a stub that is damaged.
     pub(super) fn read(directory: &Path) -> Result<Self, StoreError> {
-        let (mut found, damaged) = Self::read_past_damage(directory)?;
-        match damaged.into_iter().next() {
-            Some(error) => Err(error),
-            None => {
-                found.segments.shrink_to_fit();
-                Ok(found)
-            }
-        }
+        let (found, damaged) = Self::read_past_damage(directory)?;
+        damaged.into_iter().next().map_or(Ok(found), Err)
     }
 
     /// The same without stubs that are damaged, and what is wrong with those.
@@ -127,10 +120,4 @@ pub(super) fn head_path(directory: &Path) -> PathBuf {
 
 pub(super) fn holds_path(directory: &Path) -> PathBuf {
     directory.join("holds")
-}
-
-/// Makes names in a directory lasting.
-pub(super) fn sync(directory: &Path) -> io::Result<()> {
-    let directory = if directory == Path::new("") { Path::new(".") } else { directory };
-    File::open(directory)?.sync_all()
 }

@@ -60,7 +60,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
+use super::{StoreError, replace};
 
 /// Largest block before compression, bytes; also the largest batch.
 pub const BLOCK_RAW_BYTES_MAX: usize = 8 << 20;
@@ -225,5 +225,5 @@ fn make_directory(path: &Path) -> Result<(), StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
     // Its own entry must be on the disk too.
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    directory::sync(parent.unwrap_or(Path::new("."))).map_err(failed)
+    replace::sync(parent.unwrap_or(Path::new("."))).map_err(failed)
 }

@@ -6,8 +6,8 @@ use super::directory::{Listing, Stub, holds_path, index_path, segment_path, stub
 use super::index::Index;
 use super::log::{Log, remove};
 use super::walk::Walk;
-use super::{Link, directory, note};
-use crate::store::StoreError;
+use super::{Link, note};
+use crate::store::{StoreError, replace};
 
 /// What may go. `None`: nothing for that reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -180,7 +180,7 @@ impl Log {
         }
         remove(&path)?;
         remove(&index_path(&self.directory, sequence))?;
-        directory::sync(&self.directory).map_err(|error| StoreError::of_io(&self.directory, &error))?;
+        replace::sync(&self.directory).map_err(|error| StoreError::of_io(&self.directory, &error))?;
         self.finished.retain(|index| index.segment != sequence);
         Ok(())
     }
