@@ -123,6 +123,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         events,
         auth,
         audit,
+        captures: Some(serve::captures(&config, typed.config.config.as_deref())),
         clock: serve::now,
         version: env!("CARGO_PKG_VERSION"),
     });

@@ -14,8 +14,9 @@ use crate::threads::{Kept, Workers};
 use crate::trust;
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server, Tls};
+use controlplane::services::classify::Reader;
 use controlplane::services::{EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions};
-use controlplane::store::{EveFile, Rotation};
+use controlplane::store::{EveFile, Rotation, Uploads};
 use dataplane::control::{Door, StateChange};
 use dataplane::time::Now;
 use dataplane::worker::{Clock, Lifecycle, Phase, SystemClock, Worker};
@@ -239,6 +240,14 @@ impl Serving {
 /// Both clocks, for everyone but the workers.
 pub(crate) fn now() -> Now {
     SystemClock::default().now()
+}
+
+/// Where captures that clients send are kept, and what reads them: this program, whatever was installed in its place since.
+pub(crate) fn captures(config: &Config, file: Option<&Path>) -> (Uploads, Reader) {
+    let uploads = Uploads::at(config.state_directory.join(format!("{}.uploads", config.name)));
+    // Not /proc/self: it is another program that starts it.
+    let program = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    (uploads, Reader { program, config: file.map(Path::to_owned) })
 }
 
 /// The event file and what goes into it.

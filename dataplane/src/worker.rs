@@ -18,7 +18,7 @@ pub use clock::{Clock, SystemClock};
 pub use config::{Wait, WorkerConfig};
 pub use host_port::{HOST_FRAME_BYTES_MAX, HostDevice, HostPort};
 pub use lifecycle::{Lifecycle, Phase};
-pub use sleep::{Sleeper, Waker, Wakers, sleepers};
+pub use sleep::{Sleeper, sleepers};
 
 use crate::control::{Event, PortGauges, StateChange, WorkerDoor};
 use crate::engine::{BATCH_MAX, Engine, HOST_PORT, Outcome};

@@ -64,6 +64,7 @@ const TAGS: &[(&str, &str)] = &[
     ("audit", "Who changed what?"),
     ("telemetry", "What has the packet path done so far?"),
     ("dpi", "What can be recognised, and which flows are there?"),
+    ("jobs", "How far is it, and what came of it?"),
     ("policy", "Which policies are in force, and what would they say of this flow?"),
 ];
 

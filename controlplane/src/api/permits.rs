@@ -49,8 +49,8 @@ const fn change(method: &'static str, path: &'static str, access: Access, action
 
 use Access::{Anyone, LocalOr, Needs};
 use Permission::{
-    AccountsRead, AccountsWrite, AuditRead, DpiRead, DpiWrite, KeysWrite, OwnAccount, PolicyEvaluate,
-    PolicyRead, PolicyWrite, TelemetryRead, WireRead, WireWrite,
+    AccountsRead, AccountsWrite, AuditRead, DpiClassify, DpiRead, DpiWrite, KeysWrite, OwnAccount,
+    PolicyEvaluate, PolicyRead, PolicyWrite, TelemetryRead, WireRead, WireWrite,
 };
 
 /// The table.
@@ -97,6 +97,10 @@ pub const PERMITS: &[Permit] = &[
     permit("GET", "/dpi/flows", Needs(DpiRead)),
     permit("GET", "/dpi/protocols", Needs(DpiRead)),
     permit("GET", "/dpi/applications", Needs(DpiRead)),
+    change("POST", "/dpi/classify", Needs(DpiClassify), "dpi.classify"),
+    permit("GET", "/jobs", Needs(OwnAccount)),
+    permit("GET", "/jobs/{job_id}", Needs(OwnAccount)),
+    change("DELETE", "/jobs/{job_id}", Needs(OwnAccount), "job.end"),
     change("DELETE", "/dpi/flows/{flow_id}", Needs(DpiWrite), "flow.end"),
     permit("GET", "/policy", Needs(PolicyRead)),
     change("PUT", "/policy", Needs(PolicyWrite), "policy.replace"),

@@ -80,10 +80,14 @@ codes! {
     LastAdmin = "last_admin", CONFLICT;
     /// There is no room for another one.
     Full = "full", CONFLICT;
+    /// A call with this `Idempotency-Key` is being made.
+    IdempotencyInProgress = "idempotency_in_progress", CONFLICT;
     /// Somebody else changed it since it was read.
     Stale = "stale", PRECONDITION_FAILED;
     /// The body is larger than this call takes.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
+    /// This `Idempotency-Key` was used for another call.
+    IdempotencyMismatch = "idempotency_mismatch", UNPROCESSABLE_ENTITY;
     /// The password is not taken.
     InvalidPassword = "invalid_password", UNPROCESSABLE_ENTITY;
     /// The policy set has errors; the one in force stays.

@@ -13,12 +13,17 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
+use super::classify::UploadMax;
 use super::client_certificate::Rules;
 use super::guard::{self, Guard, guard};
+use super::idempotency::Remembered;
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
 use super::server::Limits;
-use super::{accounts, audit, auth, catalog, flows, openapi, policy, system, telemetry, wire};
+use super::{
+    accounts, audit, auth, catalog, classify, flows, idempotency, job_board, openapi, policy, system,
+    telemetry, wire,
+};
 use crate::services::{Auth, Services};
 
 /// What handlers take what they need from.
@@ -90,6 +95,9 @@ pub(super) fn router(
         .routes(routes!(flows::end))
         .routes(routes!(catalog::protocols))
         .routes(routes!(catalog::applications))
+        .routes(routes!(classify::classify).layer(DefaultBodyLimit::disable()))
+        .routes(routes!(job_board::list))
+        .routes(routes!(job_board::show, job_board::end))
         .routes(routes!(policy::show, policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max)))
         .routes(routes!(policy::document))
         .routes(routes!(policy::evaluate))
@@ -97,6 +105,7 @@ pub(super) fn router(
         .routes(routes!(wire::blocked, wire::block, wire::unblock))
         .routes(routes!(wire::bypass))
         .split_for_parts();
+    let captures_max = UploadMax(limits.upload_bytes_max);
     let document = openapi::Sent::new(&openapi::finished(document));
     routes
         .route("/openapi.json", get(openapi::document).layer(Extension(document)))
@@ -104,6 +113,8 @@ pub(super) fn router(
         .route("/docs/{*file}", get(openapi::file))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
+        .layer(Extension(captures_max))
+        .layer(middleware::from_fn_with_state(Arc::new(Remembered::default()), idempotency::once))
         .layer(middleware::from_fn_with_state(
             Guard::new(Arc::clone(&services), limits.rates, limits.request_timeout, rules),
             guard,
@@ -118,7 +129,13 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            idempotency::KEY,
+        ])
         .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, guard::REQUEST_ID])
         .max_age(PREFLIGHT_MAX_AGE)
 }

@@ -1,5 +1,6 @@
 //! What is wrong with this body? All of it at once, found by the schema that `/openapi.json` shows.
 
+use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 use serde_json::{Value, json};
 use utoipa::openapi::{RefOr, Schema};
@@ -24,17 +25,11 @@ pub(super) fn faults<T: ToSchema>(body: &Value) -> Vec<Fault> {
     };
     schema.insert("components".to_owned(), json!({ "schemas": parts }));
     let Ok(validator) = jsonschema::validator_for(&Value::Object(schema)) else { return Vec::new() };
-    validator
-        .iter_errors(body)
-        .take(FAULTS_MAX)
-        .flat_map(|error| {
-            let at = error.instance_path().to_string();
-            told(error.kind(), error.masked().to_string(), &at)
-        })
-        .collect()
+    validator.iter_errors(body).take(FAULTS_MAX).flat_map(|error| told(&error)).collect()
 }
 
-fn told(kind: &ValidationErrorKind, sentence: String, at: &str) -> Vec<Fault> {
+fn told(error: &ValidationError<'_>) -> Vec<Fault> {
+    let (kind, at) = (error.kind(), error.instance_path().to_string());
     let fault =
         |pointer: String, detail: String| Fault { pointer: Some(pointer), detail, ..Fault::default() };
     match kind {
@@ -46,6 +41,24 @@ fn told(kind: &ValidationErrorKind, sentence: String, at: &str) -> Vec<Fault> {
             .iter()
             .map(|name| fault(format!("{at}/{name}"), "is not a member that this call takes".to_owned()))
             .collect(),
-        _ => vec![fault(at.to_owned(), sentence)],
+        ValidationErrorKind::Enum { options } => {
+            let words = options
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned));
+            vec![fault(at, format!("is not one of {}", words.collect::<Vec<_>>().join(", ")))]
+        }
+        // `null` or something: what is wrong with it as that something.
+        ValidationErrorKind::OneOfNotValid { context } => {
+            let is_type =
+                |error: &ValidationError<'_>| matches!(error.kind(), ValidationErrorKind::Type { .. });
+            let meant = context.iter().find(|branch| !branch.iter().any(is_type));
+            meant.map_or_else(
+                || vec![fault(at, error.masked().to_string())],
+                |branch| branch.iter().flat_map(told).collect(),
+            )
+        }
+        _ => vec![fault(at, error.masked().to_string())],
     }
 }

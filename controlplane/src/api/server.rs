@@ -70,6 +70,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Body of a call that brings a policy set, bytes.
     pub policy_bytes_max: usize,
+    /// Capture that a client sends, bytes.
+    pub upload_bytes_max: u64,
     /// How long a stop waits for answers under way.
     pub drain_timeout: Duration,
     /// How often one client may ask; `None`: as often as it likes.
@@ -88,6 +90,7 @@ impl Default for Limits {
             header_bytes_max: 32 * 1024,
             body_bytes_max: 1 << 20,
             policy_bytes_max: 64 << 20,
+            upload_bytes_max: 256 << 20,
             drain_timeout: Duration::from_secs(3),
             rates: Some(Rates::default()),
         }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::idempotency::Replayed;
 use super::permits::{self, Audited};
 use super::problem::{Code, Problem};
 use crate::services::Services;
@@ -117,6 +118,8 @@ impl Trail {
         let is_done = response.status().is_success();
         let entry = told(self.entry, &response);
         match self.audited {
+            // It was audited the first time.
+            _ if response.extensions().get::<Replayed>().is_some() => response,
             Audited::As(_) if is_done => match audit.append(entry).await {
                 Ok(()) => response,
                 Err(error) => {

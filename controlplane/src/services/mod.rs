@@ -10,8 +10,10 @@ pub mod audit;
 pub mod eve;
 pub mod auth;
 pub mod catalog;
+pub mod classify;
 pub mod events;
 pub mod flows;
+pub mod job_board;
 pub mod metrics;
 pub mod names;
 pub mod policies;
@@ -38,6 +40,10 @@ use std::sync::{Arc, Mutex};
 use dataplane::control::Door;
 use dataplane::time::Now;
 
+use self::classify::Reader;
+use self::job_board::{JobBoard, JobError, JobView};
+use crate::store::{StoreError, Upload, Uploads};
+
 /// What the services work on.
 pub struct Parts {
     /// The way to the workers; its snapshot must be the set that `policies` compiled last.
@@ -52,6 +58,8 @@ pub struct Parts {
     pub auth: Arc<Auth>,
     /// Who changed what.
     pub audit: Arc<Audit>,
+    /// Where captures that clients send are kept and read; `None`: they are not taken.
+    pub captures: Option<(Uploads, Reader)>,
     /// The clock that the workers use.
     pub clock: fn() -> Now,
     /// The daemon's version.
@@ -67,6 +75,8 @@ pub struct Services {
     auth: Arc<Auth>,
     api_counts: ApiCounts,
     audit: Arc<Audit>,
+    captures: Option<(Uploads, Reader)>,
+    jobs: JobBoard,
     clock: fn() -> Now,
     version: &'static str,
     started: Now,
@@ -82,11 +92,24 @@ impl Services {
     /// Begins counting uptime, and remembers the names of the first policy set.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { door, names, policies, events, auth, audit, clock, version } = parts;
+        let Parts { door, names, policies, events, auth, audit, captures, clock, version } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
-        let (policies, api_counts) = (Mutex::new(policies), ApiCounts::default());
-        Arc::new(Self { door, names, policies, events, auth, audit, api_counts, clock, version, started })
+        let (policies, api_counts, jobs) = (Mutex::new(policies), ApiCounts::default(), JobBoard::default());
+        Arc::new(Self {
+            door,
+            names,
+            policies,
+            events,
+            auth,
+            audit,
+            captures,
+            jobs,
+            api_counts,
+            clock,
+            version,
+            started,
+        })
     }
 
     /// What ports and policies are called.
@@ -105,6 +128,35 @@ impl Services {
     #[must_use]
     pub const fn api_counts(&self) -> &ApiCounts {
         &self.api_counts
+    }
+
+    /// What takes longer than a client should wait.
+    #[must_use]
+    pub const fn jobs(&self) -> &JobBoard {
+        &self.jobs
+    }
+
+    /// A place for a capture that a client sends; `None` where none are taken.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the file system makes none.
+    pub fn begin_upload(&self) -> Result<Option<Upload>, StoreError> {
+        self.captures.as_ref().map(|(uploads, _reader)| uploads.begin()).transpose()
+    }
+
+    /// Takes the job of saying what is in a capture.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError`]; the upload is gone then.
+    pub fn classify(&self, upload: Upload, user_id: &str) -> Result<JobView, JobError> {
+        let Some((_uploads, reader)) = &self.captures else { return Err(JobError::Busy) };
+        let reader = reader.clone();
+        self.jobs.submit("dpi.classify", user_id, self.clock, move |progress| {
+            let view = classify::classify(&reader, &upload, progress)?;
+            serde_json::to_value(view).map_err(|error| error.to_string())
+        })
     }
 
     /// Who changed what.

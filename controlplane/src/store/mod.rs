@@ -9,9 +9,11 @@ pub mod key_file;
 pub mod pem_file;
 pub mod policy_file;
 pub mod segments;
+pub mod upload;
 
 mod replace;
 
 pub use entities::{Entities, StoreError, Table};
 pub use eve_file::{EveFile, Rotation};
 pub use key_file::KeyFile;
+pub use upload::{Upload, Uploads};

@@ -8,5 +8,6 @@ mod fuzzed;
 mod openapi;
 mod certificates;
 mod mtls;
+mod repeated;
 mod rig;
 mod tls;

@@ -116,6 +116,7 @@ impl Daemon {
             names: Arc::new(Names::new(vec!["in0".into(), "out0".into(), "jarvis0".into()])),
             policies,
             events: Arc::new(EventCounts::default()),
+            captures: None,
             clock,
             version: "test",
         });

@@ -8,10 +8,9 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::event::{ALERTS_MAX, FIELD_BYTES_MAX, RECORDS_MAX, event_rings};
 use super::{
-    Board, EventReceiver, EventSender, FlowQuery, Publisher, Snapshot, SnapshotReader, StateChange,
+    Board, EventReceiver, EventSender, FlowQuery, Publisher, Snapshot, SnapshotReader, StateChange, Wakers,
     WireControl,
 };
-use crate::worker::Wakers;
 
 /// Questions that wait at one worker at most.
 const QUERIES_MAX: usize = 4;

@@ -15,6 +15,7 @@ mod event;
 mod histogram;
 mod query;
 mod snapshot;
+mod wake;
 mod wire;
 
 pub use board::{Board, FlowGauges, PortGauges, WorkerReading};
@@ -26,4 +27,5 @@ pub use event::{
 pub use histogram::{SharedHistogram, VALUE_MAX_NS};
 pub use query::{FlowPage, FlowQuery, PAGE_FLOWS_MAX};
 pub use snapshot::{ExceptionAction, Exceptions, Publisher, Settings, Snapshot, SnapshotReader};
+pub use wake::{Waker, Wakers};
 pub use wire::{BlockListError, WireControl, WireReading};

@@ -77,8 +77,17 @@ impl Desk {
                 let _ = tell.send(work());
             }
         });
+        self.post(work).map(|()| told)
+    }
+
+    /// Does `work` there whether or not anybody waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`].
+    pub fn post(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), Busy> {
         match self.queue().ok_or(Busy)?.try_send(work) {
-            Ok(()) => Ok(told),
+            Ok(()) => Ok(()),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Busy),
         }
     }

@@ -95,6 +95,8 @@ named! {
         EventsRead = "events:read",
         /// Read flows, protocols and applications.
         DpiRead = "dpi:read",
+        /// Have captures looked into.
+        DpiClassify = "dpi:classify",
         /// End flows.
         DpiWrite = "dpi:write",
         /// Read policies.
@@ -123,8 +125,8 @@ impl Role {
     #[must_use]
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
-            AccountsRead, AuditRead, DpiRead, DpiWrite, EventsRead, OwnAccount, PolicyEvaluate, PolicyRead,
-            PolicyWrite, TelemetryRead, WireRead, WireWrite,
+            AccountsRead, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, OwnAccount, PolicyEvaluate,
+            PolicyRead, PolicyWrite, TelemetryRead, WireRead, WireWrite,
         };
         match self {
             Self::Admin => Permission::ALL,
@@ -133,6 +135,7 @@ impl Role {
                 TelemetryRead,
                 EventsRead,
                 DpiRead,
+                DpiClassify,
                 DpiWrite,
                 PolicyRead,
                 PolicyEvaluate,
@@ -145,6 +148,7 @@ impl Role {
                 TelemetryRead,
                 EventsRead,
                 DpiRead,
+                DpiClassify,
                 PolicyRead,
                 PolicyEvaluate,
                 WireRead,
