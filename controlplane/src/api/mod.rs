@@ -19,6 +19,8 @@ mod flows;
 mod guard;
 mod jobs;
 mod policy;
+mod policy_items;
+mod policy_versions;
 pub mod rates;
 mod request;
 mod system;

@@ -16,7 +16,9 @@ use super::guard::{self, Guard, guard};
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
 use super::server::Limits;
-use super::{accounts, audit, auth, catalog, flows, policy, system, telemetry, wire};
+use super::{
+    accounts, audit, auth, catalog, flows, policy, policy_items, policy_versions, system, telemetry, wire,
+};
 use crate::services::{Auth, Services};
 
 /// What handlers take what they need from.
@@ -56,6 +58,10 @@ pub(super) fn router(
 ) -> Router {
     let policy_set: MethodRouter<Rooms> =
         get(policy::show).put(policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
+    let policy_import: MethodRouter<Rooms> =
+        post(policy_items::import).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
+    let policy_order: MethodRouter<Rooms> =
+        post(policy_items::order).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
     Router::new()
         .route("/health", get(system::health))
         .route("/health/live", get(system::live))
@@ -91,8 +97,22 @@ pub(super) fn router(
         .route("/dpi/applications", get(catalog::applications))
         .route("/policy/document", get(policy::document))
         .route("/policy/evaluate", post(policy::evaluate))
-        .route("/policy", policy_set)
+        .route("/policy", policy_set.post(policy_items::make))
         .route("/policy/reload", post(policy::reload))
+        .route("/policy/order", policy_order)
+        .route("/policy/import", policy_import)
+        .route("/policy/export", get(policy_items::export))
+        .route("/policy/versions", get(policy_versions::list))
+        .route("/policy/versions/{version}", get(policy_versions::show))
+        .route("/policy/versions/{version}/diff", get(policy_versions::diff))
+        .route("/policy/versions/{version}/restore", post(policy_versions::restore))
+        .route(
+            "/policy/{policy_id}",
+            get(policy_items::show)
+                .put(policy_items::put)
+                .patch(policy_items::patch)
+                .delete(policy_items::remove),
+        )
         .route("/dpi/flows/{flow_id}", delete(flows::end))
         .route("/admin/block", get(wire::blocked).post(wire::block).delete(wire::unblock))
         .route("/admin/bypass", post(wire::bypass))

@@ -15,6 +15,10 @@ pub mod flows;
 pub mod metrics;
 pub mod names;
 pub mod policies;
+pub mod policy_document;
+pub mod policy_edit;
+pub mod policy_start;
+pub mod policy_versions;
 pub mod rate_limited;
 pub mod stamp;
 pub mod telemetry;
@@ -30,6 +34,7 @@ pub use auth::Auth;
 pub use events::{EveTypes, EventCounts, EventPump, PumpHandle, Transactions};
 pub use names::Names;
 pub use policies::{Policies, PolicyLoadError};
+pub use policy_start::{Author, PolicySources};
 pub use rate_limited::RateLimited;
 pub use system::{Degradation, Health, SystemDetail};
 
@@ -63,6 +68,7 @@ pub struct Services {
     door: Arc<Door>,
     names: Arc<Names>,
     policies: Mutex<Policies>,
+    policy_trouble: policies::Trouble,
     events: Arc<EventCounts>,
     auth: Arc<Auth>,
     api_counts: ApiCounts,
@@ -79,8 +85,21 @@ impl Services {
         let Parts { door, names, policies, events, auth, audit, clock, version } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
+        let policy_trouble = policies.trouble.clone();
         let (policies, api_counts) = (Mutex::new(policies), ApiCounts::default());
-        Arc::new(Self { door, names, policies, events, auth, audit, api_counts, clock, version, started })
+        Arc::new(Self {
+            door,
+            names,
+            policies,
+            policy_trouble,
+            events,
+            auth,
+            audit,
+            api_counts,
+            clock,
+            version,
+            started,
+        })
     }
 
     /// What ports and policies are called.

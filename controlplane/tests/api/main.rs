@@ -6,5 +6,7 @@ mod auth;
 mod calls;
 mod certificates;
 mod mtls;
+mod policy;
+mod policy_kept;
 mod rig;
 mod tls;
