@@ -83,8 +83,8 @@ pub struct EditFault {
 }
 
 impl EditFault {
-    fn new(pointer: impl Into<String>, detail: impl ToString) -> Self {
-        Self { pointer: pointer.into(), detail: detail.to_string() }
+    fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
     }
 }
 
@@ -192,7 +192,7 @@ fn read_policy(bytes: &[u8]) -> Result<(Members, Text), EditError> {
 }
 
 fn syntax(error: &serde_json::Error) -> EditError {
-    EditError::Body(vec![EditFault::new("", error)])
+    EditError::Body(vec![EditFault::new("", error.to_string())])
 }
 
 impl Services {

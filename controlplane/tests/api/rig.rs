@@ -155,7 +155,7 @@ impl Daemon {
                 std::thread::spawn(move || work(index as u8, door, flows, hung, &stop))
             })
             .collect();
-        let auth = auth(store, dir.path());
+        let auth = auth(&store, dir.path());
         let token = log_in(&auth);
         let segments = Segments::open(dir.path().join("test.segments")).unwrap();
         let (audit, _) = Audit::open(segments, &auth, options.audit, || clock().wall.0).unwrap();
@@ -227,11 +227,11 @@ impl Drop for Daemon {
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// Accounts in a store of their own; tokens are signed with ML-DSA, which takes no time.
-fn auth(store: Arc<Entities>, dir: &Path) -> Arc<Auth> {
+fn auth(store: &Arc<Entities>, dir: &Path) -> Arc<Auth> {
     let ring = KeyRing::of(SigningKey::generate(Algorithm::MlDsa44).unwrap());
     let origin = KeyOrigin::File(KeyFile::at(dir.join("keys.json")));
     let now_s = clock().wall.0 / 1_000_000_000;
-    let auth = Auth::open(&store, &Keys { ring, origin }, AuthSettings::default(), now_s).unwrap();
+    let auth = Auth::open(store, &Keys { ring, origin }, AuthSettings::default(), now_s).unwrap();
     Arc::new(auth)
 }
 
