@@ -17,9 +17,11 @@ use dataplane::policy::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::guard::Caller;
 use super::jobs::Jobs;
+use super::policy_schema::{FlowContext, PolicySetDocument};
 use super::problem::{Code, Fault, Problem};
 use super::request::{JsonBody, Parameters, RawBody, if_match};
 use super::trail::Told;
@@ -29,7 +31,7 @@ use crate::services::policies::{
 use crate::services::policy_edit::{EditError, EditFault, Expected, pointer};
 use crate::services::{Author, Services};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct PolicyView {
     version: u32,
     in_force: bool,
@@ -50,14 +52,14 @@ pub(super) struct PolicyView {
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OriginView {
     origin: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PolicyLine {
     policy_id: String,
     name: String,
@@ -123,7 +125,20 @@ impl Wanted {
     }
 }
 
-/// `GET /policy`: the set in force, in evaluation order.
+/// The set in force, in evaluation order.
+#[utoipa::path(
+    get,
+    path = "/policy",
+    tag = "policy",
+    params(
+        ("name" = Option<String>, Query, description = "A part of an id or name."),
+        ("enabled" = Option<bool>, Query, description = "Only those that are, or are not."),
+        ("action" = Option<String>, Query, description = "allow, drop, reject, redirect or rate_limit."),
+        ("limit" = Option<u32>, Query, description = "Policies wanted, 1 to 10000; 1000 where left out."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "The set; its version is the `ETag`.", body = PolicyView)),
+)]
 pub(super) async fn show(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -196,7 +211,13 @@ pub(super) fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
     Ok(Expected { tags: if_match(headers)?, is_new })
 }
 
-/// `GET /policy/document`: the set in force as it was written.
+/// The set in force as it was written.
+#[utoipa::path(
+    get,
+    path = "/policy/document",
+    tag = "policy",
+    responses((status = 200, description = "The document.", body = PolicySetDocument)),
+)]
 pub(super) async fn document(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -206,7 +227,7 @@ pub(super) async fn document(
     Ok((kind, state.document.to_vec()).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ChangeView {
     version: u64,
     policies: usize,
@@ -240,7 +261,16 @@ impl From<PolicyChange> for ChangeView {
 /// What a call that changes the whole set answers.
 pub(super) type Changed = (Extension<Told>, [(HeaderName, String); 1], Json<ChangeView>);
 
-/// `POST /policy/reload`: reads the files of policies and applications again, and takes in what was changed.
+/// Reads the files of policies and applications again, and takes in what was changed.
+#[utoipa::path(
+    post,
+    path = "/policy/reload",
+    tag = "policy",
+    params(
+        ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+    ),
+    responses((status = 200, description = "In force.", body = ChangeView)),
+)]
 pub(super) async fn reload(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -252,7 +282,18 @@ pub(super) async fn reload(
     changed(&services, &jobs, move |services| services.reload(&author).map_err(EditError::from)).await
 }
 
-/// `PUT /policy`: another set, as a new version.
+/// Another set, as a new version.
+#[utoipa::path(
+    put,
+    path = "/policy",
+    tag = "policy",
+    params(
+        ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
+    ),
+    request_body = PolicySetDocument,
+    responses((status = 200, description = "In force.", body = ChangeView)),
+)]
 pub(super) async fn replace(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -281,7 +322,7 @@ pub(super) async fn changed(
     Ok((Extension(told), set_tag(change.version), Json(change.into())))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct JudgementView {
     /// `null` where nothing is decided (yet).
     decision: Option<DecisionView>,
@@ -293,7 +334,7 @@ pub(super) struct JudgementView {
     left_out: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DecisionView {
     /// `null` where the default action decides.
     policy_id: Option<String>,
@@ -312,20 +353,20 @@ struct DecisionView {
     inspect: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RedirectView {
     to: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_hop: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RateLimitView {
     bytes_per_s: u64,
     burst_bytes: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DecidingView {
     /// The first policy that may match.
     policy_id: Option<String>,
@@ -334,14 +375,14 @@ struct DecidingView {
     mode: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TriedView {
     policy_id: String,
     matches: Answer,
     conditions: Vec<MetView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct MetView {
     field: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -353,7 +394,17 @@ struct MetView {
 /// `true`, `false`, or `null` for not known yet.
 type Answer = Option<bool>;
 
-/// `POST /policy/evaluate`: what would be made of the flow that this context describes.
+/// What would be made of the flow that this context describes.
+#[utoipa::path(
+    post,
+    path = "/policy/evaluate",
+    tag = "policy",
+    params(
+        ("tried" = Option<u32>, Query, description = "How many policies that do not match are told."),
+    ),
+    request_body = FlowContext,
+    responses((status = 200, description = "What, and why.", body = JudgementView)),
+)]
 pub(super) async fn evaluate(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,

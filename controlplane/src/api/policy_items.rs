@@ -9,10 +9,12 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::guard::Caller;
 use super::jobs::Jobs;
 use super::policy::{ChangeView, Changed, author, edit_problem, expected, set_tag};
+use super::policy_schema::{PolicyDocument, PolicySetDocument};
 use super::problem::{Code, Fault, Problem};
 use super::request::{JsonBody, Parameters, RawBody};
 use super::trail::Told;
@@ -20,12 +22,13 @@ use crate::services::policy_edit::{EditError, Edited, Expected, ImportMode, Impo
 use crate::services::{Author, Services};
 
 /// What an edit of one policy answers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct EditedView {
     #[serde(flatten)]
     change: ChangeView,
     /// As it is written from now on; left out where it is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<PolicyDocument>)]
     policy: Option<Box<RawValue>>,
 }
 
@@ -33,7 +36,16 @@ fn tagged(tag: &str) -> [(HeaderName, String); 1] {
     [(header::ETAG, format!("\"{tag}\""))]
 }
 
-/// `GET /policy/{policy_id}`: one policy as it is written; changed, it can be given to `PUT`.
+/// One policy as it is written.
+#[utoipa::path(
+    get,
+    path = "/policy/{policy_id}",
+    tag = "policy",
+    params(
+        ("policy_id" = String, Path, description = "Its id."),
+    ),
+    responses((status = 200, description = "The policy; changed, it can be given to `PUT`.", body = PolicyDocument)),
+)]
 pub(super) async fn show(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -44,7 +56,18 @@ pub(super) async fn show(
     Ok((tagged(&tag), Json(text)))
 }
 
-/// `POST /policy`: another policy.
+/// Another policy.
+#[utoipa::path(
+    post,
+    path = "/policy",
+    tag = "policy",
+    params(
+        ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
+    ),
+    request_body = PolicyDocument,
+    responses((status = 201, description = "In force.", body = EditedView)),
+)]
 pub(super) async fn make(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -60,7 +83,23 @@ pub(super) async fn make(
     edited.await.map(|edited| answer(None, edited))
 }
 
-/// `PUT /policy/{policy_id}`: this policy in the place of the one with its id, or as another one.
+/// This policy in the place of the one with its id, or as another one.
+#[utoipa::path(
+    put,
+    path = "/policy/{policy_id}",
+    tag = "policy",
+    params(
+        ("policy_id" = String, Path, description = "Its id."),
+        ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only as another one."),
+    ),
+    request_body = PolicyDocument,
+    responses(
+        (status = 200, description = "In force.", body = EditedView),
+        (status = 201, description = "Another one, in force.", body = EditedView)
+    ),
+)]
 pub(super) async fn put(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -78,7 +117,19 @@ pub(super) async fn put(
     edited.await.map(|edited| answer(Some(policy_id), edited))
 }
 
-/// `PATCH /policy/{policy_id}`: a JSON merge patch (RFC 7396), such as `{"enabled": false}`.
+/// Changes what is given of a policy: a JSON merge patch (RFC 7396).
+#[utoipa::path(
+    patch,
+    path = "/policy/{policy_id}",
+    tag = "policy",
+    params(
+        ("policy_id" = String, Path, description = "Its id."),
+        ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
+    ),
+    request_body = inline(serde_json::Value),
+    responses((status = 200, description = "In force.", body = EditedView)),
+)]
 pub(super) async fn patch(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -96,7 +147,18 @@ pub(super) async fn patch(
     edited.await.map(|edited| answer(Some(policy_id), edited))
 }
 
-/// `DELETE /policy/{policy_id}`: the policy goes.
+/// The policy goes.
+#[utoipa::path(
+    delete,
+    path = "/policy/{policy_id}",
+    tag = "policy",
+    params(
+        ("policy_id" = String, Path, description = "Its id."),
+        ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
+    ),
+    responses((status = 200, description = "It is gone.", body = EditedView)),
+)]
 pub(super) async fn remove(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -178,14 +240,25 @@ fn percent_encoded(text: &str) -> String {
         .collect()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Order {
     /// The one to be evaluated first is the first.
     policy_ids: Vec<String>,
 }
 
-/// `POST /policy/order`: the policies named take, in this order, the places that they have now; all priorities are given anew.
+/// The policies named take, in this order, the places that they have now.
+#[utoipa::path(
+    post,
+    path = "/policy/order",
+    tag = "policy",
+    params(
+        ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
+    ),
+    request_body = Order,
+    responses((status = 200, description = "In force.", body = ChangeView)),
+)]
 pub(super) async fn order(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -212,7 +285,7 @@ pub(super) async fn order(
 }
 
 /// What an import answers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ImportView {
     /// Left out where nothing was to be changed.
     #[serde(flatten)]
@@ -222,8 +295,20 @@ pub(super) struct ImportView {
     told: ImportTold,
 }
 
-/// `POST /policy/import`: a set, a bare list of policies, or either in the forms of the former system. `mode=merge` leaves
-/// policies that the body does not have, `dry_run=true` only says what would happen.
+/// Takes in a set, or a bare list of policies.
+#[utoipa::path(
+    post,
+    path = "/policy/import",
+    tag = "policy",
+    params(
+        ("mode" = Option<String>, Query, description = "`replace`, or `merge`: policies that the body does not have stay."),
+        ("dry_run" = Option<bool>, Query, description = "Only tells what would change."),
+        ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
+    ),
+    request_body = PolicySetDocument,
+    responses((status = 200, description = "In force, or what would be.", body = ImportView)),
+)]
 pub(super) async fn import(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -252,7 +337,16 @@ pub(super) async fn import(
     Ok((Extension(audit), Json(ImportView { change, dry_run, told })))
 }
 
-/// `GET /policy/export`: a file that `POST /policy/import`, `PUT /policy` and the configuration take; `version` for an older set.
+/// The set as a file.
+#[utoipa::path(
+    get,
+    path = "/policy/export",
+    tag = "policy",
+    params(
+        ("version" = Option<u32>, Query, description = "An older one."),
+    ),
+    responses((status = 200, description = "What `POST /policy/import` and the configuration take.", body = PolicySetDocument)),
+)]
 pub(super) async fn export(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,

@@ -7,10 +7,12 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::guard::Caller;
 use super::jobs::Jobs;
-use super::policy::{Changed, author, changed, edit_problem, expected};
+use super::policy::{ChangeView, Changed, author, changed, edit_problem, expected};
+use super::policy_schema::PolicySetDocument;
 use super::problem::{Code, Problem};
 use super::request::Parameters;
 use crate::services::Services;
@@ -20,14 +22,14 @@ use crate::store::PolicyVersion;
 /// Versions of one page, where the request does not say, and at most.
 const PAGE: usize = 100;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct VersionsView {
     versions: Vec<VersionView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct VersionView {
     #[serde(flatten)]
     version: PolicyVersion,
@@ -35,7 +37,17 @@ struct VersionView {
     current: bool,
 }
 
-/// `GET /policy/versions`: saved sets, newest first.
+/// Saved sets, newest first.
+#[utoipa::path(
+    get,
+    path = "/policy/versions",
+    tag = "policy",
+    params(
+        ("limit" = Option<u32>, Query, description = "Versions wanted, 1 to 100."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page.", body = VersionsView)),
+)]
 pub(super) async fn list(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -58,15 +70,25 @@ pub(super) async fn list(
     Ok(Json(VersionsView { versions: page, next_cursor }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct WholeVersionView {
     #[serde(flatten)]
     version: VersionView,
     /// The set as it was written.
+    #[schema(value_type = PolicySetDocument)]
     document: Box<RawValue>,
 }
 
-/// `GET /policy/versions/{version}`: one of them with its document.
+/// A saved set with its document.
+#[utoipa::path(
+    get,
+    path = "/policy/versions/{version}",
+    tag = "policy",
+    params(
+        ("version" = u32, Path, description = "Its number."),
+    ),
+    responses((status = 200, description = "The version.", body = WholeVersionView)),
+)]
 pub(super) async fn show(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -80,7 +102,7 @@ pub(super) async fn show(
     Ok(Json(WholeVersionView { version: VersionView { version, current }, document }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DifferencesView {
     version: u32,
     /// `null`: there is none before it, so everything is new.
@@ -89,7 +111,17 @@ pub(super) struct DifferencesView {
     differences: Differences,
 }
 
-/// `GET /policy/versions/{version}/diff`: how it differs from the version before it, or from `against`.
+/// How a saved set differs from another.
+#[utoipa::path(
+    get,
+    path = "/policy/versions/{version}/diff",
+    tag = "policy",
+    params(
+        ("version" = u32, Path, description = "Its number."),
+        ("against" = Option<u32>, Query, description = "The other; the one before where left out."),
+    ),
+    responses((status = 200, description = "By policy and field.", body = DifferencesView)),
+)]
 pub(super) async fn diff(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -104,7 +136,18 @@ pub(super) async fn diff(
     Ok(Json(DifferencesView { version: number, against, differences }))
 }
 
-/// `POST /policy/versions/{version}/restore`: its set again, as a new version.
+/// A saved set again, as a new version.
+#[utoipa::path(
+    post,
+    path = "/policy/versions/{version}/restore",
+    tag = "policy",
+    params(
+        ("version" = u32, Path, description = "Its number."),
+        ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
+    ),
+    responses((status = 200, description = "In force.", body = ChangeView)),
+)]
 pub(super) async fn restore(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,

@@ -14,6 +14,7 @@ use dataplane::control::{Door, Event, EventReceiver, Transaction};
 use dataplane::time::{Now, Wall};
 use rtrb::Consumer;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::applications_seen::AppsSeen;
 use super::eve::Formatter;
@@ -84,7 +85,7 @@ pub struct EventCounts {
 }
 
 /// A reading of [`EventCounts`].
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EventTotals {
     /// Taken out of the workers' rings.
     pub received: u64,

@@ -111,7 +111,7 @@ pub struct PolicyText {
 }
 
 /// What an import would do, or has done.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ImportTold {
     /// Ids that there were not.
     pub added: Vec<String>,

@@ -16,13 +16,15 @@ use crate::store::{PolicyHistory, PolicyVersion};
 pub const DIFFERENCES_MAX: usize = 1_000;
 
 /// How one version differs from another.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Differences {
     /// What is said of the set itself.
     pub set: Vec<FieldDifference>,
     /// Policies that only the version has.
+    #[schema(value_type = Vec<Object>)]
     pub added: Vec<Text>,
     /// Policies that only the other one has.
+    #[schema(value_type = Vec<Object>)]
     pub removed: Vec<Text>,
     /// Policies that both have, and that say something else.
     pub changed: Vec<PolicyDifference>,
@@ -33,18 +35,20 @@ pub struct Differences {
 }
 
 /// A member that differs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct FieldDifference {
     /// Its name.
     pub field: String,
     /// In the other version; `null` where it does not have it.
+    #[schema(value_type = Value)]
     pub before: Option<Text>,
     /// In this version; `null` where it does not have it.
+    #[schema(value_type = Value)]
     pub after: Option<Text>,
 }
 
 /// A policy that differs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct PolicyDifference {
     /// Its id.
     pub policy_id: String,

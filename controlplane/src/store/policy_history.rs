@@ -24,7 +24,7 @@ const VERSIONS: Table<PolicyVersion> = Table::new("policy_versions");
 const DOCUMENTS: Table<Stored> = Table::new("policy_documents");
 
 /// Where a version came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VersionOrigin {
     /// The daemon's own set.
@@ -36,7 +36,7 @@ pub enum VersionOrigin {
 }
 
 /// One saved set, without its document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PolicyVersion {
     /// Its number, from 1; flow records name it.
     pub version: u32,
