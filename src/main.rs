@@ -111,7 +111,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let built = workers::build(
         &config,
         &live_wire,
-        doors,
+        (&door, doors),
         &Arc::new(Shared::default()),
         inspection.as_ref().map(|(inspection, _)| inspection),
     )

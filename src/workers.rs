@@ -7,7 +7,7 @@ use crate::config::{Checksum, Config, Eviction, Exception, FailMode, Mode, Overl
 use crate::preflight;
 use crate::setup;
 use crate::wire::LiveWire;
-use dataplane::control::{ExceptionAction, Exceptions, Settings, WorkerDoor};
+use dataplane::control::{Door, ExceptionAction, Exceptions, Settings, WorkerDoor};
 use dataplane::defrag::{DefragConfig, OverlapPolicy};
 use dataplane::engine::{
     self, ChecksumMode, Engine, EngineConfig, Inspection, PortConfig, Service, StreamConfig,
@@ -40,13 +40,16 @@ const BUSY_POLL_BUDGET: u32 = 64;
 pub(crate) fn build(
     config: &Config,
     wire: &LiveWire,
-    doors: Vec<WorkerDoor>,
+    (door, doors): (&Door, Vec<WorkerDoor>),
     buckets: &Arc<Shared>,
     inspection: Option<&Inspection>,
 ) -> Result<Vec<Worker<XskQueue>>, String> {
     let count = doors.len();
     let sleepers =
         worker::sleepers(count).map_err(|error| format!("cannot make the workers' wakers: {error}"))?;
+    if let Some(sleeper) = sleepers.first() {
+        door.set_wakers(sleeper.wakers());
+    }
     let mut host = open_host(config)?;
     let service_mac = match &config.service {
         Some(service) => Some(Mac(netdev::Interface::read(&service.interface).map_err(sentence)?.mac)),

@@ -18,7 +18,7 @@ pub use clock::{Clock, SystemClock};
 pub use config::{Wait, WorkerConfig};
 pub use host_port::{HOST_FRAME_BYTES_MAX, HostDevice, HostPort};
 pub use lifecycle::{Lifecycle, Phase};
-pub use sleep::{Sleeper, Waker, sleepers};
+pub use sleep::{Sleeper, Waker, Wakers, sleepers};
 
 use crate::control::{Event, PortGauges, StateChange, WorkerDoor};
 use crate::engine::{BATCH_MAX, Engine, HOST_PORT, Outcome};
@@ -325,7 +325,10 @@ impl<P: PacketPort> Worker<P> {
                     count += 1;
                 }
                 let Exits { sleeper, hand_offs, .. } = &mut self.exits;
-                sleeper.sleep(&fds[..count], config::SLEEP_MAX_MS, || hand_offs.any_waiting());
+                let door = &self.door;
+                sleeper.sleep(&fds[..count], config::SLEEP_MAX_MS, || {
+                    hand_offs.any_waiting() || !door.asked.is_empty()
+                });
             }
         }
     }

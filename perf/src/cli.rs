@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::report::plot::Over;
 use crate::rig;
+use crate::scenarios::api::Crowd;
 use crate::scenarios::forward::{Driver, Plans};
 use crate::scenarios::memory::Sweep;
 use crate::traffic::Kind;
@@ -106,6 +107,19 @@ pub(crate) enum Command {
         captures: Vec<PathBuf>,
         #[command(flatten)]
         common: Common,
+    },
+    /// What clients of the API wait for: alone, while others log in, beside paced traffic and what that costs then.
+    Api {
+        #[command(flatten)]
+        crowd: CrowdArgs,
+        #[command(flatten)]
+        forward: Forward,
+    },
+    /// Calls the API as a file says, and prints what came of it: the other half of `api`.
+    #[command(hide = true)]
+    Clients {
+        /// Written by `api`.
+        work: PathBuf,
     },
     /// Runs a device between two interfaces of this machine while another machine sends; shows rates and costs.
     Dut {
@@ -223,6 +237,29 @@ pub(crate) struct Forward {
     pub(crate) packets_per_connection: u32,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// Who calls the API.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CrowdArgs {
+    /// Connections that read.
+    #[arg(long, default_value_t = 1_000)]
+    clients: usize,
+    /// Requests a second, of all readers together.
+    #[arg(long, default_value_t = 1_000.0)]
+    rate: f64,
+    /// Connections that log in as fast as they can.
+    #[arg(long, default_value_t = 32)]
+    logins: usize,
+    /// Event streams that nothing comes on; 0 leaves that case out.
+    #[arg(long, default_value_t = 10_000)]
+    subscribers: usize,
+}
+
+impl CrowdArgs {
+    pub(crate) const fn crowd(&self) -> Crowd {
+        Crowd { clients: self.clients, rate: self.rate, logins: self.logins, subscribers: self.subscribers }
+    }
 }
 
 /// Options of what runs in memory.

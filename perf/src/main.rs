@@ -1,10 +1,11 @@
 //! `jarvis-perf`: is the appliance as fast, as cheap and as small as promised?
 //!
-//! [`traffic`] says what is sent, [`rig`] where, [`drivers`] by whom it is forwarded, [`measure`] how a number
+//! [`traffic`] says what is sent, [`clients`] who calls the API, [`rig`] where, [`drivers`] by whom it is forwarded, [`measure`] how a number
 //! is made, [`scenarios`] which numbers answer which promise, [`mod@report`] how they are kept and shown. The
 //! promises are in BENCHMARKS.md.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed test may panic"))]
 
+mod clients;
 mod traffic;
 mod rig;
 mod drivers;
@@ -22,7 +23,7 @@ use clap::Parser;
 use cli::{Cli, Command, Engine, Forward, Scenario};
 use report::result::ResultFile;
 use report::{markdown, plot, table};
-use scenarios::{Error, dut, forward, inspect, memory, program};
+use scenarios::{Error, api, dut, forward, inspect, memory, program};
 use traffic::Kind;
 
 /// The engine must not call the allocator for a packet: so its calls are counted.
@@ -95,6 +96,10 @@ fn run(command: Command) -> Result<(), Error> {
             let file = dut::watch(&forward.plans(), device, &[port_a, port_b], seconds)?;
             finish(&file, forward.common.json.as_deref())?;
         }
+        Command::Api { crowd, forward } => {
+            finish(&api::measure(&forward.plans(), crowd.crowd())?, forward.common.json.as_deref())?;
+        }
+        Command::Clients { work } => show(&clients(&work)?),
         Command::Report { results, document } => report(&results, &document)?,
         Command::Plot { files, value, over, out } => {
             let files = files.iter().map(|path| ResultFile::read(path)).collect::<Result<Vec<_>, _>>()?;
@@ -216,6 +221,15 @@ fn report(results: &Path, document: &Path) -> Result<(), Error> {
     std::fs::write(document, text).map_err(|error| broken(document, &error))?;
     say(&format!("{}: {} result files", document.display(), files.len()));
     Ok(())
+}
+
+/// Does what a file says, in this process; what was seen as JSON.
+fn clients(work: &Path) -> Result<String, Error> {
+    let broken = |error: &dyn std::fmt::Display| Error::Broken(format!("{}: {error}", work.display()));
+    let text = std::fs::read_to_string(work).map_err(|error| broken(&error))?;
+    let work = serde_json::from_str(&text).map_err(|error| broken(&error))?;
+    let seen = clients::run(work).map_err(Error::Broken)?;
+    Ok(serde_json::to_string(&seen).expect("results are plain data"))
 }
 
 fn list() {

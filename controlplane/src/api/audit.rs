@@ -14,6 +14,9 @@ use super::request::{Page, Parameters};
 use crate::services::Services;
 use crate::services::audit::Question;
 
+/// The end of the year 9999.
+const SECONDS_MAX: u64 = 253_402_300_799;
+
 #[derive(Serialize, ToSchema)]
 pub(super) struct TrailView {
     /// Oldest first.
@@ -37,8 +40,8 @@ struct EntryView {
     path = "/audit",
     tag = "audit",
     params(
-        ("from" = Option<u64>, Query, description = "Seconds since 1970."),
-        ("to" = Option<u64>, Query, description = "Seconds since 1970."),
+        ("from" = Option<u64>, Query, maximum = 253_402_300_799u64, description = "Seconds since 1970."),
+        ("to" = Option<u64>, Query, maximum = 253_402_300_799u64, description = "Seconds since 1970."),
         ("actor" = Option<String>, Query, description = "An account's name."),
         ("action" = Option<String>, Query, description = "An action."),
         ("target" = Option<String>, Query, description = "A target."),
@@ -53,7 +56,7 @@ pub(super) async fn list(
     State(jobs): State<Arc<Jobs>>,
     mut parameters: Parameters,
 ) -> Result<Json<TrailView>, Problem> {
-    let seconds = |text: &str| text.parse().ok();
+    let seconds = |text: &str| text.parse().ok().filter(|seconds| *seconds <= SECONDS_MAX);
     let text = |text: &str| Some(text.to_owned());
     let page = Page::take(&mut parameters, |text| text.parse().ok());
     let question = Question {

@@ -176,8 +176,10 @@ struct RateLimitDocument {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FlowContext {
-    zone: Option<String>,
-    in_port: Option<String>,
+    /// By name or index.
+    zone: Option<NameOrNumber>,
+    /// By name or index.
+    in_port: Option<NameOrNumber>,
     #[schema(maximum = 4094)]
     vlan: Option<u16>,
     src_mac: Option<String>,
@@ -186,7 +188,7 @@ pub(super) struct FlowContext {
     src_port: Option<u16>,
     dst_port: Option<u16>,
     /// Of layer 4 or 7, by name or number.
-    protocol: Option<Protocol>,
+    protocol: Option<NameOrNumber>,
     application: Option<String>,
     /// As `application`.
     app_name: Option<String>,
@@ -220,7 +222,7 @@ pub(super) struct FlowContext {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
-enum Protocol {
+enum NameOrNumber {
     Number(u8),
     Name(String),
 }

@@ -44,6 +44,15 @@ impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for JsonBody
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let RawBody(bytes) = RawBody::from_request(request, state).await?;
+        // serde takes a list for a struct whose members are all there in their order; nobody means that.
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            let fault = Fault {
+                line: Some(1),
+                detail: "expected an object, found a list".to_owned(),
+                ..Fault::default()
+            };
+            return Err(not_the_json(vec![fault]));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| json_problem::<T>(&bytes, &error))
     }
 }
@@ -59,6 +68,10 @@ fn json_problem<T: ToSchema>(bytes: &[u8], error: &serde_json::Error) -> Problem
     if faults.is_empty() {
         faults.push(Fault { line: Some(error.line()), detail: error.to_string(), ..Fault::default() });
     }
+    not_the_json(faults)
+}
+
+fn not_the_json(faults: Vec<Fault>) -> Problem {
     Problem::new(Code::InvalidBody, "The body is not the JSON that this call takes.").with_faults(faults)
 }
 

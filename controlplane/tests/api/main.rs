@@ -4,6 +4,7 @@
 mod audit;
 mod auth;
 mod calls;
+mod fuzzed;
 mod openapi;
 mod certificates;
 mod mtls;

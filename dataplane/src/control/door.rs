@@ -1,7 +1,7 @@
 //! Both sides of the door: what the control plane holds, and what one worker holds.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -11,6 +11,7 @@ use super::{
     Board, EventReceiver, EventSender, FlowQuery, Publisher, Snapshot, SnapshotReader, StateChange,
     WireControl,
 };
+use crate::worker::Wakers;
 
 /// Questions that wait at one worker at most.
 const QUERIES_MAX: usize = 4;
@@ -22,6 +23,8 @@ pub struct Door {
     boards: Vec<Arc<Board>>,
     queries: Vec<Mutex<QueryPort>>,
     wire: Option<Box<dyn WireControl>>,
+    /// Set once workers can sleep.
+    wakers: OnceLock<Wakers>,
     /// What the daemon's own threads have told and nobody has taken yet.
     told: Mutex<VecDeque<StateChange>>,
 }
@@ -107,7 +110,11 @@ pub fn door(
             answered: answered_in,
         });
     }
-    (Door { publisher, boards, queries, wire, told: Mutex::default() }, inside, receivers)
+    (
+        Door { publisher, boards, queries, wire, wakers: OnceLock::new(), told: Mutex::default() },
+        inside,
+        receivers,
+    )
 }
 
 impl Door {
@@ -144,10 +151,29 @@ impl Door {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// Whether every worker has run a batch under `version` or a later one. Idle workers turn too.
+    /// What wakes its workers, so that a question does not wait until an idle one turns by itself.
+    pub fn set_wakers(&self, wakers: Wakers) {
+        // The first ones are those of the workers that there are.
+        let _known = self.wakers.set(wakers);
+    }
+
+    fn wake(&self, worker: usize) {
+        if let Some(wakers) = self.wakers.get() {
+            wakers.wake(worker);
+        }
+    }
+
+    /// Whether every worker has run a batch under `version` or a later one. Those that sleep are woken to.
     #[must_use]
     pub fn in_force(&self, version: u64) -> bool {
-        self.boards.iter().all(|board| board.snapshot_version() >= version)
+        let mut all = true;
+        for (worker, board) in self.boards.iter().enumerate() {
+            if board.snapshot_version() < version {
+                self.wake(worker);
+                all = false;
+            }
+        }
+        all
     }
 
     /// Asks one worker and waits for its page. Blocks the calling thread for at most `timeout`; one
@@ -165,6 +191,7 @@ impl Door {
         let number = port.last;
         while port.answered.pop().is_ok() {}
         port.asked.push(Box::new(Numbered { number, query })).map_err(|_full| timed_out)?;
+        self.wake(worker);
         let deadline = Instant::now() + timeout;
         loop {
             match port.answered.pop() {

@@ -48,7 +48,23 @@ impl Sleeping {
 pub struct Sleeper {
     own: usize,
     stream: UnixStream,
-    wakers: Arc<[Waker]>,
+    wakers: Wakers,
+}
+
+/// Wakes any worker; whoever asks one something holds it.
+#[derive(Debug, Clone)]
+pub struct Wakers(Arc<[Waker]>);
+
+impl Wakers {
+    /// Wakes `worker` where it sleeps; one flag read where it does not.
+    #[inline]
+    pub fn wake(&self, worker: usize) {
+        let Some(waker) = self.0.get(worker) else { return };
+        if waker.sleeping.must_wake() {
+            // A full pipe means that it is being woken already.
+            let _written = (&waker.stream).write(&[1]);
+        }
+    }
 }
 
 /// A sleeper for each of `workers` workers.
@@ -66,11 +82,11 @@ pub fn sleepers(workers: usize) -> std::io::Result<Vec<Sleeper>> {
         streams.push(stream);
         wakers.push(Waker { sleeping: Sleeping(AtomicBool::new(false)), stream: write });
     }
-    let wakers: Arc<[Waker]> = wakers.into();
+    let wakers = Wakers(wakers.into());
     Ok(streams
         .into_iter()
         .enumerate()
-        .map(|(own, stream)| Sleeper { own, stream, wakers: Arc::clone(&wakers) })
+        .map(|(own, stream)| Sleeper { own, stream, wakers: wakers.clone() })
         .collect())
 }
 
@@ -78,7 +94,7 @@ impl Sleeper {
     /// Sleeps until one of `fds` is readable, another worker wakes us, or `timeout_ms` has passed; not at all
     /// where `something_waits` says so after others can see that we sleep.
     pub fn sleep(&mut self, fds: &[RawFd], timeout_ms: i32, something_waits: impl FnOnce() -> bool) {
-        let sleeping = &self.wakers[self.own].sleeping;
+        let sleeping = &self.wakers.0[self.own].sleeping;
         sleeping.announce();
         if !something_waits() {
             let mut all = [self.stream.as_raw_fd(); xsk::wait::WAIT_FDS_MAX];
@@ -93,14 +109,16 @@ impl Sleeper {
         let _woken = self.stream.read(&mut bytes);
     }
 
-    /// Wakes `worker` where it sleeps; one flag read where it does not.
+    /// Wakes another worker.
     #[inline]
     pub fn wake(&self, worker: u8) {
-        let Some(waker) = self.wakers.get(usize::from(worker)) else { return };
-        if waker.sleeping.must_wake() {
-            // A full pipe means that it is being woken already.
-            let _written = (&waker.stream).write(&[1]);
-        }
+        self.wakers.wake(usize::from(worker));
+    }
+
+    /// What wakes it and all others.
+    #[must_use]
+    pub fn wakers(&self) -> Wakers {
+        self.wakers.clone()
     }
 }
 

@@ -78,6 +78,7 @@ fn configuration(rig: &Rig, options: &Options, folder: &Path, pin_root: &Path) -
          [flow]\ncapacity = {capacity}\n\
          [policy]\nfile = \"{policy}\"\n\
          [api]\nlisten = \"127.0.0.1:8000\"\nsocket = \"{folder}/control.sock\"\n\
+         [api.rate_limit]\nenabled = false\n\
          [state]\ndirectory = \"{folder}/state\"\n",
         pins = pin_root.display(),
         wait = options.wait,

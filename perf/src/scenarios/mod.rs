@@ -1,5 +1,6 @@
 //! What is asked? Each scenario answers one row of the table of promises, and gives a result file.
 
+pub(crate) mod api;
 mod costs;
 pub(crate) mod dut;
 pub(crate) mod forward;
