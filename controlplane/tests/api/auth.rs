@@ -34,6 +34,7 @@ fn path_of(permit: &Permit) -> String {
         ("{user_id}", "u-none"),
         ("{policy_id}", "p-none"),
         ("{flow_id}", "1"),
+        ("{*file}", "index.html"),
         ("{version}", "1"),
     ];
     names.iter().fold(permit.path.to_owned(), |path, (name, value)| path.replace(name, value))
