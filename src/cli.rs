@@ -342,8 +342,118 @@ impl TelemetryPart {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// The set in force, in evaluation order.
-    Show,
-    /// Read the policy file again; the old set stays if it has an error.
+    Show {
+        /// Filters: name=PART, enabled=true|false, action=NAME, cursor=C.
+        #[arg(value_name = "KEY=VALUE")]
+        filter: Vec<String>,
+        /// Policies wanted.
+        #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// One policy as it is written.
+    Get {
+        /// Its `policy_id`.
+        policy_id: String,
+    },
+    /// Add a policy; one with its id must not be there.
+    Add {
+        /// JSON file with the policy, `-` for the standard input.
+        #[arg(value_name = "FILE")]
+        policy: PathBuf,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Put a policy in the place of the one with this id, or add it.
+    Set {
+        /// Its `policy_id`.
+        policy_id: String,
+        /// JSON file with the policy, `-` for the standard input.
+        #[arg(value_name = "FILE")]
+        policy: PathBuf,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Change what is given of a policy and nothing else (a JSON merge patch).
+    Change {
+        /// Its `policy_id`.
+        policy_id: String,
+        /// Such as '{"priority": 50}'.
+        #[arg(value_name = "JSON")]
+        patch: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Let a policy be evaluated.
+    Enable {
+        /// Its `policy_id`.
+        policy_id: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Let a policy be evaluated no more, without removing it.
+    Disable {
+        /// Its `policy_id`.
+        policy_id: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Remove a policy.
+    Remove {
+        /// Its `policy_id`.
+        policy_id: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Give policies another order on the places that they have now; all priorities are given anew.
+    Order {
+        /// Each `policy_id`, the first to be evaluated first.
+        #[arg(required = true, value_name = "POLICY_ID")]
+        policy_ids: Vec<String>,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Sets that were saved, newest first.
+    Versions {
+        /// Versions wanted.
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
+    },
+    /// How a version differs from the one before it, or from another.
+    Diff {
+        /// Its number.
+        version: u32,
+        /// The other one.
+        #[arg(long, value_name = "VERSION")]
+        against: Option<u32>,
+    },
+    /// Put the set of a version in force again, as a new version.
+    Restore {
+        /// Its number.
+        version: u32,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Take in a file of policies: a set, a bare list, or either in the forms of the former system.
+    Import {
+        /// JSON file, `-` for the standard input.
+        #[arg(value_name = "FILE")]
+        policies: PathBuf,
+        /// Let policies stay that the file does not have.
+        #[arg(long)]
+        merge: bool,
+        /// Only tell what would change.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// The set as a file, on the standard output.
+    Export {
+        /// That of an older version.
+        #[arg(long, value_name = "N")]
+        version: Option<u32>,
+    },
+    /// Take in the policy file again if it was changed; the old set stays if it has an error.
     Reload,
     /// What would be made of a flow, and why.
     Evaluate {
@@ -351,6 +461,14 @@ pub(crate) enum PolicyCommand {
         #[arg(value_name = "FILE")]
         context: PathBuf,
     },
+}
+
+/// For the list of versions.
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// Why it is done, shown in the list of versions.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 /// `ctl block`.

@@ -5,7 +5,7 @@
 use crate::cli::{BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
-use crate::{setup, users};
+use crate::{policy, setup, users};
 use controlplane::client::Client;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -22,11 +22,10 @@ pub(crate) fn run(typed: &Ctl) -> Result<String, Failure> {
         CtlCommand::Telemetry { part } => client.get(&format!("/telemetry/{}", part.path()))?,
         CtlCommand::Flows { filter, limit } => client.get(&query_path("/dpi/flows", filter, *limit)?)?,
         CtlCommand::EndFlow { flow_id } => client.delete(&format!("/dpi/flows/{flow_id}"), &json!({}))?,
-        CtlCommand::Policy { command } => match command {
-            PolicyCommand::Show => client.get("/policy")?,
-            PolicyCommand::Reload => client.post("/policy/reload", &json!({}))?,
-            PolicyCommand::Evaluate { context } => client.post("/policy/evaluate", &read_json(context)?)?,
-        },
+        CtlCommand::Policy { command: PolicyCommand::Export { version } } => {
+            return policy::export(&client, *version);
+        }
+        CtlCommand::Policy { command } => policy::run(&client, command)?,
         CtlCommand::Block { command } => match command {
             BlockCommand::List => client.get("/admin/block")?,
             BlockCommand::Add { prefixes } => {
@@ -65,26 +64,33 @@ fn client(socket: Option<&PathBuf>, config: &ConfigFlag) -> Result<Client, Failu
     }))
 }
 
-fn query_path(path: &str, filter: &[String], limit: u32) -> Result<String, Failure> {
+pub(crate) fn query_path(path: &str, filter: &[String], limit: u32) -> Result<String, Failure> {
     let mut path = format!("{path}?limit={limit}");
     for pair in filter {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
             Failure::line(format!("\"{pair}\" is no filter: write KEY=VALUE, such as port=443"))
         })?;
         path.push('&');
-        for text in [key, "=", value] {
-            path.extend(text.bytes().map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'=' | b':' => {
-                    char::from(byte).to_string()
-                }
-                _ => format!("%{byte:02X}"),
-            }));
-        }
+        path.push_str(&encoded(key));
+        path.push('=');
+        path.push_str(&encoded(value));
     }
     Ok(path)
 }
 
-fn read_json(path: &std::path::Path) -> Result<Value, Failure> {
+/// A part of a path or query, so that no character of it is special.
+pub(crate) fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b':' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+pub(crate) fn read_json(path: &std::path::Path) -> Result<Value, Failure> {
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::line(format!("cannot read {name}: {error}")))?;

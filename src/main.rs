@@ -18,6 +18,7 @@ mod failure;
 mod keygen;
 mod links;
 mod log;
+mod policy;
 mod preflight;
 mod privileges;
 mod replay;
@@ -70,7 +71,10 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let config = configure(typed)?;
     let inspection = setup::inspection(&config)?;
     let mut policies = setup::policies(&config, inspection.as_ref());
-    let policy = setup::load_policies(&mut policies, &config)?;
+    if !trust::entities_file(&config).exists() {
+        // Nothing is saved yet, so the file must do; its errors are told before anything is touched.
+        setup::load_policies(&mut setup::policies(&config, inspection.as_ref()), &config)?;
+    }
     let (tls, warnings) = setup::tls(&config)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -84,18 +88,20 @@ fn run(typed: &Live) -> Result<(), Failure> {
         .map_err(|error| Failure::line(format!("cannot keep to cores {:?}: {error}", plan.control)))?;
 
     // Who may ask: accounts, sessions and keys.
-    let (auth, first_admin) = trust::open(&config, serve::now().wall.0 / 1_000_000_000)?;
+    let now_s = serve::now().wall.0 / 1_000_000_000;
+    let trust::Opened { auth, first: first_admin, history } = trust::open(&config, now_s)?;
     if let Some(first) = &first_admin {
         let scheme = if tls.is_some() { "https" } else { "http" };
         say(&trust::welcome(first, &format!("{scheme}://{}", config.api.listen)));
     }
 
     let audit = trust::audit(&config, &auth)?;
+    let policy = policies.start(setup::policy_sources(&config, history), now_s)?;
 
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
     let (live_wire, fresh) = wire::attach(&config).map_err(Failure::line)?;
     let first = Snapshot {
-        version: u64::from(setup::FIRST_VERSION),
+        version: u64::from(policy.version()),
         policy: Arc::new(policy),
         settings: workers::settings(&config),
         apps: None,

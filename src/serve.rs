@@ -15,7 +15,9 @@ use crate::trust;
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server, Tls};
 use controlplane::services::classify::Reader;
-use controlplane::services::{EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions};
+use controlplane::services::{
+    Author, EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions,
+};
 use controlplane::store::{EveFile, Rotation, Uploads};
 use dataplane::control::{Door, StateChange};
 use dataplane::time::Now;
@@ -179,7 +181,12 @@ impl Serving {
         self.supervisor.reloading();
         self.pump.reopen();
         self.reload_certificates();
-        match self.services.reload() {
+        match self.services.reload(&Author::system()) {
+            Ok(change) if !change.changed => {
+                tracing::info!(
+                    "the policy file is what it was when it was taken in: the policies stay as they are"
+                );
+            }
             Ok(_told_by_services) => {
                 let after = serde_json::to_value(self.services.policy().summary()).ok();
                 trust::tell(&self.services, "policy.reload", Some("policy".to_owned()), after);

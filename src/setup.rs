@@ -10,7 +10,8 @@ use crate::config::{
 use crate::failure::Failure;
 use crate::{serve, workers};
 use controlplane::api::Tls;
-use controlplane::services::{Applications, Policies};
+use controlplane::services::{Applications, Policies, PolicySources};
+use controlplane::store::PolicyHistory;
 use dataplane::dpi::recogniser::Recogniser;
 use dataplane::engine::Inspection;
 use dataplane::policy::{PolicyFile, PolicySet, Supplied};
@@ -36,8 +37,8 @@ pub(crate) fn inspection(config: &Config) -> Result<Option<(Inspection, Applicat
     Ok(Some((inspection, applications)))
 }
 
-/// The version of the first policy set of a run; reloads count up.
-pub(crate) const FIRST_VERSION: u32 = 1;
+/// The version of a policy set that no store has.
+const FIRST_VERSION: u32 = 1;
 
 /// Reads the configuration that `flag` names, or the embedded one.
 ///
@@ -85,6 +86,14 @@ fn in_clear(config: &Config) -> Option<String> {
 pub(crate) fn policies(config: &Config, inspection: Option<&(Inspection, Applications)>) -> Policies {
     let applications = inspection.map(|(_, applications)| applications.clone()).unwrap_or_default();
     Policies::new(workers::policy_environment(config), config.mode == Mode::Inline, applications)
+}
+
+/// Where a running box has its policies from.
+pub(crate) fn policy_sources(
+    config: &Config,
+    history: Result<PolicyHistory, String>,
+) -> PolicySources<'static> {
+    PolicySources { file: config.policy_file.clone(), embedded: DEFAULT_POLICY.as_bytes(), history }
 }
 
 /// Loads the configured policies, or the embedded ones.

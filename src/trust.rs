@@ -13,7 +13,7 @@ use controlplane::services::auth::key_ring::{KeyRing, KeySet};
 use controlplane::services::auth::{AuthError, FirstAdmin, KeyOrigin, Keys, Settings};
 use controlplane::services::{Audit, Auth, Services};
 use controlplane::store::segments::Segments;
-use controlplane::store::{Entities, KeyFile, StoreError};
+use controlplane::store::{Entities, KeyFile, PolicyHistory, StoreError};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use zeroize::Zeroizing;
 /// HMAC keys shorter than their hash are weaker than it (RFC 7518 3.2).
 const HMAC_BYTES_MIN: usize = 32;
 
-/// Opens accounts and keys; the admin that was made where there was no account.
+/// Opens accounts, keys and the saved policies.
 ///
 /// # Errors
 ///
-/// One sentence: a key that is none, a store that is damaged or in use.
-pub(crate) fn open(config: &Config, now_s: u64) -> Result<(Arc<Auth>, Option<FirstAdmin>), Failure> {
+/// One sentence: a key that is none, a store that is in use or of a later version.
+pub(crate) fn open(config: &Config, now_s: u64) -> Result<Opened, Failure> {
     let keys = keys(config)?;
     let signing = keys.ring.signing().verifying();
     tracing::info!(algorithm = %signing.algorithm(), kid = signing.kid(), origin = keys.origin.name(), "tokens are signed");
@@ -37,12 +37,43 @@ pub(crate) fn open(config: &Config, now_s: u64) -> Result<(Arc<Auth>, Option<Fir
         token_form: config.auth.token_form,
         ..Settings::default()
     };
-    let store = Entities::open(config.state_directory.join(format!("{}.redb", config.name)))
-        .map_err(|error| Failure::line(error.to_string()))?;
     let wrong = |error: AuthError| Failure::line(format!("accounts cannot be opened: {error}"));
-    let auth = Auth::open(Arc::new(store), keys, settings, now_s).map_err(wrong)?;
-    let first = auth.first_admin(now_s).map_err(wrong)?;
-    Ok((Arc::new(auth), first))
+    let path = entities_file(config);
+    let opened = Entities::open(&path).map(Arc::new).and_then(|store| {
+        match Auth::open(&store, &keys, settings, now_s) {
+            Err(AuthError::Store(error)) => Err(error),
+            other => Ok((store, other)),
+        }
+    });
+    match opened {
+        Ok((store, auth)) => {
+            let auth = auth.map_err(wrong)?;
+            let first = auth.first_admin(now_s).map_err(wrong)?;
+            Ok(Opened { auth: Arc::new(auth), first, history: Ok(PolicyHistory::new(store)) })
+        }
+        // The wire is served all the same; whoever is at the box mends it over the Unix socket.
+        Err(error @ StoreError::Damaged { .. }) => {
+            tracing::error!(%error, "accounts, sessions and saved policies cannot be read: nobody can log in, and the policy file holds");
+            let store = Arc::new(Entities::unopened(path));
+            let auth = Arc::new(Auth::without_accounts(store, &keys, settings));
+            Ok(Opened { auth, first: None, history: Err(error.to_string()) })
+        }
+        Err(error) => Err(Failure::line(error.to_string())),
+    }
+}
+
+/// What is kept in the file of entities.
+pub(crate) struct Opened {
+    pub(crate) auth: Arc<Auth>,
+    /// The admin that was made where there was no account.
+    pub(crate) first: Option<FirstAdmin>,
+    /// The policy sets so far, or why they cannot be read.
+    pub(crate) history: Result<PolicyHistory, String>,
+}
+
+/// Where accounts, sessions and policies are.
+pub(crate) fn entities_file(config: &Config) -> PathBuf {
+    config.state_directory.join(format!("{}.redb", config.name))
 }
 
 /// Whether the keys that the configuration and the environment name are keys; the box's own are not touched.

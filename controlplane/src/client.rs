@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
+pub use hyper::Method;
 use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode, header};
+use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
@@ -120,7 +121,42 @@ impl Client {
         self.call(&Method::PATCH, path_and_query, Some(body))
     }
 
+    /// The answer to a call with a body as it stands in a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn send(&self, method: &Method, path_and_query: &str, body: Vec<u8>) -> Result<Value, ClientError> {
+        let answer = self.ask(method, path_and_query, body)?;
+        self.json(&answer)
+    }
+
+    /// The answer to `GET path_and_query` byte by byte, for a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn download(&self, path_and_query: &str) -> Result<Vec<u8>, ClientError> {
+        Ok(self.ask(&Method::GET, path_and_query, Vec::new())?.to_vec())
+    }
+
     fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
+        self.send(method, path, body.map(|body| body.to_string().into_bytes()).unwrap_or_default())
+    }
+
+    fn json(&self, answer: &[u8]) -> Result<Value, ClientError> {
+        if answer.is_empty() {
+            return Ok(Value::Null);
+        }
+        let strange = |error: serde_json::Error| ClientError::Strange {
+            socket: self.socket.clone(),
+            detail: error.to_string(),
+        };
+        serde_json::from_slice(answer).map_err(strange)
+    }
+
+    /// The body of a good answer; empty where there is none.
+    fn ask(&self, method: &Method, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
         let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -131,12 +167,7 @@ impl Client {
             .unwrap_or(Err(ClientError::TimedOut { waited_s: self.timeout.as_secs() }))
     }
 
-    async fn exchange(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Value, ClientError> {
+    async fn exchange(&self, method: &Method, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
         let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
         let socket = self.socket.clone();
         let stream =
@@ -148,13 +179,12 @@ impl Client {
             .await
             .map_err(|error| strange(error.to_string()))?;
         tokio::spawn(connection);
-        let bytes = body.map(Value::to_string).unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, "localhost")
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(bytes)))
+            .body(Full::new(Bytes::from(body)))
             .map_err(|error| strange(format!("`{path}` cannot be asked for: {error}")))?;
         let answer = sender.send_request(request).await.map_err(|error| strange(error.to_string()))?;
         let status = answer.status();
@@ -163,11 +193,7 @@ impl Client {
             .await
             .map_err(|error| strange(error.to_string()))?
             .to_bytes();
-        if status == StatusCode::NO_CONTENT {
-            return Ok(Value::Null);
-        }
-        let document = serde_json::from_slice(&bytes).map_err(|error| strange(error.to_string()))?;
-        if status.is_success() { Ok(document) } else { Err(refused(status, document)) }
+        if status.is_success() { Ok(bytes) } else { Err(refused(status, self.json(&bytes)?)) }
     }
 }
 

@@ -107,6 +107,18 @@ pub const PERMITS: &[Permit] = &[
     permit("GET", "/policy/document", Needs(PolicyRead)),
     permit("POST", "/policy/evaluate", Needs(PolicyEvaluate)),
     change("POST", "/policy/reload", Needs(PolicyWrite), "policy.reload"),
+    change("POST", "/policy", Needs(PolicyWrite), "policy.make"),
+    permit("GET", "/policy/{policy_id}", Needs(PolicyRead)),
+    change("PUT", "/policy/{policy_id}", Needs(PolicyWrite), "policy.change"),
+    change("PATCH", "/policy/{policy_id}", Needs(PolicyWrite), "policy.change"),
+    change("DELETE", "/policy/{policy_id}", Needs(PolicyWrite), "policy.remove"),
+    change("POST", "/policy/order", Needs(PolicyWrite), "policy.order"),
+    change("POST", "/policy/import", Needs(PolicyWrite), "policy.import"),
+    permit("GET", "/policy/export", Needs(PolicyRead)),
+    permit("GET", "/policy/versions", Needs(PolicyRead)),
+    permit("GET", "/policy/versions/{version}", Needs(PolicyRead)),
+    permit("GET", "/policy/versions/{version}/diff", Needs(PolicyRead)),
+    change("POST", "/policy/versions/{version}/restore", Needs(PolicyWrite), "policy.restore"),
 ];
 
 /// Who may make this call; `None`: the table does not have it.

@@ -1,12 +1,16 @@
 //! `/policy`: which policies are in force, and what would they say of this flow?
+//!
+//! Single policies are in [`super::policy_items`], what there was before in [`super::policy_versions`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dataplane::policy::{
     ContextError, DecidingMode, Evaluation, Field, Met, Outcome, OutcomeAction, PolicyError, PolicyIndex,
     PolicySet, Target, Tried, Truth,
@@ -15,13 +19,17 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::guard::Caller;
 use super::jobs::Jobs;
 use super::policy_schema::{FlowContext, PolicySetDocument};
 use super::problem::{Code, Fault, Problem};
-use super::request::{JsonBody, Parameters, RawBody};
+use super::request::{JsonBody, Parameters, RawBody, if_match};
 use super::trail::Told;
-use crate::services::Services;
-use crate::services::policies::{Judgement, Origin, PolicyChange, PolicyLoadError, PolicyState, action_name};
+use crate::services::policies::{
+    Judgement, Origin, PolicyChange, PolicyEntry, PolicyLoadError, PolicyState, action_name,
+};
+use crate::services::policy_edit::{EditError, EditFault, Expected, pointer};
+use crate::services::{Author, Services};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct PolicyView {
@@ -29,9 +37,19 @@ pub(super) struct PolicyView {
     in_force: bool,
     #[serde(flatten)]
     origin: OriginView,
+    /// Whether the policy file is another than when it was last taken in: `POST /policy/reload` takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_changed: Option<bool>,
+    /// Whether it will be there after a restart.
+    persistent: bool,
+    sha256: String,
     strict: bool,
     deciding: &'static str,
+    /// Policies of the set, disabled ones included.
+    total: usize,
     policies: Vec<PolicyLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -46,8 +64,65 @@ struct PolicyLine {
     policy_id: String,
     name: String,
     priority: i32,
+    enabled: bool,
     line: u32,
     action: &'static str,
+}
+
+/// Policies of one page, where the request does not say.
+const PAGE_DEFAULT: usize = 1_000;
+
+/// Policies of one page at most.
+const PAGE_MAX: usize = 10_000;
+
+/// Which policies are wanted.
+struct Wanted {
+    /// Part of the id or the name, in small letters.
+    name: Option<String>,
+    enabled: Option<bool>,
+    action: Option<&'static str>,
+    limit: usize,
+    /// The last policy of the page before.
+    after: Option<(i32, String)>,
+}
+
+const ACTIONS: [&str; 5] = ["allow", "drop", "reject", "redirect", "rate_limit"];
+
+impl Wanted {
+    fn read(mut parameters: Parameters) -> Result<Self, Problem> {
+        let wanted = Self {
+            name: parameters.take("name", "a part of an id or name", |text| Some(text.to_lowercase())),
+            enabled: parameters.take("enabled", "true or false", |text| text.parse().ok()),
+            action: parameters.take("action", &format!("one of {}", ACTIONS.join(", ")), |text| {
+                ACTIONS.into_iter().find(|action| *action == text)
+            }),
+            limit: parameters
+                .take("limit", &format!("a number from 1 to {PAGE_MAX}"), |text| {
+                    text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit))
+                })
+                .unwrap_or(PAGE_DEFAULT),
+            after: parameters.take("cursor", "a `next_cursor` of this call", |text| {
+                let place = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+                let (priority, policy_id) = place.split_once(' ')?;
+                Some((priority.parse().ok()?, policy_id.to_owned()))
+            }),
+        };
+        parameters.finish()?;
+        Ok(wanted)
+    }
+
+    fn has(&self, entry: &PolicyEntry) -> bool {
+        let named = |part: &String| {
+            entry.policy_id.to_lowercase().contains(part) || entry.name.to_lowercase().contains(part)
+        };
+        self.name.as_ref().is_none_or(named)
+            && self.enabled.is_none_or(|enabled| entry.enabled == enabled)
+            && self.action.is_none_or(|action| entry.action == action)
+            && self
+                .after
+                .as_ref()
+                .is_none_or(|(priority, id)| (entry.priority, &entry.policy_id) > (*priority, id))
+    }
 }
 
 /// The set in force, in evaluation order.
@@ -55,31 +130,85 @@ struct PolicyLine {
     get,
     path = "/policy",
     tag = "policy",
-    responses((status = 200, description = "The set.", body = PolicyView)),
+    params(
+        ("name" = Option<String>, Query, description = "A part of an id or name."),
+        ("enabled" = Option<bool>, Query, description = "Only those that are, or are not."),
+        ("action" = Option<String>, Query, description = "allow, drop, reject, redirect or rate_limit."),
+        ("limit" = Option<u32>, Query, description = "Policies wanted, 1 to 10000; 1000 where left out."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "The set; its version is the `ETag`.", body = PolicyView)),
 )]
 pub(super) async fn show(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
-) -> Result<Json<PolicyView>, Problem> {
-    let PolicyState { set, in_force, origin, .. } = jobs.read(move || services.policy()).await?;
-    let lines = (0..set.len() as u32).filter_map(|index| {
-        let info = set.info(PolicyIndex(index))?;
-        Some(PolicyLine {
-            policy_id: info.policy_id.clone(),
-            name: info.name.clone(),
-            priority: info.priority,
-            line: info.line,
-            action: action_name(set.outcome(PolicyIndex(index))?.action),
-        })
+    parameters: Parameters,
+) -> Result<([(HeaderName, String); 1], Json<PolicyView>), Problem> {
+    let wanted = Wanted::read(parameters)?;
+    let view = jobs.read(move || {
+        let PolicyState { set, in_force, origin, entries, saved, sha256, .. } = services.policy();
+        let mut found = entries.iter().filter(|entry| wanted.has(entry));
+        let page: Vec<&PolicyEntry> = found.by_ref().take(wanted.limit).collect();
+        let is_last = found.next().is_none();
+        let last = page.last().filter(|_| !is_last);
+        PolicyView {
+            version: set.version(),
+            in_force,
+            persistent: saved.is_some() || origin != Origin::Api,
+            file_changed: services.is_policy_file_changed(),
+            origin: OriginView::new(&origin),
+            sha256,
+            strict: set.strict(),
+            deciding: deciding_name(set.deciding()),
+            total: entries.len(),
+            next_cursor: last
+                .map(|entry| URL_SAFE_NO_PAD.encode(format!("{} {}", entry.priority, entry.policy_id))),
+            policies: page.into_iter().map(PolicyLine::of).collect(),
+        }
     });
-    Ok(Json(PolicyView {
-        version: set.version(),
-        in_force,
-        origin: OriginView::new(&origin),
-        strict: set.strict(),
-        deciding: deciding_name(set.deciding()),
-        policies: lines.collect(),
-    }))
+    let view = view.await?;
+    Ok((set_tag(u64::from(view.version)), Json(view)))
+}
+
+impl PolicyLine {
+    fn of(entry: &PolicyEntry) -> Self {
+        Self {
+            policy_id: entry.policy_id.clone(),
+            name: entry.name.clone(),
+            priority: entry.priority,
+            enabled: entry.enabled,
+            line: entry.line,
+            action: entry.action,
+        }
+    }
+}
+
+/// The tag of the set: its version.
+pub(super) fn set_tag(version: u64) -> [(HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{version}\""))]
+}
+
+/// Who changes something, and the `reason` that the query gives.
+pub(super) fn author(caller: &Caller, parameters: &mut Parameters) -> Author {
+    let reason =
+        parameters.take("reason", &format!("a text of 1 to {REASON_CHARS_MAX} characters"), |text| {
+            let is_text =
+                (1..=REASON_CHARS_MAX).contains(&text.chars().count()) && !text.contains(char::is_control);
+            is_text.then(|| text.to_owned())
+        });
+    Author { by: caller.0.account.username.clone(), reason }
+}
+
+const REASON_CHARS_MAX: usize = 500;
+
+/// What a change is based on, as `If-Match` and `If-None-Match` say.
+pub(super) fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
+    let is_new = match headers.get(header::IF_NONE_MATCH).map(HeaderValue::as_bytes) {
+        None => false,
+        Some(b"*") => true,
+        Some(_) => return Err(Problem::new(Code::InvalidParameter, "If-None-Match can only be `*` here.")),
+    };
+    Ok(Expected { tags: if_match(headers)?, is_new })
 }
 
 /// The set in force as it was written.
@@ -110,6 +239,8 @@ pub(super) struct ChangeView {
     applications: usize,
     /// Whether it will be there after a restart.
     persistent: bool,
+    /// Whether anything is another than before.
+    changed: bool,
 }
 
 impl From<PolicyChange> for ChangeView {
@@ -121,53 +252,74 @@ impl From<PolicyChange> for ChangeView {
             in_force_ms: change.in_force_us.map(|us| us as f64 / 1e3),
             origin: OriginView::new(&change.origin),
             applications: change.applications,
-            persistent: change.origin != Origin::Api,
+            persistent: change.persistent,
+            changed: change.changed,
         }
     }
 }
 
-/// Reads the files of policies and applications again.
+/// What a call that changes the whole set answers.
+pub(super) type Changed = (Extension<Told>, [(HeaderName, String); 1], Json<ChangeView>);
+
+/// Reads the files of policies and applications again, and takes in what was changed.
 #[utoipa::path(
     post,
     path = "/policy/reload",
     tag = "policy",
+    params(
+        ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+    ),
     responses((status = 200, description = "In force.", body = ChangeView)),
 )]
 pub(super) async fn reload(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
-) -> Result<(Extension<Told>, Json<ChangeView>), Problem> {
-    changed(&services, &jobs, Services::reload).await
+    caller: Caller,
+    mut parameters: Parameters,
+) -> Result<Changed, Problem> {
+    let author = author(&caller, &mut parameters);
+    parameters.finish()?;
+    changed(&services, &jobs, move |services| services.reload(&author).map_err(EditError::from)).await
 }
 
-/// Another set.
+/// Another set, as a new version.
 #[utoipa::path(
     put,
     path = "/policy",
     tag = "policy",
+    params(
+        ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
+    ),
     request_body = PolicySetDocument,
     responses((status = 200, description = "In force.", body = ChangeView)),
 )]
 pub(super) async fn replace(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
+    caller: Caller,
+    mut parameters: Parameters,
+    headers: HeaderMap,
     RawBody(bytes): RawBody,
-) -> Result<(Extension<Told>, Json<ChangeView>), Problem> {
-    changed(&services, &jobs, move |services| services.replace_policy(&bytes)).await
+) -> Result<Changed, Problem> {
+    let (author, expected) = (author(&caller, &mut parameters), expected(&headers)?);
+    parameters.finish()?;
+    changed(&services, &jobs, move |services| services.replace_policy(&bytes, &author, &expected)).await
 }
 
-async fn changed(
+pub(super) async fn changed(
     services: &Arc<Services>,
     jobs: &Jobs,
-    change: impl FnOnce(&Services) -> Result<PolicyChange, PolicyLoadError> + Send + 'static,
-) -> Result<(Extension<Told>, Json<ChangeView>), Problem> {
+    change: impl FnOnce(&Services) -> Result<PolicyChange, EditError> + Send + 'static,
+) -> Result<Changed, Problem> {
     let services = Arc::clone(services);
     let changed = jobs.change(move || {
         let before = services.policy().summary();
         change(&services).map(|change| (change, before, services.policy().summary()))
     });
-    let (change, before, after) = changed.await?.map_err(load_problem)?;
-    Ok((Extension(Told::about("policy").before(&before).after(&after)), Json(change.into())))
+    let (change, before, after) = changed.await?.map_err(edit_problem)?;
+    let told = Told::about("policy").before(&before).after(&after);
+    Ok((Extension(told), set_tag(change.version), Json(change.into())))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -350,9 +502,8 @@ impl From<Met> for MetView {
 impl OriginView {
     fn new(origin: &Origin) -> Self {
         match origin {
-            Origin::Embedded => Self { origin: "embedded", file: None },
-            Origin::File(path) => Self { origin: "file", file: Some(path.display().to_string()) },
-            Origin::Api => Self { origin: "api", file: None },
+            Origin::File(path) => Self { origin: origin.name(), file: Some(path.display().to_string()) },
+            Origin::Embedded | Origin::Api => Self { origin: origin.name(), file: None },
         }
     }
 }
@@ -378,6 +529,7 @@ fn load_problem(error: PolicyLoadError) -> Problem {
     match error {
         PolicyLoadError::NoFile => Problem::new(Code::Unavailable, sentence),
         PolicyLoadError::File { .. } => Problem::new(Code::SystemRefused, sentence),
+        PolicyLoadError::Store(error) => Problem::of_store(&error, sentence),
         PolicyLoadError::Invalid { errors } => {
             let detail = format!(
                 "The policy set or the applications have {} errors; what is in force stays.",
@@ -389,8 +541,31 @@ fn load_problem(error: PolicyLoadError) -> Problem {
     }
 }
 
+/// Why an edit was not made.
+pub(super) fn edit_problem(error: EditError) -> Problem {
+    let sentence = error.to_string();
+    let faults = |faults: Vec<EditFault>| {
+        let fault = |fault: EditFault| Fault {
+            pointer: Some(fault.pointer).filter(|pointer| !pointer.is_empty()),
+            detail: fault.detail,
+            ..Fault::default()
+        };
+        faults.into_iter().map(fault).collect()
+    };
+    match error {
+        EditError::Stale { .. } => Problem::new(Code::Stale, sentence),
+        EditError::Unknown { .. } => Problem::new(Code::NotFound, sentence),
+        EditError::Exists(_) => Problem::new(Code::Exists, sentence),
+        EditError::Body(found) => Problem::new(Code::InvalidBody, sentence).with_faults(faults(found)),
+        EditError::Invalid(found) => Problem::new(Code::InvalidPolicy, sentence).with_faults(faults(found)),
+        EditError::Load(error) => load_problem(error),
+        EditError::Store(error) => Problem::of_store(&error, sentence),
+        EditError::NoStore => Problem::new(Code::StoreFailing, sentence),
+    }
+}
+
 fn policy_fault(error: PolicyError) -> Fault {
-    let pointer = Some(error.path).filter(|path| !path.is_empty());
+    let pointer = Some(pointer(&error.path)).filter(|pointer| !pointer.is_empty());
     let (file, line) = (Some(error.file), Some(error.line as usize));
     Fault { parameter: None, pointer, file, line, detail: error.reason }
 }

@@ -76,6 +76,8 @@ codes! {
     Unavailable = "unavailable_here", CONFLICT;
     /// Another account has this name.
     NameTaken = "name_taken", CONFLICT;
+    /// There is one with this id already.
+    Exists = "exists", CONFLICT;
     /// Nobody would be left who may do everything.
     LastAdmin = "last_admin", CONFLICT;
     /// There is no room for another one.

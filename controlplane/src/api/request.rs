@@ -6,8 +6,8 @@ use std::collections::btree_map::Entry;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -73,6 +73,28 @@ fn json_problem<T: ToSchema>(bytes: &[u8], error: &serde_json::Error) -> Problem
 
 fn not_the_json(faults: Vec<Fault>) -> Problem {
     Problem::new(Code::InvalidBody, "The body is not the JSON that this call takes.").with_faults(faults)
+}
+
+/// The tags of `If-Match` (RFC 9110 13.1.1); `None` where it is `*` or not there, for any. Weak tags match nothing.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<String>>, Problem> {
+    let mut tags = Vec::new();
+    for value in headers.get_all(header::IF_MATCH) {
+        let text = value.to_str().unwrap_or_default();
+        if text.trim() == "*" {
+            return Ok(None);
+        }
+        for tag in text.split(',').map(str::trim) {
+            let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+            let inner =
+                opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or_else(|| {
+                    let detail =
+                        format!("If-Match has `{tag}`, expected the ETag of this path in its quotes, or *.");
+                    Problem::new(Code::InvalidParameter, detail)
+                })?;
+            tags.extend((opaque == tag).then(|| inner.to_owned()));
+        }
+    }
+    Ok(headers.contains_key(header::IF_MATCH).then_some(tags))
 }
 
 /// Query parameters by name, taken one by one; what is left over is a fault, so that a misspelt filter

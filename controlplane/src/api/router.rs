@@ -21,8 +21,8 @@ use super::jobs::Jobs;
 use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
-    accounts, audit, auth, catalog, classify, flows, idempotency, job_board, openapi, policy, system,
-    telemetry, wire,
+    accounts, audit, auth, catalog, classify, flows, idempotency, job_board, openapi, policy, policy_items,
+    policy_versions, system, telemetry, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -98,10 +98,21 @@ pub(super) fn router(
         .routes(routes!(classify::classify).layer(DefaultBodyLimit::disable()))
         .routes(routes!(job_board::list))
         .routes(routes!(job_board::show, job_board::end))
-        .routes(routes!(policy::show, policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max)))
+        .routes(
+            routes!(policy::show, policy::replace, policy_items::make)
+                .layer(DefaultBodyLimit::max(limits.policy_bytes_max)),
+        )
         .routes(routes!(policy::document))
         .routes(routes!(policy::evaluate))
         .routes(routes!(policy::reload))
+        .routes(routes!(policy_items::order).layer(DefaultBodyLimit::max(limits.policy_bytes_max)))
+        .routes(routes!(policy_items::import).layer(DefaultBodyLimit::max(limits.policy_bytes_max)))
+        .routes(routes!(policy_items::export))
+        .routes(routes!(policy_versions::list))
+        .routes(routes!(policy_versions::show))
+        .routes(routes!(policy_versions::diff))
+        .routes(routes!(policy_versions::restore))
+        .routes(routes!(policy_items::show, policy_items::put, policy_items::patch, policy_items::remove))
         .routes(routes!(wire::blocked, wire::block, wire::unblock))
         .routes(routes!(wire::bypass))
         .split_for_parts();

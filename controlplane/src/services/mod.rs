@@ -17,6 +17,10 @@ pub mod job_board;
 pub mod metrics;
 pub mod names;
 pub mod policies;
+pub mod policy_document;
+pub mod policy_edit;
+pub mod policy_start;
+pub mod policy_versions;
 pub mod rate_limited;
 pub mod stamp;
 pub mod telemetry;
@@ -32,6 +36,7 @@ pub use auth::Auth;
 pub use events::{EveTypes, EventCounts, EventPump, PumpHandle, Transactions};
 pub use names::Names;
 pub use policies::{Policies, PolicyLoadError};
+pub use policy_start::{Author, PolicySources};
 pub use rate_limited::RateLimited;
 pub use system::{Degradation, Health, SystemDetail};
 
@@ -71,6 +76,7 @@ pub struct Services {
     door: Arc<Door>,
     names: Arc<Names>,
     policies: Mutex<Policies>,
+    policy_trouble: policies::Trouble,
     events: Arc<EventCounts>,
     auth: Arc<Auth>,
     api_counts: ApiCounts,
@@ -95,11 +101,13 @@ impl Services {
         let Parts { door, names, policies, events, auth, audit, captures, clock, version } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
+        let policy_trouble = policies.trouble.clone();
         let (policies, api_counts, jobs) = (Mutex::new(policies), ApiCounts::default(), JobBoard::default());
         Arc::new(Self {
             door,
             names,
             policies,
+            policy_trouble,
             events,
             auth,
             audit,

@@ -1,22 +1,24 @@
 //! Which policies are in force, and how do others come in force?
 //!
 //! A set is read and compiled whole, beside the one in force; with a single error nothing changes. Compiling
-//! happens under one lock, so that changes come in force one after the other and versions count up.
+//! happens under one lock, so that changes come in force one after the other and versions count up. A set is in the
+//! store before it is in force: what was acknowledged is there after a crash. Which set a box starts with is decided in
+//! [`super::policy_start`], edits of single policies are in [`super::policy_edit`].
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataplane::dpi::{AppTable, protocols};
 use dataplane::policy::{
-    ContextError, Environment, EvaluationContext, Explanation, Kind, OutcomeAction, PolicyError, PolicyFile,
-    PolicyIndex, PolicySet, Scratch,
+    Action, ContextError, Environment, EvaluationContext, Explanation, Kind, OutcomeAction, PolicyError,
+    PolicyFile, PolicyIndex, PolicySet, Scratch,
 };
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{Applications, Names, Services};
-use crate::store::policy_file;
+use crate::store::policy_history::sha256;
+use crate::store::{PolicyHistory, PolicyVersion, StoreError, policy_file};
 
 /// How long a reload waits to see the new set in force before it answers without that.
 const IN_FORCE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,12 +32,76 @@ pub struct Policies {
     environment: Environment,
     names: dataplane::policy::Names,
     inline: bool,
-    applications: Applications,
-    file: Option<PathBuf>,
-    /// What is in force, as it was written.
-    document: Arc<[u8]>,
-    origin: Origin,
+    pub(super) applications: Applications,
+    /// The configured file.
+    pub(super) file: Option<PathBuf>,
+    /// What is in force where no file is configured and nothing was ever edited.
+    pub(super) embedded: Arc<[u8]>,
+    /// Where versions are saved; `None` where there is no store.
+    pub(super) history: Option<PolicyHistory>,
+    pub(super) trouble: Trouble,
+    pub(super) current: Current,
 }
+
+/// The set in force, as an operator knows it.
+#[derive(Debug, Clone)]
+pub(super) struct Current {
+    /// As it was written.
+    pub(super) document: Arc<[u8]>,
+    pub(super) sha256: String,
+    /// Its policies in evaluation order, disabled ones included.
+    pub(super) entries: Arc<[PolicyEntry]>,
+    pub(super) origin: Origin,
+    /// As the store has it.
+    pub(super) saved: Option<PolicyVersion>,
+    /// SHA-256 of the file, or the embedded set, when that was last taken in.
+    pub(super) source_sha256: Option<String>,
+}
+
+/// A policy in few words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyEntry {
+    /// Its id.
+    pub policy_id: String,
+    /// Its name.
+    pub name: String,
+    /// Lower is evaluated first.
+    pub priority: i32,
+    /// Whether it is evaluated.
+    pub enabled: bool,
+    /// As policy files write it.
+    pub action: &'static str,
+    /// Where it stands in the document, from line 1.
+    pub line: u32,
+    /// Its place among the policies of the document.
+    pub(super) index: usize,
+}
+
+/// A set that can come in force.
+pub(super) struct Compiled {
+    pub(super) set: PolicySet,
+    pub(super) entries: Arc<[PolicyEntry]>,
+}
+
+/// Why the box does not run with the set that it should; `None` while it does. Asked for without the policies' lock.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    pub(super) fn is(&self, why: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    pub(super) fn why(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Ids that are paths of the API, or will be: no policy could be reached under them.
+pub const RESERVED_IDS: &[&str] = &[
+    "analysis", "commit", "confirm", "document", "evaluate", "explain", "export", "import", "order",
+    "reload", "versions", "what-if",
+];
 
 /// Where the set in force came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +110,20 @@ pub enum Origin {
     Embedded,
     /// A file.
     File(PathBuf),
-    /// A request; gone after a restart.
+    /// A request.
     Api,
+}
+
+impl Origin {
+    /// In one word.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::File(_) => "file",
+            Self::Api => "api",
+        }
+    }
 }
 
 /// Why a set did not come in force.
@@ -68,6 +146,9 @@ pub enum PolicyLoadError {
         /// Each with file and line.
         errors: Vec<PolicyError>,
     },
+    /// It cannot be saved, so it is not in force.
+    #[error("nothing was changed: {0}")]
+    Store(#[from] StoreError),
 }
 
 impl Policies {
@@ -92,8 +173,17 @@ impl Policies {
             inline,
             applications: Applications::default(),
             file: None,
-            document: Arc::from(*b"{\"policies\":[]}"),
-            origin: Origin::Embedded,
+            embedded: Arc::from(*b"{\"policies\":[]}"),
+            history: None,
+            trouble: Trouble::default(),
+            current: Current {
+                document: Arc::from(*b"{\"policies\":[]}"),
+                sha256: String::new(),
+                entries: Arc::default(),
+                origin: Origin::Embedded,
+                saved: None,
+                source_sha256: None,
+            },
         };
         policies.name(applications.table());
         policies.applications = applications;
@@ -101,57 +191,63 @@ impl Policies {
     }
 
     /// Gives every application of a table a number, so that policies may use its name.
-    fn name(&mut self, apps: &AppTable) {
+    pub(super) fn name(&mut self, apps: &AppTable) {
         for app in apps.iter() {
             self.names.intern(Kind::Application, app.name());
         }
     }
 
-    /// The file again, or what is in force where there is none.
-    fn load_again(&mut self, version: u32) -> Result<PolicySet, PolicyLoadError> {
-        match self.file.clone() {
-            Some(path) => self.load_file(&path, version),
-            None => self.compile("(in force)", &Arc::clone(&self.document), version),
-        }
-    }
-
-    /// Compiles the set of `path`, which reloads will read again.
+    /// Compiles the set of `path`; nothing is saved.
     ///
     /// # Errors
     ///
     /// [`PolicyLoadError`].
     pub fn load_file(&mut self, path: &Path, version: u32) -> Result<PolicySet, PolicyLoadError> {
-        let bytes =
-            policy_file::read(path).map_err(|source| PolicyLoadError::File { path: path.into(), source })?;
-        let set = self.compile(&path.display().to_string(), &bytes, version)?;
+        let bytes = read(path)?;
+        let compiled = self.compile(&path.display().to_string(), &bytes, version)?;
         self.file = Some(path.into());
-        self.document = bytes.into();
-        self.origin = Origin::File(path.into());
-        Ok(set)
+        Ok(self.take_over(compiled, bytes, Origin::File(path.into())))
     }
 
-    /// Compiles a set that is built into the daemon.
+    /// Compiles a set that is built into the daemon; nothing is saved.
     ///
     /// # Errors
     ///
     /// [`PolicyLoadError::Invalid`].
     pub fn load_embedded(&mut self, document: &[u8], version: u32) -> Result<PolicySet, PolicyLoadError> {
-        let set = self.compile("(embedded)", document, version)?;
-        self.document = document.into();
-        self.origin = Origin::Embedded;
-        Ok(set)
+        let compiled = self.compile("(embedded)", document, version)?;
+        self.embedded = document.into();
+        Ok(self.take_over(compiled, document.into(), Origin::Embedded))
     }
 
-    fn compile(&mut self, origin: &str, bytes: &[u8], version: u32) -> Result<PolicySet, PolicyLoadError> {
-        let file = PolicyFile::parse(origin, bytes).map_err(|errors| PolicyLoadError::Invalid { errors })?;
-        let mut errors = Vec::new();
+    /// Makes a compiled set the current one; `saved` and `source_sha256` are the caller's to set.
+    pub(super) fn take_over(&mut self, compiled: Compiled, document: Arc<[u8]>, origin: Origin) -> PolicySet {
+        let Compiled { set, entries } = compiled;
+        let sha256 = sha256(&document);
+        let source_sha256 = match origin {
+            Origin::Api => self.current.source_sha256.take(),
+            Origin::Embedded | Origin::File(_) => Some(sha256.clone()),
+        };
+        self.current = Current { document, sha256, entries, origin, saved: None, source_sha256 };
+        set
+    }
+
+    /// Compiles a set under the name that its errors give.
+    pub(super) fn compile(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        version: u32,
+    ) -> Result<Compiled, PolicyLoadError> {
+        let file = PolicyFile::parse(name, bytes).map_err(|errors| PolicyLoadError::Invalid { errors })?;
+        let mut errors = reserved_ids(&file);
         if self.inline
             && let Err(error) = file.require_default()
         {
             errors.push(error);
         }
         match PolicySet::compile(&file, version, &self.environment, &mut self.names) {
-            Ok(set) if errors.is_empty() => Ok(set),
+            Ok(set) if errors.is_empty() => Ok(Compiled { set, entries: entries(file) }),
             Ok(_) => Err(PolicyLoadError::Invalid { errors }),
             Err(more) => {
                 errors.extend(more);
@@ -159,6 +255,44 @@ impl Policies {
             }
         }
     }
+}
+
+pub(super) fn read(path: &Path) -> Result<Arc<[u8]>, PolicyLoadError> {
+    let bytes = policy_file::read(path);
+    bytes.map(Arc::from).map_err(|source| PolicyLoadError::File { path: path.into(), source })
+}
+
+fn reserved_ids(file: &PolicyFile) -> Vec<PolicyError> {
+    let taken = file.policies.iter().enumerate();
+    let taken = taken.filter(|(_, policy)| RESERVED_IDS.contains(&policy.policy_id.as_str()));
+    taken
+        .map(|(index, policy)| PolicyError {
+            file: file.file.clone(),
+            line: policy.line,
+            column: 1,
+            path: format!("policies[{index}].policy_id"),
+            reason: format!(
+                "\"{}\" is a path of the API, choose another id (also taken: {})",
+                policy.policy_id,
+                RESERVED_IDS.join(", ")
+            ),
+        })
+        .collect()
+}
+
+fn entries(file: PolicyFile) -> Arc<[PolicyEntry]> {
+    let entry = |(index, policy): (usize, dataplane::policy::Policy)| PolicyEntry {
+        policy_id: policy.policy_id,
+        name: policy.name,
+        priority: policy.priority,
+        enabled: policy.enabled,
+        action: written_action(policy.action),
+        line: policy.line,
+        index,
+    };
+    let mut entries: Vec<_> = file.policies.into_iter().enumerate().map(entry).collect();
+    entries.sort_unstable_by(|a, b| (a.priority, &a.policy_id).cmp(&(b.priority, &b.policy_id)));
+    entries.into()
 }
 
 impl Names {
@@ -187,6 +321,10 @@ pub struct PolicyChange {
     pub origin: Origin,
     /// How many applications are recognised.
     pub applications: usize,
+    /// Whether it will be there after a restart.
+    pub persistent: bool,
+    /// Whether anything is another than before.
+    pub changed: bool,
 }
 
 /// What is in force.
@@ -198,8 +336,14 @@ pub struct PolicyState {
     pub in_force: bool,
     /// As it was written.
     pub document: Arc<[u8]>,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Its policies in evaluation order, disabled ones included.
+    pub entries: Arc<[PolicyEntry]>,
     /// Where it came from.
     pub origin: Origin,
+    /// As the store has it; `None` where it was not saved.
+    pub saved: Option<PolicyVersion>,
 }
 
 /// What is in force, in few words: for the audit.
@@ -221,9 +365,8 @@ impl PolicyState {
             Origin::File(path) => path.display().to_string(),
             Origin::Api => "api".to_owned(),
         };
-        let digest = Sha256::digest(&*self.document);
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        PolicySummary { version: self.set.version(), policies: self.set.len(), origin, sha256 }
+        let (version, policies) = (self.set.version(), self.entries.len());
+        PolicySummary { version, policies, origin, sha256: self.sha256.clone() }
     }
 }
 
@@ -237,45 +380,6 @@ pub struct Judgement {
 }
 
 impl Services {
-    /// Reads the file of applications and the policy file again and puts both in force at once; blocks until they are,
-    /// for at most five seconds. With an error in either of them nothing changes.
-    ///
-    /// # Errors
-    ///
-    /// [`PolicyLoadError`]; the old set and the old applications stay.
-    pub fn reload(&self) -> Result<PolicyChange, PolicyLoadError> {
-        let begun = Instant::now();
-        let mut policies = self.policies();
-        let applications = policies.applications.reread()?;
-        if applications.is_none() && policies.file.is_none() {
-            return Err(PolicyLoadError::NoFile);
-        }
-        if let Some(applications) = &applications {
-            policies.name(applications.table());
-        }
-        let set = policies.load_again(self.next_policy_version())?;
-        if let Some(applications) = &applications {
-            policies.applications = applications.clone();
-        }
-        let apps = applications.map(|applications| Arc::clone(applications.table()));
-        Ok(self.put_in_force(policies, set, apps, begun))
-    }
-
-    /// Puts the set of `document` in force until the next reload or restart; blocks as
-    /// [`Self::reload`] does.
-    ///
-    /// # Errors
-    ///
-    /// [`PolicyLoadError::Invalid`]; the old set stays.
-    pub fn replace_policy(&self, document: &[u8]) -> Result<PolicyChange, PolicyLoadError> {
-        let begun = Instant::now();
-        let mut policies = self.policies();
-        let set = policies.compile("(request)", document, self.next_policy_version())?;
-        policies.document = document.into();
-        policies.origin = Origin::Api;
-        Ok(self.put_in_force(policies, set, None, begun))
-    }
-
     /// What is in force.
     #[must_use]
     pub fn policy(&self) -> PolicyState {
@@ -284,8 +388,11 @@ impl Services {
         PolicyState {
             set: Arc::clone(&current.policy),
             in_force: self.door.in_force(current.version),
-            document: Arc::clone(&policies.document),
-            origin: policies.origin.clone(),
+            document: Arc::clone(&policies.current.document),
+            sha256: policies.current.sha256.clone(),
+            entries: Arc::clone(&policies.current.entries),
+            origin: policies.current.origin.clone(),
+            saved: policies.current.saved.clone(),
         }
     }
 
@@ -311,11 +418,12 @@ impl Services {
     }
 
     /// Holders of the policies' lock only: they alone publish.
-    fn next_policy_version(&self) -> u32 {
+    pub(super) fn next_policy_version(&self) -> u32 {
         self.door.publisher.current().version as u32 + 1
     }
 
-    fn put_in_force(
+    /// Publishes a set that is the current one already; blocks until every worker has it, for at most five seconds.
+    pub(super) fn put_in_force(
         &self,
         policies: MutexGuard<'_, Policies>,
         set: PolicySet,
@@ -323,8 +431,9 @@ impl Services {
         begun: Instant,
     ) -> PolicyChange {
         let applications = policies.applications.table().len();
-        let origin = policies.origin.clone();
-        let count = set.len();
+        let origin = policies.current.origin.clone();
+        let count = policies.current.entries.len();
+        let persistent = policies.current.saved.is_some() || origin != Origin::Api;
         self.names.remember_set(&set);
         let settings = self.door.publisher.current().settings;
         let published = Instant::now();
@@ -345,7 +454,38 @@ impl Services {
             in_force_us,
             "a policy set was put in force"
         );
-        PolicyChange { version, policies: count, compile_us, in_force_us, origin, applications }
+        PolicyChange {
+            version,
+            policies: count,
+            compile_us,
+            in_force_us,
+            origin,
+            applications,
+            persistent,
+            changed: true,
+        }
+    }
+
+    /// The same answer where nothing is another than before.
+    pub(super) fn unchanged(&self, policies: MutexGuard<'_, Policies>, begun: Instant) -> PolicyChange {
+        let Current { entries, origin, saved, .. } = &policies.current;
+        let persistent = saved.is_some() || *origin != Origin::Api;
+        let (count, origin) = (entries.len(), origin.clone());
+        let applications = policies.applications.table().len();
+        let version = self.door.publisher.current().version;
+        let compile_us = begun.elapsed().as_micros() as u64;
+        drop(policies);
+        let in_force_us = self.wait_in_force(version, Instant::now());
+        PolicyChange {
+            version,
+            policies: count,
+            compile_us,
+            in_force_us,
+            origin,
+            applications,
+            persistent,
+            changed: false,
+        }
     }
 
     fn wait_in_force(&self, version: u64, published: Instant) -> Option<u64> {
@@ -356,6 +496,17 @@ impl Services {
             std::thread::sleep(IN_FORCE_POLL);
         }
         Some(published.elapsed().as_micros() as u64)
+    }
+}
+
+/// An action as policy files write it.
+const fn written_action(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allow",
+        Action::Drop => "drop",
+        Action::Reject => "reject",
+        Action::Redirect(_) => "redirect",
+        Action::RateLimit(_) => "rate_limit",
     }
 }
 

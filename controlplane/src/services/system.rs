@@ -21,6 +21,11 @@ pub enum Degradation {
     EventsLost,
     /// The audit cannot be written: changes are refused.
     AuditFailing,
+    /// The policies in force are not those that were saved last, or are not saved.
+    Policies {
+        /// What is wrong.
+        why: String,
+    },
     /// A worker's loop has not turned for a while: its queue is in the fail mode.
     WorkerSilent {
         /// Which one.
@@ -109,6 +114,9 @@ impl Services {
         }
         if self.audit.is_failing() {
             found.push(Degradation::AuditFailing);
+        }
+        if let Some(why) = self.policy_trouble() {
+            found.push(Degradation::Policies { why });
         }
         let now = self.now();
         for (worker, board) in self.door.boards().iter().enumerate() {

@@ -114,6 +114,12 @@ impl Entities {
         Ok(Self { path, database: RwLock::new(Some(database)) })
     }
 
+    /// A file that cannot be opened: each call tries again, and says what is wrong until somebody has mended that.
+    #[must_use]
+    pub fn unopened(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), database: RwLock::new(None) }
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {

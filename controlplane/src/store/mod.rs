@@ -8,6 +8,7 @@ pub mod eve_file;
 pub mod key_file;
 pub mod pem_file;
 pub mod policy_file;
+pub mod policy_history;
 pub mod segments;
 pub mod upload;
 
@@ -16,4 +17,5 @@ mod replace;
 pub use entities::{Entities, StoreError, Table};
 pub use eve_file::{EveFile, Rotation};
 pub use key_file::KeyFile;
+pub use policy_history::{PolicyHistory, PolicyVersion, VersionOrigin};
 pub use upload::{Upload, Uploads};

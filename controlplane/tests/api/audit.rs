@@ -54,7 +54,9 @@ fn every_call_that_changes_something_leaves_an_entry() {
             .path
             .replace("{user_id}", &user)
             .replace("{session_id}", session)
-            .replace("{flow_id}", &flow.to_string());
+            .replace("{flow_id}", &flow.to_string())
+            .replace("{policy_id}", "p-made")
+            .replace("{version}", "1");
         let body = match permit.path {
             "/auth/login" => json!({"username": name, "password": PASSWORD}),
             "/auth/refresh" => json!({"refresh_token": "jrf_none.none"}),
@@ -66,7 +68,12 @@ fn every_call_that_changes_something_leaves_an_entry() {
             "/admin/users/{user_id}/tokens" => json!({"purpose": "a test", "ttl_s": 60}),
             "/admin/block" => json!({"prefixes": ["192.0.2.0/24"]}),
             "/admin/bypass" => json!({"on": true}),
-            "/policy" => json!({"default_action": "allow", "policies": []}),
+            "/policy" if permit.method == "POST" => json!({"policy_id": "p-made", "action": "drop"}),
+            "/policy" => {
+                json!({"default_action": "allow", "policies": [{"policy_id": "p-set", "action": "drop"}]})
+            }
+            "/policy/{policy_id}" if permit.method == "PUT" => json!({"action": "reject"}),
+            "/policy/order" => json!({"policy_ids": ["p-set"]}),
             _ => json!({}),
         };
         // What concerns the own account is asked for by its owner.

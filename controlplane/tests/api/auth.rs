@@ -29,7 +29,15 @@ fn token(tokens: &Value) -> &str {
 
 /// A path that the router knows for a permit's.
 fn path_of(permit: &Permit) -> String {
-    permit.path.replace("{session_id}", "s-none").replace("{user_id}", "u-none").replace("{flow_id}", "1")
+    let names = [
+        ("{session_id}", "s-none"),
+        ("{user_id}", "u-none"),
+        ("{policy_id}", "p-none"),
+        ("{flow_id}", "1"),
+        ("{*file}", "index.html"),
+        ("{version}", "1"),
+    ];
+    names.iter().fold(permit.path.to_owned(), |path, (name, value)| path.replace(name, value))
 }
 
 #[test]

@@ -260,19 +260,26 @@ fn a_set_without_default_action_is_refused_inline() {
 }
 
 #[test]
-fn a_replaced_set_is_in_force_until_the_next_reload() {
+fn a_replaced_set_stays_until_the_file_is_changed() {
     let daemon = Daemon::start(Options::default());
     let set = "{\"default_action\":\"drop\",\"policies\":[]}";
     let change = daemon.over_unix("PUT", "/policy", set).json();
     assert_eq!(
         (&change["version"], &change["origin"], &change["persistent"]),
-        (&json!(2), &json!("api"), &json!(false))
+        (&json!(2), &json!("api"), &json!(true))
     );
     assert_eq!(daemon.over_tcp("GET", "/policy/document", "").text(), set);
     let judged = daemon.over_tcp("POST", "/policy/evaluate", "{}").json();
     assert_eq!(judged["decision"]["reason"], "default_drop");
-    assert_eq!(daemon.over_unix("POST", "/policy/reload", "").json()["version"], 3);
-    assert_eq!(daemon.over_tcp("GET", "/policy/document", "").text(), POLICY);
+    let same = daemon.over_unix("POST", "/policy/reload", "").json();
+    assert_eq!((&same["version"], &same["changed"]), (&json!(2), &json!(false)));
+    let edited = format!("{POLICY}\n");
+    std::fs::write(&daemon.policy_file, &edited).unwrap();
+    assert_eq!(daemon.over_unix("GET", "/policy", "").json()["file_changed"], true);
+    let change = daemon.over_unix("POST", "/policy/reload", "").json();
+    assert_eq!((&change["version"], &change["origin"]), (&json!(3), &json!("file")));
+    assert_eq!(daemon.over_unix("GET", "/policy", "").json()["file_changed"], false);
+    assert_eq!(daemon.over_tcp("GET", "/policy/document", "").text(), edited);
 }
 
 #[test]
@@ -492,7 +499,7 @@ fn the_client_asks_and_tells_refusals_as_sentences() {
     let daemon = Daemon::start(Options::default());
     let client = Client::new(&daemon.socket);
     assert_eq!(client.get("/health").unwrap(), json!({"status": "ok"}));
-    assert_eq!(client.post("/policy/reload", &Value::Null).unwrap()["version"], 2);
+    assert_eq!(client.post("/policy/reload", &Value::Null).unwrap()["changed"], false);
     let prefixes = json!({"prefixes": ["192.0.2.0/24"]});
     assert_eq!(client.post("/admin/block", &prefixes).unwrap()["added"], 1);
     assert_eq!(client.get("/admin/block").unwrap(), prefixes);

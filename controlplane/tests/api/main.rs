@@ -9,5 +9,7 @@ mod openapi;
 mod certificates;
 mod mtls;
 mod repeated;
+mod policy;
+mod policy_kept;
 mod rig;
 mod tls;

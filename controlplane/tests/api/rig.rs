@@ -15,9 +15,11 @@ use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::key::SigningKey;
 use controlplane::services::auth::key_ring::KeyRing;
 use controlplane::services::auth::{Auth, Client, KeyOrigin, Keys, Settings as AuthSettings};
-use controlplane::services::{Applications, Audit, EventCounts, Names, Parts, Policies, Services};
+use controlplane::services::{
+    Applications, Audit, EventCounts, Names, Parts, Policies, PolicySources, Services,
+};
 use controlplane::store::segments::Segments;
-use controlplane::store::{Entities, KeyFile};
+use controlplane::store::{Entities, KeyFile, PolicyHistory};
 use dataplane::control::{
     BlockListError, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor, door,
 };
@@ -40,6 +42,8 @@ pub(crate) struct Options {
     /// Workers that answer nothing.
     pub(crate) hung: bool,
     pub(crate) audit: AuditSettings,
+    /// Saved policies cannot be read.
+    pub(crate) store_is_damaged: bool,
 }
 
 impl Default for Options {
@@ -52,6 +56,7 @@ impl Default for Options {
             policy: POLICY,
             hung: false,
             audit: AuditSettings::default(),
+            store_is_damaged: false,
         }
     }
 }
@@ -65,11 +70,24 @@ pub(crate) struct Daemon {
     pub(crate) services: Arc<Services>,
     pub(crate) socket: PathBuf,
     pub(crate) policy_file: PathBuf,
-    pub(crate) dir: tempfile::TempDir,
+    pub(crate) dir: Home,
+    options: Options,
     /// An admin's.
     pub(crate) token: String,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
+}
+
+/// Where a daemon keeps its files.
+pub(crate) struct Home {
+    path: PathBuf,
+    _until_dropped: Option<tempfile::TempDir>,
+}
+
+impl Home {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 pub(crate) fn clock() -> Now {
@@ -87,11 +105,43 @@ impl Daemon {
     /// The same with changes to the server's configuration; files may be put into the directory.
     pub(crate) fn start_with(options: Options, change: impl FnOnce(&mut Config, &Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("policy.json"), options.policy).unwrap();
+        Self::run(Home { path: dir.path().to_owned(), _until_dropped: Some(dir) }, options, change)
+    }
+
+    /// One whose files are in `dir`, the policy file included.
+    pub(crate) fn start_in(dir: &Path, options: Options) -> Self {
+        Self::run(Home { path: dir.to_owned(), _until_dropped: None }, options, |_config, _dir| {})
+    }
+
+    /// Stops it and starts it with the same files.
+    pub(crate) fn restarted(mut self) -> Self {
+        let dir = std::mem::replace(&mut self.dir, Home { path: PathBuf::new(), _until_dropped: None });
+        let options = self.options;
+        drop(self);
+        Self::run(dir, options, |_config, _dir| {})
+    }
+
+    fn run(dir: Home, options: Options, change: impl FnOnce(&mut Config, &Path)) -> Self {
         let policy_file = dir.path().join("policy.json");
-        std::fs::write(&policy_file, options.policy).unwrap();
+        let store = Arc::new(Entities::open(dir.path().join("test.redb")).unwrap());
         let mut policies = Policies::new(Environment::default(), true, Applications::default());
-        let set = policies.load_file(&policy_file, 1).unwrap();
-        let first = Snapshot { version: 1, policy: Arc::new(set), settings: Settings::default(), apps: None };
+        let sources = PolicySources {
+            file: Some(policy_file.clone()),
+            embedded: b"{\"default_action\":\"allow\",\"policies\":[]}",
+            history: if options.store_is_damaged {
+                Err("it is damaged".to_owned())
+            } else {
+                Ok(PolicyHistory::new(Arc::clone(&store)))
+            },
+        };
+        let set = policies.start(sources, clock().wall.0 / 1_000_000_000).unwrap();
+        let first = Snapshot {
+            version: u64::from(set.version()),
+            policy: Arc::new(set),
+            settings: Settings::default(),
+            apps: None,
+        };
         let wire: Option<Box<dyn WireControl>> =
             if options.wire { Some(Box::new(MemoryWire::default())) } else { None };
         let (door, inside, _receivers) = door(first, options.workers, wire);
@@ -105,7 +155,7 @@ impl Daemon {
                 std::thread::spawn(move || work(index as u8, door, flows, hung, &stop))
             })
             .collect();
-        let auth = auth(&dir);
+        let auth = auth(&store, dir.path());
         let token = log_in(&auth);
         let segments = Segments::open(dir.path().join("test.segments")).unwrap();
         let (audit, _) = Audit::open(segments, &auth, options.audit, || clock().wall.0).unwrap();
@@ -130,7 +180,7 @@ impl Daemon {
         };
         change(&mut config, dir.path());
         let server = Server::start(config, Arc::clone(&services)).unwrap();
-        Self { server: Some(server), services, socket, policy_file, dir, token, stop, workers }
+        Self { server: Some(server), services, socket, policy_file, dir, options, token, stop, workers }
     }
 
     pub(crate) fn tcp(&self) -> SocketAddr {
@@ -178,12 +228,11 @@ impl Drop for Daemon {
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// Accounts in a store of their own; tokens are signed with ML-DSA, which takes no time.
-fn auth(dir: &tempfile::TempDir) -> Arc<Auth> {
-    let store = Arc::new(Entities::open(dir.path().join("test.redb")).unwrap());
+fn auth(store: &Arc<Entities>, dir: &Path) -> Arc<Auth> {
     let ring = KeyRing::of(SigningKey::generate(Algorithm::MlDsa44).unwrap());
-    let origin = KeyOrigin::File(KeyFile::at(dir.path().join("keys.json")));
+    let origin = KeyOrigin::File(KeyFile::at(dir.join("keys.json")));
     let now_s = clock().wall.0 / 1_000_000_000;
-    let auth = Auth::open(store, Keys { ring, origin }, AuthSettings::default(), now_s).unwrap();
+    let auth = Auth::open(store, &Keys { ring, origin }, AuthSettings::default(), now_s).unwrap();
     Arc::new(auth)
 }
 
@@ -195,7 +244,9 @@ fn log_in(auth: &Arc<Auth>) -> String {
     let login = serde_json::json!({"username": "root", "password": PASSWORD, "token_form": "reference"});
     let client = Client { address: [127, 0, 0, 1].into(), user_agent: "test".into() };
     runtime.block_on(async {
-        auth.make_account(serde_json::from_value(account).unwrap(), now_s).await.unwrap();
+        if auth.named("root").is_none() {
+            auth.make_account(serde_json::from_value(account).unwrap(), now_s).await.unwrap();
+        }
         let tokens = auth.login(serde_json::from_value(login).unwrap(), client, now_s).await.unwrap();
         tokens.access_token
     })

@@ -25,7 +25,7 @@ impl Bench {
         let ring = KeyRing::of(SigningKey::generate(Algorithm::SlhDsaSha2_128f).unwrap());
         let origin = KeyOrigin::File(KeyFile::at(dir.path().join("keys.json")));
         let store = Arc::new(Entities::open(dir.path().join("e.redb")).unwrap());
-        let auth = Auth::open(store, Keys { ring, origin }, AuthSettings::default(), 1).unwrap();
+        let auth = Auth::open(&store, &Keys { ring, origin }, AuthSettings::default(), 1).unwrap();
         Self { dir, auth: Arc::new(auth) }
     }
 

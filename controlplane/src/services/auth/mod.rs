@@ -233,7 +233,12 @@ impl Auth {
     /// # Errors
     ///
     /// [`AuthError::Store`].
-    pub fn open(store: Arc<Entities>, keys: Keys, settings: Settings, now_s: u64) -> Result<Self, AuthError> {
+    pub fn open(
+        store: &Arc<Entities>,
+        keys: &Keys,
+        settings: Settings,
+        now_s: u64,
+    ) -> Result<Self, AuthError> {
         let mut state = State::default();
         for (_, account) in store.all(&ACCOUNTS)? {
             state.accounts.put(account);
@@ -251,19 +256,25 @@ impl Auth {
         if !expired.is_empty() {
             store.write(|write| expired.iter().try_for_each(|id| write.remove(&SESSIONS, id).map(|_| ())))?;
         }
-        Ok(Self {
+        Ok(Self { state: RwLock::new(state), ..Self::without_accounts(Arc::clone(store), keys, settings) })
+    }
+
+    /// Knows nobody: for a store that cannot be read, so that the operator can ask over the Unix socket.
+    #[must_use]
+    pub fn without_accounts(store: Arc<Entities>, keys: &Keys, settings: Settings) -> Self {
+        Self {
             store,
             settings,
-            ring: RwLock::new(Arc::new(keys.ring)),
-            origin: keys.origin,
-            state: RwLock::new(state),
+            ring: RwLock::new(Arc::new(keys.ring.clone())),
+            origin: keys.origin.clone(),
+            state: RwLock::default(),
             verified: Mutex::default(),
             throttle: Mutex::default(),
             tickets: Mutex::default(),
             hashing: Desk::new("jarvis-password"),
             signing: Desk::new("jarvis-sign"),
             changing: Desk::new("jarvis-account"),
-        })
+        }
     }
 
     /// The keys in force.

@@ -28,7 +28,7 @@ fn open(dir: &tempfile::TempDir, ring: &KeyRing, now_s: u64) -> Arc<Auth> {
     let origin = KeyOrigin::File(KeyFile::at(dir.path().join("keys.json")));
     let keys = Keys { ring: ring.clone(), origin };
     let store = Entities::open(dir.path().join("e.redb")).unwrap();
-    Arc::new(Auth::open(Arc::new(store), keys, Settings::default(), now_s).unwrap())
+    Arc::new(Auth::open(&Arc::new(store), &keys, Settings::default(), now_s).unwrap())
 }
 
 fn password(text: &str) -> Password {
