@@ -12,6 +12,7 @@ pub mod auth;
 pub mod catalog;
 pub mod events;
 pub mod flows;
+pub mod live;
 pub mod metrics;
 pub mod names;
 pub mod policies;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub auth: Arc<Auth>,
     /// Who changed what.
     pub audit: Arc<Audit>,
+    /// Who is told what happens; the event pump's own.
+    pub live: Arc<live::Hub>,
     /// The clock that the workers use.
     pub clock: fn() -> Now,
     /// The daemon's version.
@@ -67,6 +70,7 @@ pub struct Services {
     auth: Arc<Auth>,
     api_counts: ApiCounts,
     audit: Arc<Audit>,
+    live: Arc<live::Hub>,
     clock: fn() -> Now,
     version: &'static str,
     started: Now,
@@ -76,11 +80,11 @@ impl Services {
     /// Begins counting uptime, and remembers the names of the first policy set.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { door, names, policies, events, auth, audit, clock, version } = parts;
+        let Parts { door, names, policies, events, auth, audit, live, clock, version } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
         let (policies, api_counts) = (Mutex::new(policies), ApiCounts::default());
-        Arc::new(Self { door, names, policies, events, auth, audit, api_counts, clock, version, started })
+        Arc::new(Self { door, names, policies, events, auth, audit, live, api_counts, clock, version, started })
     }
 
     /// What ports and policies are called.
@@ -105,6 +109,12 @@ impl Services {
     #[must_use]
     pub const fn audit(&self) -> &Arc<Audit> {
         &self.audit
+    }
+
+    /// Who is told what happens.
+    #[must_use]
+    pub const fn live(&self) -> &Arc<live::Hub> {
+        &self.live
     }
 
     /// Nanoseconds since 1970.
