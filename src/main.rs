@@ -35,6 +35,7 @@ mod workers;
 use clap::Parser;
 use cli::{Cli, Command, Live};
 use config::{Config, Ports};
+use controlplane::services::live::{Bounds, Hub};
 use controlplane::services::{EventCounts, EventPump, Names, Parts, Services};
 use dataplane::control::{Snapshot, door};
 use dataplane::host::Shared;
@@ -90,7 +91,9 @@ fn run(typed: &Live) -> Result<(), Failure> {
         say(&trust::welcome(first, &format!("{scheme}://{}", config.api.listen)));
     }
 
-    let audit = trust::audit(&config, &auth)?;
+    let segments = trust::segments(&config)?;
+    let recorder = trust::recorder(&config, &segments)?;
+    let audit = trust::audit(segments, &auth)?;
 
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
     let (live_wire, fresh) = wire::attach(&config).map_err(Failure::line)?;
@@ -115,7 +118,10 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let names = Arc::new(Names::new(workers::port_names(&config)));
     let events = Arc::new(EventCounts::default());
     let (file, types) = serve::event_file(&config)?;
-    let pump = EventPump::new(receivers, Arc::clone(&names), file, types, Arc::clone(&events));
+    let live = Hub::new(|| serve::now().wall.0, Bounds::default());
+    let (tape, recorder) = recorder.start(&live).map_err(|error| serve::thread_failed(&error))?;
+    let pump = EventPump::new(receivers, Arc::clone(&names), file, types, Arc::clone(&events))
+        .with_live(Arc::clone(&live), Some(tape));
     let services = Services::new(Parts {
         door: Arc::clone(&door),
         names,
@@ -123,6 +129,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         events,
         auth,
         audit,
+        live,
         clock: serve::now,
         version: env!("CARGO_PKG_VERSION"),
     });
@@ -133,7 +140,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     privileges::lower(&[]).map_err(|error| Failure::line(format!("cannot give up capabilities: {error}")))?;
     trust::tell_start(&services, first_admin.as_ref());
     let serving =
-        Serving::start(&config, tls, &plan, threads, built, pump, services, door, live_wire, links)?;
+        Serving::start(&config, tls, &plan, threads, built, (pump, recorder), services, door, live_wire, links)?;
     fresh.stays();
     serving.until_asked_to_stop();
     Ok(())

@@ -14,6 +14,7 @@ use crate::threads::{Kept, Workers};
 use crate::trust;
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server, Tls};
+use controlplane::services::live::RecorderHandle;
 use controlplane::services::{EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions};
 use controlplane::store::{EveFile, Rotation};
 use dataplane::control::{Door, StateChange};
@@ -45,6 +46,7 @@ pub(crate) struct Serving {
     workers: Workers,
     lifecycle: Arc<Lifecycle>,
     pump: PumpHandle,
+    recorder: RecorderHandle,
     server: Kept<Server>,
     server_config: api::Config,
     links: Links,
@@ -66,7 +68,7 @@ impl Serving {
         plan: &CorePlan,
         workers: Workers,
         built: Vec<Worker<XskQueue>>,
-        pump: EventPump,
+        (pump, recorder): (EventPump, RecorderHandle),
         services: Arc<Services>,
         door: Arc<Door>,
         wire: LiveWire,
@@ -123,6 +125,7 @@ impl Serving {
             workers,
             lifecycle,
             pump,
+            recorder,
             server: Kept::of(server),
             server_config,
             links,
@@ -226,6 +229,7 @@ impl Serving {
         }
         // After the workers, so that their last records are written.
         self.pump.stop();
+        self.recorder.stop();
         if let Some(server) = self.server.into_running() {
             server.stop();
         }
@@ -312,7 +316,7 @@ pub(crate) fn worker_threads(config: &Config, plan: &CorePlan) -> Result<Workers
     Ok(workers)
 }
 
-fn thread_failed(error: &std::io::Error) -> Failure {
+pub(crate) fn thread_failed(error: &std::io::Error) -> Failure {
     Failure::line(format!("cannot start a thread: {error}"))
 }
 

@@ -18,6 +18,7 @@ mod connection;
 mod flows;
 mod guard;
 mod jobs;
+mod live;
 mod policy;
 pub mod rates;
 mod request;

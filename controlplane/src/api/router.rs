@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::http::{HeaderValue, Method, Response, Uri, header};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::http::{HeaderName, HeaderValue, Method, Response, Uri, header};
+use axum::routing::{MethodRouter, delete, get, get_service, post};
 use axum::{Router, middleware};
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
@@ -16,6 +16,8 @@ use super::guard::{self, Guard, guard};
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
 use super::server::Limits;
+use super::live::{self, Origins};
+use super::permits::SOCKET_IO;
 use super::{accounts, audit, auth, catalog, flows, policy, system, telemetry, wire};
 use crate::services::{Auth, Services};
 
@@ -24,6 +26,13 @@ use crate::services::{Auth, Services};
 pub(super) struct Rooms {
     services: Arc<Services>,
     jobs: Arc<Jobs>,
+    origins: Origins,
+}
+
+impl FromRef<Rooms> for Origins {
+    fn from_ref(rooms: &Rooms) -> Self {
+        rooms.origins.clone()
+    }
 }
 
 impl FromRef<Rooms> for Arc<Services> {
@@ -56,6 +65,12 @@ pub(super) fn router(
 ) -> Router {
     let policy_set: MethodRouter<Rooms> =
         get(policy::show).put(policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
+    let (jobs, allowed) = (Arc::new(Jobs::new()), Origins(origins.into()));
+    let socket_io = live::socket_io::service(&services, &jobs);
+    let strangers = live::socket_io::Strangers::default();
+    let socket_io = get_service(socket_io.clone())
+        .post_service(socket_io)
+        .layer(middleware::from_fn_with_state((allowed.clone(), strangers), live::socket_io::begin));
     Router::new()
         .route("/health", get(system::health))
         .route("/health/live", get(system::live))
@@ -71,6 +86,11 @@ pub(super) fn router(
         .route("/auth/sessions/{session_id}", delete(auth::end_session))
         .route("/auth/keys", get(auth::keys))
         .route("/auth/keys/rotate", post(auth::rotate))
+        .route("/auth/ticket", post(live::ticket::give))
+        .route("/ws", get(live::ws::open))
+        .route("/events", get(live::sse::open))
+        .route("/events/history", get(live::history::list))
+        .route(SOCKET_IO, socket_io)
         .route("/admin/roles", get(accounts::roles))
         .route("/admin/users", get(accounts::list).post(accounts::make))
         .route("/admin/users/{user_id}", get(accounts::show).patch(accounts::change).delete(accounts::remove))
@@ -104,7 +124,7 @@ pub(super) fn router(
         ))
         .layer(compression())
         .layer(cors(origins))
-        .with_state(Rooms { services, jobs: Arc::new(Jobs::new()) })
+        .with_state(Rooms { services, jobs, origins: allowed })
 }
 
 /// Pages of these origins may call, with a token of theirs: no cookies, so no credentials of the browser's.
@@ -112,10 +132,13 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH, LAST_EVENT_ID])
         .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, guard::REQUEST_ID])
         .max_age(PREFLIGHT_MAX_AGE)
 }
+
+/// Of `EventSource`, where a page sends it itself.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// How long a browser may remember what an origin may do.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,11 +15,14 @@ use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::key::SigningKey;
 use controlplane::services::auth::key_ring::KeyRing;
 use controlplane::services::auth::{Auth, Client, KeyOrigin, Keys, Settings as AuthSettings};
-use controlplane::services::{Applications, Audit, EventCounts, Names, Parts, Policies, Services};
+use controlplane::services::live::{Bounds, Hub, LogKeeping, Recorder, RecorderHandle};
+use controlplane::services::{
+    Applications, Audit, EveTypes, EventCounts, EventPump, Names, Parts, Policies, PumpHandle, Services,
+};
 use controlplane::store::segments::Segments;
 use controlplane::store::{Entities, KeyFile};
 use dataplane::control::{
-    BlockListError, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor, door,
+    BlockListError, Event, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor, door,
 };
 use dataplane::flow::{FlowConfig, FlowKey, FlowTable};
 use dataplane::parse::{LinkType, parse_frame_unverified};
@@ -40,6 +43,10 @@ pub(crate) struct Options {
     /// Workers that answer nothing.
     pub(crate) hung: bool,
     pub(crate) audit: AuditSettings,
+    pub(crate) auth: AuthSettings,
+    pub(crate) bounds: Bounds,
+    /// Whether events go to the disk.
+    pub(crate) records: bool,
 }
 
 impl Default for Options {
@@ -52,6 +59,9 @@ impl Default for Options {
             policy: POLICY,
             hung: false,
             audit: AuditSettings::default(),
+            auth: AuthSettings::default(),
+            bounds: Bounds::default(),
+            records: false,
         }
     }
 }
@@ -68,6 +78,11 @@ pub(crate) struct Daemon {
     pub(crate) dir: tempfile::TempDir,
     /// An admin's.
     pub(crate) token: String,
+    pub(crate) live: Arc<Hub>,
+    /// What the workers' rings would bring.
+    pub(crate) pump: Option<PumpHandle>,
+    recorder: Option<RecorderHandle>,
+    events: mpsc::Sender<Event>,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -86,7 +101,22 @@ impl Daemon {
 
     /// The same with changes to the server's configuration; files may be put into the directory.
     pub(crate) fn start_with(options: Options, change: impl FnOnce(&mut Config, &Path)) -> Self {
+        Self::start_over(options, change, None)
+    }
+
+    /// The same with logs of events that are there already.
+    fn start_over(options: Options, change: impl FnOnce(&mut Config, &Path), logs: Option<&Path>) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        for kind in ["events", "flows"] {
+            if let Some(from) = logs.map(|logs| logs.join(kind)).filter(|from| from.exists()) {
+                let to = dir.path().join("test.segments").join(kind);
+                std::fs::create_dir_all(&to).unwrap();
+                for file in std::fs::read_dir(from).unwrap() {
+                    let file = file.unwrap();
+                    std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+                }
+            }
+        }
         let policy_file = dir.path().join("policy.json");
         std::fs::write(&policy_file, options.policy).unwrap();
         let mut policies = Policies::new(Environment::default(), true, Applications::default());
@@ -94,28 +124,46 @@ impl Daemon {
         let first = Snapshot { version: 1, policy: Arc::new(set), settings: Settings::default(), apps: None };
         let wire: Option<Box<dyn WireControl>> =
             if options.wire { Some(Box::new(MemoryWire::default())) } else { None };
-        let (door, inside, _receivers) = door(first, options.workers, wire);
+        let (door, inside, receivers) = door(first, options.workers, wire);
         let stop = Arc::new(AtomicBool::new(false));
+        let door = Arc::new(door);
+        let (events, sent) = mpsc::channel();
+        let mut sent = Some(sent);
         let workers = inside
             .into_iter()
             .enumerate()
             .map(|(index, door)| {
                 let stop = Arc::clone(&stop);
-                let (flows, hung) = (options.flows_per_worker, options.hung);
-                std::thread::spawn(move || work(index as u8, door, flows, hung, &stop))
+                let (flows, hung, sent) = (options.flows_per_worker, options.hung, sent.take());
+                std::thread::spawn(move || work(index as u8, door, flows, hung, sent, &stop))
             })
             .collect();
-        let auth = auth(&dir);
+        let auth = auth(&dir, options.auth);
         let token = log_in(&auth);
         let segments = Segments::open(dir.path().join("test.segments")).unwrap();
+        let live = Hub::new(|| clock().wall.0, options.bounds);
+        let names = Arc::new(Names::new(vec!["in0".into(), "out0".into(), "jarvis0".into()]));
+        let counts = Arc::new(EventCounts::default());
+        let (mut tape, mut recorder) = (None, None);
+        if options.records {
+            let keeping = Some(LogKeeping { age_s_max: 3_600, bytes_max: 1 << 30 });
+            let (opened, _) = Recorder::open(&segments, [keeping; 2], || clock().wall.0).unwrap();
+            let (of_pump, handle) = opened.start(&live).unwrap();
+            (tape, recorder) = (Some(of_pump), Some(handle));
+        }
+        let pump = EventPump::new(receivers, Arc::clone(&names), None, EveTypes::default(), Arc::clone(&counts))
+            .with_live(Arc::clone(&live), tape)
+            .start(Arc::clone(&door), clock)
+            .unwrap();
         let (audit, _) = Audit::open(segments, &auth, options.audit, || clock().wall.0).unwrap();
         let services = Services::new(Parts {
             auth,
             audit: Arc::new(audit),
-            door: Arc::new(door),
-            names: Arc::new(Names::new(vec!["in0".into(), "out0".into(), "jarvis0".into()])),
+            door,
+            names,
             policies,
-            events: Arc::new(EventCounts::default()),
+            events: counts,
+            live: Arc::clone(&live),
             clock,
             version: "test",
         });
@@ -129,11 +177,43 @@ impl Daemon {
         };
         change(&mut config, dir.path());
         let server = Server::start(config, Arc::clone(&services)).unwrap();
-        Self { server: Some(server), services, socket, policy_file, dir, token, stop, workers }
+        Self {
+            server: Some(server),
+            services,
+            socket,
+            policy_file,
+            dir,
+            token,
+            live,
+            pump: Some(pump),
+            recorder,
+            events,
+            stop,
+            workers,
+        }
     }
 
     pub(crate) fn tcp(&self) -> SocketAddr {
         self.server.as_ref().unwrap().tcp_addr().unwrap()
+    }
+
+    /// The same box, started anew after an orderly stop: nothing of what listens is in memory.
+    pub(crate) fn restarted(mut self) -> Self {
+        self.server.take();
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in self.workers.drain(..) {
+            worker.join().unwrap();
+        }
+        self.pump.take();
+        self.recorder.take();
+        let (from, options) = (self.dir.path().join("test.segments"), Options { records: true, ..Options::default() });
+        // Accounts are new; the logs are those of before.
+        Self::start_over(options, |_, _| {}, Some(&from))
+    }
+
+    /// Tells of something as a worker does, through its ring.
+    pub(crate) fn happens(&self, event: Event) {
+        self.events.send(event).unwrap();
     }
 
     /// One call over TCP, as an admin.
@@ -170,6 +250,8 @@ impl Drop for Daemon {
         for worker in self.workers.drain(..) {
             worker.join().unwrap();
         }
+        self.pump.take();
+        self.recorder.take();
     }
 }
 
@@ -177,12 +259,12 @@ impl Drop for Daemon {
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// Accounts in a store of their own; tokens are signed with ML-DSA, which takes no time.
-fn auth(dir: &tempfile::TempDir) -> Arc<Auth> {
+fn auth(dir: &tempfile::TempDir, settings: AuthSettings) -> Arc<Auth> {
     let store = Arc::new(Entities::open(dir.path().join("test.redb")).unwrap());
     let ring = KeyRing::of(SigningKey::generate(Algorithm::MlDsa44).unwrap());
     let origin = KeyOrigin::File(KeyFile::at(dir.path().join("keys.json")));
     let now_s = clock().wall.0 / 1_000_000_000;
-    let auth = Auth::open(store, Keys { ring, origin }, AuthSettings::default(), now_s).unwrap();
+    let auth = Auth::open(store, Keys { ring, origin }, settings, now_s).unwrap();
     Arc::new(auth)
 }
 
@@ -201,7 +283,14 @@ fn log_in(auth: &Arc<Auth>) -> String {
 }
 
 /// What a worker's loop does with its door, without frames.
-fn work(index: u8, mut door: WorkerDoor, flows: u16, hung: bool, stop: &AtomicBool) {
+fn work(
+    index: u8,
+    mut door: WorkerDoor,
+    flows: u16,
+    hung: bool,
+    sent: Option<mpsc::Receiver<Event>>,
+    stop: &AtomicBool,
+) {
     let config = FlowConfig { capacity: 2_048, ..FlowConfig::default() };
     let mut table = FlowTable::new(config, 7, index);
     for number in 0..flows {
@@ -217,6 +306,12 @@ fn work(index: u8, mut door: WorkerDoor, flows: u16, hung: bool, stop: &AtomicBo
     }
     let mut batches = 0;
     while !stop.load(Ordering::Relaxed) {
+        for event in sent.iter().flat_map(|sent| sent.try_iter()) {
+            // A ring that is full sheds; a test that wants all of it waits.
+            while !door.events.send(event.clone()) {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
         if !hung {
             batches += 1;
             let now = clock();

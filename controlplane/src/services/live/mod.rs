@@ -18,9 +18,11 @@
 //! | `rings` | what was told of late? |
 //! | `subscriber` | who listens, and until when? |
 //! | `sample` | what is the traffic now? |
+//! | `changes` | what is told of what people and the daemon change? |
 //! | `record` | how do events get to the disk? |
 //! | `history` | what was told before? |
 
+mod changes;
 mod filter;
 mod history;
 mod record;
@@ -185,6 +187,12 @@ impl Hub {
     #[must_use]
     pub const fn record_counts(&self) -> &Arc<RecordCounts> {
         &self.record_counts
+    }
+
+    /// The youngest event's id; nothing that is told later has a smaller one.
+    #[must_use]
+    pub fn last_id(&self) -> u64 {
+        *lock(&self.last_id)
     }
 
     /// Whether it is worth making an event of `topic`: one load.

@@ -118,7 +118,8 @@ impl Rings {
         (place, gaps, whole_since)
     }
 
-    /// Takes what comes after `place`, `max` at most, in the order of ids. Tells how many are gone that were not taken.
+    /// Takes what comes after `place`, `max` at most, in the order of ids. Tells how many are gone that were not taken; then
+    /// it takes none.
     pub(super) fn take(
         &self,
         place: &mut Place,
@@ -132,6 +133,10 @@ impl Rings {
             let gone = self.rings[topic.index()].gone;
             missed += gone.saturating_sub(*at);
             *at = (*at).max(gone);
+        }
+        // What comes after a hole is not told as if there were none.
+        if missed > 0 {
+            return missed;
         }
         while out.len() < max {
             let next = |topic: Topic| {

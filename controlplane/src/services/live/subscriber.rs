@@ -122,7 +122,8 @@ impl Subscriber {
     }
 
     /// Whether [`Self::is_to_be_warned`] would be true.
-    pub(super) fn is_due_for_warning(&self, now_s: u64, before_s: u64) -> bool {
+    #[must_use]
+    pub fn is_due_for_warning(&self, now_s: u64, before_s: u64) -> bool {
         self.expires_s().saturating_sub(now_s) <= before_s && !self.warned.load(Ordering::Relaxed)
     }
 
