@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod cores;
 mod ctl;
+mod events;
 mod failure;
 mod keygen;
 mod links;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
         Command::Check(typed) => check::run(&typed).map(|lines| say(&lines)),
         Command::Detach(typed) => detach(&typed).map(|lines| say(&lines)),
         Command::Audit(typed) => audit::run(&typed).map(|lines| say(&lines)),
-        Command::Ctl(typed) => ctl::run(&typed).map(|answer| say(&[answer])),
+        Command::Ctl(typed) => ctl::run(&typed).map(|answer| say(answer.as_slice())),
         Command::Keygen(typed) => keygen::run(&typed).map(|lines| say(&lines)),
         Command::Token(typed) => ctl::token(&typed).map(|token| say(&[token])),
     };
@@ -139,8 +140,18 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let threads = serve::worker_threads(&config, &plan)?;
     privileges::lower(&[]).map_err(|error| Failure::line(format!("cannot give up capabilities: {error}")))?;
     trust::tell_start(&services, first_admin.as_ref());
-    let serving =
-        Serving::start(&config, tls, &plan, threads, built, (pump, recorder), services, door, live_wire, links)?;
+    let serving = Serving::start(
+        &config,
+        tls,
+        &plan,
+        threads,
+        built,
+        (pump, recorder),
+        services,
+        door,
+        live_wire,
+        links,
+    )?;
     fresh.stays();
     serving.until_asked_to_stop();
     Ok(())

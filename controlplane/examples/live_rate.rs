@@ -90,8 +90,8 @@ fn to_disk(directory: &std::path::Path, events: u32) {
     let (tape, handle) = recorder.start(&hub).expect("there is a thread");
     let names = Arc::new(Names::new(vec!["in0".into()]));
     let counts = Arc::new(EventCounts::default());
-    let mut pump =
-        EventPump::new(receivers, names, None, EveTypes::default(), counts).with_live(Arc::clone(&hub), Some(tape));
+    let mut pump = EventPump::new(receivers, names, None, EveTypes::default(), counts)
+        .with_live(Arc::clone(&hub), Some(tape));
     let begun = Instant::now();
     let (mut sent, mut busy) = (0, Duration::ZERO);
     while sent < events {

@@ -4,12 +4,13 @@
 //! API's own table (README.md), so that whatever the API can do a command can ask for.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode, header};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
@@ -120,6 +121,64 @@ impl Client {
         self.call(&Method::PATCH, path_and_query, Some(body))
     }
 
+    /// Shows the data of each server-sent event of `GET path_and_query`, with its id, until `show` says that it is enough or
+    /// the stream ends. `after` is where an earlier stream ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn events(
+        &self,
+        path_and_query: &str,
+        after: Option<u64>,
+        show: &mut dyn FnMut(&SentEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| strange(format!("no runtime: {error}")))?;
+        runtime.block_on(async {
+            let mut request = Request::builder()
+                .uri(path_and_query)
+                .header(header::HOST, "localhost")
+                .header(header::ACCEPT, "text/event-stream");
+            if let Some(after) = after {
+                request = request.header("last-event-id", after);
+            }
+            let request = request
+                .body(Full::new(Bytes::new()))
+                .map_err(|error| strange(format!("`{path_and_query}` cannot be asked for: {error}")))?;
+            let answer = self.send(request).await?;
+            if !answer.status().is_success() {
+                let status = answer.status();
+                let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+                let bytes = bytes.map_err(|error| strange(error.to_string()))?.to_bytes();
+                let document = serde_json::from_slice(&bytes).map_err(|error| strange(error.to_string()))?;
+                return Err(refused(status, document));
+            }
+            let (mut body, mut text) = (answer.into_body(), Vec::new());
+            // A stream that breaks off has ended: the caller asks again from where it was.
+            while let Some(Ok(frame)) = body.frame().await {
+                text.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
+                if text.len() > ANSWER_BYTES_MAX {
+                    return Err(strange("an event without end".to_owned()));
+                }
+                let mut begin = 0;
+                while let Some(len) = text[begin..].windows(2).position(|window| window == b"\n\n") {
+                    if let Some(event) = SentEvent::read(&text[begin..begin + len])
+                        && show(&event).is_break()
+                    {
+                        return Ok(());
+                    }
+                    begin += len + 2;
+                }
+                text.drain(..begin);
+            }
+            Ok(())
+        })
+    }
+
     fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
         let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -131,12 +190,7 @@ impl Client {
             .unwrap_or(Err(ClientError::TimedOut { waited_s: self.timeout.as_secs() }))
     }
 
-    async fn exchange(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Value, ClientError> {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
         let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
         let socket = self.socket.clone();
         let stream =
@@ -148,6 +202,16 @@ impl Client {
             .await
             .map_err(|error| strange(error.to_string()))?;
         tokio::spawn(connection);
+        sender.send_request(request).await.map_err(|error| strange(error.to_string()))
+    }
+
+    async fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ClientError> {
+        let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
         let bytes = body.map(Value::to_string).unwrap_or_default();
         let request = Request::builder()
             .method(method)
@@ -156,7 +220,7 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(bytes)))
             .map_err(|error| strange(format!("`{path}` cannot be asked for: {error}")))?;
-        let answer = sender.send_request(request).await.map_err(|error| strange(error.to_string()))?;
+        let answer = self.send(request).await?;
         let status = answer.status();
         let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
             .collect()
@@ -168,6 +232,27 @@ impl Client {
         }
         let document = serde_json::from_slice(&bytes).map_err(|error| strange(error.to_string()))?;
         if status.is_success() { Ok(document) } else { Err(refused(status, document)) }
+    }
+}
+
+/// A server-sent event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentEvent<'a> {
+    /// Its name: a topic or a notice.
+    pub name: &'a str,
+    /// Where to go on after it.
+    pub id: Option<u64>,
+    /// JSON in one line.
+    pub data: &'a str,
+}
+
+impl<'a> SentEvent<'a> {
+    /// `None`: a comment, or fields without data.
+    fn read(text: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+        let data = field("data: ")?;
+        Some(Self { name: field("event: ")?, id: field("id: ").and_then(|id| id.parse().ok()), data })
     }
 }
 

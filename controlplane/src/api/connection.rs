@@ -93,7 +93,8 @@ pub(super) async fn serve(
                 .max_header_size(limits.header_bytes_max)
                 .serve_connection(stream, service)
                 .with_upgrades();
-            drive(connection, http1::UpgradeableConnection::graceful_shutdown, ends, limits.request_timeout).await;
+            drive(connection, http1::UpgradeableConnection::graceful_shutdown, ends, limits.request_timeout)
+                .await;
         }
         Version::Two => {
             let connection = http2::Builder::new(TokioExecutor::new())

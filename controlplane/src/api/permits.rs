@@ -51,8 +51,8 @@ const fn change(method: &'static str, path: &'static str, access: Access, action
 
 use Access::{Anyone, LocalOr, Needs, Ticketed};
 use Permission::{
-    AccountsRead, AccountsWrite, AuditRead, DpiRead, DpiWrite, EventsRead, KeysWrite, OwnAccount, PolicyEvaluate,
-    PolicyRead, PolicyWrite, TelemetryRead, WireRead, WireWrite,
+    AccountsRead, AccountsWrite, AuditRead, DpiRead, DpiWrite, EventsRead, KeysWrite, OwnAccount,
+    PolicyEvaluate, PolicyRead, PolicyWrite, TelemetryRead, WireRead, WireWrite,
 };
 
 /// The table.

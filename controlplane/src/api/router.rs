@@ -14,10 +14,10 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::client_certificate::Rules;
 use super::guard::{self, Guard, guard};
 use super::jobs::Jobs;
-use super::problem::{Code, Problem};
-use super::server::Limits;
 use super::live::{self, Origins};
 use super::permits::SOCKET_IO;
+use super::problem::{Code, Problem};
+use super::server::Limits;
 use super::{accounts, audit, auth, catalog, flows, policy, system, telemetry, wire};
 use crate::services::{Auth, Services};
 
@@ -132,7 +132,13 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH, LAST_EVENT_ID])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            LAST_EVENT_ID,
+        ])
         .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, guard::REQUEST_ID])
         .max_age(PREFLIGHT_MAX_AGE)
 }

@@ -155,8 +155,9 @@ impl Server {
         let limits = config.limits;
         let rules = Rules::new(&config.trusted_proxies, config.client_certificates);
         let router = router::router(Arc::clone(&services), &limits, &config.origins, rules);
-        let tls =
-            config.tls.map(|tls| Arc::new(TlsSide { tls, services: Arc::clone(&services), warning: RateLimited::new(WARN_EVERY) }));
+        let tls = config.tls.map(|tls| {
+            Arc::new(TlsSide { tls, services: Arc::clone(&services), warning: RateLimited::new(WARN_EVERY) })
+        });
         let thread = std::thread::Builder::new()
             .name("jarvis-control".into())
             .spawn(move || {

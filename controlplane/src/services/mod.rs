@@ -84,7 +84,19 @@ impl Services {
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
         let (policies, api_counts) = (Mutex::new(policies), ApiCounts::default());
-        Arc::new(Self { door, names, policies, events, auth, audit, live, api_counts, clock, version, started })
+        Arc::new(Self {
+            door,
+            names,
+            policies,
+            events,
+            auth,
+            audit,
+            live,
+            api_counts,
+            clock,
+            version,
+            started,
+        })
     }
 
     /// What ports and policies are called.

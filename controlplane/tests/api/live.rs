@@ -50,7 +50,11 @@ pub(crate) struct Ws {
 }
 
 impl Ws {
-    pub(crate) fn open(daemon: &Daemon, query: &str, headers: &[(&'static str, &str)]) -> Result<Self, Error> {
+    pub(crate) fn open(
+        daemon: &Daemon,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut request = format!("ws://{}/ws{query}", daemon.tcp()).into_client_request().unwrap();
         for (name, value) in headers {
@@ -178,7 +182,10 @@ fn changes_are_told_and_what_concerns_accounts_only_to_who_reads_the_audit() {
         assert_eq!(block["event"]["jarvis"]["change"], "wire.block");
         assert_eq!(block["event"]["jarvis"]["user_id"], "root");
         let policy = ws.next();
-        assert_eq!((&policy["topic"], &policy["event"]["jarvis"]["policy_version"]), (&json!("policy"), &json!(2)));
+        assert_eq!(
+            (&policy["topic"], &policy["event"]["jarvis"]["policy_version"]),
+            (&json!("policy"), &json!(2))
+        );
     }
 }
 
@@ -297,9 +304,8 @@ fn a_ticket_opens_one_path_once_from_one_place() {
 fn pages_of_other_origins_may_not_connect() {
     let daemon = Daemon::start(Options::default());
     let bearer = format!("Bearer {}", daemon.token);
-    let from = |origin: &str| {
-        Ws::open(&daemon, "", &[("authorization", bearer.as_str()), ("origin", origin)])
-    };
+    let from =
+        |origin: &str| Ws::open(&daemon, "", &[("authorization", bearer.as_str()), ("origin", origin)]);
     assert_eq!(status_of(from("https://evil.example").err().unwrap()), 403);
     assert_eq!(status_of(from("null").err().unwrap()), 403);
     assert!(from("https://console.example").is_ok());
@@ -404,7 +410,10 @@ fn who_does_not_keep_up_is_told_what_it_missed_and_let_go() {
             other => panic!("{other}"),
         }
     };
-    assert!(missed > 0 && seen + missed < rounds * each, "{seen} {missed}: what is still in the ring is neither");
+    assert!(
+        missed > 0 && seen + missed < rounds * each,
+        "{seen} {missed}: what is still in the ring is neither"
+    );
     assert_eq!(slow.close_code(), 1013);
     let live = daemon.over_tcp("GET", "/telemetry", "").json()["live"].clone();
     assert_eq!((&live["dropped_slow"], &live["missed"]), (&json!(1), &json!(missed)), "{live}");
@@ -525,18 +534,15 @@ fn server_sent_events_have_topics_filters_and_go_on() {
     write!(stream, "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").unwrap();
     assert_eq!(Sse::over(stream).next().name, "traffic");
     for (query, parameter) in [("topics=forensics", "topics"), ("topics=alerts&prot=tcp", "prot")] {
-        let problem = daemon.over_tcp("GET", &format!("/events?{query}"), "").problem(400, "invalid_parameter");
+        let problem =
+            daemon.over_tcp("GET", &format!("/events?{query}"), "").problem(400, "invalid_parameter");
         assert_eq!(problem["errors"][0]["parameter"], parameter, "{problem}");
     }
 }
 
 #[test]
 fn a_connection_that_gets_too_old_says_so() {
-    let limits = Limits {
-        connection_age_max: Duration::from_secs(1),
-        rates: None,
-        ..Limits::default()
-    };
+    let limits = Limits { connection_age_max: Duration::from_secs(1), rates: None, ..Limits::default() };
     let daemon = Daemon::start(Options { limits, ..Options::default() });
     let mut ws = Ws::with_token(&daemon, &daemon.token);
     let mut sse = Sse::open(&daemon, &daemon.token, "topics=alerts", "");
@@ -557,6 +563,21 @@ fn resident_kib() -> u64 {
 
 #[test]
 fn many_who_listen_to_little_cost_little() {
+    // In a process of its own: the memory of other tests is not theirs.
+    const ALONE: &str = "JARVIS_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let this = std::env::current_exe().unwrap();
+        let name = "live::many_who_listen_to_little_cost_little";
+        let ran = std::process::Command::new(this)
+            .args(["--exact", name, "--nocapture"])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        said.lines().filter(|line| line.contains("KiB each")).for_each(|line| println!("{line}"));
+        assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+        return;
+    }
     let count = std::env::var("JARVIS_LISTENERS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000);
     let bounds = Bounds { listeners_max: count, of_account_max: count };
     let daemon = Daemon::start(Options { bounds, ..Options::default() });
@@ -599,7 +620,9 @@ fn many_who_listen_to_little_cost_little() {
         for stream in &mut all {
             let mut got = Vec::new();
             while !got.windows(8).any(|window| window == b"10.0.0.1") {
-                assert!(tokio::time::timeout(PATIENCE, stream.read_buf(&mut got)).await.unwrap().unwrap() > 0);
+                assert!(
+                    tokio::time::timeout(PATIENCE, stream.read_buf(&mut got)).await.unwrap().unwrap() > 0
+                );
             }
         }
     });

@@ -58,7 +58,8 @@ fn what_was_told_is_found_by_address_flow_and_type() {
         cursor = format!("&cursor={next}");
     }
     assert_eq!(seen, (1..=20).map(|last| json!(format!("10.0.0.{last}"))).collect::<Vec<_>>());
-    let problem = daemon.over_tcp("GET", "/events/history?kind=x&limit=0", "").problem(400, "invalid_parameter");
+    let problem =
+        daemon.over_tcp("GET", "/events/history?kind=x&limit=0", "").problem(400, "invalid_parameter");
     assert_eq!(problem["errors"].as_array().unwrap().len(), 2, "{problem}");
     let totals = daemon.over_tcp("GET", "/telemetry", "").json()["recorded"].clone();
     assert_eq!(totals, json!({"stored": 20, "lost": 0, "failing": false}));

@@ -116,7 +116,9 @@ impl Drop for Client {
 fn the_former_systems_client_hears_events_over_both_transports() {
     let Some(python) = python() else { return };
     let daemon = Daemon::start(Options::default());
-    for (transports, spoken) in [("polling", "polling"), ("websocket", "websocket"), ("polling,websocket", "polling")] {
+    for (transports, spoken) in
+        [("polling", "polling"), ("websocket", "websocket"), ("polling,websocket", "polling")]
+    {
         let auth = json!({"token": daemon.token, "topics": ["alerts"], "filter": {"port": 53}});
         let mut client = Client::start(python, &daemon, transports, &auth);
         let transport = client.next_of("connect");

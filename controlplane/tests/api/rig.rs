@@ -22,7 +22,8 @@ use controlplane::services::{
 use controlplane::store::segments::Segments;
 use controlplane::store::{Entities, KeyFile};
 use dataplane::control::{
-    BlockListError, Event, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor, door,
+    BlockListError, Event, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor,
+    door,
 };
 use dataplane::flow::{FlowConfig, FlowKey, FlowTable};
 use dataplane::parse::{LinkType, parse_frame_unverified};
@@ -151,10 +152,11 @@ impl Daemon {
             let (of_pump, handle) = opened.start(&live).unwrap();
             (tape, recorder) = (Some(of_pump), Some(handle));
         }
-        let pump = EventPump::new(receivers, Arc::clone(&names), None, EveTypes::default(), Arc::clone(&counts))
-            .with_live(Arc::clone(&live), tape)
-            .start(Arc::clone(&door), clock)
-            .unwrap();
+        let pump =
+            EventPump::new(receivers, Arc::clone(&names), None, EveTypes::default(), Arc::clone(&counts))
+                .with_live(Arc::clone(&live), tape)
+                .start(Arc::clone(&door), clock)
+                .unwrap();
         let (audit, _) = Audit::open(segments, &auth, options.audit, || clock().wall.0).unwrap();
         let services = Services::new(Parts {
             auth,
@@ -206,7 +208,8 @@ impl Daemon {
         }
         self.pump.take();
         self.recorder.take();
-        let (from, options) = (self.dir.path().join("test.segments"), Options { records: true, ..Options::default() });
+        let (from, options) =
+            (self.dir.path().join("test.segments"), Options { records: true, ..Options::default() });
         // Accounts are new; the logs are those of before.
         Self::start_over(options, |_, _| {}, Some(&from))
     }

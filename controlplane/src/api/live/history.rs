@@ -65,7 +65,8 @@ pub(in crate::api) async fn list(
     };
     parameters.finish()?;
     let past = jobs.read(move || services.live().past(&question)).await?;
-    let past = past.map_err(|error| Problem::of_store(&error, format!("The past cannot be read: {error}.")))?;
+    let past =
+        past.map_err(|error| Problem::of_store(&error, format!("The past cannot be read: {error}.")))?;
     let Some(past) = past else {
         return Err(Problem::new(Code::Unavailable, "Events of this kind are not kept: [store] says so."));
     };

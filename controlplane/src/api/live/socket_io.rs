@@ -109,7 +109,8 @@ pub(in crate::api) async fn begin(
     if let Err(problem) = origins.admit(request.headers()) {
         return problem.into_response();
     }
-    let has_session = request.uri().query().is_some_and(|query| query.split('&').any(|one| one.starts_with("sid=")));
+    let has_session =
+        request.uri().query().is_some_and(|query| query.split('&').any(|one| one.starts_with("sid=")));
     if !has_session {
         let now = Instant::now();
         let mut begun = strangers.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -158,8 +159,7 @@ struct Admitted {
 
 fn admit(services: &Services, auth: Auth) -> Result<Admitted, Refused> {
     let wrong = |error: &dyn std::fmt::Display| Refused(error.to_string());
-    let identity =
-        services.auth().identify(&auth.token, services.now_s()).map_err(|error| wrong(&error))?;
+    let identity = services.auth().identify(&auth.token, services.now_s()).map_err(|error| wrong(&error))?;
     identity.may(Permission::EventsRead).map_err(|error| wrong(&error))?;
     let topics = match auth.topics {
         None => permitted(&identity),
@@ -270,15 +270,13 @@ impl Session {
     async fn hear(&mut self, asked: Asked) -> Result<(), Gone> {
         let done = match asked {
             Asked::Subscribe(value) => match read_subscription(value) {
-                Ok((topics, wanted)) => {
-                    match refused(&self.listener.subscriber().identity(), topics) {
-                        Ok(()) => {
-                            self.subscribe(topics, &wanted.filter, wanted.resume_from).await?;
-                            Ok(())
-                        }
-                        Err(problem) => Err(problem.detail().to_owned()),
+                Ok((topics, wanted)) => match refused(&self.listener.subscriber().identity(), topics) {
+                    Ok(()) => {
+                        self.subscribe(topics, &wanted.filter, wanted.resume_from).await?;
+                        Ok(())
                     }
-                }
+                    Err(problem) => Err(problem.detail().to_owned()),
+                },
                 Err(error) => Err(error),
             },
             Asked::Unsubscribe(value) => match read_subscription(value) {

@@ -69,7 +69,8 @@ pub(in crate::api) async fn open(
 ) -> Result<Response, Problem> {
     parameters.take("ticket", "a ticket", |_ticket| Some(()));
     parameters.finish()?;
-    let upgrade = upgrade.map_err(|rejection| Problem::new(Code::UpgradeRequired, format!("{rejection}.")))?;
+    let upgrade =
+        upgrade.map_err(|rejection| Problem::new(Code::UpgradeRequired, format!("{rejection}.")))?;
     origins.admit(&headers)?;
     let listener = services.live().listen(caller.0).map_err(crowded)?;
     Ok(upgrade
@@ -256,7 +257,9 @@ impl Connection {
                 self.say(&json!({"type": "pong"})).await?;
                 Ok(())
             }
-            Err(error) => Err(Problem::new(Code::InvalidBody, format!("The message is not understood: {error}."))),
+            Err(error) => {
+                Err(Problem::new(Code::InvalidBody, format!("The message is not understood: {error}.")))
+            }
         };
         if let Err(problem) = done {
             self.complain(&problem).await?;

@@ -130,9 +130,10 @@ impl Auth {
         let Some(id) = &identity.session else { return true };
         let state = self.read();
         state.sessions.get(id).is_some()
-            && state.accounts.get(&identity.account.id).is_some_and(|account| {
-                account.enabled && account.role == identity.account.role
-            })
+            && state
+                .accounts
+                .get(&identity.account.id)
+                .is_some_and(|account| account.enabled && account.role == identity.account.role)
     }
 
     /// A ticket for `topic`, good once and for 30 s.

@@ -63,7 +63,12 @@ impl Staged {
         }
     }
 
-    pub(super) fn of_record(&mut self, names: &Names, event_type: &'static str, record: &DropRecord) -> Facts {
+    pub(super) fn of_record(
+        &mut self,
+        names: &Names,
+        event_type: &'static str,
+        record: &DropRecord,
+    ) -> Facts {
         Facts {
             event_type: Cow::Borrowed(event_type),
             proto: record.src.map(|_| record.protocol),

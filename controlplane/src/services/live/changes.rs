@@ -15,7 +15,8 @@ impl Services {
         if !self.live.wants(topic) {
             return;
         }
-        let is_private = !["policy.", "wire.", "flow.", "box."].iter().any(|open| entry.action.starts_with(open));
+        let is_private =
+            !["policy.", "wire.", "flow.", "box."].iter().any(|open| entry.action.starts_with(open));
         let mut more = Map::new();
         let mut put = |key: &str, value: Option<&str>| {
             if let Some(value) = value {

@@ -54,7 +54,10 @@ impl Facts {
             policy_id: own["policy_id"].as_str().map(Box::from),
             reason: text(&own["reason"]).map(Cow::Owned),
             user: own["user_id"].as_str().map(Box::from),
-            risk_score: own["risk_score"].as_u64().and_then(|score| score.try_into().ok()).unwrap_or_default(),
+            risk_score: own["risk_score"]
+                .as_u64()
+                .and_then(|score| score.try_into().ok())
+                .unwrap_or_default(),
         }
     }
 }
@@ -125,7 +128,9 @@ impl Filter {
     #[must_use]
     pub fn fits(&self, facts: &Facts) -> bool {
         let same = |wanted: &Option<String>, found: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted)))
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted)))
         };
         self.ip.is_none_or(|net| facts.ips.iter().flatten().any(|ip| net.contains(ip)))
             && self.port.is_none_or(|port| facts.ports.contains(&Some(port)))
@@ -216,7 +221,8 @@ mod tests {
         }
         assert!(Filter::default().set("prot", "tcp").is_none());
         for key in Filter::KEYS {
-            assert!(Filter::default().set(key, "1").is_some(), "{key}");
+            let value = if key == "ip" { "10.0.0.1" } else { "1" };
+            assert!(Filter::default().set(key, value).is_some(), "{key}");
         }
     }
 }

@@ -229,7 +229,14 @@ impl Hub {
 
     /// Tells of something that the daemon itself did: `event_type` is the topic's name, `what` and `more` are under
     /// `jarvis`.
-    pub fn tell(&self, topic: Topic, is_private: bool, what: &str, user: Option<&str>, more: Map<String, Value>) {
+    pub fn tell(
+        &self,
+        topic: Topic,
+        is_private: bool,
+        what: &str,
+        user: Option<&str>,
+        more: Map<String, Value>,
+    ) {
         #[derive(Serialize)]
         struct Own<'a> {
             timestamp: Stamp,
@@ -440,12 +447,9 @@ impl Listener {
     /// What is new, as far as it wants that.
     pub fn take(&mut self) -> Taken {
         let topics = self.subscriber.topics();
-        let missed =
-            lock(&self.hub.rings).take(&mut self.place, topics, TAKEN_MAX, &mut self.taken);
+        let missed = lock(&self.hub.rings).take(&mut self.place, topics, TAKEN_MAX, &mut self.taken);
         let has_more = self.taken.len() >= TAKEN_MAX;
-        let wants = |one: &Arc<Told>| {
-            self.wants(one.topic, one.is_private, &one.facts)
-        };
+        let wants = |one: &Arc<Told>| self.wants(one.topic, one.is_private, &one.facts);
         let told = if self.taken.is_empty() {
             Vec::new()
         } else {
