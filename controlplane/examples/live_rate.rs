@@ -17,15 +17,11 @@ use dataplane::control::{DropRecord, Event, Settings, Snapshot, TransportFields,
 use dataplane::flow::Decision;
 use dataplane::parse::{Addr, Mac};
 use dataplane::policy::{DefaultAction, PolicySet};
-use dataplane::time::{Now, Tick, Wall};
+use dataplane::time::Wall;
 use dataplane::verdict::Reason;
 
 fn now_ns() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64
-}
-
-fn now() -> Now {
-    Now { tick: Tick(now_ns()), wall: Wall(now_ns()) }
 }
 
 fn main() {

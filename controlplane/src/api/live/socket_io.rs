@@ -73,8 +73,7 @@ pub(in crate::api) fn service(services: &Arc<Services>, jobs: &Arc<Jobs>) -> Soc
         let (services, jobs) = (Arc::clone(&services), Arc::clone(&jobs));
         async move { serve(socket, services, jobs).await }
     };
-    // `/` is a namespace name that the library takes.
-    let _ = io.ns("/", inside.with(door));
+    io.ns("/", inside.with(door));
     service
 }
 
