@@ -7,10 +7,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::auth::Secret;
 use super::problem::{Code, Problem};
-use super::request::JsonBody;
+use super::request::{JsonBody, Page, Parameters, page_of};
 use super::trail::Told;
 use crate::services::Services;
 use crate::services::auth::account::{AccountChange, AccountView, NewAccount};
@@ -18,26 +19,32 @@ use crate::services::auth::role::{Permission, Role};
 use crate::services::auth::session::{SessionView, TokenForm};
 use crate::services::auth::{Auth, Made, Tokens};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct RolesView {
     roles: Vec<RoleView>,
     permissions: Vec<PermissionView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RoleView {
     role: Role,
     description: &'static str,
     permissions: &'static [Permission],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PermissionView {
     permission: Permission,
     description: &'static str,
 }
 
-/// `GET /admin/roles`: the table of roles and permissions.
+/// The table of roles and permissions.
+#[utoipa::path(
+    get,
+    path = "/admin/roles",
+    tag = "admin",
+    responses((status = 200, description = "The table.", body = RolesView)),
+)]
 pub(super) async fn roles() -> Json<RolesView> {
     let role = |role: &Role| RoleView {
         role: *role,
@@ -54,17 +61,46 @@ pub(super) async fn roles() -> Json<RolesView> {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct AccountsView {
     users: Vec<AccountView>,
+    /// Of the next page.
+    next_cursor: Option<String>,
 }
 
-/// `GET /admin/users`: all accounts, in the order of their names.
-pub(super) async fn list(State(auth): State<Arc<Auth>>) -> Json<AccountsView> {
-    Json(AccountsView { users: auth.accounts() })
+/// Accounts, in the order of their names.
+#[utoipa::path(
+    get,
+    path = "/admin/users",
+    tag = "admin",
+    params(
+        ("limit" = Option<u32>, Query, description = "Entries wanted, 1 to 1000; 100 where left out."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page.", body = AccountsView)),
+)]
+pub(super) async fn list(
+    State(auth): State<Arc<Auth>>,
+    mut parameters: Parameters,
+) -> Result<Json<AccountsView>, Problem> {
+    let page = Page::take(&mut parameters, |text| Some(text.to_owned()));
+    parameters.finish()?;
+    let (users, next_cursor) = page_of(auth.accounts(), &page, |user| user.username.clone());
+    Ok(Json(AccountsView { users, next_cursor }))
 }
 
-/// `GET /admin/users/{user_id}`: one account; its version is the ETag.
+/// One account; its version is the ETag.
+#[utoipa::path(
+    get,
+    path = "/admin/users/{user_id}",
+    tag = "admin",
+    params(
+        ("user_id" = String, Path, description = "Which."),
+    ),
+    responses(
+        (status = 200, description = "The account.", body = AccountView, headers(("ETag" = String, description = "Its version."))),
+    ),
+)]
 pub(super) async fn show(
     State(auth): State<Arc<Auth>>,
     Path(user_id): Path<String>,
@@ -72,7 +108,7 @@ pub(super) async fn show(
     Ok(tagged(auth.account_view(&user_id)?))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct MadeView {
     #[serde(flatten)]
     user: AccountView,
@@ -87,7 +123,16 @@ impl From<Made> for MadeView {
     }
 }
 
-/// `POST /admin/users`: another account.
+/// Another account.
+#[utoipa::path(
+    post,
+    path = "/admin/users",
+    tag = "admin",
+    request_body = NewAccount,
+    responses(
+        (status = 201, description = "Made.", body = MadeView, headers(("ETag" = String, description = "Its version."))),
+    ),
+)]
 pub(super) async fn make(
     State(services): State<Arc<Services>>,
     State(auth): State<Arc<Auth>>,
@@ -105,7 +150,20 @@ pub(super) async fn make(
     Ok(response)
 }
 
-/// `PATCH /admin/users/{user_id}`: what is given changes, and the account's sessions end.
+/// What is given changes, and the account's sessions end.
+#[utoipa::path(
+    patch,
+    path = "/admin/users/{user_id}",
+    tag = "admin",
+    params(
+        ("user_id" = String, Path, description = "Which."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that must still be it."),
+    ),
+    request_body = AccountChange,
+    responses(
+        (status = 200, description = "As it is now.", body = MadeView, headers(("ETag" = String, description = "Its version."))),
+    ),
+)]
 pub(super) async fn change(
     State(services): State<Arc<Services>>,
     State(auth): State<Arc<Auth>>,
@@ -123,7 +181,17 @@ pub(super) async fn change(
     Ok((Extension(told), tag(&made.account), Json(MadeView::from(made))).into_response())
 }
 
-/// `DELETE /admin/users/{user_id}`: the account and its sessions go.
+/// The account and its sessions go.
+#[utoipa::path(
+    delete,
+    path = "/admin/users/{user_id}",
+    tag = "admin",
+    params(
+        ("user_id" = String, Path, description = "Which."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that must still be it."),
+    ),
+    responses((status = 204, description = "Done.")),
+)]
 pub(super) async fn remove(
     State(auth): State<Arc<Auth>>,
     Path(user_id): Path<String>,
@@ -133,7 +201,7 @@ pub(super) async fn remove(
     Ok((StatusCode::NO_CONTENT, Extension(Told::about(user_id).before(&removed))))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewToken {
     /// What the token is for, shown in the list of sessions.
@@ -145,7 +213,17 @@ pub(super) struct NewToken {
     token_form: Option<TokenForm>,
 }
 
-/// `POST /admin/users/{user_id}/tokens`: a token for a program, shown this once.
+/// A token for a program, shown this once.
+#[utoipa::path(
+    post,
+    path = "/admin/users/{user_id}/tokens",
+    tag = "admin",
+    params(
+        ("user_id" = String, Path, description = "For whom."),
+    ),
+    request_body = NewToken,
+    responses((status = 201, description = "The token.", body = Tokens)),
+)]
 pub(super) async fn token(
     State(services): State<Arc<Services>>,
     State(auth): State<Arc<Auth>>,
@@ -158,17 +236,59 @@ pub(super) async fn token(
     Ok(Secret((StatusCode::CREATED, Extension(told), Json(tokens))))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SessionsView {
+    /// Oldest first.
     sessions: Vec<SessionView>,
+    /// Of the next page.
+    next_cursor: Option<String>,
 }
 
-/// `GET /admin/sessions`: who is logged in, oldest first.
-pub(super) async fn sessions(State(auth): State<Arc<Auth>>) -> Json<SessionsView> {
-    Json(SessionsView { sessions: auth.sessions(None) })
+impl SessionsView {
+    /// The page of these that is asked for.
+    pub(super) fn page(
+        sessions: Vec<SessionView>,
+        mut parameters: Parameters,
+    ) -> Result<Json<Self>, Problem> {
+        let page = Page::take(&mut parameters, |text| {
+            let (created_s, id) = text.split_once('-')?;
+            Some((created_s.parse::<u64>().ok()?, id.to_owned()))
+        });
+        parameters.finish()?;
+        let (sessions, next) =
+            page_of(sessions, &page, |session| (session.created_s, session.session_id.clone()));
+        Ok(Json(Self { sessions, next_cursor: next.map(|(created_s, id)| format!("{created_s}-{id}")) }))
+    }
 }
 
-/// `DELETE /admin/sessions/{session_id}`: ends anyone's session.
+/// Who is logged in, oldest first.
+#[utoipa::path(
+    get,
+    path = "/admin/sessions",
+    tag = "admin",
+    params(
+        ("limit" = Option<u32>, Query, description = "Entries wanted, 1 to 1000; 100 where left out."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page.", body = SessionsView)),
+)]
+pub(super) async fn sessions(
+    State(auth): State<Arc<Auth>>,
+    parameters: Parameters,
+) -> Result<Json<SessionsView>, Problem> {
+    SessionsView::page(auth.sessions(None), parameters)
+}
+
+/// Ends anyone's session.
+#[utoipa::path(
+    delete,
+    path = "/admin/sessions/{session_id}",
+    tag = "admin",
+    params(
+        ("session_id" = String, Path, description = "Which."),
+    ),
+    responses((status = 204, description = "Done.")),
+)]
 pub(super) async fn end_session(
     State(auth): State<Arc<Auth>>,
     Path(session_id): Path<String>,

@@ -6,20 +6,18 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::jobs::Jobs;
 use super::problem::Problem;
-use super::request::Parameters;
+use super::request::{Page, Parameters};
 use crate::services::Services;
 use crate::services::audit::Question;
 
-/// Entries in a page that does not say how many it wants.
-const LIMIT_DEFAULT: usize = 100;
+/// The end of the year 9999.
+const SECONDS_MAX: u64 = 253_402_300_799;
 
-/// Entries in a page at most.
-const LIMIT_MAX: usize = 1_000;
-
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct TrailView {
     /// Oldest first.
     entries: Vec<EntryView>,
@@ -28,7 +26,7 @@ pub(super) struct TrailView {
     damaged: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EntryView {
     /// Its number, counted from 0.
     entry: u64,
@@ -36,14 +34,31 @@ struct EntryView {
     told: Value,
 }
 
-/// `GET /audit?from=&to=&actor=&action=&target=&address=&limit=&cursor=`.
+/// Who changed what, oldest first.
+#[utoipa::path(
+    get,
+    path = "/audit",
+    tag = "audit",
+    params(
+        ("from" = Option<u64>, Query, maximum = 253_402_300_799u64, description = "Seconds since 1970."),
+        ("to" = Option<u64>, Query, maximum = 253_402_300_799u64, description = "Seconds since 1970."),
+        ("actor" = Option<String>, Query, description = "An account's name."),
+        ("action" = Option<String>, Query, description = "An action."),
+        ("target" = Option<String>, Query, description = "A target."),
+        ("address" = Option<String>, Query, description = "An address, or `unix`."),
+        ("limit" = Option<u32>, Query, description = "Entries wanted, 1 to 1000; 100 where left out."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page.", body = TrailView)),
+)]
 pub(super) async fn list(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     mut parameters: Parameters,
 ) -> Result<Json<TrailView>, Problem> {
-    let seconds = |text: &str| text.parse().ok();
+    let seconds = |text: &str| text.parse().ok().filter(|seconds| *seconds <= SECONDS_MAX);
     let text = |text: &str| Some(text.to_owned());
+    let page = Page::take(&mut parameters, |text| text.parse().ok());
     let question = Question {
         from_s: parameters.take("from", "a number of seconds since 1970", seconds),
         to_s: parameters.take("to", "a number of seconds since 1970", seconds),
@@ -51,10 +66,8 @@ pub(super) async fn list(
         action: parameters.take("action", "an action", text),
         target: parameters.take("target", "a target", text),
         address: parameters.take("address", "an address, or unix", text),
-        cursor: parameters
-            .take("cursor", "a cursor that this call gave", |text| text.parse().ok())
-            .unwrap_or_default(),
-        limit: parameters.take("limit", "a number from 1 to 1000", limit).unwrap_or(LIMIT_DEFAULT),
+        cursor: page.cursor.unwrap_or_default(),
+        limit: page.limit,
     };
     parameters.finish()?;
     let trail = jobs.read(move || services.audit().search(&question)).await?;
@@ -63,8 +76,4 @@ pub(super) async fn list(
     let entries = trail.entries.into_iter().map(|(entry, told)| EntryView { entry, told }).collect();
     let next_cursor = trail.next.map(|next| next.to_string());
     Ok(Json(TrailView { entries, next_cursor, damaged: trail.damaged }))
-}
-
-fn limit(text: &str) -> Option<usize> {
-    text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit))
 }

@@ -7,10 +7,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::accounts::SessionsView;
 use super::guard::{Caller, Peer};
 use super::problem::{Code, Problem};
-use super::request::JsonBody;
+use super::request::{JsonBody, Parameters};
 use super::router::HasSecrets;
 use super::trail::Told;
 use crate::services::Services;
@@ -20,10 +22,16 @@ use crate::services::auth::algorithm::Algorithm;
 use crate::services::auth::key::Jwk;
 use crate::services::auth::role::Permission;
 use crate::services::auth::secret::Password;
-use crate::services::auth::session::SessionView;
 use crate::services::auth::{Auth, AuthError, Client, Login, Tokens};
 
-/// `POST /auth/login`: name and password against tokens.
+/// Name and password against tokens.
+#[utoipa::path(
+    post,
+    path = "/auth/login",
+    tag = "auth",
+    request_body = Login,
+    responses((status = 200, description = "Logged in.", body = Tokens)),
+)]
 pub(super) async fn login(
     State(services): State<Arc<Services>>,
     State(auth): State<Arc<Auth>>,
@@ -45,13 +53,20 @@ pub(super) async fn login(
     Ok(Secret((Extension(Told { actor: Some(actor), ..told }), Json(tokens))))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Refresh {
     refresh_token: String,
 }
 
-/// `POST /auth/refresh`: a refresh token against the next tokens, once.
+/// A refresh token against the next tokens, once.
+#[utoipa::path(
+    post,
+    path = "/auth/refresh",
+    tag = "auth",
+    request_body = Refresh,
+    responses((status = 200, description = "The next two.", body = Tokens)),
+)]
 pub(super) async fn refresh(
     State(services): State<Arc<Services>>,
     State(auth): State<Arc<Auth>>,
@@ -67,7 +82,13 @@ pub(super) async fn refresh(
     })?)))
 }
 
-/// `POST /auth/logout`: ends the session of the token that it comes with.
+/// Ends the session of the token that it comes with.
+#[utoipa::path(
+    post,
+    path = "/auth/logout",
+    tag = "auth",
+    responses((status = 204, description = "Done.")),
+)]
 pub(super) async fn logout(
     State(auth): State<Arc<Auth>>,
     caller: Caller,
@@ -77,7 +98,7 @@ pub(super) async fn logout(
     Ok((StatusCode::NO_CONTENT, Extension(Told::about(session))))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct MeView {
     user: AccountView,
     permissions: &'static [Permission],
@@ -88,7 +109,13 @@ pub(super) struct MeView {
     expires_s: Option<u64>,
 }
 
-/// `GET /auth/me`: whom the token speaks for, and what it may do.
+/// Whom the token speaks for, and what it may do.
+#[utoipa::path(
+    get,
+    path = "/auth/me",
+    tag = "auth",
+    responses((status = 200, description = "The account.", body = MeView)),
+)]
 pub(super) async fn me(caller: Caller) -> Json<MeView> {
     let identity = caller.0;
     let permissions = identity.account.role.permissions();
@@ -96,14 +123,21 @@ pub(super) async fn me(caller: Caller) -> Json<MeView> {
     Json(MeView { user: identity.view(), permissions, session_id: identity.session, expires_s })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewPassword {
     current_password: Password,
     new_password: Password,
 }
 
-/// `POST /auth/password`: another password; all other sessions of the account end.
+/// Another password; all other sessions of the account end.
+#[utoipa::path(
+    post,
+    path = "/auth/password",
+    tag = "auth",
+    request_body = NewPassword,
+    responses((status = 204, description = "Done.")),
+)]
 pub(super) async fn password(
     State(services): State<Arc<Services>>,
     State(auth): State<Arc<Auth>>,
@@ -117,17 +151,35 @@ pub(super) async fn password(
     Ok((StatusCode::NO_CONTENT, Extension(Told::about(&caller.0.account.id))))
 }
 
-#[derive(Serialize)]
-pub(super) struct SessionsView {
-    sessions: Vec<SessionView>,
+/// Where the account is logged in.
+#[utoipa::path(
+    get,
+    path = "/auth/sessions",
+    tag = "auth",
+    params(
+        ("limit" = Option<u32>, Query, description = "Entries wanted, 1 to 1000; 100 where left out."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "Oldest first.", body = SessionsView)),
+)]
+pub(super) async fn sessions(
+    State(auth): State<Arc<Auth>>,
+    caller: Caller,
+    parameters: Parameters,
+) -> Result<Json<SessionsView>, Problem> {
+    SessionsView::page(auth.sessions(Some(&caller.0.account.id)), parameters)
 }
 
-/// `GET /auth/sessions`: where the account is logged in.
-pub(super) async fn sessions(State(auth): State<Arc<Auth>>, caller: Caller) -> Json<SessionsView> {
-    Json(SessionsView { sessions: auth.sessions(Some(&caller.0.account.id)) })
-}
-
-/// `DELETE /auth/sessions/{session_id}`: ends one of the account's sessions.
+/// Ends one of the account's sessions.
+#[utoipa::path(
+    delete,
+    path = "/auth/sessions/{session_id}",
+    tag = "auth",
+    params(
+        ("session_id" = String, Path, description = "Which."),
+    ),
+    responses((status = 204, description = "Done.")),
+)]
 pub(super) async fn end_session(
     State(auth): State<Arc<Auth>>,
     caller: Caller,
@@ -138,17 +190,23 @@ pub(super) async fn end_session(
     Ok((StatusCode::NO_CONTENT, Extension(told)))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct KeysView {
     keys: Vec<Jwk>,
 }
 
-/// `GET /auth/keys`: the public halves of the keys that sign, a JWK set.
+/// The public halves of the keys that sign, a JWK set.
+#[utoipa::path(
+    get,
+    path = "/auth/keys",
+    tag = "auth",
+    responses((status = 200, description = "RFC 7517.", body = KeysView)),
+)]
 pub(super) async fn keys(State(auth): State<Arc<Auth>>) -> Json<KeysView> {
     Json(KeysView { keys: auth.ring().public() })
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rotation {
     /// Left out: as before.
@@ -156,7 +214,14 @@ pub(super) struct Rotation {
     algorithm: Option<String>,
 }
 
-/// `POST /auth/keys/rotate`: a new key signs from now on; tokens of the one before stay good until they expire.
+/// A new key signs from now on; tokens of the one before stay good until they expire.
+#[utoipa::path(
+    post,
+    path = "/auth/keys/rotate",
+    tag = "auth",
+    request_body = Rotation,
+    responses((status = 200, description = "All keys, the new one first.", body = KeysView)),
+)]
 pub(super) async fn rotate(
     State(auth): State<Arc<Auth>>,
     JsonBody(rotation): JsonBody<Rotation>,

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use dataplane::dpi::Category;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::jobs::Jobs;
 use super::problem::Problem;
@@ -13,23 +14,43 @@ use super::request::Parameters;
 use crate::services::Services;
 use crate::services::catalog::{ApplicationView, ProtocolView, Wanted, protocols_wanted};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ProtocolsView {
     protocols: Vec<ProtocolView>,
 }
 
-/// `GET /dpi/protocols?name=&category=`.
+/// Protocols that are recognised.
+#[utoipa::path(
+    get,
+    path = "/dpi/protocols",
+    tag = "dpi",
+    params(
+        ("name" = Option<String>, Query, description = "A part of the name."),
+        ("category" = Option<String>, Query, description = "Its category."),
+    ),
+    responses((status = 200, description = "By name.", body = ProtocolsView)),
+)]
 pub(super) async fn protocols(parameters: Parameters) -> Result<Json<ProtocolsView>, Problem> {
     let wanted = wanted(parameters)?;
     Ok(Json(ProtocolsView { protocols: protocols_wanted(&wanted) }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ApplicationsView {
     applications: Vec<ApplicationView>,
 }
 
-/// `GET /dpi/applications?name=&category=`.
+/// Applications that are recognised, the operator's own included.
+#[utoipa::path(
+    get,
+    path = "/dpi/applications",
+    tag = "dpi",
+    params(
+        ("name" = Option<String>, Query, description = "A part of the name."),
+        ("category" = Option<String>, Query, description = "Its category."),
+    ),
+    responses((status = 200, description = "By name.", body = ApplicationsView)),
+)]
 pub(super) async fn applications(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,

@@ -12,24 +12,51 @@ use dataplane::flow::{FlowFilter, FlowState};
 use dataplane::parse::Addr;
 use ipnet::IpNet;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::jobs::Jobs;
 use super::problem::{Code, Problem};
-use super::request::Parameters;
+use super::request::{Page, Parameters};
 use super::trail::Told;
 use crate::services::Services;
 use crate::services::flows::{FlowCursor, FlowQuestion};
 use crate::services::names::{inner_flow_id, outer_flow_id, protocol_number};
 
-/// Flows in a page that does not say how many it wants.
-const LIMIT_DEFAULT: usize = 100;
+/// What [`list`] writes.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a page is written without being built")]
+struct FlowsPage {
+    /// EVE `flow` events of flows that are there.
+    #[schema(value_type = Vec<Object>)]
+    flows: Vec<serde_json::Value>,
+    /// Of the next page.
+    next_cursor: Option<String>,
+}
 
-/// `GET /dpi/flows?ip=&port=&proto=&state=&flow_id=&limit=&cursor=`.
+/// Live flows.
+#[utoipa::path(
+    get,
+    path = "/dpi/flows",
+    tag = "dpi",
+    params(
+        ("ip" = Option<String>, Query, description = "An address or a prefix."),
+        ("port" = Option<u16>, Query, description = "A port, either side."),
+        ("proto" = Option<String>, Query, description = "An IP protocol's name or number."),
+        ("state" = Option<String>, Query, description = "new, established or closed."),
+        ("flow_id" = Option<u64>, Query, description = "One flow."),
+        ("limit" = Option<u32>, Query, description = "Entries wanted, 1 to 1000; 100 where left out."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page; it may be shorter than `limit` and yet not the last.", body = FlowsPage),
+    ),
+)]
 pub(super) async fn list(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
+    let page = Page::take(&mut parameters, FlowCursor::read);
     let question = FlowQuestion {
         filter: FlowFilter {
             prefix: parameters.take("ip", "an address or a prefix", prefix),
@@ -39,10 +66,8 @@ pub(super) async fn list(
             flow_id: parameters.take("flow_id", "a flow's number", flow_id),
             ..FlowFilter::default()
         },
-        limit: parameters.take("limit", "a number from 1 to 1000", limit).unwrap_or(LIMIT_DEFAULT),
-        cursor: parameters
-            .take("cursor", "a cursor that this call gave", FlowCursor::read)
-            .unwrap_or_default(),
+        limit: page.limit.min(PAGE_FLOWS_MAX),
+        cursor: page.cursor.unwrap_or_default(),
     };
     parameters.finish()?;
     let body = jobs
@@ -62,12 +87,21 @@ pub(super) async fn list(
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Ended {
     ended: u64,
 }
 
-/// `DELETE /dpi/flows/{id}`.
+/// Ends a flow.
+#[utoipa::path(
+    delete,
+    path = "/dpi/flows/{flow_id}",
+    tag = "dpi",
+    params(
+        ("flow_id" = u64, Path, description = "Its number."),
+    ),
+    responses((status = 200, description = "It has ended.", body = Ended)),
+)]
 pub(super) async fn end(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -101,8 +135,4 @@ fn state(text: &str) -> Option<FlowState> {
 
 fn flow_id(text: &str) -> Option<u64> {
     inner_flow_id(text.parse().ok()?)
-}
-
-fn limit(text: &str) -> Option<usize> {
-    text.parse().ok().filter(|limit| (1..=PAGE_FLOWS_MAX).contains(limit))
 }

@@ -13,15 +13,17 @@ use dataplane::policy::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::jobs::Jobs;
+use super::policy_schema::{FlowContext, PolicySetDocument};
 use super::problem::{Code, Fault, Problem};
 use super::request::{JsonBody, Parameters, RawBody};
 use super::trail::Told;
 use crate::services::Services;
 use crate::services::policies::{Judgement, Origin, PolicyChange, PolicyLoadError, PolicyState, action_name};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct PolicyView {
     version: u32,
     in_force: bool,
@@ -32,14 +34,14 @@ pub(super) struct PolicyView {
     policies: Vec<PolicyLine>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OriginView {
     origin: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PolicyLine {
     policy_id: String,
     name: String,
@@ -48,7 +50,13 @@ struct PolicyLine {
     action: &'static str,
 }
 
-/// `GET /policy`: the set in force, in evaluation order.
+/// The set in force, in evaluation order.
+#[utoipa::path(
+    get,
+    path = "/policy",
+    tag = "policy",
+    responses((status = 200, description = "The set.", body = PolicyView)),
+)]
 pub(super) async fn show(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -74,7 +82,13 @@ pub(super) async fn show(
     }))
 }
 
-/// `GET /policy/document`: the set in force as it was written.
+/// The set in force as it was written.
+#[utoipa::path(
+    get,
+    path = "/policy/document",
+    tag = "policy",
+    responses((status = 200, description = "The document.", body = PolicySetDocument)),
+)]
 pub(super) async fn document(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -84,7 +98,7 @@ pub(super) async fn document(
     Ok((kind, state.document.to_vec()).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ChangeView {
     version: u64,
     policies: usize,
@@ -112,7 +126,13 @@ impl From<PolicyChange> for ChangeView {
     }
 }
 
-/// `POST /policy/reload`: reads the files of policies and applications again.
+/// Reads the files of policies and applications again.
+#[utoipa::path(
+    post,
+    path = "/policy/reload",
+    tag = "policy",
+    responses((status = 200, description = "In force.", body = ChangeView)),
+)]
 pub(super) async fn reload(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -120,7 +140,14 @@ pub(super) async fn reload(
     changed(&services, &jobs, Services::reload).await
 }
 
-/// `PUT /policy`: another set, until the next reload or restart.
+/// Another set.
+#[utoipa::path(
+    put,
+    path = "/policy",
+    tag = "policy",
+    request_body = PolicySetDocument,
+    responses((status = 200, description = "In force.", body = ChangeView)),
+)]
 pub(super) async fn replace(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -143,7 +170,7 @@ async fn changed(
     Ok((Extension(Told::about("policy").before(&before).after(&after)), Json(change.into())))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct JudgementView {
     /// `null` where nothing is decided (yet).
     decision: Option<DecisionView>,
@@ -155,7 +182,7 @@ pub(super) struct JudgementView {
     left_out: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DecisionView {
     /// `null` where the default action decides.
     policy_id: Option<String>,
@@ -174,20 +201,20 @@ struct DecisionView {
     inspect: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RedirectView {
     to: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_hop: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RateLimitView {
     bytes_per_s: u64,
     burst_bytes: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DecidingView {
     /// The first policy that may match.
     policy_id: Option<String>,
@@ -196,14 +223,14 @@ struct DecidingView {
     mode: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TriedView {
     policy_id: String,
     matches: Answer,
     conditions: Vec<MetView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct MetView {
     field: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -215,7 +242,17 @@ struct MetView {
 /// `true`, `false`, or `null` for not known yet.
 type Answer = Option<bool>;
 
-/// `POST /policy/evaluate`: what would be made of the flow that this context describes.
+/// What would be made of the flow that this context describes.
+#[utoipa::path(
+    post,
+    path = "/policy/evaluate",
+    tag = "policy",
+    params(
+        ("tried" = Option<u32>, Query, description = "How many policies that do not match are told."),
+    ),
+    request_body = FlowContext,
+    responses((status = 200, description = "What, and why.", body = JudgementView)),
+)]
 pub(super) async fn evaluate(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::trail::Told;
 use crate::store::StoreError;
@@ -112,7 +113,7 @@ codes! {
 }
 
 /// One fault of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default, ToSchema)]
 pub struct Fault {
     /// The query parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -201,20 +202,29 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// RFC 9457.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemView<'a> {
+    /// `about:blank`: `code` says more than a URI would.
     r#type: &'static str,
+    /// The same sentence for each code.
     title: &'static str,
+    /// The HTTP status.
     status: u16,
+    /// Why, for programs; never changes its meaning.
     code: &'static str,
+    /// Why this time, for people.
     detail: &'a str,
+    /// Every single fault of the request.
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    #[schema(required = false)]
     errors: &'a [Fault],
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let document = Document {
+        let document = ProblemView {
             r#type: "about:blank",
             title: self.code.title(),
             status: self.code.status().as_u16(),

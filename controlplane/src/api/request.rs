@@ -9,8 +9,11 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::problem::{Code, Fault, Problem};
+use super::schema;
 
 /// The bytes of a body, within the bound of its path.
 #[derive(Debug)]
@@ -36,18 +39,40 @@ fn body_problem(rejection: &BytesRejection) -> Problem {
 #[derive(Debug)]
 pub(super) struct JsonBody<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let RawBody(bytes) = RawBody::from_request(request, state).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| json_problem(&error))
+        // serde takes a list for a struct whose members are all there in their order; nobody means that.
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            let fault = Fault {
+                line: Some(1),
+                detail: "expected an object, found a list".to_owned(),
+                ..Fault::default()
+            };
+            return Err(not_the_json(vec![fault]));
+        }
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| json_problem::<T>(&bytes, &error))
     }
 }
 
-fn json_problem(error: &serde_json::Error) -> Problem {
-    let fault = Fault { line: Some(error.line()), detail: error.to_string(), ..Fault::default() };
-    Problem::new(Code::InvalidBody, "The body is not the JSON that this call takes.").with_faults(vec![fault])
+/// What is wrong with a body that serde refused: where it is JSON, everything that its schema finds.
+fn json_problem<T: ToSchema>(bytes: &[u8], error: &serde_json::Error) -> Problem {
+    let mut faults = Vec::new();
+    if error.is_data()
+        && let Ok(body) = serde_json::from_slice::<Value>(bytes)
+    {
+        faults = schema::faults::<T>(&body);
+    }
+    if faults.is_empty() {
+        faults.push(Fault { line: Some(error.line()), detail: error.to_string(), ..Fault::default() });
+    }
+    not_the_json(faults)
+}
+
+fn not_the_json(faults: Vec<Fault>) -> Problem {
+    Problem::new(Code::InvalidBody, "The body is not the JSON that this call takes.").with_faults(faults)
 }
 
 /// Query parameters by name, taken one by one; what is left over is a fault, so that a misspelt filter
@@ -115,5 +140,64 @@ impl Parameters {
             return Ok(());
         }
         Err(Problem::new(Code::InvalidParameter, "The query has faults.").with_faults(self.faults))
+    }
+}
+
+/// Entries in a page that does not say how many it wants.
+const PAGE_DEFAULT: usize = 100;
+
+/// Entries in a page at most.
+const PAGE_MAX: usize = 1_000;
+
+/// Which part of a list is wanted: `limit` and `cursor`.
+#[derive(Debug)]
+pub(super) struct Page<C> {
+    pub(super) limit: usize,
+    /// Where the page before ended.
+    pub(super) cursor: Option<C>,
+}
+
+impl<C> Page<C> {
+    /// Takes both parameters.
+    pub(super) fn take(parameters: &mut Parameters, read: impl FnOnce(&str) -> Option<C>) -> Self {
+        let limit = |text: &str| text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
+        Self {
+            limit: parameters.take("limit", "a number from 1 to 1000", limit).unwrap_or(PAGE_DEFAULT),
+            cursor: parameters.take("cursor", "a cursor that this call gave", read),
+        }
+    }
+}
+
+/// A page of a list whose entries are in the order of their keys, and the key of its last entry where more follow.
+pub(super) fn page_of<T, K: PartialOrd>(
+    list: Vec<T>,
+    page: &Page<K>,
+    key: impl Fn(&T) -> K,
+) -> (Vec<T>, Option<K>) {
+    let begins = page.cursor.as_ref().map_or(0, |cursor| list.partition_point(|entry| key(entry) <= *cursor));
+    let more = list.len().saturating_sub(begins) > page.limit;
+    let entries: Vec<T> = list.into_iter().skip(begins).take(page.limit).collect();
+    let next = entries.last().filter(|_last| more).map(key);
+    (entries, next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_cover_a_list_once() {
+        let list: Vec<u32> = (0..7).collect();
+        let mut seen = Vec::new();
+        let mut page = Page { limit: 3, cursor: None };
+        loop {
+            let (entries, next) = page_of(list.clone(), &page, |number| *number);
+            seen.extend(entries);
+            page.cursor = next;
+            if page.cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, list);
     }
 }

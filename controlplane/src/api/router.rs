@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{HeaderName, HeaderValue, Method, Response, Uri, header};
-use axum::routing::{MethodRouter, delete, get, get_service, post};
-use axum::{Router, middleware};
+use axum::routing::{get, get_service};
+use axum::{Extension, Router, middleware};
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use super::client_certificate::Rules;
 use super::guard::{self, Guard, guard};
@@ -18,7 +20,7 @@ use super::live::{self, Origins};
 use super::permits::SOCKET_IO;
 use super::problem::{Code, Problem};
 use super::server::Limits;
-use super::{accounts, audit, auth, catalog, flows, policy, system, telemetry, wire};
+use super::{accounts, audit, auth, catalog, flows, openapi, policy, system, telemetry, wire};
 use crate::services::{Auth, Services};
 
 /// What handlers take what they need from.
@@ -56,66 +58,70 @@ impl FromRef<Rooms> for Arc<Jobs> {
 /// Body of a call that anyone may make, bytes: what nobody has to log in for must not fill the memory.
 const ANONYMOUS_BYTES_MAX: usize = 32 * 1024;
 
-/// All calls; [`super::permits`] says who may make which.
+/// All calls; each says its path above its handler, and [`super::permits`] says who may make it.
 pub(super) fn router(
     services: Arc<Services>,
     limits: &Limits,
     origins: &[HeaderValue],
     rules: Rules,
 ) -> Router {
-    let policy_set: MethodRouter<Rooms> =
-        get(policy::show).put(policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max));
     let (jobs, allowed) = (Arc::new(Jobs::new()), Origins(origins.into()));
     let socket_io = live::socket_io::service(&services, &jobs);
     let strangers = live::socket_io::Strangers::default();
     let socket_io = get_service(socket_io.clone())
         .post_service(socket_io)
         .layer(middleware::from_fn_with_state((allowed.clone(), strangers), live::socket_io::begin));
-    Router::new()
-        .route("/health", get(system::health))
-        .route("/health/live", get(system::live))
-        .route("/health/ready", get(system::ready))
-        .route("/api/system/status", get(system::status))
-        .route("/api/federation/status", get(system::federation))
-        .route("/auth/login", post(auth::login).layer(DefaultBodyLimit::max(ANONYMOUS_BYTES_MAX)))
-        .route("/auth/refresh", post(auth::refresh).layer(DefaultBodyLimit::max(ANONYMOUS_BYTES_MAX)))
-        .route("/auth/logout", post(auth::logout))
-        .route("/auth/me", get(auth::me))
-        .route("/auth/password", post(auth::password))
-        .route("/auth/sessions", get(auth::sessions))
-        .route("/auth/sessions/{session_id}", delete(auth::end_session))
-        .route("/auth/keys", get(auth::keys))
-        .route("/auth/keys/rotate", post(auth::rotate))
-        .route("/auth/ticket", post(live::ticket::give))
+    let (routes, document) = OpenApiRouter::with_openapi(openapi::beginning(services.version()))
+        .routes(routes!(system::health))
+        .routes(routes!(system::live))
+        .routes(routes!(system::ready))
+        .routes(routes!(system::status))
+        .routes(routes!(system::federation))
+        .routes(routes!(auth::login).layer(DefaultBodyLimit::max(ANONYMOUS_BYTES_MAX)))
+        .routes(routes!(auth::refresh).layer(DefaultBodyLimit::max(ANONYMOUS_BYTES_MAX)))
+        .routes(routes!(auth::logout))
+        .routes(routes!(auth::me))
+        .routes(routes!(auth::password))
+        .routes(routes!(auth::sessions))
+        .routes(routes!(auth::end_session))
+        .routes(routes!(auth::keys))
+        .routes(routes!(auth::rotate))
+        .routes(routes!(live::ticket::give))
+        .routes(routes!(live::sse::open))
+        .routes(routes!(live::history::list))
+        .routes(routes!(accounts::roles))
+        .routes(routes!(accounts::list, accounts::make))
+        .routes(routes!(accounts::show, accounts::change, accounts::remove))
+        .routes(routes!(accounts::token))
+        .routes(routes!(accounts::sessions))
+        .routes(routes!(accounts::end_session))
+        .routes(routes!(audit::list))
+        .routes(routes!(telemetry::metrics))
+        .routes(routes!(telemetry::summary))
+        .routes(routes!(telemetry::workers))
+        .routes(routes!(telemetry::ports))
+        .routes(routes!(telemetry::reasons))
+        .routes(routes!(telemetry::latency))
+        .routes(routes!(telemetry::applications))
+        .routes(routes!(telemetry::wire))
+        .routes(routes!(flows::list))
+        .routes(routes!(flows::end))
+        .routes(routes!(catalog::protocols))
+        .routes(routes!(catalog::applications))
+        .routes(routes!(policy::show, policy::replace).layer(DefaultBodyLimit::max(limits.policy_bytes_max)))
+        .routes(routes!(policy::document))
+        .routes(routes!(policy::evaluate))
+        .routes(routes!(policy::reload))
+        .routes(routes!(wire::blocked, wire::block, wire::unblock))
+        .routes(routes!(wire::bypass))
+        .split_for_parts();
+    let document = openapi::Sent::new(&openapi::finished(document));
+    routes
         .route("/ws", get(live::ws::open))
-        .route("/events", get(live::sse::open))
-        .route("/events/history", get(live::history::list))
         .route(SOCKET_IO, socket_io)
-        .route("/admin/roles", get(accounts::roles))
-        .route("/admin/users", get(accounts::list).post(accounts::make))
-        .route("/admin/users/{user_id}", get(accounts::show).patch(accounts::change).delete(accounts::remove))
-        .route("/admin/users/{user_id}/tokens", post(accounts::token))
-        .route("/admin/sessions", get(accounts::sessions))
-        .route("/admin/sessions/{session_id}", delete(accounts::end_session))
-        .route("/audit", get(audit::list))
-        .route("/metrics", get(telemetry::metrics))
-        .route("/telemetry", get(telemetry::summary))
-        .route("/telemetry/workers", get(telemetry::workers))
-        .route("/telemetry/ports", get(telemetry::ports))
-        .route("/telemetry/reasons", get(telemetry::reasons))
-        .route("/telemetry/latency", get(telemetry::latency))
-        .route("/telemetry/applications", get(telemetry::applications))
-        .route("/telemetry/wire", get(telemetry::wire))
-        .route("/dpi/flows", get(flows::list))
-        .route("/dpi/protocols", get(catalog::protocols))
-        .route("/dpi/applications", get(catalog::applications))
-        .route("/policy/document", get(policy::document))
-        .route("/policy/evaluate", post(policy::evaluate))
-        .route("/policy", policy_set)
-        .route("/policy/reload", post(policy::reload))
-        .route("/dpi/flows/{flow_id}", delete(flows::end))
-        .route("/admin/block", get(wire::blocked).post(wire::block).delete(wire::unblock))
-        .route("/admin/bypass", post(wire::bypass))
+        .route("/openapi.json", get(openapi::document).layer(Extension(document)))
+        .route("/docs", get(openapi::page))
+        .route("/docs/{*file}", get(openapi::file))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(middleware::from_fn_with_state(

@@ -6,16 +6,26 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::guard::Caller;
 use crate::services::auth::role::Permission;
 use crate::services::{Health, Services, SystemDetail};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct HealthView {
     status: &'static str,
 }
 
+/// Whether all is well.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "system",
+    responses(
+        (status = 200, description = "`ok`, or `degraded`: `/telemetry` says what.", body = HealthView),
+    ),
+)]
 pub(super) async fn health(State(services): State<Arc<Services>>) -> Json<HealthView> {
     let status = match services.health() {
         Health::Ok => "ok",
@@ -24,12 +34,27 @@ pub(super) async fn health(State(services): State<Arc<Services>>) -> Json<Health
     Json(HealthView { status })
 }
 
-/// `GET /health/live`: whether the control plane answers.
+/// Whether the control plane answers.
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    tag = "system",
+    responses((status = 200, description = "It does.", body = HealthView)),
+)]
 pub(super) async fn live() -> Json<HealthView> {
     Json(HealthView { status: "ok" })
 }
 
-/// `GET /health/ready`: whether every worker judges frames; 503 while one does not.
+/// Whether every worker judges frames.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "system",
+    responses(
+        (status = 200, description = "They do.", body = HealthView),
+        (status = 503, description = "One does not.", body = HealthView),
+    ),
+)]
 pub(super) async fn ready(State(services): State<Arc<Services>>) -> (StatusCode, Json<HealthView>) {
     if services.is_ready() {
         (StatusCode::OK, Json(HealthView { status: "ok" }))
@@ -38,7 +63,7 @@ pub(super) async fn ready(State(services): State<Arc<Services>>) -> (StatusCode,
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct StatusView {
     status: &'static str,
     system: &'static str,
@@ -47,7 +72,13 @@ pub(super) struct StatusView {
     detail: Option<SystemDetail>,
 }
 
-/// `GET /api/system/status`: that it runs; with a token for telemetry also how.
+/// That it runs; with a token for telemetry also how.
+#[utoipa::path(
+    get,
+    path = "/api/system/status",
+    tag = "system",
+    responses((status = 200, description = "It runs.", body = StatusView)),
+)]
 pub(super) async fn status(
     State(services): State<Arc<Services>>,
     caller: Option<Caller>,
@@ -57,12 +88,19 @@ pub(super) async fn status(
     Json(StatusView { status: "ok", system: "running", detail })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct FederationView {
     status: &'static str,
     federation: &'static str,
 }
 
+/// Whether it is one of many.
+#[utoipa::path(
+    get,
+    path = "/api/federation/status",
+    tag = "system",
+    responses((status = 200, description = "It stands alone.", body = FederationView)),
+)]
 pub(super) async fn federation() -> Json<FederationView> {
     Json(FederationView { status: "ok", federation: "standalone" })
 }

@@ -8,6 +8,7 @@ use axum::{Extension, Json};
 use dataplane::control::{BlockListError, WireReading};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::jobs::Jobs;
 use super::problem::{Code, Fault, Problem};
@@ -17,7 +18,7 @@ use crate::services::Services;
 use crate::services::wire::WireError;
 
 /// `/telemetry/wire`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct WireView {
     fail_mode: &'static str,
     watchdog_ms: u64,
@@ -35,12 +36,19 @@ pub(super) fn read(services: &Services) -> Result<WireView, Problem> {
     Ok(WireView { fail_mode, watchdog_ms, bypass, attach_mode, socket_mode, blocked_prefixes, frames })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Blocked {
+    #[schema(value_type = Vec<String>)]
     prefixes: Vec<IpNet>,
 }
 
-/// `GET /admin/block`.
+/// The block list of the XDP program.
+#[utoipa::path(
+    get,
+    path = "/admin/block",
+    tag = "admin",
+    responses((status = 200, description = "What is on it.", body = Blocked)),
+)]
 pub(super) async fn blocked(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -53,18 +61,25 @@ pub(super) async fn blocked(
 const BLOCK_LIST: &str = "block list";
 
 /// The body of both changes: `{"prefixes": ["192.0.2.0/24", "2001:db8::1"]}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Prefixes {
     prefixes: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Added {
     added: usize,
 }
 
-/// `POST /admin/block`.
+/// Puts prefixes on the block list, all of them or none.
+#[utoipa::path(
+    post,
+    path = "/admin/block",
+    tag = "admin",
+    request_body = Prefixes,
+    responses((status = 200, description = "How many are new.", body = Added)),
+)]
 pub(super) async fn block(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -76,12 +91,19 @@ pub(super) async fn block(
     Ok((Extension(told), Json(Added { added })))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Removed {
     removed: usize,
 }
 
-/// `DELETE /admin/block`.
+/// Takes prefixes off the block list.
+#[utoipa::path(
+    delete,
+    path = "/admin/block",
+    tag = "admin",
+    request_body = Prefixes,
+    responses((status = 200, description = "How many there were.", body = Removed)),
+)]
 pub(super) async fn unblock(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
@@ -94,13 +116,20 @@ pub(super) async fn unblock(
     Ok((Extension(told), Json(Removed { removed })))
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Bypass {
     on: bool,
 }
 
-/// `POST /admin/bypass`.
+/// Lets frames pass around inspection, or ends that.
+#[utoipa::path(
+    post,
+    path = "/admin/bypass",
+    tag = "admin",
+    request_body = Bypass,
+    responses((status = 200, description = "As it is now.", body = Bypass)),
+)]
 pub(super) async fn bypass(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,

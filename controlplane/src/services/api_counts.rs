@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What became of a TLS handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct ApiCounts {
 }
 
 /// A reading of [`ApiCounts`].
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ApiTotals {
     /// TLS handshakes by what became of them.
     pub tls_handshakes: HandshakeTotals,
@@ -37,7 +38,7 @@ pub struct ApiTotals {
 }
 
 /// TLS handshakes by what became of them.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HandshakeTotals {
     /// The client is in.
     pub completed: u64,

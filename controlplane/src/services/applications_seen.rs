@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use dataplane::control::FlowEnd;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Services;
 
@@ -27,7 +28,7 @@ const UNKNOWN: &str = "unknown";
 pub(super) const OTHER: &str = "other";
 
 /// Sums of one application.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AppSums {
     /// Flows that ended.
     pub flows: u64,
@@ -57,7 +58,7 @@ impl AppSums {
 }
 
 /// One application.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AppView {
     /// Its name, that of the protocol where no application is known, or `unknown`.
     pub application: &'static str,
@@ -67,7 +68,7 @@ pub struct AppView {
 }
 
 /// The applications with the most bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AppsView {
     /// At most [`SHOWN_MAX`], those with the most bytes first.
     pub applications: Vec<AppView>,

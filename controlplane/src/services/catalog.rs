@@ -2,11 +2,12 @@
 
 use dataplane::dpi::{AppTable, Category, Over, Protocol, protocols};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Services;
 
 /// A protocol.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProtocolView {
     /// As policies have it.
     pub name: &'static str,
@@ -21,7 +22,7 @@ pub struct ProtocolView {
 }
 
 /// An application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ApplicationView {
     /// As policies have it.
     pub name: &'static str,

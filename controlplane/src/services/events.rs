@@ -15,6 +15,7 @@ use dataplane::control::{Door, Event, EventReceiver, StateChange, Transaction};
 use dataplane::time::{Now, Wall};
 use rtrb::Consumer;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::applications_seen::AppsSeen;
 use super::eve::Formatter;
@@ -90,7 +91,7 @@ pub struct EventCounts {
 }
 
 /// A reading of [`EventCounts`].
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EventTotals {
     /// Taken out of the workers' rings.
     pub received: u64,

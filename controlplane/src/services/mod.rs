@@ -77,6 +77,12 @@ pub struct Services {
 }
 
 impl Services {
+    /// The daemon's version.
+    #[must_use]
+    pub const fn version(&self) -> &'static str {
+        self.version
+    }
+
     /// Begins counting uptime, and remembers the names of the first policy set.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {

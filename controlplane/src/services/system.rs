@@ -1,5 +1,7 @@
 //! Is the box well?
 
+use utoipa::ToSchema;
+
 use super::Services;
 
 /// Whether everything does what it should.
@@ -12,7 +14,7 @@ pub enum Health {
 }
 
 /// What is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, ToSchema)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Degradation {
     /// Event lines are being lost: the disk does not take them.
@@ -34,7 +36,7 @@ pub enum Degradation {
 const SILENT_NS: u64 = 2_000_000_000;
 
 /// The box in one look, for who may read telemetry.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, ToSchema)]
 pub struct SystemDetail {
     /// The daemon's version.
     pub version: &'static str,
@@ -51,7 +53,7 @@ pub struct SystemDetail {
 }
 
 /// What signs tokens.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, ToSchema)]
 pub struct TokenDetail {
     /// JOSE's name.
     pub algorithm: &'static str,

@@ -2,15 +2,19 @@
 //!
 //! A reading is some thousand relaxed loads a worker; nothing here waits for anyone.
 
+use std::borrow::Cow;
+
 use dataplane::control::{FlowGauges, PortGauges, WorkerReading};
 use dataplane::verdict::{Counters, Reason, ReasonClass};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{Degradation, Health, Services};
 
 /// The whole box in one look.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Summary {
     /// The daemon's version.
     pub version: &'static str,
@@ -27,6 +31,7 @@ pub struct Summary {
     /// Frames of all workers.
     pub frames: Frames,
     /// Flow tables of all workers.
+    #[schema(value_type = FlowGaugesSchema)]
     pub flows: Named<FlowGauges>,
     /// What became of events outside the workers.
     pub events: super::events::EventTotals,
@@ -39,7 +44,7 @@ pub struct Summary {
 }
 
 /// Frames by what became of them.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Frames {
     /// Came in.
     pub received: u64,
@@ -96,6 +101,47 @@ impl Serialize for Named<PortGauges> {
     }
 }
 
+/// How [`Named`] is described where it holds flow gauges.
+#[derive(Debug)]
+struct FlowGaugesSchema;
+
+impl PartialSchema for FlowGaugesSchema {
+    fn schema() -> RefOr<Schema> {
+        described(FlowGauges::NAMES)
+    }
+}
+
+impl ToSchema for FlowGaugesSchema {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("FlowGauges")
+    }
+}
+
+/// How [`Named`] is described where it holds a port's gauges.
+#[derive(Debug)]
+struct PortGaugesSchema;
+
+impl PartialSchema for PortGaugesSchema {
+    fn schema() -> RefOr<Schema> {
+        described(PortGauges::NAMES)
+    }
+}
+
+impl ToSchema for PortGaugesSchema {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("PortGauges")
+    }
+}
+
+/// An object with a number for each of these.
+fn described(names: &[&str]) -> RefOr<Schema> {
+    let number = || u64::schema();
+    let object = names
+        .iter()
+        .fold(ObjectBuilder::new(), |object, name| object.property(*name, number()).required(*name));
+    Schema::Object(object.build()).into()
+}
+
 fn members<S: Serializer>(serializer: S, names: &[&str], values: &[u64]) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(names.len()))?;
     for (name, value) in names.iter().zip(values) {
@@ -105,7 +151,7 @@ fn members<S: Serializer>(serializer: S, names: &[&str], values: &[u64]) -> Resu
 }
 
 /// One worker.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct WorkerView {
     /// Its index; also the index of the queue that it serves on every port.
     pub worker: usize,
@@ -122,34 +168,37 @@ pub struct WorkerView {
     /// What became of its frames.
     pub frames: Frames,
     /// Its flow table and event rings.
+    #[schema(value_type = FlowGaugesSchema)]
     pub flows: Named<FlowGauges>,
 }
 
 /// One port.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct PortView {
     /// Interface name.
     pub port: String,
     /// Port index.
     pub index: usize,
     /// All queues.
+    #[schema(value_type = PortGaugesSchema)]
     pub total: Named<PortGauges>,
     /// Queue by queue.
     pub queues: Vec<QueueView>,
 }
 
 /// One queue of a port.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct QueueView {
     /// Queue index: the worker that serves it.
     pub queue: usize,
     /// Its numbers; `rx_dropped` and those below it are the kernel's `struct xdp_statistics`.
     #[serde(flatten)]
+    #[schema(value_type = PortGaugesSchema)]
     pub gauges: Named<PortGauges>,
 }
 
 /// One reason.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ReasonView {
     /// Its name in metrics and EVE.
     pub reason: &'static str,
@@ -166,7 +215,7 @@ pub struct ReasonView {
 }
 
 /// Latencies of one worker, or of all.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct LatencyView {
     /// Which worker; `None` for all together.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,7 +227,7 @@ pub struct LatencyView {
 }
 
 /// A distribution, nanoseconds, each within 1 %.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names are the percentiles'")]
 pub struct Percentiles {
     pub count: u64,

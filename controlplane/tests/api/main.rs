@@ -4,6 +4,8 @@
 mod audit;
 mod auth;
 mod calls;
+mod fuzzed;
+mod openapi;
 mod certificates;
 mod live;
 mod live_disk;

@@ -141,6 +141,9 @@ impl Reader<'_> {
             let number = L4_PROTOCOLS.iter().find(|(name, _)| *name == protocol).map(|(_, number)| *number);
             match number.or_else(|| protocol.parse().ok()) {
                 Some(number) => facts.l4_protocol = Fact::Known(number),
+                None if protocol.parse::<f64>().is_ok() => {
+                    self.error("protocol", &format!("{protocol} is no protocol number, 0 to 255"));
+                }
                 None => facts.l7_protocol = self.name(Kind::Protocol, Some(&protocol)),
             }
         }
@@ -174,9 +177,12 @@ impl Reader<'_> {
             |reader: &mut Self, key: &str| reader.text(context, key).or_else(|| reader.text(iam, key));
         let id = either(self, "user_id").or_else(|| either(self, "username"));
         let role = either(self, "user_role");
-        let groups = ["groups", "user_groups"].into_iter().find_map(|key| context.get(key).or(iam.get(key)));
+        let groups = given(context, "groups")
+            .or_else(|| given(iam, "groups"))
+            .or_else(|| given(context, "user_groups"))
+            .or_else(|| given(iam, "user_groups"));
         let groups = self.texts(groups, "groups");
-        let attributes = context.get("attributes").or(iam.get("attributes"));
+        let attributes = given(context, "attributes").or_else(|| given(iam, "attributes"));
         let attributes = self.attributes(attributes);
         if id.is_none() && role.is_none() && groups.is_empty() && attributes.is_empty() {
             return None;
@@ -317,6 +323,11 @@ impl Reader<'_> {
         }
         place.into()
     }
+}
+
+/// A member that says something: `null` is as good as left out, and hides nothing that is written elsewhere.
+fn given<'m>(map: &'m Map<String, Value>, key: &str) -> Option<&'m Value> {
+    map.get(key).filter(|value| !value.is_null())
 }
 
 /// A number that no name has: a policy cannot ask about a name that nobody interned.

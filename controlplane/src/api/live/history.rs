@@ -6,22 +6,20 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::sse::filter_of;
 use crate::api::jobs::Jobs;
 use crate::api::problem::{Code, Problem};
-use crate::api::request::Parameters;
+use crate::api::request::{Page, Parameters};
 use crate::services::Services;
 use crate::services::live::Question;
 
-/// Events in a page that does not say how many it wants.
-const LIMIT_DEFAULT: usize = 100;
-
-/// Events in a page at most.
-const LIMIT_MAX: usize = 1_000;
+/// The end of the year 9999.
+const SECONDS_MAX: u64 = 253_402_300_799;
 
 /// A page.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct PastView {
     /// In the order in which they were told.
     events: Vec<EventView>,
@@ -30,37 +28,56 @@ pub(in crate::api) struct PastView {
     damaged: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct EventView {
     /// Also microseconds since 1970 when it was told.
     id: u64,
+    #[schema(value_type = Object)]
     event: Value,
 }
 
-/// What the disk has of alerts and protocols (`kind=events`) or of flows (`kind=flows`).
+/// What was told before, as far as the disk has it.
+#[utoipa::path(
+    get,
+    path = "/events/history",
+    tag = "events",
+    params(
+        ("kind" = Option<String>, Query, description = "`events` (alerts, and what protocols tell) or `flows`."),
+        ("from" = Option<u64>, Query, maximum = 253_402_300_799u64, description = "Told from then on, seconds since 1970."),
+        ("to" = Option<u64>, Query, maximum = 253_402_300_799u64, description = "Told before then, seconds since 1970."),
+        ("ip" = Option<String>, Query, description = "An end is this address, or in this prefix."),
+        ("port" = Option<u16>, Query, description = "An end has this port."),
+        ("proto" = Option<String>, Query, description = "The protocol's name or number."),
+        ("event_type" = Option<String>, Query, description = "Event types, with commas between."),
+        ("flow_id" = Option<u64>, Query, description = "The flow."),
+        ("application" = Option<String>, Query, description = "The application."),
+        ("policy_id" = Option<String>, Query, description = "The policy that decided."),
+        ("reason" = Option<String>, Query, description = "Why it was dropped, or what was done."),
+        ("user" = Option<String>, Query, description = "The account that did it."),
+        ("risk_score_min" = Option<u16>, Query, description = "Flows whose risks come to this or more."),
+        ("limit" = Option<u32>, Query, description = "Events wanted, 1 to 1000; 100 where left out."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page.", body = PastView)),
+)]
 pub(in crate::api) async fn list(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     mut parameters: Parameters,
 ) -> Result<Json<PastView>, Problem> {
-    let seconds = |text: &str| text.parse().ok();
+    let seconds = |text: &str| text.parse().ok().filter(|seconds| *seconds <= SECONDS_MAX);
     let kind = parameters.take("kind", "events or flows", |text| match text {
         "events" => Some(false),
         "flows" => Some(true),
         _ => None,
     });
+    let page = Page::take(&mut parameters, |text| text.parse().ok());
     let question = Question {
         flows: kind.unwrap_or(false),
         from_s: parameters.take("from", "a number of seconds since 1970", seconds),
         to_s: parameters.take("to", "a number of seconds since 1970", seconds),
-        cursor: parameters
-            .take("cursor", "a cursor that this call gave", |text| text.parse().ok())
-            .unwrap_or_default(),
-        limit: parameters
-            .take("limit", "a number from 1 to 1000", |text| {
-                text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit))
-            })
-            .unwrap_or(LIMIT_DEFAULT),
+        cursor: page.cursor.unwrap_or_default(),
+        limit: page.limit,
         filter: filter_of(&mut parameters),
     };
     parameters.finish()?;

@@ -30,7 +30,27 @@ const RETRY_MS: u64 = 2_000;
 /// A comment so often, so that proxies and clients know that the stream lives.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 
-/// The stream, of `topics` and the filter in the query.
+/// What happens, by topic and filter, as server-sent events.
+#[utoipa::path(
+    get,
+    path = "/events",
+    tag = "events",
+    params(
+        ("topics" = String, Query, description = "Of alerts, flows, protocols, traffic, policy, system, with commas between."),
+        ("last_event_id" = Option<u64>, Query, description = "Go on after this event; the header `Last-Event-ID` says the same."),
+        ("ip" = Option<String>, Query, description = "An end is this address, or in this prefix."),
+        ("port" = Option<u16>, Query, description = "An end has this port."),
+        ("proto" = Option<String>, Query, description = "The protocol's name or number."),
+        ("event_type" = Option<String>, Query, description = "Event types, with commas between."),
+        ("flow_id" = Option<u64>, Query, description = "The flow."),
+        ("application" = Option<String>, Query, description = "The application."),
+        ("policy_id" = Option<String>, Query, description = "The policy that decided."),
+        ("reason" = Option<String>, Query, description = "Why it was dropped, or what was done."),
+        ("user" = Option<String>, Query, description = "The account that did it."),
+        ("risk_score_min" = Option<u16>, Query, description = "Flows whose risks come to this or more."),
+    ),
+    responses((status = 200, description = "Events as they happen.", body = String, content_type = "text/event-stream")),
+)]
 pub(in crate::api) async fn open(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::auth::Secret;
 use crate::api::guard::{Caller, Where};
@@ -17,7 +18,7 @@ use crate::services::auth::Auth;
 use crate::services::auth::ticket::TICKET_TTL_S;
 
 /// What a ticket is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Wish {
     /// The path that it opens.
@@ -25,7 +26,7 @@ pub(in crate::api) struct Wish {
 }
 
 /// A ticket, to stand in the query as `ticket`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct TicketView {
     /// Good once.
     ticket: String,
@@ -35,6 +36,13 @@ pub(in crate::api) struct TicketView {
 }
 
 /// A ticket for a path, good once, for a while and from this address.
+#[utoipa::path(
+    post,
+    path = "/auth/ticket",
+    tag = "auth",
+    request_body = Wish,
+    responses((status = 200, description = "The ticket.", body = TicketView)),
+)]
 pub(in crate::api) async fn give(
     State(services): State<Arc<Services>>,
     State(auth): State<Arc<Auth>>,

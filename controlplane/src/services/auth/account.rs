@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::role::Role;
 use super::secret::Password;
@@ -44,7 +45,7 @@ pub struct Account {
 }
 
 /// An account, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AccountView {
     /// Never given again.
     pub user_id: String,
@@ -85,7 +86,7 @@ impl Account {
 }
 
 /// What an account is made of.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAccount {
     /// 1 to [`USERNAME_CHARS_MAX`] letters, digits, `.`, `_`, `-`, `@`.
@@ -98,7 +99,7 @@ pub struct NewAccount {
 }
 
 /// What is to be changed; what is left out stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountChange {
     /// What it may do from now on.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use slh_dsa::signature::{Keypair, Signer, Verifier};
 use slh_dsa::{Sha2_128f, Sha2_128s, Shake128s};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::algorithm::Algorithm;
@@ -369,7 +370,7 @@ impl VerifyingKey {
 }
 
 /// A JSON Web Key as this box writes and reads it.
-#[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jwk {
     /// `AKP` (RFC 9964) or `oct`.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::account::{ACCOUNTS, Account, AccountView};
 use super::secret::{Digest, Opaque, Password, name};
@@ -21,7 +22,7 @@ pub struct Client {
 }
 
 /// What a client brings to log in.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
     /// The account's name.
@@ -34,7 +35,7 @@ pub struct Login {
 }
 
 /// What a session goes on with (RFC 6749 5.1).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Tokens {
     /// For the Authorization header.
     pub access_token: String,

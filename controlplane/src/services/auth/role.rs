@@ -1,9 +1,13 @@
 //! What may whom do? One table: roles across, permissions down.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 macro_rules! named {
     ($(#[$meta:meta])* $type:ident, $what:literal, { $($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+ }) => {
@@ -27,6 +31,20 @@ macro_rules! named {
             #[must_use]
             pub const fn description(self) -> &'static str {
                 match self { $(Self::$name => concat!($($doc),+).trim_ascii_start(),)+ }
+            }
+        }
+
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                let names = Self::ALL.iter().map(|one| one.name());
+                let text = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+                Schema::Object(text.build()).into()
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed(stringify!($type))
             }
         }
 

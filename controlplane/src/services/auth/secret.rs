@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::key::KeyError;
@@ -51,8 +52,9 @@ impl fmt::Debug for Opaque {
 }
 
 /// A password as a client typed it: wiped when dropped, never shown.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, format = Password)]
 pub struct Password(Zeroizing<String>);
 
 impl std::ops::Deref for Password {

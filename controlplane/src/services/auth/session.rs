@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::secret::Digest;
 use crate::store::Table;
@@ -25,7 +26,7 @@ const PAST_MAX: usize = 32;
 const USER_AGENT_CHARS_MAX: usize = 200;
 
 /// What the access tokens of a session look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenForm {
     /// A signed JWT that others can verify too.
@@ -61,7 +62,7 @@ pub(super) struct Session {
 }
 
 /// A session, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SessionView {
     /// Its name, also in tokens as `sid`.
     pub session_id: String,

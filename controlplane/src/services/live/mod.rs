@@ -53,6 +53,7 @@ use dataplane::time::Wall;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
+use utoipa::ToSchema;
 
 use self::rings::{Place, Rings};
 use super::auth::Identity;
@@ -104,7 +105,7 @@ pub struct Draft<'a> {
 }
 
 /// What was told to whom, for telemetry.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LiveTotals {
     /// Who listen now.
     pub listeners: usize,

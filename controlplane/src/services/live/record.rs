@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Facts, Hub, Topic};
 use crate::services::RateLimited;
@@ -70,7 +71,7 @@ pub struct RecordCounts {
 }
 
 /// A reading of [`RecordCounts`].
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RecordTotals {
     /// Events that are on the disk.
     pub stored: u64,

@@ -381,6 +381,11 @@ fn contexts_of_the_former_system_are_read() {
         "groups": "eng", "attributes": {"department": "finance"}, "protocol": "quic", "confidence": 60, "zone": "inside",
         "time": "2026-03-02T10:00:00Z"});
     assert_eq!(judge(&set, &read(&flat).unwrap().facts()), "media");
+    let mut hidden = flat;
+    hidden["user_groups"] = hidden["groups"].take();
+    assert_eq!(judge(&set, &read(&hidden).unwrap().facts()), "media", "a null hides nothing");
+    let numbered = serde_json::json!({"protocol": 256});
+    assert_eq!(read(&numbered).unwrap_err()[0].path, "protocol", "a number is no layer 7 name");
     let bad = serde_json::json!({"src_ip": "10.1.2", "dst_prot": 443, "zone": "insid", "dst_port": 70000, "undecided": ["mood"]});
     let errors = read(&bad).unwrap_err();
     let mut paths: Vec<&str> = errors.iter().map(|error| &*error.path).collect();
