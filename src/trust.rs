@@ -78,7 +78,7 @@ pub(crate) fn segments(config: &Config) -> Result<Segments, Failure> {
 /// One sentence: a disk that fails.
 pub(crate) fn recorder(config: &Config, segments: &Segments) -> Result<Recorder, Failure> {
     let keeping =
-        |log: &KeptLog| log.keep.then(|| LogKeeping { age_s_max: log.age_s_max, bytes_max: log.bytes_max });
+        |log: &KeptLog| log.keep.then_some(LogKeeping { age_s_max: log.age_s_max, bytes_max: log.bytes_max });
     let kept = [keeping(&config.store.events), keeping(&config.store.flows)];
     let (recorder, recoveries) = Recorder::open(segments, kept, || serve::now().wall.0)
         .map_err(|error| Failure::line(format!("the logs of events cannot be opened: {error}")))?;

@@ -106,13 +106,13 @@ impl Ws {
     /// The close code, after whatever comes before it.
     fn close_code(&mut self) -> u16 {
         loop {
-            match self.message().expect("a close frame comes before the end") {
-                Message::Close(frame) => return frame.unwrap().code.into(),
-                _ => {}
+            if let Message::Close(frame) = self.message().expect("a close frame comes before the end") {
+                return frame.unwrap().code.into();
             }
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "tests write it in place")]
     pub(crate) fn subscribe(&mut self, more: Value) -> Value {
         let mut message = json!({"type": "subscribe"});
         message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -573,9 +573,9 @@ fn many_who_listen_to_little_cost_little() {
             .env(ALONE, "1")
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&ran.stdout);
-        said.lines().filter(|line| line.contains("KiB each")).for_each(|line| println!("{line}"));
-        assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+        let said = String::from_utf8_lossy(&ran.stderr);
+        said.lines().filter(|line| line.contains("KiB each")).for_each(|line| eprintln!("{line}"));
+        assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stdout));
         return;
     }
     let count = std::env::var("JARVIS_LISTENERS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000);
@@ -611,7 +611,7 @@ fn many_who_listen_to_little_cost_little() {
         (before, all)
     });
     let each_kib = (resident_kib() - before) as f64 / count as f64;
-    println!("{count} listeners: {each_kib:.1} KiB each");
+    eprintln!("{count} listeners: {each_kib:.1} KiB each");
     assert!(each_kib < 24.0, "{each_kib} KiB a listener");
     // An event of another topic wakes nobody; one of theirs comes to all of them.
     daemon.happens(drop_of(1, 53));

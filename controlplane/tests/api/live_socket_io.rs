@@ -38,7 +38,7 @@ fn python() -> Option<&'static PathBuf> {
             std::env::var("JARVIS_NETNS").as_deref() != Ok("require"),
             "JARVIS_NETNS=require, but python-socketio cannot be installed from PyPI"
         );
-        println!("python-socketio is not there and cannot be installed: Socket.IO is not tested");
+        eprintln!("python-socketio is not there and cannot be installed: Socket.IO is not tested");
     }
     found.as_ref()
 }

@@ -286,6 +286,7 @@ fn log_in(auth: &Arc<Auth>) -> String {
 }
 
 /// What a worker's loop does with its door, without frames.
+#[expect(clippy::needless_pass_by_value, reason = "the thread owns its end of the channel")]
 fn work(
     index: u8,
     mut door: WorkerDoor,
@@ -309,7 +310,7 @@ fn work(
     }
     let mut batches = 0;
     while !stop.load(Ordering::Relaxed) {
-        for event in sent.iter().flat_map(|sent| sent.try_iter()) {
+        for event in sent.iter().flat_map(mpsc::Receiver::try_iter) {
             // A ring that is full sheds; a test that wants all of it waits.
             while !door.events.send(event.clone()) {
                 std::thread::sleep(Duration::from_micros(200));
