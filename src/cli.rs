@@ -300,6 +300,22 @@ pub(crate) enum CtlCommand {
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
+    /// What happens, a line of JSON each; as it happens with --follow, else what the disk has.
+    Events {
+        /// Topics: alerts, flows, protocols, traffic, policy, system. Left out: alerts.
+        #[arg(value_name = "TOPIC")]
+        topics: Vec<String>,
+        /// Only what fits, such as ip=10.0.0.0/8, port=53, proto=udp, event_type=drop, flow_id=N, application=NAME,
+        /// policy_id=NAME, reason=NAME, user=NAME, risk_score_min=N; may be given several times.
+        #[arg(long, value_name = "KEY=VALUE")]
+        filter: Vec<String>,
+        /// Go on until interrupted; after a restart of the daemon from where it was.
+        #[arg(long)]
+        follow: bool,
+        /// Without --follow: told in the last so many seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 3_600, conflicts_with = "follow")]
+        since: u64,
+    },
     /// Any reading call of the API.
     Get {
         /// Path and query, such as /telemetry/wire.

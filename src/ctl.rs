@@ -10,12 +10,12 @@ use controlplane::client::Client;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Runs `jarvis ctl`; the answer.
+/// Runs `jarvis ctl`; the answer, unless it was printed as it came.
 ///
 /// # Errors
 ///
 /// No daemon, or its refusal with every fault.
-pub(crate) fn run(typed: &Ctl) -> Result<String, Failure> {
+pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
     let client = client(typed.socket.as_ref(), &typed.config)?;
     let answer = match &typed.command {
         CtlCommand::Status => client.get("/telemetry")?,
@@ -23,7 +23,7 @@ pub(crate) fn run(typed: &Ctl) -> Result<String, Failure> {
         CtlCommand::Flows { filter, limit } => client.get(&query_path("/dpi/flows", filter, *limit)?)?,
         CtlCommand::EndFlow { flow_id } => client.delete(&format!("/dpi/flows/{flow_id}"), &json!({}))?,
         CtlCommand::Policy { command: PolicyCommand::Export { version } } => {
-            return policy::export(&client, *version);
+            return policy::export(&client, *version).map(Some);
         }
         CtlCommand::Policy { command } => policy::run(&client, command)?,
         CtlCommand::Block { command } => match command {
@@ -40,9 +40,12 @@ pub(crate) fn run(typed: &Ctl) -> Result<String, Failure> {
             client.post("/admin/bypass", &json!({ "on": *state == OnOff::On }))?
         }
         CtlCommand::Audit { filter, limit } => client.get(&query_path("/audit", filter, *limit)?)?,
+        CtlCommand::Events { topics, filter, follow, since } => {
+            return crate::events::run(&client, topics, filter, *follow, *since);
+        }
         CtlCommand::Get { path } => client.get(path)?,
     };
-    Ok(serde_json::to_string_pretty(&answer).unwrap_or_else(|_| answer.to_string()))
+    Ok(Some(serde_json::to_string_pretty(&answer).unwrap_or_else(|_| answer.to_string())))
 }
 
 /// Runs `jarvis token`; the token alone, so that a script can take it.
@@ -65,7 +68,15 @@ fn client(socket: Option<&PathBuf>, config: &ConfigFlag) -> Result<Client, Failu
 }
 
 pub(crate) fn query_path(path: &str, filter: &[String], limit: u32) -> Result<String, Failure> {
-    let mut path = format!("{path}?limit={limit}");
+    with_filter(format!("{path}?limit={limit}"), filter)
+}
+
+/// A path that has a query, with more of it.
+///
+/// # Errors
+///
+/// One sentence for what is no KEY=VALUE.
+pub(crate) fn with_filter(mut path: String, filter: &[String]) -> Result<String, Failure> {
     for pair in filter {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
             Failure::line(format!("\"{pair}\" is no filter: write KEY=VALUE, such as port=443"))

@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod cores;
 mod ctl;
+mod events;
 mod failure;
 mod keygen;
 mod links;
@@ -36,6 +37,7 @@ mod workers;
 use clap::Parser;
 use cli::{Cli, Command, Live};
 use config::{Config, Ports};
+use controlplane::services::live::{Bounds, Hub};
 use controlplane::services::{EventCounts, EventPump, Names, Parts, Services};
 use dataplane::control::{Snapshot, door};
 use dataplane::host::Shared;
@@ -52,7 +54,7 @@ fn main() -> ExitCode {
         Command::Check(typed) => check::run(&typed).map(|lines| say(&lines)),
         Command::Detach(typed) => detach(&typed).map(|lines| say(&lines)),
         Command::Audit(typed) => audit::run(&typed).map(|lines| say(&lines)),
-        Command::Ctl(typed) => ctl::run(&typed).map(|answer| say(&[answer])),
+        Command::Ctl(typed) => ctl::run(&typed).map(|answer| say(answer.as_slice())),
         Command::Keygen(typed) => keygen::run(&typed).map(|lines| say(&lines)),
         Command::Token(typed) => ctl::token(&typed).map(|token| say(&[token])),
     };
@@ -95,7 +97,9 @@ fn run(typed: &Live) -> Result<(), Failure> {
         say(&trust::welcome(first, &format!("{scheme}://{}", config.api.listen)));
     }
 
-    let audit = trust::audit(&config, &auth)?;
+    let segments = trust::segments(&config)?;
+    let recorder = trust::recorder(&config, &segments)?;
+    let audit = trust::audit(segments, &auth)?;
     let policy = policies.start(setup::policy_sources(&config, history), now_s)?;
 
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
@@ -121,7 +125,10 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let names = Arc::new(Names::new(workers::port_names(&config)));
     let events = Arc::new(EventCounts::default());
     let (file, types) = serve::event_file(&config)?;
-    let pump = EventPump::new(receivers, Arc::clone(&names), file, types, Arc::clone(&events));
+    let live = Hub::new(|| serve::now().wall.0, Bounds::default());
+    let (tape, recorder) = recorder.start(&live).map_err(|error| serve::thread_failed(&error))?;
+    let pump = EventPump::new(receivers, Arc::clone(&names), file, types, Arc::clone(&events))
+        .with_live(Arc::clone(&live), Some(tape));
     let services = Services::new(Parts {
         door: Arc::clone(&door),
         names,
@@ -130,6 +137,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         auth,
         audit,
         captures: Some(serve::captures(&config, typed.config.config.as_deref())),
+        live,
         clock: serve::now,
         version: env!("CARGO_PKG_VERSION"),
     });
@@ -139,8 +147,18 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let threads = serve::worker_threads(&config, &plan)?;
     privileges::lower(&[]).map_err(|error| Failure::line(format!("cannot give up capabilities: {error}")))?;
     trust::tell_start(&services, first_admin.as_ref());
-    let serving =
-        Serving::start(&config, tls, &plan, threads, built, pump, services, door, live_wire, links)?;
+    let serving = Serving::start(
+        &config,
+        tls,
+        &plan,
+        threads,
+        built,
+        (pump, recorder),
+        services,
+        door,
+        live_wire,
+        links,
+    )?;
     fresh.stays();
     serving.until_asked_to_stop();
     Ok(())

@@ -15,6 +15,7 @@ use crate::trust;
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server, Tls};
 use controlplane::services::classify::Reader;
+use controlplane::services::live::RecorderHandle;
 use controlplane::services::{
     Author, EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions,
 };
@@ -48,6 +49,7 @@ pub(crate) struct Serving {
     workers: Workers,
     lifecycle: Arc<Lifecycle>,
     pump: PumpHandle,
+    recorder: RecorderHandle,
     server: Kept<Server>,
     server_config: api::Config,
     links: Links,
@@ -69,7 +71,7 @@ impl Serving {
         plan: &CorePlan,
         workers: Workers,
         built: Vec<Worker<XskQueue>>,
-        pump: EventPump,
+        (pump, recorder): (EventPump, RecorderHandle),
         services: Arc<Services>,
         door: Arc<Door>,
         wire: LiveWire,
@@ -126,6 +128,7 @@ impl Serving {
             workers,
             lifecycle,
             pump,
+            recorder,
             server: Kept::of(server),
             server_config,
             links,
@@ -234,6 +237,7 @@ impl Serving {
         }
         // After the workers, so that their last records are written.
         self.pump.stop();
+        self.recorder.stop();
         if let Some(server) = self.server.into_running() {
             server.stop();
         }
@@ -328,7 +332,7 @@ pub(crate) fn worker_threads(config: &Config, plan: &CorePlan) -> Result<Workers
     Ok(workers)
 }
 
-fn thread_failed(error: &std::io::Error) -> Failure {
+pub(crate) fn thread_failed(error: &std::io::Error) -> Failure {
     Failure::line(format!("cannot start a thread: {error}"))
 }
 

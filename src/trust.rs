@@ -3,7 +3,7 @@
 //! Keys come from the environment, from the key file that the configuration names, or from the box's own file, which the
 //! first start makes: in this order. `API_HMAC_KEY` is the fallback where neither of the first two is there.
 
-use crate::config::{Config, KeySecrets};
+use crate::config::{Config, KeptLog, KeySecrets};
 use crate::failure::Failure;
 use crate::serve;
 use controlplane::services::audit::{Entry, Settings as AuditSettings};
@@ -11,6 +11,7 @@ use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::key::{SigningKey, VerifyingKey};
 use controlplane::services::auth::key_ring::{KeyRing, KeySet};
 use controlplane::services::auth::{AuthError, FirstAdmin, KeyOrigin, Keys, Settings};
+use controlplane::services::live::{LogKeeping, Recorder};
 use controlplane::services::{Audit, Auth, Services};
 use controlplane::store::segments::Segments;
 use controlplane::store::{Entities, KeyFile, PolicyHistory, StoreError};
@@ -91,14 +92,45 @@ pub(crate) fn segments_directory(config: &Config) -> PathBuf {
     config.state_directory.join(format!("{}.segments", config.name))
 }
 
-/// Opens the audit, and tells what had to be mended.
+/// Takes the directory of all logs for this process.
 ///
 /// # Errors
 ///
 /// One sentence: a disk that fails, a directory that another process has.
-pub(crate) fn audit(config: &Config, auth: &Arc<Auth>) -> Result<Arc<Audit>, Failure> {
+pub(crate) fn segments(config: &Config) -> Result<Segments, Failure> {
+    Segments::open(segments_directory(config))
+        .map_err(|error| Failure::line(format!("the segments cannot be opened: {error}")))
+}
+
+/// Opens the logs of events and flows that the configuration keeps, and tells what had to be mended.
+///
+/// # Errors
+///
+/// One sentence: a disk that fails.
+pub(crate) fn recorder(config: &Config, segments: &Segments) -> Result<Recorder, Failure> {
+    let keeping =
+        |log: &KeptLog| log.keep.then_some(LogKeeping { age_s_max: log.age_s_max, bytes_max: log.bytes_max });
+    let kept = [keeping(&config.store.events), keeping(&config.store.flows)];
+    let (recorder, recoveries) = Recorder::open(segments, kept, || serve::now().wall.0)
+        .map_err(|error| Failure::line(format!("the logs of events cannot be opened: {error}")))?;
+    for recovery in &recoveries {
+        if let Some((file, offset, bytes)) = &recovery.cut {
+            tracing::warn!(file = %file.display(), offset, bytes, "events were being written when the box went down; they are cut off");
+        }
+        for damage in &recovery.damaged {
+            tracing::error!(damage, "a log of events is damaged; a new segment was begun");
+        }
+    }
+    Ok(recorder)
+}
+
+/// Opens the audit, and tells what had to be mended.
+///
+/// # Errors
+///
+/// One sentence: a disk that fails.
+pub(crate) fn audit(segments: Segments, auth: &Arc<Auth>) -> Result<Arc<Audit>, Failure> {
     let wrong = |error: StoreError| Failure::line(format!("the audit cannot be opened: {error}"));
-    let segments = Segments::open(segments_directory(config)).map_err(wrong)?;
     let clock = || serve::now().wall.0;
     let (audit, recovery) = Audit::open(segments, auth, AuditSettings::default(), clock).map_err(wrong)?;
     if let Some((file, offset, bytes)) = &recovery.cut {
@@ -125,6 +157,7 @@ pub(crate) fn tell_start(services: &Services, first: Option<&FirstAdmin>) {
 /// Tells the audit of something that no call did; a box whose audit fails serves its wire all the same.
 pub(crate) fn tell(services: &Services, action: &str, target: Option<String>, after: Option<Value>) {
     let entry = Entry::by_system(services.now_ns(), action, target, after);
+    services.tell_listeners(&entry);
     if let Err(error) = services.audit().append_blocking(entry) {
         tracing::error!(action, %error, "the audit does not tell of this");
     }

@@ -4,13 +4,14 @@
 //! API's own table (README.md), so that whatever the API can do a command can ask for.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 pub use hyper::Method;
-use hyper::body::Bytes;
-use hyper::{Request, StatusCode, header};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
@@ -140,6 +141,64 @@ impl Client {
         Ok(self.ask(&Method::GET, path_and_query, Vec::new())?.to_vec())
     }
 
+    /// Shows the data of each server-sent event of `GET path_and_query`, with its id, until `show` says that it is enough or
+    /// the stream ends. `after` is where an earlier stream ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn events(
+        &self,
+        path_and_query: &str,
+        after: Option<u64>,
+        show: &mut dyn FnMut(&SentEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| strange(format!("no runtime: {error}")))?;
+        runtime.block_on(async {
+            let mut request = Request::builder()
+                .uri(path_and_query)
+                .header(header::HOST, "localhost")
+                .header(header::ACCEPT, "text/event-stream");
+            if let Some(after) = after {
+                request = request.header("last-event-id", after);
+            }
+            let request = request
+                .body(Full::new(Bytes::new()))
+                .map_err(|error| strange(format!("`{path_and_query}` cannot be asked for: {error}")))?;
+            let answer = self.connect(request).await?;
+            if !answer.status().is_success() {
+                let status = answer.status();
+                let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+                let bytes = bytes.map_err(|error| strange(error.to_string()))?.to_bytes();
+                let document = serde_json::from_slice(&bytes).map_err(|error| strange(error.to_string()))?;
+                return Err(refused(status, document));
+            }
+            let (mut body, mut text) = (answer.into_body(), Vec::new());
+            // A stream that breaks off has ended: the caller asks again from where it was.
+            while let Some(Ok(frame)) = body.frame().await {
+                text.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
+                if text.len() > ANSWER_BYTES_MAX {
+                    return Err(strange("an event without end".to_owned()));
+                }
+                let mut begin = 0;
+                while let Some(len) = text[begin..].windows(2).position(|window| window == b"\n\n") {
+                    if let Some(event) = SentEvent::read(&text[begin..begin + len])
+                        && show(&event).is_break()
+                    {
+                        return Ok(());
+                    }
+                    begin += len + 2;
+                }
+                text.drain(..begin);
+            }
+            Ok(())
+        })
+    }
+
     fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
         self.send(method, path, body.map(|body| body.to_string().into_bytes()).unwrap_or_default())
     }
@@ -167,7 +226,7 @@ impl Client {
             .unwrap_or(Err(ClientError::TimedOut { waited_s: self.timeout.as_secs() }))
     }
 
-    async fn exchange(&self, method: &Method, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
+    async fn connect(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
         let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
         let socket = self.socket.clone();
         let stream =
@@ -179,6 +238,11 @@ impl Client {
             .await
             .map_err(|error| strange(error.to_string()))?;
         tokio::spawn(connection);
+        sender.send_request(request).await.map_err(|error| strange(error.to_string()))
+    }
+
+    async fn exchange(&self, method: &Method, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
+        let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -186,7 +250,7 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| strange(format!("`{path}` cannot be asked for: {error}")))?;
-        let answer = sender.send_request(request).await.map_err(|error| strange(error.to_string()))?;
+        let answer = self.connect(request).await?;
         let status = answer.status();
         let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
             .collect()
@@ -194,6 +258,27 @@ impl Client {
             .map_err(|error| strange(error.to_string()))?
             .to_bytes();
         if status.is_success() { Ok(bytes) } else { Err(refused(status, self.json(&bytes)?)) }
+    }
+}
+
+/// A server-sent event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentEvent<'a> {
+    /// Its name: a topic or a notice.
+    pub name: &'a str,
+    /// Where to go on after it.
+    pub id: Option<u64>,
+    /// JSON in one line.
+    pub data: &'a str,
+}
+
+impl<'a> SentEvent<'a> {
+    /// `None`: a comment, or fields without data.
+    fn read(text: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+        let data = field("data: ")?;
+        Some(Self { name: field("event: ")?, id: field("id: ").and_then(|id| id.parse().ok()), data })
     }
 }
 

@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub eve: Eve,
     /// Recognition of protocols and applications.
     pub inspect: Inspect,
+    /// Logs of events.
+    pub store: Store,
     /// Where what must outlive the process is kept.
     pub state_directory: PathBuf,
     /// Facts to announce once the log is up.
@@ -442,6 +444,26 @@ pub(crate) struct EveTypes {
     pub transactions: bool,
     /// Transactions of these event types.
     pub only: Vec<String>,
+}
+
+/// What is kept in segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Store {
+    /// Alerts, drops, anomalies and what protocols tell.
+    pub events: KeptLog,
+    /// Flows that ended.
+    pub flows: KeptLog,
+}
+
+/// Whether a log is kept, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptLog {
+    /// Whether at all.
+    pub keep: bool,
+    /// What is older goes, seconds.
+    pub age_s_max: u64,
+    /// The oldest goes while there are more bytes than this.
+    pub bytes_max: u64,
 }
 
 /// Whether and how payload is looked at.

@@ -8,8 +8,8 @@ use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
     Api, Auth, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow,
-    Inspect, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service, Stream,
-    TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name, name_form,
+    Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service,
+    Store, Stream, TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name, name_form,
 };
 use super::problem::Problem;
 use controlplane::services::auth::algorithm::Algorithm;
@@ -175,6 +175,10 @@ fn read(
         secrets: KeySecrets::default(),
     });
     let eve = root.section("eve", |eve| read_eve(eve, base));
+    let store = root.section("store", |store| Store {
+        events: store.section("events", read_kept_log),
+        flows: store.section("flows", read_kept_log),
+    });
     let inspect = root.section("inspect", |inspect| Inspect {
         enabled: inspect.flag("enabled").unwrap_or(true),
         applications: inspect.text("applications").map(|at| base.join(at.value)),
@@ -202,6 +206,7 @@ fn read(
         auth,
         eve,
         inspect,
+        store,
         state_directory,
         notices,
     }
@@ -615,6 +620,17 @@ impl FromStr for EveType {
                 protocols::all().any(known).then(|| Self::Only(word.to_owned())).ok_or(())
             }
         }
+    }
+}
+
+/// The least is some segments of some blocks.
+const KEPT_BYTES_MIN: u64 = 16 << 20;
+
+fn read_kept_log(log: &mut Section<'_, '_>) -> KeptLog {
+    KeptLog {
+        keep: log.flag("keep").unwrap_or(true),
+        age_s_max: value_or(log.integer("age_max_s", 60..=100 * 366 * 24 * 3_600), 7 * 24 * 3_600),
+        bytes_max: value_or(log.integer("bytes_max", KEPT_BYTES_MIN..=1 << 60), 2 << 30),
     }
 }
 

@@ -4,19 +4,22 @@
 //! hyper, so that a connection without a request under way is looked at from outside. ALPN says which version it is:
 //! hyper-util's builder, which finds out by the first bytes, waits for them without end and has no bound for headers.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{OptionalFromRequestParts, Request};
+use axum::http::request::Parts;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tower::Service as _;
 
 use super::client_certificate::Handshook;
@@ -59,12 +62,14 @@ pub(super) async fn serve(
 ) {
     let requests = Arc::new(Requests::default());
     let begun = Arc::clone(&requests);
+    let until = Instant::now() + limits.connection_age_max;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.client);
         if let Some(fingerprint) = peer.fingerprint {
             request.extensions_mut().insert(Handshook(fingerprint));
         }
-        let under_way = begun.begin();
+        let under_way = Arc::new(begun.begin());
+        request.extensions_mut().insert(Held { until, _request: Arc::clone(&under_way) });
         let answer = router.clone().call(request);
         async move {
             let answer = answer.await;
@@ -86,8 +91,10 @@ pub(super) async fn serve(
                 .timer(TokioTimer::new())
                 .header_read_timeout(limits.header_timeout)
                 .max_header_size(limits.header_bytes_max)
-                .serve_connection(stream, service);
-            drive(connection, http1::Connection::graceful_shutdown, ends, limits.request_timeout).await;
+                .serve_connection(stream, service)
+                .with_upgrades();
+            drive(connection, http1::UpgradeableConnection::graceful_shutdown, ends, limits.request_timeout)
+                .await;
         }
         Version::Two => {
             let connection = http2::Builder::new(TokioExecutor::new())
@@ -126,7 +133,30 @@ struct Requests {
     ended: AtomicU64,
 }
 
+/// A request, for whoever answers without end: as long as it is held, its connection is not idle.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    until: Instant,
+    _request: Arc<UnderWay>,
+}
+
+impl Held {
+    /// When the connection gets too old.
+    pub(super) const fn until(&self) -> Instant {
+        self.until
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Held {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.remove::<Self>())
+    }
+}
+
 /// A request that is not answered yet.
+#[derive(Debug)]
 struct UnderWay(Arc<Requests>);
 
 impl Requests {

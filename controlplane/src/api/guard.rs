@@ -181,10 +181,14 @@ fn admit(guard: &Guard, request: &Request, client: Option<Client>) -> Result<Opt
             }
             needs
         }
-        Access::LocalOr(needs) | Access::Needs(needs) => needs,
+        Access::LocalOr(needs) | Access::Needs(needs) | Access::Ticketed(needs) => needs,
     };
+    let ticket = if matches!(access, Access::Ticketed(_)) { ticket(request.uri().query()) } else { None };
     let identity = match (local, bearer(request.headers())?) {
         (_, Some(token)) => guard.services.auth().identify(token, guard.services.now_s())?,
+        (_, None) if let Some(ticket) = ticket => {
+            guard.services.auth().redeem(ticket, path, client.and_then(place), guard.services.now_s())?
+        }
         (Some(local), None) => local,
         (None, None) => {
             let detail = format!("{} {path} takes a token with {needs}.", request.method());
@@ -208,6 +212,31 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
             Ok(Some(token.trim()))
         }
         _ => Err(Problem::new(Code::Unauthenticated, "Authorization must be one `Bearer TOKEN`.")),
+    }
+}
+
+/// The ticket of a query: as it was given, it needs no decoding.
+fn ticket(query: Option<&str>) -> Option<&str> {
+    query?.split('&').find_map(|pair| pair.strip_prefix("ticket="))
+}
+
+/// The address that a ticket is bound to; `None` over the Unix socket.
+fn place(client: Client) -> Option<IpAddr> {
+    match client {
+        Client::Tcp(peer) => Some(peer.ip().to_canonical()),
+        Client::Unix => None,
+    }
+}
+
+/// The address that a ticket is bound to; none over the Unix socket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Where(pub(super) Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Where {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get::<Client>().copied().and_then(place)))
     }
 }
 

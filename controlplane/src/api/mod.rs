@@ -21,6 +21,7 @@ mod guard;
 mod idempotency;
 mod job_board;
 mod jobs;
+mod live;
 mod openapi;
 mod policy;
 mod policy_items;

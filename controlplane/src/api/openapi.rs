@@ -11,7 +11,9 @@ use axum::extract::Path;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::{IntoResponse, Redirect};
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder,
     Ref, RefOr, Response as ResponseDoc, ResponseBuilder, tag::TagBuilder,
@@ -25,6 +27,9 @@ use super::problem::{Code, Fault, Problem, ProblemView};
 
 /// Name of the way to show who one is.
 const BEARER: &str = "token";
+
+/// The same for streams that a browser opens.
+const TICKET: &str = "ticket";
 
 /// Where the refusals of all calls are described.
 const PROBLEM: &str = "Problem";
@@ -43,8 +48,10 @@ pub(super) fn beginning(version: &str) -> OpenApi {
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("`access_token` of `POST /auth/login`, or a token for a program."))
         .build();
+    let ticket = ApiKeyValue::with_description(TICKET, "Of `POST /auth/ticket`, for browsers; good once.");
     let mut components = ComponentsBuilder::new()
         .security_scheme(BEARER, SecurityScheme::Http(bearer))
+        .security_scheme(TICKET, SecurityScheme::ApiKey(ApiKey::Query(ticket)))
         .schema(ProblemView::name(), ProblemView::schema())
         .schema(Fault::name(), Fault::schema())
         .build();
@@ -62,6 +69,7 @@ const TAGS: &[(&str, &str)] = &[
     ("auth", "Who is it, and how does it stay logged in?"),
     ("admin", "Accounts, sessions, the wire."),
     ("audit", "Who changed what?"),
+    ("events", "What happens, and what has happened? `/ws` and `/socket.io/` tell the same over WebSockets."),
     ("telemetry", "What has the packet path done so far?"),
     ("dpi", "What can be recognised, and which flows are there?"),
     ("jobs", "How far is it, and what came of it?"),
@@ -106,6 +114,10 @@ fn complete(operation: &mut Operation, permit: &Permit) {
             format!("For clients on this machine, and with `{permission}`."),
         ),
         Access::Needs(permission) => (vec![token()], format!("Takes `{permission}`.")),
+        Access::Ticketed(permission) => (
+            vec![token(), SecurityRequirement::new(TICKET, std::iter::empty::<&str>())],
+            format!("Takes `{permission}`, or a ticket."),
+        ),
     };
     operation.security = Some(security);
     operation.description = Some(match operation.description.take() {

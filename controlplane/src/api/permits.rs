@@ -13,6 +13,8 @@ pub enum Access {
     LocalOr(Permission),
     /// Whoever has a token and this permission.
     Needs(Permission),
+    /// The same, or a ticket of theirs in the query: where a browser cannot send a header.
+    Ticketed(Permission),
 }
 
 /// A call and who may make it.
@@ -47,10 +49,10 @@ const fn change(method: &'static str, path: &'static str, access: Access, action
     Permit { method, path, access, audited: Audited::As(action) }
 }
 
-use Access::{Anyone, LocalOr, Needs};
+use Access::{Anyone, LocalOr, Needs, Ticketed};
 use Permission::{
-    AccountsRead, AccountsWrite, AuditRead, DpiClassify, DpiRead, DpiWrite, KeysWrite, OwnAccount,
-    PolicyEvaluate, PolicyRead, PolicyWrite, TelemetryRead, WireRead, WireWrite,
+    AccountsRead, AccountsWrite, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, KeysWrite,
+    OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite, TelemetryRead, WireRead, WireWrite,
 };
 
 /// The table.
@@ -69,6 +71,7 @@ pub const PERMITS: &[Permit] = &[
     change("POST", "/auth/password", Needs(OwnAccount), "auth.password"),
     permit("GET", "/auth/sessions", Needs(OwnAccount)),
     change("DELETE", "/auth/sessions/{session_id}", Needs(OwnAccount), "session.end"),
+    Permit { audited: Audited::Refusals("auth.ticket"), ..permit("POST", "/auth/ticket", Needs(OwnAccount)) },
     permit("GET", "/admin/roles", Needs(AccountsRead)),
     permit("GET", "/admin/users", Needs(AccountsRead)),
     change("POST", "/admin/users", Needs(AccountsWrite), "account.make"),
@@ -102,6 +105,11 @@ pub const PERMITS: &[Permit] = &[
     permit("GET", "/jobs/{job_id}", Needs(OwnAccount)),
     change("DELETE", "/jobs/{job_id}", Needs(OwnAccount), "job.end"),
     change("DELETE", "/dpi/flows/{flow_id}", Needs(DpiWrite), "flow.end"),
+    permit("GET", "/ws", Ticketed(EventsRead)),
+    permit("GET", "/events", Ticketed(EventsRead)),
+    permit("GET", "/events/history", Needs(EventsRead)),
+    permit("GET", SOCKET_IO, Anyone),
+    permit("POST", SOCKET_IO, Anyone),
     permit("GET", "/policy", Needs(PolicyRead)),
     change("PUT", "/policy", Needs(PolicyWrite), "policy.replace"),
     permit("GET", "/policy/document", Needs(PolicyRead)),
@@ -120,6 +128,9 @@ pub const PERMITS: &[Permit] = &[
     permit("GET", "/policy/versions/{version}/diff", Needs(PolicyRead)),
     change("POST", "/policy/versions/{version}/restore", Needs(PolicyWrite), "policy.restore"),
 ];
+
+/// Carries packets of Socket.IO, whose own `CONNECT` has the token.
+pub(super) const SOCKET_IO: &str = "/socket.io/";
 
 /// Who may make this call; `None`: the table does not have it.
 #[must_use]
@@ -155,7 +166,7 @@ mod tests {
     fn what_changes_something_takes_a_permission_to_change() {
         for permit in PERMITS {
             let reads = matches!(permit.method, "GET");
-            if let Needs(permission) | LocalOr(permission) = permit.access {
+            if let Needs(permission) | LocalOr(permission) | Ticketed(permission) = permit.access {
                 let is_reading = permission.name().ends_with(":read");
                 assert!(!reads || is_reading || permission == OwnAccount, "{permit:?}");
                 assert!(reads || !is_reading, "{permit:?}");
@@ -166,8 +177,8 @@ mod tests {
     #[test]
     fn what_changes_something_is_audited() {
         for permit in PERMITS {
-            // This one only computes.
-            let changes = permit.method != "GET" && permit.path != "/policy/evaluate";
+            // The first only computes, the second only carries what is asked.
+            let changes = permit.method != "GET" && !["/policy/evaluate", SOCKET_IO].contains(&permit.path);
             assert_eq!(changes, permit.audited != Audited::No, "{permit:?}");
         }
     }
@@ -198,6 +209,7 @@ mod tests {
                 Anyone => "anyone".to_owned(),
                 LocalOr(permission) => format!("local, or `{permission}`"),
                 Needs(permission) => format!("`{permission}`"),
+                Ticketed(permission) => format!("`{permission}`, or a ticket"),
             };
             let line = format!("| `{} {}` | {access} |", permit.method, permit.path);
             assert!(readme.contains(&line), "README.md lacks {line}");

@@ -86,6 +86,8 @@ codes! {
     IdempotencyInProgress = "idempotency_in_progress", CONFLICT;
     /// Somebody else changed it since it was read.
     Stale = "stale", PRECONDITION_FAILED;
+    /// This path speaks WebSocket only.
+    UpgradeRequired = "upgrade_required", UPGRADE_REQUIRED;
     /// The body is larger than this call takes.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
     /// This `Idempotency-Key` was used for another call.
@@ -193,6 +195,12 @@ impl Problem {
         Self::new(code, detail)
     }
 
+    /// This case.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Its code.
     #[must_use]
     pub const fn code(&self) -> Code {
@@ -246,6 +254,9 @@ impl IntoResponse for Problem {
         }
         if let Some(methods) = self.allow.as_deref().and_then(|methods| HeaderValue::from_str(methods).ok()) {
             response.headers_mut().insert(header::ALLOW, methods);
+        }
+        if self.code == Code::UpgradeRequired {
+            response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
         if let Some(challenge) = challenge(self.code) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -171,8 +171,8 @@ fn class_of(method: &Method, path: &str) -> Class {
     match path {
         "/auth/login" | "/auth/refresh" => Class::Login,
         _ if *method == Method::GET || *method == Method::HEAD => Class::Read,
-        // Asks for a verdict, and changes nothing.
-        "/policy/evaluate" => Class::Read,
+        // They ask for a verdict, or carry packets, and change nothing.
+        "/policy/evaluate" | "/socket.io/" => Class::Read,
         _ => Class::Change,
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::http::{HeaderValue, Method, Response, Uri, header};
-use axum::routing::get;
+use axum::http::{HeaderName, HeaderValue, Method, Response, Uri, header};
+use axum::routing::{get, get_service};
 use axum::{Extension, Router, middleware};
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
@@ -18,6 +18,8 @@ use super::client_certificate::Rules;
 use super::guard::{self, Guard, guard};
 use super::idempotency::Remembered;
 use super::jobs::Jobs;
+use super::live::{self, Origins};
+use super::permits::SOCKET_IO;
 use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
@@ -31,6 +33,13 @@ use crate::services::{Auth, Services};
 pub(super) struct Rooms {
     services: Arc<Services>,
     jobs: Arc<Jobs>,
+    origins: Origins,
+}
+
+impl FromRef<Rooms> for Origins {
+    fn from_ref(rooms: &Rooms) -> Self {
+        rooms.origins.clone()
+    }
 }
 
 impl FromRef<Rooms> for Arc<Services> {
@@ -61,6 +70,12 @@ pub(super) fn router(
     origins: &[HeaderValue],
     rules: Rules,
 ) -> Router {
+    let (jobs, allowed) = (Arc::new(Jobs::new()), Origins(origins.into()));
+    let socket_io = live::socket_io::service(&services, &jobs);
+    let strangers = live::socket_io::Strangers::default();
+    let socket_io = get_service(socket_io.clone())
+        .post_service(socket_io)
+        .layer(middleware::from_fn_with_state((allowed.clone(), strangers), live::socket_io::begin));
     let (routes, document) = OpenApiRouter::with_openapi(openapi::beginning(services.version()))
         .routes(routes!(system::health))
         .routes(routes!(system::live))
@@ -76,6 +91,9 @@ pub(super) fn router(
         .routes(routes!(auth::end_session))
         .routes(routes!(auth::keys))
         .routes(routes!(auth::rotate))
+        .routes(routes!(live::ticket::give))
+        .routes(routes!(live::sse::open))
+        .routes(routes!(live::history::list))
         .routes(routes!(accounts::roles))
         .routes(routes!(accounts::list, accounts::make))
         .routes(routes!(accounts::show, accounts::change, accounts::remove))
@@ -119,6 +137,8 @@ pub(super) fn router(
     let captures_max = UploadMax(limits.upload_bytes_max);
     let document = openapi::Sent::new(&openapi::finished(document));
     routes
+        .route("/ws", get(live::ws::open))
+        .route(SOCKET_IO, socket_io)
         .route("/openapi.json", get(openapi::document).layer(Extension(document)))
         .route("/docs", get(openapi::page))
         .route("/docs/{*file}", get(openapi::file))
@@ -132,7 +152,7 @@ pub(super) fn router(
         ))
         .layer(compression())
         .layer(cors(origins))
-        .with_state(Rooms { services, jobs: Arc::new(Jobs::new()) })
+        .with_state(Rooms { services, jobs, origins: allowed })
 }
 
 /// Pages of these origins may call, with a token of theirs: no cookies, so no credentials of the browser's.
@@ -146,10 +166,14 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             header::IF_MATCH,
             header::IF_NONE_MATCH,
             idempotency::KEY,
+            LAST_EVENT_ID,
         ])
         .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, guard::REQUEST_ID])
         .max_age(PREFLIGHT_MAX_AGE)
 }
+
+/// Of `EventSource`, where a page sends it itself.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// How long a browser may remember what an origin may do.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);

@@ -27,7 +27,7 @@ use super::connection::{self, Peer, Version};
 use super::guard::Client;
 use super::rates::Rates;
 use super::tls::{ClientCertificates, Tls, shake_hands};
-use super::{jobs, router};
+use super::{jobs, live, router};
 use crate::services::{RateLimited, Services};
 
 /// Where to listen, and the bounds.
@@ -158,12 +158,13 @@ impl Server {
         let limits = config.limits;
         let rules = Rules::new(&config.trusted_proxies, config.client_certificates);
         let router = router::router(Arc::clone(&services), &limits, &config.origins, rules);
-        let tls =
-            config.tls.map(|tls| Arc::new(TlsSide { tls, services, warning: RateLimited::new(WARN_EVERY) }));
+        let tls = config.tls.map(|tls| {
+            Arc::new(TlsSide { tls, services: Arc::clone(&services), warning: RateLimited::new(WARN_EVERY) })
+        });
         let thread = std::thread::Builder::new()
             .name("jarvis-control".into())
             .spawn(move || {
-                runtime.block_on(serve(tcp, tls, unix, limits, router, stopped));
+                runtime.block_on(serve(tcp, tls, unix, limits, router, services, stopped));
                 // Jobs that wait for a worker that hangs are not waited for.
                 runtime.shutdown_timeout(JOBS_DRAIN_TIMEOUT);
             })
@@ -278,8 +279,10 @@ async fn serve(
     unix: Option<UnixSocket>,
     limits: Limits,
     router: Router,
+    services: Arc<Services>,
     stopped: watch::Receiver<bool>,
 ) {
+    let live = live::watch(services, stopped.clone(), limits.drain_timeout);
     let tcp = async {
         if let Some(listener) = tcp {
             accept_all(Listener::Tcp(listener, tls), limits, &router, stopped.clone()).await;
@@ -291,7 +294,7 @@ async fn serve(
             accept_all(Listener::Unix(listener), limits, &router, stopped.clone()).await;
         }
     };
-    tokio::join!(tcp, unix);
+    tokio::join!(tcp, unix, live);
 }
 
 /// What the TLS side of a listener works with.

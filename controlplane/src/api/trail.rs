@@ -86,6 +86,7 @@ impl Trail {
         let response = problem.into_response();
         if self.audited != Audited::No {
             let entry = told(self.entry, &response);
+            self.services.tell_listeners(&entry);
             self.services.audit().refused(entry);
         }
         response
@@ -107,6 +108,7 @@ impl Trail {
     }
 
     async fn run(self, request: Request, next: Next) -> Response {
+        let services = Arc::clone(&self.services);
         let audit = Arc::clone(self.services.audit());
         if let Audited::As(_) = self.audited {
             let attempt = Entry { outcome: "attempted".to_owned(), ..self.entry.clone() };
@@ -117,6 +119,7 @@ impl Trail {
         let response = next.run(request).await;
         let is_done = response.status().is_success();
         let entry = told(self.entry, &response);
+        services.tell_listeners(&entry);
         match self.audited {
             // It was audited the first time.
             _ if response.extensions().get::<Replayed>().is_some() => response,

@@ -3,14 +3,15 @@
 //! One thread, `jarvis-events`. It polls, because a worker that had to wake it would pay a system call; it
 //! sleeps longer while nothing comes, up to 20 ms, in which the rings hold 800,000 records a second and
 //! worker. `alerts` are drained before `records`. Whatever the disk does, the rings are drained: stored +
-//! lost + skipped here, and aggregated + shed at the workers, are all that happened.
+//! lost + skipped here, and aggregated + shed at the workers, are all that happened. Whoever listens ([`super::live`]) is
+//! told by the same lines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dataplane::control::{Door, Event, EventReceiver, Transaction};
+use dataplane::control::{Door, Event, EventReceiver, StateChange, Transaction};
 use dataplane::time::{Now, Wall};
 use rtrb::Consumer;
 use serde::Serialize;
@@ -18,8 +19,13 @@ use utoipa::ToSchema;
 
 use super::applications_seen::AppsSeen;
 use super::eve::Formatter;
+use super::live::{Facts, Hub, Sampler, Tape, Topic};
 use super::{Names, RateLimited, eve_stats};
 use crate::store::EveFile;
+
+mod staged;
+
+use staged::Staged;
 
 /// Which transactions are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +142,13 @@ pub struct EventPump {
     flushed: Instant,
     received: u64,
     skipped: u64,
+    /// Who else is told.
+    live: Option<Arc<Hub>>,
+    tape: Option<Tape>,
+    staged: Staged,
+    /// Lines for listeners that the file does not want.
+    own: Vec<u8>,
+    sampler: Sampler,
 }
 
 /// Events taken from one ring before the next one's turn.
@@ -170,7 +183,19 @@ impl EventPump {
             flushed: Instant::now(),
             received: 0,
             skipped: 0,
+            live: None,
+            tape: None,
+            staged: Staged::default(),
+            own: Vec::new(),
+            sampler: Sampler::default(),
         }
+    }
+
+    /// Tells whoever listens, and what records, of all events besides, whichever types the file has.
+    #[must_use]
+    pub fn with_live(mut self, hub: Arc<Hub>, tape: Option<Tape>) -> Self {
+        (self.live, self.tape) = (Some(hub), tape);
+        self
     }
 
     /// Takes what is in the rings now, a bounded share of each; returns how much it was. `wall` stamps events
@@ -202,6 +227,9 @@ impl EventPump {
         if self.flushed.elapsed() >= FLUSH_EVERY {
             self.flush();
         }
+        if let Some(tape) = &mut self.tape {
+            tape.turn(Instant::now());
+        }
         self.publish_counts();
         taken
     }
@@ -210,6 +238,9 @@ impl EventPump {
     pub fn finish(&mut self, wall: Wall) {
         while self.turn(wall) > 0 {}
         self.flush();
+        if let Some(tape) = &mut self.tape {
+            tape.flush();
+        }
         self.publish_counts();
     }
 
@@ -267,6 +298,9 @@ impl EventPump {
             }
             if now.duration_since(housekept) >= HOUSEKEEPING {
                 door.publisher.reap();
+                if let Some(hub) = &self.live {
+                    self.sampler.tell(hub, door, now, wall);
+                }
                 housekept = now;
             }
             sleep = if taken > 0 { SLEEP_MIN } else { (sleep * 2).min(SLEEP_MAX) };
@@ -281,12 +315,9 @@ impl EventPump {
         let mut lines = 0;
         while let Some(change) = door.told() {
             self.received += 1;
-            if self.file.is_some() && self.types.engine {
-                self.formatter.state(&mut self.lines, &self.names, None, wall, &change);
-                lines += 1;
-            } else {
-                self.skipped += 1;
-            }
+            let is_of_file = self.file.is_some() && self.types.engine;
+            self.format_state(None, wall, &change, is_of_file);
+            lines += u64::from(is_of_file);
         }
         self.write_lines(lines);
     }
@@ -296,6 +327,11 @@ impl EventPump {
         if let Event::Transaction(told) = event {
             return self.format_transaction(worker, told, fields);
         }
+        if let Event::State(change) = event {
+            let is_of_file = self.file.is_some() && self.types.engine;
+            self.format_state(Some(worker), wall, change, is_of_file);
+            return is_of_file;
+        }
         self.fields.clear();
         if let Event::Flow(end) = event {
             self.counts.applications.count(end);
@@ -303,27 +339,62 @@ impl EventPump {
                 return false;
             }
         }
-        let wanted = self.file.is_some()
-            && match event {
-                Event::Flow(_) => self.types.flow,
-                Event::Drop(_) => self.types.drop,
-                Event::Anomaly(_) => self.types.anomaly,
-                Event::State(_) => self.types.engine,
-                Event::Transaction(_) => false,
-            };
-        if !wanted {
+        let (topic, is_typed) = match event {
+            Event::Flow(_) => (Topic::Flows, self.types.flow),
+            Event::Drop(_) => (Topic::Alerts, self.types.drop),
+            Event::Anomaly(_) => (Topic::Alerts, self.types.anomaly),
+            Event::State(_) => (Topic::System, self.types.engine),
+            Event::Transaction(_) => (Topic::Protocols, false),
+        };
+        let is_of_file = self.file.is_some() && is_typed;
+        let is_told = self.is_told(topic);
+        if !is_of_file {
             self.skipped += 1;
-            return false;
+            if !is_told {
+                return false;
+            }
         }
-        let (names, lines) = (&self.names, &mut self.lines);
+        let lines = if is_of_file { &mut self.lines } else { &mut self.own };
+        let (names, begin) = (&self.names, lines.len());
         match event {
             Event::Flow(end) => self.formatter.flow(lines, names, worker, end, &self.fields),
             Event::Transaction(_) => {}
             Event::Drop(record) => self.formatter.drop(lines, names, worker, record),
             Event::Anomaly(record) => self.formatter.anomaly(lines, names, worker, record),
-            Event::State(change) => self.formatter.state(lines, names, Some(worker), wall, change),
+            Event::State(_) => {}
         }
-        true
+        let line = begin..lines.len();
+        if is_told {
+            let facts = match event {
+                Event::Flow(end) => self.staged.of_flow(names, end),
+                Event::Drop(record) => self.staged.of_record(names, "drop", record),
+                Event::Anomaly(record) => self.staged.of_record(names, "anomaly", record),
+                Event::State(_) => Facts::default(),
+                Event::Transaction(told) => staged::of_transaction(told),
+            };
+            self.staged.push(topic, facts, is_of_file, line);
+        }
+        is_of_file
+    }
+
+    fn is_told(&self, topic: Topic) -> bool {
+        self.live.as_ref().is_some_and(|hub| hub.wants(topic))
+    }
+
+    /// An event about the daemon.
+    fn format_state(&mut self, worker: Option<usize>, wall: Wall, change: &StateChange, is_of_file: bool) {
+        let is_told = self.is_told(Topic::System);
+        self.skipped += u64::from(!is_of_file);
+        if !is_of_file && !is_told {
+            return;
+        }
+        let lines = if is_of_file { &mut self.lines } else { &mut self.own };
+        let begin = lines.len();
+        self.formatter.state(lines, &self.names, worker, wall, change);
+        if is_told {
+            let facts = Facts { event_type: "engine".into(), ..Facts::default() };
+            self.staged.push(Topic::System, facts, is_of_file, begin..lines.len());
+        }
     }
 
     /// Takes `len` bytes out of their ring; `false` where they are not there.
@@ -346,15 +417,29 @@ impl EventPump {
             "anomaly" => self.types.anomaly,
             event_type => self.types.transactions.has(event_type),
         };
-        if self.file.is_none() || !wanted {
+        // What is wrong with payload is an anomaly like others.
+        let topic = if told.event_type == "anomaly" { Topic::Alerts } else { Topic::Protocols };
+        let (is_of_file, is_told) = (self.file.is_some() && wanted, self.is_told(topic));
+        if !is_of_file {
             self.skipped += 1;
-            return false;
+            if !is_told {
+                return false;
+            }
         }
-        self.formatter.transaction(&mut self.lines, &self.names, worker, told, &self.fields);
-        true
+        let lines = if is_of_file { &mut self.lines } else { &mut self.own };
+        let begin = lines.len();
+        self.formatter.transaction(lines, &self.names, worker, told, &self.fields);
+        if is_told {
+            self.staged.push(topic, staged::of_transaction(told), is_of_file, begin..lines.len());
+        }
+        is_of_file
     }
 
     fn write_lines(&mut self, count: u64) {
+        if let Some(hub) = &self.live {
+            self.staged.tell(hub, self.tape.as_mut(), &self.lines, &self.own);
+            self.own.clear();
+        }
         if count > 0
             && let Some(file) = &mut self.file
         {

@@ -14,6 +14,7 @@ pub mod classify;
 pub mod events;
 pub mod flows;
 pub mod job_board;
+pub mod live;
 pub mod metrics;
 pub mod names;
 pub mod policies;
@@ -65,6 +66,8 @@ pub struct Parts {
     pub audit: Arc<Audit>,
     /// Where captures that clients send are kept and read; `None`: they are not taken.
     pub captures: Option<(Uploads, Reader)>,
+    /// Who is told what happens; the event pump's own.
+    pub live: Arc<live::Hub>,
     /// The clock that the workers use.
     pub clock: fn() -> Now,
     /// The daemon's version.
@@ -83,6 +86,7 @@ pub struct Services {
     audit: Arc<Audit>,
     captures: Option<(Uploads, Reader)>,
     jobs: JobBoard,
+    live: Arc<live::Hub>,
     clock: fn() -> Now,
     version: &'static str,
     started: Now,
@@ -98,7 +102,7 @@ impl Services {
     /// Begins counting uptime, and remembers the names of the first policy set.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { door, names, policies, events, auth, audit, captures, clock, version } = parts;
+        let Parts { door, names, policies, events, auth, audit, captures, live, clock, version } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
         let policy_trouble = policies.trouble.clone();
@@ -113,6 +117,7 @@ impl Services {
             audit,
             captures,
             jobs,
+            live,
             api_counts,
             clock,
             version,
@@ -171,6 +176,12 @@ impl Services {
     #[must_use]
     pub const fn audit(&self) -> &Arc<Audit> {
         &self.audit
+    }
+
+    /// Who is told what happens.
+    #[must_use]
+    pub const fn live(&self) -> &Arc<live::Hub> {
+        &self.live
     }
 
     /// Nanoseconds since 1970.

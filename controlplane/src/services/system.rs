@@ -19,6 +19,8 @@ pub enum Health {
 pub enum Degradation {
     /// Event lines are being lost: the disk does not take them.
     EventsLost,
+    /// Events are not recorded: the disk does not take them.
+    EventsUnrecorded,
     /// The audit cannot be written: changes are refused.
     AuditFailing,
     /// The policies in force are not those that were saved last, or are not saved.
@@ -111,6 +113,9 @@ impl Services {
         let mut found = Vec::new();
         if self.events.failing() {
             found.push(Degradation::EventsLost);
+        }
+        if self.live.record_counts().totals().failing {
+            found.push(Degradation::EventsUnrecorded);
         }
         if self.audit.is_failing() {
             found.push(Degradation::AuditFailing);

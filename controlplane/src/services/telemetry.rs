@@ -35,6 +35,10 @@ pub struct Summary {
     pub flows: Named<FlowGauges>,
     /// What became of events outside the workers.
     pub events: super::events::EventTotals,
+    /// What was told to whoever listens.
+    pub live: super::live::LiveTotals,
+    /// What became of events on their way to the segments.
+    pub recorded: super::live::RecordTotals,
     /// What happened at the API's doors.
     pub api: super::api_counts::ApiTotals,
 }
@@ -277,6 +281,8 @@ impl Services {
             frames: Frames::from(&sum_counters(&readings)),
             flows: Named(sum_flow(&readings)),
             events: self.events.totals(),
+            live: self.live.totals(),
+            recorded: self.live.record_counts().totals(),
             api: self.api_counts.totals(),
         }
     }

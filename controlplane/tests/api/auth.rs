@@ -54,7 +54,7 @@ fn every_call_of_the_table_is_there_and_takes_what_it_says() {
                 assert_ne!(anonymous.json_code().as_deref(), Some("unauthenticated"), "{permit:?}");
                 continue;
             }
-            Access::Needs(needs) => needs,
+            Access::Needs(needs) | Access::Ticketed(needs) => needs,
         };
         let document = anonymous.problem(401, "unauthenticated");
         assert!(document["detail"].as_str().unwrap().contains(needs.name()), "{document}");

@@ -6,8 +6,8 @@ use crate::rig::{Daemon, Options};
 use controlplane::api::permits::PERMITS;
 use serde_json::{Value, json};
 
-/// What answers with a page or with the document itself.
-const PAGES: &[&str] = &["/openapi.json", "/docs", "/docs/{*file}"];
+/// What answers with a page, with the document itself, or in another protocol.
+const PAGES: &[&str] = &["/openapi.json", "/docs", "/docs/{*file}", "/ws", "/socket.io/"];
 
 fn document(daemon: &Daemon) -> Value {
     let answer = daemon.as_anyone("GET", "/openapi.json", "");

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,13 +15,16 @@ use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::key::SigningKey;
 use controlplane::services::auth::key_ring::KeyRing;
 use controlplane::services::auth::{Auth, Client, KeyOrigin, Keys, Settings as AuthSettings};
+use controlplane::services::live::{Bounds, Hub, LogKeeping, Recorder, RecorderHandle};
 use controlplane::services::{
-    Applications, Audit, EventCounts, Names, Parts, Policies, PolicySources, Services,
+    Applications, Audit, EveTypes, EventCounts, EventPump, Names, Parts, Policies, PolicySources, PumpHandle,
+    Services,
 };
 use controlplane::store::segments::Segments;
 use controlplane::store::{Entities, KeyFile, PolicyHistory};
 use dataplane::control::{
-    BlockListError, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor, door,
+    BlockListError, Event, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor,
+    door,
 };
 use dataplane::flow::{FlowConfig, FlowKey, FlowTable};
 use dataplane::parse::{LinkType, parse_frame_unverified};
@@ -44,6 +47,10 @@ pub(crate) struct Options {
     pub(crate) audit: AuditSettings,
     /// Saved policies cannot be read.
     pub(crate) store_is_damaged: bool,
+    pub(crate) auth: AuthSettings,
+    pub(crate) bounds: Bounds,
+    /// Whether events go to the disk.
+    pub(crate) records: bool,
 }
 
 impl Default for Options {
@@ -57,6 +64,9 @@ impl Default for Options {
             hung: false,
             audit: AuditSettings::default(),
             store_is_damaged: false,
+            auth: AuthSettings::default(),
+            bounds: Bounds::default(),
+            records: false,
         }
     }
 }
@@ -74,6 +84,11 @@ pub(crate) struct Daemon {
     options: Options,
     /// An admin's.
     pub(crate) token: String,
+    pub(crate) live: Arc<Hub>,
+    /// What the workers' rings would bring.
+    pub(crate) pump: Option<PumpHandle>,
+    recorder: Option<RecorderHandle>,
+    events: mpsc::Sender<Event>,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -144,29 +159,48 @@ impl Daemon {
         };
         let wire: Option<Box<dyn WireControl>> =
             if options.wire { Some(Box::new(MemoryWire::default())) } else { None };
-        let (door, inside, _receivers) = door(first, options.workers, wire);
+        let (door, inside, receivers) = door(first, options.workers, wire);
         let stop = Arc::new(AtomicBool::new(false));
+        let door = Arc::new(door);
+        let (events, sent) = mpsc::channel();
+        let mut sent = Some(sent);
         let workers = inside
             .into_iter()
             .enumerate()
             .map(|(index, door)| {
                 let stop = Arc::clone(&stop);
-                let (flows, hung) = (options.flows_per_worker, options.hung);
-                std::thread::spawn(move || work(index as u8, door, flows, hung, &stop))
+                let (flows, hung, sent) = (options.flows_per_worker, options.hung, sent.take());
+                std::thread::spawn(move || work(index as u8, door, flows, hung, sent, &stop))
             })
             .collect();
-        let auth = auth(&store, dir.path());
+        let auth = auth(&store, options.auth, dir.path());
         let token = log_in(&auth);
         let segments = Segments::open(dir.path().join("test.segments")).unwrap();
+        let live = Hub::new(|| clock().wall.0, options.bounds);
+        let names = Arc::new(Names::new(vec!["in0".into(), "out0".into(), "jarvis0".into()]));
+        let counts = Arc::new(EventCounts::default());
+        let (mut tape, mut recorder) = (None, None);
+        if options.records {
+            let keeping = Some(LogKeeping { age_s_max: 3_600, bytes_max: 1 << 30 });
+            let (opened, _) = Recorder::open(&segments, [keeping; 2], || clock().wall.0).unwrap();
+            let (of_pump, handle) = opened.start(&live).unwrap();
+            (tape, recorder) = (Some(of_pump), Some(handle));
+        }
+        let pump =
+            EventPump::new(receivers, Arc::clone(&names), None, EveTypes::default(), Arc::clone(&counts))
+                .with_live(Arc::clone(&live), tape)
+                .start(Arc::clone(&door), clock)
+                .unwrap();
         let (audit, _) = Audit::open(segments, &auth, options.audit, || clock().wall.0).unwrap();
         let services = Services::new(Parts {
             auth,
             audit: Arc::new(audit),
-            door: Arc::new(door),
-            names: Arc::new(Names::new(vec!["in0".into(), "out0".into(), "jarvis0".into()])),
+            door,
+            names,
             policies,
-            events: Arc::new(EventCounts::default()),
+            events: counts,
             captures: None,
+            live: Arc::clone(&live),
             clock,
             version: "test",
         });
@@ -180,11 +214,30 @@ impl Daemon {
         };
         change(&mut config, dir.path());
         let server = Server::start(config, Arc::clone(&services)).unwrap();
-        Self { server: Some(server), services, socket, policy_file, dir, options, token, stop, workers }
+        Self {
+            server: Some(server),
+            services,
+            socket,
+            policy_file,
+            dir,
+            options,
+            token,
+            live,
+            pump: Some(pump),
+            recorder,
+            events,
+            stop,
+            workers,
+        }
     }
 
     pub(crate) fn tcp(&self) -> SocketAddr {
         self.server.as_ref().unwrap().tcp_addr().unwrap()
+    }
+
+    /// Tells of something as a worker does, through its ring.
+    pub(crate) fn happens(&self, event: Event) {
+        self.events.send(event).unwrap();
     }
 
     /// One call over TCP, as an admin.
@@ -221,6 +274,8 @@ impl Drop for Daemon {
         for worker in self.workers.drain(..) {
             worker.join().unwrap();
         }
+        self.pump.take();
+        self.recorder.take();
     }
 }
 
@@ -228,12 +283,11 @@ impl Drop for Daemon {
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// Accounts in a store of their own; tokens are signed with ML-DSA, which takes no time.
-fn auth(store: &Arc<Entities>, dir: &Path) -> Arc<Auth> {
+fn auth(store: &Arc<Entities>, settings: AuthSettings, dir: &Path) -> Arc<Auth> {
     let ring = KeyRing::of(SigningKey::generate(Algorithm::MlDsa44).unwrap());
     let origin = KeyOrigin::File(KeyFile::at(dir.join("keys.json")));
     let now_s = clock().wall.0 / 1_000_000_000;
-    let auth = Auth::open(store, &Keys { ring, origin }, AuthSettings::default(), now_s).unwrap();
-    Arc::new(auth)
+    Arc::new(Auth::open(store, &Keys { ring, origin }, settings, now_s).unwrap())
 }
 
 /// The token of an admin `root`.
@@ -253,7 +307,15 @@ fn log_in(auth: &Arc<Auth>) -> String {
 }
 
 /// What a worker's loop does with its door, without frames.
-fn work(index: u8, mut door: WorkerDoor, flows: u16, hung: bool, stop: &AtomicBool) {
+#[expect(clippy::needless_pass_by_value, reason = "the thread owns its end of the channel")]
+fn work(
+    index: u8,
+    mut door: WorkerDoor,
+    flows: u16,
+    hung: bool,
+    sent: Option<mpsc::Receiver<Event>>,
+    stop: &AtomicBool,
+) {
     let config = FlowConfig { capacity: 2_048, ..FlowConfig::default() };
     let mut table = FlowTable::new(config, 7, index);
     for number in 0..flows {
@@ -269,6 +331,12 @@ fn work(index: u8, mut door: WorkerDoor, flows: u16, hung: bool, stop: &AtomicBo
     }
     let mut batches = 0;
     while !stop.load(Ordering::Relaxed) {
+        for event in sent.iter().flat_map(mpsc::Receiver::try_iter) {
+            // A ring that is full sheds; a test that wants all of it waits.
+            while !door.events.send(event.clone()) {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
         if !hung {
             batches += 1;
             let now = clock();

@@ -124,6 +124,18 @@ impl Auth {
         Ok(Identity { account, session: Some(id.to_owned()), expires_s })
     }
 
+    /// Whether session and account of somebody who was known still live. Their token may have ended.
+    #[must_use]
+    pub fn still_holds(&self, identity: &Identity) -> bool {
+        let Some(id) = &identity.session else { return true };
+        let state = self.read();
+        state.sessions.get(id).is_some()
+            && state
+                .accounts
+                .get(&identity.account.id)
+                .is_some_and(|account| account.enabled && account.role == identity.account.role)
+    }
+
     /// A ticket for `topic`, good once and for 30 s.
     ///
     /// # Errors
