@@ -49,8 +49,38 @@ pub(crate) enum Command {
     /// With --out into a file for `[auth] key_file`; without it as lines of an environment file, PQC_SK_B64 and PQC_PK_B64
     /// (API_HMAC_KEY with HS256). A box without either makes a key of its own at its first start.
     Keygen(Keygen),
+    /// Put back what `ctl backup` has saved, while no daemon runs.
+    ///
+    /// All of it or nothing: it is unpacked and compared with its manifest beside what is there, then takes its place by renames
+    /// that the next start ends where something interrupts them.
+    Restore(Restore),
     /// Get a token for a program from a running daemon, to stand behind `Authorization: Bearer`.
     Token(Token),
+}
+
+/// `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    pub backup: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    /// The box's name, instead of the configuration's.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Move what is there aside, to NAME.before-restore in the state directory.
+    #[arg(long)]
+    pub force: bool,
+    /// File whose first line is the passphrase of the box key in the backup.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// File of the box key that the box key in the backup is sealed to.
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
+    pub recipient_key: Option<PathBuf>,
+    /// JWK set of the box (`GET /auth/keys`): only what these keys signed is believed.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
 }
 
 /// `audit`.
@@ -253,6 +283,18 @@ pub(crate) enum CtlCommand {
     Telemetry {
         /// Which.
         part: TelemetryPart,
+    },
+    /// Save all that the box keeps to one file while it runs: accounts, policies, audit, events.
+    Backup {
+        /// The file; it is there once it is whole.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// File whose first line is a passphrase, 15 characters or more: the box key goes along under it.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// ML-KEM-768 public key in Base64: the box key goes along for who has the other half.
+        #[arg(long, value_name = "KEY", conflicts_with = "passphrase_file")]
+        recipient: Option<String>,
     },
     /// Live flows.
     Flows {

@@ -5,7 +5,7 @@
 use crate::cli::{BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
-use crate::{policy, setup, users};
+use crate::{backup, policy, setup, users};
 use controlplane::client::Client;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -42,6 +42,9 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
         CtlCommand::Audit { filter, limit } => client.get(&query_path("/audit", filter, *limit)?)?,
         CtlCommand::Events { topics, filter, follow, since } => {
             return crate::events::run(&client, topics, filter, *follow, *since);
+        }
+        CtlCommand::Backup { out, passphrase_file, recipient } => {
+            backup::run(&client, out, passphrase_file.as_deref(), recipient.as_deref())?
         }
         CtlCommand::Get { path } => client.get(path)?,
     };

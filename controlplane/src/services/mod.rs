@@ -9,6 +9,7 @@ pub mod applications_seen;
 pub mod audit;
 pub mod eve;
 pub mod auth;
+pub mod backup;
 pub mod catalog;
 pub mod classify;
 pub mod events;
@@ -24,6 +25,7 @@ pub mod policy_start;
 pub mod policy_versions;
 pub mod rate_limited;
 pub mod stamp;
+pub mod subjects;
 pub mod telemetry;
 pub mod wire;
 
@@ -39,6 +41,7 @@ pub use names::Names;
 pub use policies::{Policies, PolicyLoadError};
 pub use policy_start::{Author, PolicySources};
 pub use rate_limited::RateLimited;
+pub use subjects::Subjects;
 pub use system::{Degradation, Health, SystemDetail};
 
 use std::sync::{Arc, Mutex};
@@ -46,6 +49,7 @@ use std::sync::{Arc, Mutex};
 use dataplane::control::Door;
 use dataplane::time::Now;
 
+use self::backup::Backups;
 use self::classify::Reader;
 use self::job_board::{JobBoard, JobError, JobView};
 use crate::store::{StoreError, Upload, Uploads};
@@ -66,6 +70,8 @@ pub struct Parts {
     pub audit: Arc<Audit>,
     /// Where captures that clients send are kept and read; `None`: they are not taken.
     pub captures: Option<(Uploads, Reader)>,
+    /// Where all that is kept is put into one file; `None`: nowhere.
+    pub backups: Option<Backups>,
     /// Who is told what happens; the event pump's own.
     pub live: Arc<live::Hub>,
     /// The clock that the workers use.
@@ -85,6 +91,7 @@ pub struct Services {
     api_counts: ApiCounts,
     audit: Arc<Audit>,
     captures: Option<(Uploads, Reader)>,
+    backups: Option<Arc<Backups>>,
     jobs: JobBoard,
     live: Arc<live::Hub>,
     clock: fn() -> Now,
@@ -102,7 +109,8 @@ impl Services {
     /// Begins counting uptime, and remembers the names of the first policy set.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { door, names, policies, events, auth, audit, captures, live, clock, version } = parts;
+        let Parts { door, names, policies, events, auth, audit, captures, backups, live, clock, version } =
+            parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
         let policy_trouble = policies.trouble.clone();
@@ -116,6 +124,7 @@ impl Services {
             auth,
             audit,
             captures,
+            backups: backups.map(Arc::new),
             jobs,
             live,
             api_counts,

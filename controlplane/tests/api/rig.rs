@@ -15,11 +15,13 @@ use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::key::SigningKey;
 use controlplane::services::auth::key_ring::KeyRing;
 use controlplane::services::auth::{Auth, Client, KeyOrigin, Keys, Settings as AuthSettings};
+use controlplane::services::backup::Backups;
 use controlplane::services::live::{Bounds, Hub, LogKeeping, Recorder, RecorderHandle};
 use controlplane::services::{
     Applications, Audit, EveTypes, EventCounts, EventPump, Names, Parts, Policies, PolicySources, PumpHandle,
-    Services,
+    Services, Subjects,
 };
+use controlplane::store::sealed::BoxKeyFile;
 use controlplane::store::segments::Segments;
 use controlplane::store::{Entities, KeyFile, PolicyHistory};
 use dataplane::control::{
@@ -191,7 +193,10 @@ impl Daemon {
                 .with_live(Arc::clone(&live), tape)
                 .start(Arc::clone(&door), clock)
                 .unwrap();
-        let (audit, _) = Audit::open(segments, &auth, options.audit, || clock().wall.0).unwrap();
+        let box_key = BoxKeyFile::at(dir.path().join("box.key"), dir.path().join("sealed-under"));
+        let box_key = Arc::new(box_key.open_or_make(None).unwrap());
+        let subjects = Arc::new(Subjects::open(Arc::clone(&store), Arc::clone(&box_key)));
+        let (audit, _) = Audit::open(segments, &auth, &subjects, options.audit, || clock().wall.0).unwrap();
         let services = Services::new(Parts {
             auth,
             audit: Arc::new(audit),
@@ -200,6 +205,12 @@ impl Daemon {
             policies,
             events: counts,
             captures: None,
+            backups: Some(Backups::at(
+                dir.path().join("test.backups"),
+                store,
+                box_key,
+                vec![policy_file.clone()],
+            )),
             live: Arc::clone(&live),
             clock,
             version: "test",
