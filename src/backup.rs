@@ -50,7 +50,7 @@ fn fetch(client: &Client, backup: &str, part: &Path, out: &Path, len: Option<u64
     let failed = |error: std::io::Error| Failure::line(format!("cannot write {}: {error}", part.display()));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(part).map_err(failed)?;
-    let got = client.download_to(&format!("/admin/backup/{backup}"), &mut file)?;
+    let got = client.download_to(&format!("/admin/backup/{backup}/fetch"), &mut file)?;
     if Some(got) != len {
         return Err(Failure::line(format!("the backup broke off after {got} bytes; ask again")));
     }

@@ -144,7 +144,7 @@ impl Client {
         Ok(self.ask(&Method::GET, path_and_query, Vec::new())?.to_vec())
     }
 
-    /// Writes the answer to `GET path_and_query` as it comes, however long it is, to `out`; its length.
+    /// Writes the answer to `POST path_and_query` as it comes, however long it is, to `out`; its length.
     ///
     /// # Errors
     ///
@@ -156,8 +156,9 @@ impl Client {
             .build()
             .map_err(|error| strange(format!("no runtime: {error}")))?;
         runtime.block_on(async {
-            let request = Request::builder().uri(path_and_query).header(header::HOST, "localhost");
+            let request = Request::builder().method(Method::POST).uri(path_and_query);
             let request = request
+                .header(header::HOST, "localhost")
                 .body(Full::new(Bytes::new()))
                 .map_err(|error| strange(format!("`{path_and_query}` cannot be asked for: {error}")))?;
             let answer = self.connect(request).await?;

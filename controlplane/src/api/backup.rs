@@ -53,9 +53,11 @@ pub(super) async fn make(
 }
 
 /// A backup as a tar file; the last one that was made, until the next.
+///
+/// A `POST`, because it is told in the audit who has a copy of everything.
 #[utoipa::path(
-    get,
-    path = "/admin/backup/{backup_id}",
+    post,
+    path = "/admin/backup/{backup_id}/fetch",
     tag = "admin",
     params(
         ("backup_id" = String, Path, description = "As the job's `result` has it."),
@@ -66,7 +68,7 @@ pub(super) async fn fetch(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     Path(backup_id): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<(Extension<Told>, Response), Problem> {
     let backups = backups(&services)?;
     let wanted = backup_id.clone();
     let found = jobs.read(move || backups.open(&wanted)).await?;
@@ -95,7 +97,8 @@ pub(super) async fn fetch(
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{backup_id}.tar\"")),
     ];
     // Compressing it again would cost a core and gain little.
-    Ok((Extension(HasSecrets), headers, Body::from_stream(parts)).into_response())
+    let told = Told::about(&backup_id).after(&serde_json::json!({ "bytes": len }));
+    Ok((Extension(told), (Extension(HasSecrets), headers, Body::from_stream(parts)).into_response()))
 }
 
 fn backups(services: &Services) -> Result<Arc<Backups>, Problem> {

@@ -83,7 +83,7 @@ pub const PERMITS: &[Permit] = &[
     change("DELETE", "/admin/sessions/{session_id}", Needs(AccountsWrite), "session.end"),
     change("POST", "/admin/subjects/{subject}/erase", Needs(AccountsWrite), "subject.erase"),
     change("POST", "/admin/backup", Needs(KeysWrite), "backup.make"),
-    change("GET", "/admin/backup/{backup_id}", Needs(KeysWrite), "backup.fetch"),
+    change("POST", "/admin/backup/{backup_id}/fetch", Needs(KeysWrite), "backup.fetch"),
     permit("GET", "/audit", Needs(AuditRead)),
     permit("GET", "/admin/block", Needs(WireRead)),
     change("POST", "/admin/block", Needs(WireWrite), "wire.block"),

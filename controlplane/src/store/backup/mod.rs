@@ -15,6 +15,8 @@
 //! What is personal or secret in it is sealed as it is on the box: without the box key nobody reads it.
 
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use read::{Placed, RestoreError, Unpacked, finish, unpack};
