@@ -40,6 +40,8 @@ fn log_in(daemon: &Daemon, name: &str) -> Value {
 fn every_call_that_changes_something_leaves_an_entry() {
     let daemon = Daemon::start(Options::default());
     let flow = daemon.over_tcp("GET", "/dpi/flows?limit=1", "").json()["flows"][0]["flow_id"].clone();
+    let job =
+        daemon.over_tcp("POST", "/dpi/classify", "a capture").json()["job_id"].as_str().unwrap().to_owned();
     for permit in PERMITS {
         let (action, is_done) = match permit.audited {
             Audited::No => continue,
@@ -56,7 +58,8 @@ fn every_call_that_changes_something_leaves_an_entry() {
             .replace("{session_id}", session)
             .replace("{flow_id}", &flow.to_string())
             .replace("{policy_id}", "p-made")
-            .replace("{version}", "1");
+            .replace("{version}", "1")
+            .replace("{job_id}", &job);
         let body = match permit.path {
             "/auth/login" => json!({"username": name, "password": PASSWORD}),
             "/auth/refresh" => json!({"refresh_token": "jrf_none.none"}),
