@@ -5,7 +5,7 @@
 use crate::cli::{BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
-use crate::{policy, setup, users};
+use crate::{policy, setup, users, work};
 use controlplane::client::Client;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -43,6 +43,13 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
         CtlCommand::Events { topics, filter, follow, since } => {
             return crate::events::run(&client, topics, filter, *follow, *since);
         }
+        CtlCommand::Classify { capture } => work::classify(&client, capture)?,
+        CtlCommand::Jobs { job_id: None, .. } => client.get("/jobs")?,
+        CtlCommand::Jobs { job_id: Some(id), cancel: false } => client.get(&format!("/jobs/{id}"))?,
+        CtlCommand::Jobs { job_id: Some(id), cancel: true } => {
+            client.delete(&format!("/jobs/{id}"), &json!({}))?
+        }
+        CtlCommand::Webhook { command } => work::webhook(&client, command)?,
         CtlCommand::Get { path } => client.get(path)?,
     };
     Ok(Some(serde_json::to_string_pretty(&answer).unwrap_or_else(|_| answer.to_string())))
