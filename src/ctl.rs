@@ -5,7 +5,7 @@
 use crate::cli::{BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
-use crate::{backup, policy, setup, users};
+use crate::{backup, policy, setup, users, work};
 use controlplane::client::Client;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -46,6 +46,13 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
         CtlCommand::Backup { out, passphrase_file, recipient } => {
             backup::run(&client, out, passphrase_file.as_deref(), recipient.as_deref())?
         }
+        CtlCommand::Classify { capture } => work::classify(&client, capture)?,
+        CtlCommand::Jobs { job_id: None, .. } => client.get("/jobs")?,
+        CtlCommand::Jobs { job_id: Some(id), cancel: false } => client.get(&format!("/jobs/{id}"))?,
+        CtlCommand::Jobs { job_id: Some(id), cancel: true } => {
+            client.delete(&format!("/jobs/{id}"), &json!({}))?
+        }
+        CtlCommand::Webhook { command } => work::webhook(&client, command)?,
         CtlCommand::Get { path } => client.get(path)?,
     };
     Ok(Some(serde_json::to_string_pretty(&answer).unwrap_or_else(|_| answer.to_string())))

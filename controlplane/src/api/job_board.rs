@@ -119,6 +119,7 @@ pub(super) async fn patiently(
 impl From<JobError> for Problem {
     fn from(error: JobError) -> Self {
         match error {
+            JobError::TooMany => Self::new(Code::RateLimited, format!("{error}.")).retry_after(5),
             JobError::Busy => Self::new(Code::Busy, format!("{error}.")).retry_after(5),
             JobError::Name(_) => Self::new(Code::Internal, error.to_string()),
         }

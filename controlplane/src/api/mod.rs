@@ -35,6 +35,7 @@ mod subjects;
 mod system;
 mod telemetry;
 mod trail;
+mod webhooks;
 mod wire;
 
 pub use problem::{Code, Fault, Problem};

@@ -287,8 +287,8 @@ pub(super) async fn order(
 /// What an import answers.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ImportView {
-    /// Left out where nothing was to be changed.
-    #[serde(flatten)]
+    /// The set that is in force now; left out where nothing was to be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     change: Option<ChangeView>,
     dry_run: bool,
     #[serde(flatten)]

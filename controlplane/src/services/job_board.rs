@@ -130,8 +130,11 @@ impl Progress {
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// Too many wait.
-    #[error("{OPEN_MAX} jobs may wait or run, {OPEN_OF_ACCOUNT_MAX} of one account: wait for one to end")]
+    #[error("{OPEN_MAX} jobs may wait or run: wait for one to end")]
     Busy,
+    /// Too many of this account's do.
+    #[error("{OPEN_OF_ACCOUNT_MAX} jobs of one account may wait or run: wait for one to end")]
+    TooMany,
     /// It can be given no name.
     #[error(transparent)]
     Name(#[from] KeyError),
@@ -208,7 +211,10 @@ impl JobBoard {
             forget(&mut jobs, now_s);
             let open = jobs.iter().filter(|job| job.view.ended_s.is_none());
             let own = open.clone().filter(|job| job.view.user_id == user_id).count();
-            if open.count() >= OPEN_MAX || own >= OPEN_OF_ACCOUNT_MAX {
+            if own >= OPEN_OF_ACCOUNT_MAX {
+                return Err(JobError::TooMany);
+            }
+            if open.count() >= OPEN_MAX {
                 return Err(JobError::Busy);
             }
             jobs.push_back(Job { view: view.clone(), progress: Arc::clone(&progress) });
@@ -389,7 +395,7 @@ mod tests {
         for _ in 1..OPEN_OF_ACCOUNT_MAX {
             board.submit("test", "ann", clock, |_| Ok(Value::Null)).unwrap();
         }
-        assert!(matches!(board.submit("test", "ann", clock, |_| Ok(Value::Null)), Err(JobError::Busy)));
+        assert!(matches!(board.submit("test", "ann", clock, |_| Ok(Value::Null)), Err(JobError::TooMany)));
         board.submit("test", "bob", clock, |_| Ok(Value::Null)).unwrap();
         go.send(()).unwrap();
     }

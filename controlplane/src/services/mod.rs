@@ -27,6 +27,7 @@ pub mod rate_limited;
 pub mod stamp;
 pub mod subjects;
 pub mod telemetry;
+pub mod webhooks;
 pub mod wire;
 
 mod eve_stats;
@@ -52,6 +53,7 @@ use dataplane::time::Now;
 use self::backup::Backups;
 use self::classify::Reader;
 use self::job_board::{JobBoard, JobError, JobView};
+use self::webhooks::Webhooks;
 use crate::store::{StoreError, Upload, Uploads};
 
 /// What the services work on.
@@ -93,6 +95,7 @@ pub struct Services {
     captures: Option<(Uploads, Reader)>,
     backups: Option<Arc<Backups>>,
     jobs: JobBoard,
+    webhooks: Webhooks,
     live: Arc<live::Hub>,
     clock: fn() -> Now,
     version: &'static str,
@@ -113,6 +116,7 @@ impl Services {
             parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
+        let webhooks = Webhooks::open(auth.store());
         let policy_trouble = policies.trouble.clone();
         let (policies, api_counts, jobs) = (Mutex::new(policies), ApiCounts::default(), JobBoard::default());
         Arc::new(Self {
@@ -126,6 +130,7 @@ impl Services {
             captures,
             backups: backups.map(Arc::new),
             jobs,
+            webhooks,
             live,
             api_counts,
             clock,
@@ -150,6 +155,12 @@ impl Services {
     #[must_use]
     pub const fn api_counts(&self) -> &ApiCounts {
         &self.api_counts
+    }
+
+    /// Who is told of events without asking.
+    #[must_use]
+    pub const fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// What takes longer than a client should wait.

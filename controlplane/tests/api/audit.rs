@@ -40,6 +40,11 @@ fn log_in(daemon: &Daemon, name: &str) -> Value {
 fn every_call_that_changes_something_leaves_an_entry() {
     let daemon = Daemon::start(Options::default());
     let flow = daemon.over_tcp("GET", "/dpi/flows?limit=1", "").json()["flows"][0]["flow_id"].clone();
+    let job =
+        daemon.over_tcp("POST", "/dpi/classify", "a capture").json()["job_id"].as_str().unwrap().to_owned();
+    let hook = json!({"url": "http://127.0.0.1:1/", "topics": ["policy"]}).to_string();
+    let hook =
+        daemon.over_tcp("POST", "/admin/webhooks", &hook).json()["webhook_id"].as_str().unwrap().to_owned();
     let backup = crate::kept::back_up(&daemon, &json!({}), &daemon.dir.path().join("backup.tar"));
     let backup = backup["backup_id"].as_str().unwrap().to_owned();
     // The one that is fetched is gone once another is made.
@@ -62,6 +67,8 @@ fn every_call_that_changes_something_leaves_an_entry() {
             .replace("{flow_id}", &flow.to_string())
             .replace("{policy_id}", "p-made")
             .replace("{version}", "1")
+            .replace("{job_id}", &job)
+            .replace("{webhook_id}", &hook)
             .replace("{subject}", &user)
             .replace("{backup_id}", &backup);
         if permit.path.contains("{subject}") {
@@ -84,6 +91,7 @@ fn every_call_that_changes_something_leaves_an_entry() {
                 json!({"default_action": "allow", "policies": [{"policy_id": "p-set", "action": "drop"}]})
             }
             "/policy/{policy_id}" if permit.method == "PUT" => json!({"action": "reject"}),
+            "/admin/webhooks" => json!({"url": "http://127.0.0.1:1/", "topics": ["policy"]}),
             "/policy/order" => json!({"policy_ids": ["p-set"]}),
             _ => json!({}),
         };

@@ -172,7 +172,7 @@ fn changes_are_told_and_what_concerns_accounts_only_to_who_reads_the_audit() {
     let wrong = json!({"username": "otto", "password": "none of the house"});
     daemon.as_anyone("POST", "/auth/login", &wrong.to_string()).problem(401, "invalid_credentials");
     daemon.over_tcp("POST", "/admin/block", r#"{"prefixes": ["198.51.100.0/24"]}"#);
-    daemon.over_tcp("POST", "/policy/reload", "");
+    daemon.over_tcp("POST", "/policy", r#"{"policy_id": "p-new", "action": "drop"}"#);
     let login = admin.next();
     assert_eq!(login["event"]["jarvis"]["change"], "auth.login", "{login}");
     assert_eq!(login["event"]["jarvis"]["outcome"], "invalid_credentials");

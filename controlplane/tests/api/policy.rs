@@ -214,11 +214,11 @@ fn policies_of_the_former_system_are_taken_in() {
         {"policy_id": "f", "name": "Former", "conditions": {"dst_port": ["6"]}, "action": {"action": "drop"}}]"#;
     let dry = daemon.over_tcp("POST", "/policy/import?mode=merge&dry_run=true", former).json();
     assert_eq!((&dry["added"], &dry["changed"], &dry["removed"]), (&json!(["f"]), &json!(["b"]), &json!([])));
-    assert_eq!((&dry["dry_run"], &dry["unchanged"], dry.get("version")), (&json!(true), &json!(2), None));
+    assert_eq!((&dry["dry_run"], &dry["unchanged"], dry.get("change")), (&json!(true), &json!(2), None));
     assert_eq!(order(&daemon), ["a", "b", "c"], "nothing was changed");
     let merged = daemon.over_tcp("POST", "/policy/import?mode=merge", former).json();
     assert_eq!(
-        (&merged["version"], &merged["policies"], &merged["added"]),
+        (&merged["change"]["version"], &merged["change"]["policies"], &merged["added"]),
         (&json!(2), &json!(4), &json!(["f"])),
         "{merged}"
     );

@@ -67,7 +67,7 @@ fn two_at_once_under_one_key_are_one() {
 
 #[test]
 fn a_box_without_a_place_for_captures_says_so() {
-    let daemon = Daemon::start(Options::default());
+    let daemon = Daemon::start(Options { captures: false, ..Options::default() });
     daemon.over_tcp("POST", "/dpi/classify", "x").problem(409, "unavailable_here");
     daemon.over_tcp("POST", "/dpi/classify?wait=21", "x").problem(400, "invalid_parameter");
     assert_eq!(daemon.over_tcp("GET", "/jobs", "").text(), r#"{"jobs":[]}"#);

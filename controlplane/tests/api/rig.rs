@@ -16,6 +16,7 @@ use controlplane::services::auth::key::SigningKey;
 use controlplane::services::auth::key_ring::KeyRing;
 use controlplane::services::auth::{Auth, Client, KeyOrigin, Keys, Settings as AuthSettings};
 use controlplane::services::backup::Backups;
+use controlplane::services::classify::Reader;
 use controlplane::services::live::{Bounds, Hub, LogKeeping, Recorder, RecorderHandle};
 use controlplane::services::{
     Applications, Audit, EveTypes, EventCounts, EventPump, Names, Parts, Policies, PolicySources, PumpHandle,
@@ -23,7 +24,7 @@ use controlplane::services::{
 };
 use controlplane::store::sealed::BoxKeyFile;
 use controlplane::store::segments::Segments;
-use controlplane::store::{Entities, KeyFile, PolicyHistory};
+use controlplane::store::{Entities, KeyFile, PolicyHistory, Uploads};
 use dataplane::control::{
     BlockListError, Event, FlowGauges, PortGauges, Settings, Snapshot, WireControl, WireReading, WorkerDoor,
     door,
@@ -47,6 +48,8 @@ pub(crate) struct Options {
     /// Workers that answer nothing.
     pub(crate) hung: bool,
     pub(crate) audit: AuditSettings,
+    /// Whether captures are taken; whoever reads them there finds nothing.
+    pub(crate) captures: bool,
     /// Saved policies cannot be read.
     pub(crate) store_is_damaged: bool,
     pub(crate) auth: AuthSettings,
@@ -65,6 +68,7 @@ impl Default for Options {
             policy: POLICY,
             hung: false,
             audit: AuditSettings::default(),
+            captures: true,
             store_is_damaged: false,
             auth: AuthSettings::default(),
             bounds: Bounds::default(),
@@ -204,13 +208,16 @@ impl Daemon {
             names,
             policies,
             events: counts,
-            captures: None,
             backups: Some(Backups::at(
                 dir.path().join("test.backups"),
                 store,
                 box_key,
                 vec![policy_file.clone()],
             )),
+            captures: options.captures.then(|| {
+                let reader = Reader { program: "/bin/false".into(), config: None };
+                (Uploads::at(dir.path().join("uploads")), reader)
+            }),
             live: Arc::clone(&live),
             clock,
             version: "test",

@@ -27,10 +27,8 @@ impl Services {
         put("target", entry.target.as_deref());
         put("address", entry.address.as_deref());
         put("request_id", entry.request_id.as_deref());
-        if topic == Topic::Policy
-            && let Some(version) = entry.after.as_ref().and_then(|after| after.get("version"))
-        {
-            more.insert("policy_version".to_owned(), version.clone());
+        if topic == Topic::Policy {
+            more.insert("policy_version".to_owned(), self.door.publisher.current().version.into());
         }
         let user = entry.actor.as_ref().map(|actor| actor.username.as_str());
         self.live.tell(topic, is_private, &entry.action, user, more);
