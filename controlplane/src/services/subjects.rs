@@ -201,7 +201,7 @@ impl Subjects {
                     Some(row) => row.key,
                     None => Some(self.wrapped(subject)?),
                 };
-                let made = Row { key, name_tag: name_tag.clone(), created_s: now_s, erased_s: None };
+                let made = Row { key, name_tag, created_s: now_s, erased_s: None };
                 self.store.write(|write| {
                     // It may have been erased meanwhile.
                     if let Some(row) = write.get::<Row>(&SUBJECTS, subject)?
@@ -306,7 +306,7 @@ mod tests {
         assert!(has(&wrapped[1_500..1_540]));
         assert_eq!(subjects.erase("u-3", 5).unwrap(), None);
         let erased = subjects.erase("u-1", 5).unwrap().unwrap();
-        assert_eq!((erased.erased_s, subjects.erase("u-1", 9).unwrap()), (5, Some(erased.clone())));
+        assert_eq!((erased.erased_s, subjects.erase("u-1", 9).unwrap()), (5, Some(erased)));
         assert!(!has(&wrapped[1_500..1_540]), "no page of the file has the key any more");
         assert_eq!(shown(&subjects, &ada), json!({ "deep": [ERASED], "n": 1 }));
         assert_eq!(shown(&subjects, &bob), json!("bob"));

@@ -35,7 +35,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// As the system says.
 pub(super) fn wipe(file: &File) -> io::Result<()> {
-    let zeros = [0; 64 << 10];
+    let zeros = [0; 4 << 10];
     let len = file.metadata()?.len();
     let mut at = 0;
     while at < len {

@@ -122,7 +122,6 @@ impl Audit {
             // A month, so that a quiet box's audit is not one file for years.
             segment_age_ns_max: 30 * 24 * 3_600 * 1_000_000_000,
             level: 3,
-            ..LogSettings::default()
         };
         let (log, recovery) = segments.log(Kind::Audit, of_log, clock())?;
         let directory = log.directory().to_owned();

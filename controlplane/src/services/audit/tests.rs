@@ -276,7 +276,7 @@ fn personal_fields_are_sealed_and_can_be_erased_while_the_chain_stays() {
     };
     assert_eq!(counts(), [1, 1, 2, 2, 1]);
     let (_, shown) = &found(&by_name).entries[0];
-    assert_eq!((&shown["actor"]["username"], &shown["before"]), (&admin.clone().into(), &session));
+    assert_eq!((&shown["actor"]["username"], &shown["before"]), (&admin.into(), &session));
     let in_files = |needle: &str| {
         let mut bodies = Vec::new();
         segments::verify_all(&bench.directory(), &mut bodies);
