@@ -2,6 +2,7 @@
 //!
 //! Runs as a process of its own in the device's namespace (`jarvis-perf clients`) and prints its [`Seen`] as JSON.
 
+mod fresh;
 mod reader;
 mod storm;
 mod subscriber;
@@ -21,6 +22,8 @@ pub(crate) struct Work {
     pub(crate) address: SocketAddr,
     /// `access_token`, as it goes into the header.
     pub(crate) token: String,
+    /// Tokens that the box has not seen: what the first answer to each takes is measured before all else.
+    pub(crate) fresh_tokens: Vec<String>,
     /// Connections that read.
     pub(crate) readers: usize,
     /// Requests a second, of all readers together.
@@ -50,6 +53,8 @@ pub(crate) struct Seen {
     pub(crate) logins: Latency,
     /// Logins that did not, by status.
     pub(crate) logins_refused: Vec<(u16, u64)>,
+    /// The first answer to a token and the second, microseconds.
+    pub(crate) fresh_us: Vec<(u64, u64)>,
     /// Subscribers that were there at the end.
     pub(crate) subscribers: usize,
     /// Body bytes read.
@@ -126,6 +131,7 @@ pub(crate) fn run(work: Work) -> Result<Seen, String> {
 async fn all(work: Arc<Work>) -> Result<Seen, String> {
     let authorization = HeaderValue::from_str(&format!("Bearer {}", work.token))
         .map_err(|error| format!("the token is no header: {error}"))?;
+    let fresh_us = fresh::measure(&work).await?;
     let subscribed = subscriber::subscribe(&work, &authorization).await?;
     let readers = reader::connect(&work, &authorization).await?;
     let begin = tokio::time::Instant::now() + Duration::from_millis(100);
@@ -144,6 +150,7 @@ async fn all(work: Arc<Work>) -> Result<Seen, String> {
         refused: reads.refused(),
         logins: logins.latency(),
         logins_refused: logins.refused(),
+        fresh_us,
         subscribers: subscribed.alive(),
         bytes: reads.bytes,
     })

@@ -102,11 +102,14 @@ impl Cases {
         let device = plans.start(&rig, Driver::Jarvis)?;
         let folder = device.folder().map(Path::to_owned).unwrap_or_default();
         let mut bench = Bench::new(&rig, device, &workload)?;
-        let token = token(&folder.join("control.sock"))?;
+        let fresh = if plans.quick { 4 } else { FRESH_TOKENS };
+        let mut fresh_tokens = tokens(&folder.join("control.sock"), fresh + 1)?;
+        let token = fresh_tokens.pop().unwrap_or_default();
         let seconds = if plans.quick { 3.0 } else { 10.0 };
         let reads = Work {
             address: ADDRESS.into(),
             token,
+            fresh_tokens: Vec::new(),
             readers: crowd.clients,
             rate: crowd.rate,
             paths: PATHS.map(str::to_owned).to_vec(),
@@ -117,8 +120,11 @@ impl Cases {
             subscribe_path: SUBSCRIBE_PATH.to_owned(),
             seconds,
         };
-        let seen = Clients::start(&rig, &folder, &reads)?.seen()?;
+        let seen = Clients::start(&rig, &folder, &Work { fresh_tokens, ..reads.clone() })?.seen()?;
         add(&mut self.alone, "reads", &seen);
+        for (first, second) in &seen.fresh_us {
+            self.alone.sample("token_verification", "ms", first.saturating_sub(*second) as f64 / 1e3);
+        }
         let seen = Clients::start(&rig, &folder, &Work { logins: crowd.logins, ..reads.clone() })?.seen()?;
         add(&mut self.storm, "storm", &seen);
         self.beside(plans, &mut bench, &folder, &reads)?;
@@ -212,8 +218,11 @@ fn resident(bench: &Bench<'_>) -> u64 {
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-/// An account for the clients, and its token.
-fn token(socket: &Path) -> Result<String, Error> {
+/// Tokens whose first answer is measured.
+const FRESH_TOKENS: usize = 12;
+
+/// An account for the clients, and tokens of it.
+fn tokens(socket: &Path, count: usize) -> Result<Vec<String>, Error> {
     let post = |path: &str, body: serde_json::Value| -> Result<serde_json::Value, Error> {
         let (socket, url) = (socket.display().to_string(), format!("http://localhost{path}"));
         let body = body.to_string();
@@ -228,7 +237,8 @@ fn token(socket: &Path) -> Result<String, Error> {
     let account = serde_json::json!({ "username": USERNAME, "role": "analyst", "password": PASSWORD });
     let user_id = text(&post("/admin/users", account)?, "user_id")?;
     let wanted = serde_json::json!({ "purpose": "jarvis-perf", "ttl_s": 86_400, "token_form": "jwt" });
-    text(&post(&format!("/admin/users/{user_id}/tokens"), wanted)?, "access_token")
+    let path = format!("/admin/users/{user_id}/tokens");
+    (0..count).map(|_| text(&post(&path, wanted.clone())?, "access_token")).collect()
 }
 
 /// The clients' process.
