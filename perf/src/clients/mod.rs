@@ -37,7 +37,8 @@ pub(crate) struct Work {
     pub(crate) password: String,
     /// Connections that wait for events which do not come.
     pub(crate) subscribers: usize,
-    pub(crate) subscribe_path: String,
+    /// Of as many accounts as it takes: each may listen so often.
+    pub(crate) subscriber_tokens: Vec<String>,
     /// How long, seconds.
     pub(crate) seconds: f64,
 }
@@ -132,7 +133,7 @@ async fn all(work: Arc<Work>) -> Result<Seen, String> {
     let authorization = HeaderValue::from_str(&format!("Bearer {}", work.token))
         .map_err(|error| format!("the token is no header: {error}"))?;
     let fresh_us = fresh::measure(&work).await?;
-    let subscribed = subscriber::subscribe(&work, &authorization).await?;
+    let subscribed = subscriber::subscribe(&work).await?;
     let readers = reader::connect(&work, &authorization).await?;
     let begin = tokio::time::Instant::now() + Duration::from_millis(100);
     let end = begin + Duration::from_secs_f64(work.seconds);
