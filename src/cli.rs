@@ -51,6 +51,25 @@ pub(crate) enum Command {
     Keygen(Keygen),
     /// Get a token for a program from a running daemon, to stand behind `Authorization: Bearer`.
     Token(Token),
+    /// Print a script that lets a shell complete what is typed: commands, flags and their values.
+    #[command(after_help = "bash: jarvis completions bash > /usr/share/bash-completion/completions/jarvis\n\
+                            zsh:  jarvis completions zsh > /usr/share/zsh/vendor-completions/_jarvis\n\
+                            fish: jarvis completions fish > /usr/share/fish/vendor_completions.d/jarvis.fish")]
+    Completions {
+        /// For which shell.
+        shell: ShellName,
+    },
+}
+
+/// Shells that are completed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShellName {
+    /// GNU bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
 }
 
 /// `audit`.
@@ -234,6 +253,9 @@ pub(crate) struct Detach {
 /// `ctl`.
 #[derive(Debug, Args)]
 pub(crate) struct Ctl {
+    /// The answer as the API gave it, as JSON, instead of tables for people.
+    #[arg(long, global = true)]
+    pub json: bool,
     /// The daemon's socket, instead of the configuration's.
     #[arg(long, value_name = "FILE", global = true)]
     pub socket: Option<PathBuf>,
@@ -315,6 +337,21 @@ pub(crate) enum CtlCommand {
         /// Without --follow: told in the last so many seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 3_600, conflicts_with = "follow")]
         since: u64,
+    },
+    /// Collect what whoever helps needs to know, in one archive without any secret.
+    ///
+    /// Telemetry, versions of policies, the audit's verdict, the configuration, kernel and network cards, the last lines of the
+    /// log. What cannot be had, as from a daemon that is down, is named in the archive's `manifest.json` and left out.
+    SupportBundle {
+        /// Archive to write (tar, zstd), mode 0600; one that is there is left alone.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// With the policies themselves, not only the list of their versions.
+        #[arg(long)]
+        with_policies: bool,
+        /// Log file whose last lines to take, instead of what journald has of the unit `jarvis`.
+        #[arg(long, value_name = "FILE")]
+        log: Option<PathBuf>,
     },
     /// Any reading call of the API.
     Get {

@@ -1,11 +1,12 @@
 //! How does an operator ask a running daemon? `jarvis ctl`, a client of the API over the Unix socket.
 //!
-//! Each subcommand is one call; the answer is printed as the API gave it, as indented JSON.
+//! Each subcommand is one call; its answer is printed as tables and lines for people ([`crate::table`]), with `--json` as the API
+//! gave it, indented. Texts that are files already (policies that are exported, completions) are printed as they are.
 
 use crate::cli::{BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
-use crate::{policy, setup, users};
+use crate::{policy, setup, support, table, users};
 use controlplane::client::Client;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -43,9 +44,16 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
         CtlCommand::Events { topics, filter, follow, since } => {
             return crate::events::run(&client, topics, filter, *follow, *since);
         }
+        CtlCommand::SupportBundle { out, with_policies, log } => {
+            support::bundle(&client, &typed.config, out, *with_policies, log.as_deref())?
+        }
         CtlCommand::Get { path } => client.get(path)?,
     };
-    Ok(Some(serde_json::to_string_pretty(&answer).unwrap_or_else(|_| answer.to_string())))
+    Ok(Some(if typed.json {
+        serde_json::to_string_pretty(&answer).unwrap_or_else(|_| answer.to_string())
+    } else {
+        table::render(&answer)
+    }))
 }
 
 /// Runs `jarvis token`; the token alone, so that a script can take it.

@@ -11,6 +11,7 @@
 mod audit;
 mod check;
 mod cli;
+mod completions;
 mod config;
 mod cores;
 mod ctl;
@@ -24,8 +25,11 @@ mod preflight;
 mod privileges;
 mod replay;
 mod serve;
+mod scrub;
 mod setup;
 mod signals;
+mod support;
+mod table;
 mod threads;
 #[cfg(test)]
 mod tidy;
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Command::Detach(typed) => detach(&typed).map(|lines| say(&lines)),
         Command::Audit(typed) => audit::run(&typed).map(|lines| say(&lines)),
         Command::Ctl(typed) => ctl::run(&typed).map(|answer| say(answer.as_slice())),
+        Command::Completions { shell } => completions::script(shell).map(|script| say(&[script])),
         Command::Keygen(typed) => keygen::run(&typed).map(|lines| say(&lines)),
         Command::Token(typed) => ctl::token(&typed).map(|token| say(&[token])),
     };
