@@ -353,6 +353,27 @@ pub(crate) enum CtlCommand {
         #[arg(long, value_name = "FILE")]
         log: Option<PathBuf>,
     },
+    /// Which applications are in a capture file; the daemon reads it beside the traffic.
+    Classify {
+        /// pcap or pcapng.
+        #[arg(value_name = "PCAP")]
+        capture: PathBuf,
+    },
+    /// What takes longer than a call: how far it is, and what came of it.
+    Jobs {
+        /// One of them, with its result.
+        #[arg(value_name = "JOB")]
+        job_id: Option<String>,
+        /// End it, or forget it where it has ended.
+        #[arg(long, requires = "job_id")]
+        cancel: bool,
+    },
+    /// Addresses that events are posted to.
+    Webhook {
+        /// What about them.
+        #[command(subcommand)]
+        command: WebhookCommand,
+    },
     /// Any reading call of the API.
     Get {
         /// Path and query, such as /telemetry/wire.
@@ -597,6 +618,44 @@ pub(crate) enum UserCommand {
     },
     /// Get a token for a program.
     Token(TokenArgs),
+}
+
+/// `ctl webhook`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookCommand {
+    /// All of them, and how posting goes.
+    List,
+    /// Post events to an address; what signatures are checked with is shown once.
+    Add {
+        /// https:// or http://.
+        url: String,
+        /// alerts, flows, protocols, traffic, policy or system; may be given several times.
+        #[arg(long, required = true, value_name = "TOPIC")]
+        topic: Vec<String>,
+        /// Only what fits, such as port=53; may be given several times.
+        #[arg(long, value_name = "KEY=VALUE")]
+        filter: Vec<String>,
+    },
+    /// Post to it again.
+    Enable {
+        /// Its `webhook_id`.
+        webhook_id: String,
+    },
+    /// Post to it no more.
+    Disable {
+        /// Its `webhook_id`.
+        webhook_id: String,
+    },
+    /// Post a message without events now.
+    Test {
+        /// Its `webhook_id`.
+        webhook_id: String,
+    },
+    /// Forget it.
+    Remove {
+        /// Its `webhook_id`.
+        webhook_id: String,
+    },
 }
 
 /// A switch.

@@ -6,7 +6,7 @@
 use crate::cli::{BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
-use crate::{policy, setup, support, table, users};
+use crate::{policy, setup, support, table, users, work};
 use controlplane::client::Client;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -47,6 +47,13 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
         CtlCommand::SupportBundle { out, with_policies, log } => {
             support::bundle(&client, &typed.config, out, *with_policies, log.as_deref())?
         }
+        CtlCommand::Classify { capture } => work::classify(&client, capture)?,
+        CtlCommand::Jobs { job_id: None, .. } => client.get("/jobs")?,
+        CtlCommand::Jobs { job_id: Some(id), cancel: false } => client.get(&format!("/jobs/{id}"))?,
+        CtlCommand::Jobs { job_id: Some(id), cancel: true } => {
+            client.delete(&format!("/jobs/{id}"), &json!({}))?
+        }
+        CtlCommand::Webhook { command } => work::webhook(&client, command)?,
         CtlCommand::Get { path } => client.get(path)?,
     };
     Ok(Some(if typed.json {

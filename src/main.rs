@@ -36,6 +36,7 @@ mod tidy;
 mod trust;
 mod users;
 mod wire;
+mod work;
 mod workers;
 
 use clap::Parser;
@@ -47,6 +48,7 @@ use dataplane::control::{Snapshot, door};
 use dataplane::host::Shared;
 use failure::Failure;
 use serve::Serving;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -214,9 +216,12 @@ fn configure(typed: &Live) -> Result<Config, Failure> {
     Ok(config)
 }
 
-#[expect(clippy::print_stdout, reason = "the command line speaks to the terminal")]
+/// Whoever reads it may have heard enough (`| head`): then nothing more is said.
 fn say(lines: &[String]) {
+    let mut out = std::io::stdout().lock();
     for line in lines {
-        println!("{line}");
+        if writeln!(out, "{line}").is_err() {
+            break;
+        }
     }
 }

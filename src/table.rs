@@ -175,6 +175,18 @@ const LISTINGS: &[Listing] = &[
             ("TO CLIENT", "bytes_to_client"),
         ],
     ),
+    listing(
+        "webhooks",
+        &[
+            ("WEBHOOK ID", "webhook_id"),
+            ("URL", "url"),
+            ("TOPICS", "topics"),
+            ("ENABLED", "enabled"),
+            ("DELIVERED", "deliveries.delivered"),
+            ("FAILURES", "deliveries.failures"),
+            ("LAST ERROR", "deliveries.last_error"),
+        ],
+    ),
     listing("roles", &[("ROLE", "role"), ("PERMISSIONS", "permissions")]),
     listing("permissions", &[("PERMISSION", "permission"), ("MEANING", "description")]),
 ];

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Sends a file with curl; the answer's status and document.
 fn send(lab: &Lab, file: &str, query: &str) -> (u64, Value) {
-    let (socket, data) = (lab.path("control.sock"), format!("@{}", lab.path(file).display()));
+    let (socket, data) = (lab.path("ctl.sock"), format!("@{}", lab.path(file).display()));
     let url = format!("http://localhost/dpi/classify{query}");
     let words = ["--silent", "--max-time", "40", "--write-out", "\n%{http_code}", "--data-binary", &data];
     let output = sh("curl", &[&words[..], &["--unix-socket", &socket.display().to_string(), &url]].concat());
@@ -22,12 +22,11 @@ fn send(lab: &Lab, file: &str, query: &str) -> (u64, Value) {
 #[test]
 fn a_capture_is_classified_in_a_process_of_its_own() {
     let Some(lab) = Lab::up(&[]) else { return };
-    lab.config("");
-    lab.policy("", "[]");
+    lab.policy("", "");
     let daemon = lab.start();
     let _server = lab.serve_http(8080);
     let capture = lab.path("seen.pcap").display().to_string();
-    let tcpdump = lab.tcpdump(Host::Client, &["-w", &capture, "tcp"]);
+    let tcpdump = lab.tcpdump(Host::Client, &["--immediate-mode", "-U", "-w", &capture, "tcp"]);
     assert_eq!(lab.curl("http://10.77.0.2:8080/").0, Some(0));
     tcpdump.interrupt();
 
@@ -61,6 +60,8 @@ fn a_capture_is_classified_in_a_process_of_its_own() {
     assert_eq!(status, 202, "{job}");
     let path = format!("/jobs/{}?wait=20", job["job_id"].as_str().unwrap());
     assert_eq!(lab.ctl(&["get", &path])["state"], "succeeded");
-    assert_eq!(lab.ctl(&["get", "/jobs"])["jobs"].as_array().unwrap().len(), 4);
+    assert_eq!(lab.ctl(&["jobs"])["jobs"].as_array().unwrap().len(), 4);
+    let found = lab.ctl(&["classify", &capture]);
+    assert_eq!(found["flows"], 1, "{found}");
     daemon.stop();
 }

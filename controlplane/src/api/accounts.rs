@@ -307,7 +307,7 @@ fn tagged(account: AccountView) -> Response {
 }
 
 /// The version of `If-Match` (RFC 9110 13.1.1); `*` and none are any.
-fn version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+pub(super) fn version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     if text == "*" {

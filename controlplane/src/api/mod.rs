@@ -33,6 +33,7 @@ mod schema;
 mod system;
 mod telemetry;
 mod trail;
+mod webhooks;
 mod wire;
 
 pub use problem::{Code, Fault, Problem};

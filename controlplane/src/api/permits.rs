@@ -52,7 +52,8 @@ const fn change(method: &'static str, path: &'static str, access: Access, action
 use Access::{Anyone, LocalOr, Needs, Ticketed};
 use Permission::{
     AccountsRead, AccountsWrite, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, KeysWrite,
-    OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite, TelemetryRead, WireRead, WireWrite,
+    OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite, TelemetryRead, WebhooksRead, WebhooksWrite,
+    WireRead, WireWrite,
 };
 
 /// The table.
@@ -89,6 +90,12 @@ pub const PERMITS: &[Permit] = &[
     permit("GET", "/openapi.json", LocalOr(OwnAccount)),
     permit("GET", "/docs", LocalOr(OwnAccount)),
     permit("GET", "/docs/{*file}", LocalOr(OwnAccount)),
+    permit("GET", "/admin/webhooks", Needs(WebhooksRead)),
+    change("POST", "/admin/webhooks", Needs(WebhooksWrite), "webhook.make"),
+    permit("GET", "/admin/webhooks/{webhook_id}", Needs(WebhooksRead)),
+    change("PATCH", "/admin/webhooks/{webhook_id}", Needs(WebhooksWrite), "webhook.change"),
+    change("POST", "/admin/webhooks/{webhook_id}/test", Needs(WebhooksWrite), "webhook.test"),
+    change("DELETE", "/admin/webhooks/{webhook_id}", Needs(WebhooksWrite), "webhook.remove"),
     permit("GET", "/metrics", LocalOr(TelemetryRead)),
     permit("GET", "/telemetry", Needs(TelemetryRead)),
     permit("GET", "/telemetry/workers", Needs(TelemetryRead)),

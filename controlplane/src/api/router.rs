@@ -24,7 +24,7 @@ use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
     accounts, audit, auth, catalog, classify, flows, idempotency, job_board, openapi, policy, policy_items,
-    policy_versions, system, telemetry, wire,
+    policy_versions, system, telemetry, webhooks, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -133,6 +133,9 @@ pub(super) fn router(
         .routes(routes!(policy_items::show, policy_items::put, policy_items::patch, policy_items::remove))
         .routes(routes!(wire::blocked, wire::block, wire::unblock))
         .routes(routes!(wire::bypass))
+        .routes(routes!(webhooks::list, webhooks::make))
+        .routes(routes!(webhooks::show, webhooks::change, webhooks::remove))
+        .routes(routes!(webhooks::test))
         .split_for_parts();
     let captures_max = UploadMax(limits.upload_bytes_max);
     let document = openapi::Sent::new(&openapi::finished(document));

@@ -25,9 +25,10 @@ use tokio::task::JoinSet;
 use super::client_certificate::Rules;
 use super::connection::{self, Peer, Version};
 use super::guard::Client;
+use super::jobs::Jobs;
 use super::rates::Rates;
 use super::tls::{ClientCertificates, Tls, shake_hands};
-use super::{jobs, live, router};
+use super::{jobs, live, router, webhooks};
 use crate::services::{RateLimited, Services};
 
 /// Where to listen, and the bounds.
@@ -282,6 +283,7 @@ async fn serve(
     services: Arc<Services>,
     stopped: watch::Receiver<bool>,
 ) {
+    let posting = webhooks::deliver(Arc::clone(&services), Arc::new(Jobs::new()), stopped.clone());
     let live = live::watch(services, stopped.clone(), limits.drain_timeout);
     let tcp = async {
         if let Some(listener) = tcp {
@@ -294,7 +296,7 @@ async fn serve(
             accept_all(Listener::Unix(listener), limits, &router, stopped.clone()).await;
         }
     };
-    tokio::join!(tcp, unix, live);
+    tokio::join!(tcp, unix, live, posting);
 }
 
 /// What the TLS side of a listener works with.

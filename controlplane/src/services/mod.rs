@@ -25,6 +25,7 @@ pub mod policy_versions;
 pub mod rate_limited;
 pub mod stamp;
 pub mod telemetry;
+pub mod webhooks;
 pub mod wire;
 
 mod eve_stats;
@@ -48,6 +49,7 @@ use dataplane::time::Now;
 
 use self::classify::Reader;
 use self::job_board::{JobBoard, JobError, JobView};
+use self::webhooks::Webhooks;
 use crate::store::{StoreError, Upload, Uploads};
 
 /// What the services work on.
@@ -86,6 +88,7 @@ pub struct Services {
     audit: Arc<Audit>,
     captures: Option<(Uploads, Reader)>,
     jobs: JobBoard,
+    webhooks: Webhooks,
     live: Arc<live::Hub>,
     clock: fn() -> Now,
     version: &'static str,
@@ -105,6 +108,7 @@ impl Services {
         let Parts { door, names, policies, events, auth, audit, captures, live, clock, version } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
+        let webhooks = Webhooks::open(auth.store());
         let policy_trouble = policies.trouble.clone();
         let (policies, api_counts, jobs) = (Mutex::new(policies), ApiCounts::default(), JobBoard::default());
         Arc::new(Self {
@@ -117,6 +121,7 @@ impl Services {
             audit,
             captures,
             jobs,
+            webhooks,
             live,
             api_counts,
             clock,
@@ -141,6 +146,12 @@ impl Services {
     #[must_use]
     pub const fn api_counts(&self) -> &ApiCounts {
         &self.api_counts
+    }
+
+    /// Who is told of events without asking.
+    #[must_use]
+    pub const fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// What takes longer than a client should wait.

@@ -42,6 +42,9 @@ fn every_call_that_changes_something_leaves_an_entry() {
     let flow = daemon.over_tcp("GET", "/dpi/flows?limit=1", "").json()["flows"][0]["flow_id"].clone();
     let job =
         daemon.over_tcp("POST", "/dpi/classify", "a capture").json()["job_id"].as_str().unwrap().to_owned();
+    let hook = json!({"url": "http://127.0.0.1:1/", "topics": ["policy"]}).to_string();
+    let hook =
+        daemon.over_tcp("POST", "/admin/webhooks", &hook).json()["webhook_id"].as_str().unwrap().to_owned();
     for permit in PERMITS {
         let (action, is_done) = match permit.audited {
             Audited::No => continue,
@@ -59,7 +62,8 @@ fn every_call_that_changes_something_leaves_an_entry() {
             .replace("{flow_id}", &flow.to_string())
             .replace("{policy_id}", "p-made")
             .replace("{version}", "1")
-            .replace("{job_id}", &job);
+            .replace("{job_id}", &job)
+            .replace("{webhook_id}", &hook);
         let body = match permit.path {
             "/auth/login" => json!({"username": name, "password": PASSWORD}),
             "/auth/refresh" => json!({"refresh_token": "jrf_none.none"}),
@@ -76,6 +80,7 @@ fn every_call_that_changes_something_leaves_an_entry() {
                 json!({"default_action": "allow", "policies": [{"policy_id": "p-set", "action": "drop"}]})
             }
             "/policy/{policy_id}" if permit.method == "PUT" => json!({"action": "reject"}),
+            "/admin/webhooks" => json!({"url": "http://127.0.0.1:1/", "topics": ["policy"]}),
             "/policy/order" => json!({"policy_ids": ["p-set"]}),
             _ => json!({}),
         };

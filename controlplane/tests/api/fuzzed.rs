@@ -1,9 +1,9 @@
 //! Does any call answer with a fault of our own, whatever it is sent? schemathesis makes requests from the document, good ones and bad
 //! ones, and holds the answers against it.
 
-use std::path::PathBuf;
 use std::process::Command;
 
+use crate::pypi;
 use crate::rig::{Daemon, Options};
 
 /// What is looked at of each answer.
@@ -23,22 +23,9 @@ const ENDING: &[&str] = &[
     "/admin/users/{user_id}",
 ];
 
-fn schemathesis() -> Option<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")), PathBuf::from);
-    let program = target.join("python/bin/schemathesis");
-    if program.exists() {
-        return Some(program);
-    }
-    let required = std::env::var_os("JARVIS_NETNS").is_some_and(|value| value == "require");
-    assert!(!required, "{} is missing: scripts/packages test", program.display());
-    eprintln!("not fuzzed: no {} (scripts/packages test)", program.display());
-    None
-}
-
 /// Fuzzes the calls of [`ENDING`] with `--include-path`, or the others with `--exclude-path`; `None` where it is not installed.
 fn fuzz(which: &str) -> Option<Daemon> {
-    let program = schemathesis()?;
+    let program = pypi::program("schemathesis")?;
     let daemon = Daemon::start(Options::default());
     let examples = std::env::var("JARVIS_FUZZ_EXAMPLES").unwrap_or_else(|_| "20".to_owned());
     let mut command = Command::new(program);

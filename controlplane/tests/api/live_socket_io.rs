@@ -3,44 +3,16 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use crate::live::{drop_of, login_as};
+use crate::pypi;
 use crate::rig::{Daemon, Options};
 use controlplane::services::auth::role::Role;
 use serde_json::{Value, json};
 
-/// What the client needs, with the versions that it is tested with.
-const PACKAGES: [&str; 4] =
-    ["python-socketio==5.9.0", "python-engineio==4.7.1", "requests==2.32.3", "websocket-client==1.8.0"];
-
-/// Python with the client in it; `None`, and a line that says so, where it cannot be had.
-fn python() -> Option<&'static PathBuf> {
-    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let found = PYTHON.get_or_init(|| {
-        let target = std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
-        let place = target.join("python-socketio-5.9.0");
-        let python = place.join("bin/python3");
-        let is_there = |python: &PathBuf| {
-            let asked = Command::new(python).args(["-c", "import socketio, requests, websocket"]).output();
-            asked.is_ok_and(|output| output.status.success())
-        };
-        if is_there(&python) {
-            return Some(python);
-        }
-        let ran = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-        let made = ran(Command::new("python3").args(["-m", "venv"]).arg(&place))
-            && ran(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES));
-        (made && is_there(&python)).then_some(python)
-    });
-    if found.is_none() {
-        assert!(
-            std::env::var("JARVIS_NETNS").as_deref() != Ok("require"),
-            "JARVIS_NETNS=require, but python-socketio cannot be installed from PyPI"
-        );
-        eprintln!("python-socketio is not there and cannot be installed: Socket.IO is not tested");
-    }
-    found.as_ref()
+/// Python with the client in it.
+fn python() -> Option<PathBuf> {
+    pypi::program("python")
 }
 
 const SCRIPT: &str = r#"
@@ -120,7 +92,7 @@ fn the_former_systems_client_hears_events_over_both_transports() {
         [("polling", "polling"), ("websocket", "websocket"), ("polling,websocket", "polling")]
     {
         let auth = json!({"token": daemon.token, "topics": ["alerts"], "filter": {"port": 53}});
-        let mut client = Client::start(python, &daemon, transports, &auth);
+        let mut client = Client::start(&python, &daemon, transports, &auth);
         let transport = client.next_of("connect");
         assert!(transport == spoken || transports.contains(','), "{transport}");
         // The notice may be there before or after `connect` has been seen to.
@@ -155,14 +127,14 @@ fn the_former_systems_client_shows_a_good_token_or_is_refused() {
         json!({"token": employee["access_token"]}),
         json!({"token": daemon.token, "topics": ["forensics"]}),
     ] {
-        let mut client = Client::start(python, &daemon, "websocket", &auth);
+        let mut client = Client::start(&python, &daemon, "websocket", &auth);
         let (name, detail) = client.next();
         assert!(name == "connect_error" || name == "refused", "{auth}: {name} {detail}");
     }
     // One whose session ends is told so and let go.
     let analyst = login_as(&daemon, "ada", Role::Analyst);
     let token = analyst["access_token"].as_str().unwrap();
-    let mut client = Client::start(python, &daemon, "websocket", &json!({"token": token}));
+    let mut client = Client::start(&python, &daemon, "websocket", &json!({"token": token}));
     let topics = client.next_of("subscribed");
     assert_eq!(topics["topics"].as_array().unwrap().len(), 6, "all that it may: {topics}");
     daemon.with_token(token, "POST", "/auth/logout", "");

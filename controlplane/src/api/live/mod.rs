@@ -74,7 +74,7 @@ fn crowded(error: Crowded) -> Problem {
 }
 
 /// What a listener missed while it was away: what the disk has of it, and a notice where that is not all.
-async fn replay(
+pub(super) async fn replay(
     services: &Arc<Services>,
     jobs: &Arc<Jobs>,
     listener: &Listener,

@@ -68,6 +68,22 @@ pub struct AccountView {
 }
 
 impl Account {
+    /// The operator at the Unix socket.
+    #[must_use]
+    pub fn local() -> Self {
+        Self {
+            id: "local".to_owned(),
+            username: "local".to_owned(),
+            role: Role::Admin,
+            password: None,
+            must_change_password: false,
+            enabled: true,
+            version: 0,
+            created_s: 0,
+            changed_s: 0,
+        }
+    }
+
     /// Without its secrets.
     #[must_use]
     pub fn view(&self) -> AccountView {

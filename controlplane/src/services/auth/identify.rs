@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::account::{Account, AccountView};
 use super::login::REFERENCE_PREFIX;
-use super::role::{Permission, Role};
+use super::role::Permission;
 use super::secret::{Digest, Opaque};
 use super::ticket::Purpose;
 use super::token::{Claims, TokenError, verify};
@@ -29,18 +29,7 @@ impl Identity {
     /// The operator at the Unix socket, whom its mode lets in: an admin.
     #[must_use]
     pub fn local() -> Self {
-        let account = Account {
-            id: "local".to_owned(),
-            username: "local".to_owned(),
-            role: Role::Admin,
-            password: None,
-            must_change_password: false,
-            enabled: true,
-            version: 0,
-            created_s: 0,
-            changed_s: 0,
-        };
-        Self { account: Arc::new(account), session: None, expires_s: u64::MAX }
+        Self { account: Arc::new(Account::local()), session: None, expires_s: u64::MAX }
     }
 
     /// Whether it may do what takes `permission`.

@@ -259,6 +259,12 @@ impl Auth {
         Ok(Self { state: RwLock::new(state), ..Self::without_accounts(Arc::clone(store), keys, settings) })
     }
 
+    /// The store that accounts are in.
+    #[must_use]
+    pub fn store(&self) -> Arc<Entities> {
+        Arc::clone(&self.store)
+    }
+
     /// Knows nobody: for a store that cannot be read, so that the operator can ask over the Unix socket.
     #[must_use]
     pub fn without_accounts(store: Arc<Entities>, keys: &Keys, settings: Settings) -> Self {

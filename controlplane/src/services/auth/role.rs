@@ -109,6 +109,10 @@ named! {
         WireRead = "wire:read",
         /// Change the block list, bypass the box.
         WireWrite = "wire:write",
+        /// Read who is told of events.
+        WebhooksRead = "webhooks:read",
+        /// Change who is told of events.
+        WebhooksWrite = "webhooks:write",
         /// Read accounts, roles and sessions of others.
         AccountsRead = "accounts:read",
         /// Change accounts, end sessions of others.
@@ -126,7 +130,7 @@ impl Role {
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
             AccountsRead, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, OwnAccount, PolicyEvaluate,
-            PolicyRead, PolicyWrite, TelemetryRead, WireRead, WireWrite,
+            PolicyRead, PolicyWrite, TelemetryRead, WebhooksRead, WebhooksWrite, WireRead, WireWrite,
         };
         match self {
             Self::Admin => Permission::ALL,
@@ -142,6 +146,8 @@ impl Role {
                 PolicyWrite,
                 WireRead,
                 WireWrite,
+                WebhooksRead,
+                WebhooksWrite,
             ],
             Self::Analyst => &[
                 OwnAccount,

@@ -1,0 +1,61 @@
+//! How does an operator have a capture looked into, see to jobs, and say who is told of events? Parts of `jarvis ctl`.
+
+use crate::cli::WebhookCommand;
+use crate::failure::Failure;
+use controlplane::client::{Client, Method};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// How long one question waits for the end of a job, seconds: the longest that the API takes.
+const WAIT_S: u64 = 20;
+
+/// `ctl classify`: which applications are in a capture; waits for the end.
+///
+/// # Errors
+///
+/// The file cannot be read; no daemon, or its refusal; a job that came to nothing.
+pub(crate) fn classify(client: &Client, capture: &Path) -> Result<Value, Failure> {
+    let bytes = std::fs::read(capture)
+        .map_err(|error| Failure::line(format!("cannot read {}: {error}", capture.display())))?;
+    let mut job = client.send(&Method::POST, &format!("/dpi/classify?wait={WAIT_S}"), bytes)?;
+    while job["ended_s"].is_null() {
+        let id = job["job_id"].as_str().unwrap_or_default().to_owned();
+        job = client.get(&format!("/jobs/{id}?wait={WAIT_S}"))?;
+    }
+    match job["error"].as_str() {
+        Some(error) => Err(Failure::line(error.to_owned())),
+        None => Ok(job["result"].take()),
+    }
+}
+
+/// `ctl webhook`.
+///
+/// # Errors
+///
+/// No daemon, or its refusal; a filter that is no KEY=VALUE.
+pub(crate) fn webhook(client: &Client, command: &WebhookCommand) -> Result<Value, Failure> {
+    let path = |id: &str| format!("/admin/webhooks/{id}");
+    Ok(match command {
+        WebhookCommand::List => client.get("/admin/webhooks")?,
+        WebhookCommand::Add { url, topic, filter } => {
+            let mut filters = Map::new();
+            for pair in filter {
+                let (key, value) = pair.split_once('=').ok_or_else(|| {
+                    Failure::line(format!("\"{pair}\" is no filter: write KEY=VALUE, such as port=443"))
+                })?;
+                filters.insert(key.to_owned(), value.into());
+            }
+            client.post("/admin/webhooks", &json!({ "url": url, "topics": topic, "filter": filters }))?
+        }
+        WebhookCommand::Enable { webhook_id } => {
+            client.patch(&path(webhook_id), &json!({ "enabled": true }))?
+        }
+        WebhookCommand::Disable { webhook_id } => {
+            client.patch(&path(webhook_id), &json!({ "enabled": false }))?
+        }
+        WebhookCommand::Test { webhook_id } => {
+            client.post(&format!("{}/test", path(webhook_id)), &json!({}))?
+        }
+        WebhookCommand::Remove { webhook_id } => client.delete(&path(webhook_id), &json!({}))?,
+    })
+}
