@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Keygen(Keygen),
     /// Get a token for a program from a running daemon, to stand behind `Authorization: Bearer`.
     Token(Token),
+    /// Watch a running daemon: rates, workers, applications, alerts, each second until `q`.
+    Top(Top),
     /// Print a script that lets a shell complete what is typed: commands, flags and their values.
     #[command(after_help = "bash: jarvis completions bash > /usr/share/bash-completion/completions/jarvis\n\
                             zsh:  jarvis completions zsh > /usr/share/zsh/vendor-completions/_jarvis\n\
@@ -59,6 +61,16 @@ pub(crate) enum Command {
         /// For which shell.
         shell: ShellName,
     },
+}
+
+/// `top`.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// The daemon's socket, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigFlag,
 }
 
 /// Shells that are completed for.

@@ -75,7 +75,11 @@ pub(crate) fn token(typed: &Token) -> Result<String, Failure> {
 }
 
 /// The socket named on the command line, else by the configuration, else where the embedded configuration puts it.
-fn client(socket: Option<&PathBuf>, config: &ConfigFlag) -> Result<Client, Failure> {
+///
+/// # Errors
+///
+/// Everything that is wrong with the configuration.
+pub(crate) fn client(socket: Option<&PathBuf>, config: &ConfigFlag) -> Result<Client, Failure> {
     Ok(Client::new(match socket {
         Some(socket) => socket.clone(),
         None => setup::read_config(config, &PortFlags::default(), Ports::Optional)?.api.socket,

@@ -33,6 +33,7 @@ mod table;
 mod threads;
 #[cfg(test)]
 mod tidy;
+mod top;
 mod trust;
 mod users;
 mod wire;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Detach(typed) => detach(&typed).map(|lines| say(&lines)),
         Command::Audit(typed) => audit::run(&typed).map(|lines| say(&lines)),
         Command::Ctl(typed) => ctl::run(&typed).map(|answer| say(answer.as_slice())),
+        Command::Top(typed) => top::run(&typed),
         Command::Completions { shell } => completions::script(shell).map(|script| say(&[script])),
         Command::Keygen(typed) => keygen::run(&typed).map(|lines| say(&lines)),
         Command::Token(typed) => ctl::token(&typed).map(|token| say(&[token])),

@@ -195,6 +195,7 @@ const LISTINGS: &[Listing] = &[
 pub(crate) fn render(answer: &Value) -> String {
     let mut out = String::new();
     match answer {
+        Value::Null => {}
         Value::Object(members) => top(members, &mut out),
         Value::Array(rows) if rows.iter().any(Value::is_object) => list("", rows, 0, &mut out),
         other => out.push_str(&value_text("", other)),
@@ -416,7 +417,8 @@ fn with_unit(key: &str, number: f64) -> Option<String> {
     }
 }
 
-fn size(bytes: f64) -> String {
+/// Bytes in the largest unit that leaves a number above one.
+pub(crate) fn size(bytes: f64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let (mut left, mut unit) = (bytes, 0);
     while left >= 1024.0 && unit + 1 < units.len() {
@@ -427,7 +429,7 @@ fn size(bytes: f64) -> String {
 }
 
 /// A length of time in its two largest units, or with three digits below a minute.
-fn span(ns: f64) -> String {
+pub(crate) fn span(ns: f64) -> String {
     let seconds = ns / 1e9;
     if ns < 1e3 {
         return if ns == 0.0 { "0".to_owned() } else { format!("{ns:.0} ns") };
@@ -467,7 +469,7 @@ fn moment(since_1970_s: u64) -> String {
 }
 
 /// Without anything that a terminal would obey, and without what turns the direction of text around.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let is_hostile = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -525,7 +527,7 @@ mod tests {
             render(&answer),
             "uptime_s: 1 d 1 h\nframes:\n  received: 10\n  received_bytes: 1.5 KiB\ndegraded: none\nzones: inside, outside"
         );
-        assert_eq!(render(&json!({})), "done");
+        assert_eq!((render(&json!({})), render(&Value::Null)), ("done".to_owned(), "done".to_owned()));
         assert_eq!(render(&json!({"prefixes": ["10.0.0.0/8"]})), "- 10.0.0.0/8");
     }
 

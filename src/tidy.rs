@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &["dpi", "flow", "parse", "time", "verdict"]),
     ("nat", &["flow", "parse", "time", "verdict"]),
     ("host", &["flow", "parse", "sync", "time", "verdict"]),
-    ("control", &["dpi", "flow", "host", "parse", "policy", "time", "verdict"]),
+    ("control", &["dpi", "flow", "host", "parse", "policy", "sync", "time", "verdict"]),
     ("capture", &["time"]),
     (
         "engine",
