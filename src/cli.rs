@@ -157,7 +157,7 @@ pub(crate) struct TokenArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ConfigFlag {
     /// Configuration file (TOML); the embedded defaults where left out.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }
 
@@ -436,7 +436,7 @@ pub(crate) enum PolicyCommand {
         #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
-    /// One policy as it is written.
+    /// One policy; with --json as `set` takes it.
     Get {
         /// Its `policy_id`.
         policy_id: String,

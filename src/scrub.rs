@@ -79,8 +79,8 @@ fn line_without(line: &str) -> String {
     let ends = MARKS.iter().filter_map(|mark| lower.find(mark).map(|at| at + mark.len()));
     // ASCII only is changed by the lowering: places are the same.
     match ends.min() {
-        Some(end) => format!("{} {REMOVED}", words(&line[..end])),
-        None => words(line),
+        Some(end) if !line[end..].trim().is_empty() => format!("{} {REMOVED}", words(&line[..end])),
+        _ => words(line),
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(
             text(log),
             "2026-11-27T13:25:46.521701Z  INFO tokens are signed algorithm=SLH-DSA-SHA2-128s\n\
-            Nov 27 box jarvis[7]: First start: the account is `admin`, its one-time password (removed)\n\
+            Nov 27 box jarvis[7]: First start: the account is `admin`, its one-time password\n\
             (removed)\n\
             GET /ws?ticket= (removed)\n\
             Authorization (removed)\n\
