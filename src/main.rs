@@ -12,6 +12,7 @@ mod audit;
 mod backup;
 mod check;
 mod cli;
+mod completions;
 mod config;
 mod cores;
 mod ctl;
@@ -26,11 +27,15 @@ mod privileges;
 mod replay;
 mod restore;
 mod serve;
+mod scrub;
 mod setup;
 mod signals;
+mod support;
+mod table;
 mod threads;
 #[cfg(test)]
 mod tidy;
+mod top;
 mod trust;
 mod users;
 mod wire;
@@ -59,6 +64,8 @@ fn main() -> ExitCode {
         Command::Detach(typed) => detach(&typed).map(|lines| say(&lines)),
         Command::Audit(typed) => audit::run(&typed).map(|lines| say(&lines)),
         Command::Ctl(typed) => ctl::run(&typed).map(|answer| say(answer.as_slice())),
+        Command::Top(typed) => top::run(&typed),
+        Command::Completions { shell } => completions::script(shell).map(|script| say(&[script])),
         Command::Keygen(typed) => keygen::run(&typed).map(|lines| say(&lines)),
         Command::Restore(typed) => restore::run(&typed).map(|lines| say(&lines)),
         Command::Token(typed) => ctl::token(&typed).map(|token| say(&[token])),
