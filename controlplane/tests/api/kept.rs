@@ -111,6 +111,19 @@ pub(crate) fn back_up(daemon: &Daemon, order: &Value, out: &Path) -> Value {
     job["result"].clone()
 }
 
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Events that are on the disk.
+fn entries_of_history(daemon: &Daemon) -> usize {
+    daemon.over_tcp("GET", "/events/history?limit=10", "").json()["events"].as_array().unwrap().len()
+}
+
 #[test]
 fn a_backup_of_a_box_that_goes_on_writing_starts_elsewhere() {
     let daemon = Arc::new(Daemon::start(Options { records: true, ..Options::default() }));
@@ -120,6 +133,8 @@ fn a_backup_of_a_box_that_goes_on_writing_starts_elsewhere() {
     let out = elsewhere.path().join("backup.tar");
     let goes_on = AtomicBool::new(true);
     let result = std::thread::scope(|scope| {
+        // Also where something fails: the scope waits for the other thread.
+        let stops = Stops(&goes_on);
         scope.spawn(|| {
             for number in 1_u32.. {
                 if !goes_on.load(Ordering::Relaxed) {
@@ -132,6 +147,11 @@ fn a_backup_of_a_box_that_goes_on_writing_starts_elsewhere() {
                 std::thread::sleep(Duration::from_micros(500));
             }
         });
+        let begun = std::time::Instant::now();
+        while entries_of_history(&daemon) == 0 {
+            assert!(begun.elapsed().as_secs() < 30, "no event came to the disk");
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let mut result = Value::Null;
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(300));
@@ -144,7 +164,7 @@ fn a_backup_of_a_box_that_goes_on_writing_starts_elsewhere() {
                 assert!(report.entries > 0, "{kind}");
             }
         }
-        goes_on.store(false, Ordering::Relaxed);
+        drop(stops);
         result
     });
     assert_eq!(result["box_key"], "passphrase");
