@@ -2,7 +2,7 @@
 //!
 //! Each subcommand is one call; the answer is printed as the API gave it, as indented JSON.
 
-use crate::cli::{BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
+use crate::cli::{AdminCommand, BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
 use crate::{policy, setup, users, work};
@@ -19,7 +19,21 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
     let client = client(typed.socket.as_ref(), &typed.config)?;
     let answer = match &typed.command {
         CtlCommand::Status => client.get("/telemetry")?,
-        CtlCommand::Telemetry { part } => client.get(&format!("/telemetry/{}", part.path()))?,
+        CtlCommand::Telemetry { part, filter } => {
+            let path = with_filter(format!("/telemetry/{}?", part.path()), filter)?;
+            client.get(&path.replacen("?&", "?", 1))?
+        }
+        CtlCommand::Admin { command } => match command {
+            AdminCommand::Config => client.get("/admin/config")?,
+            AdminCommand::Reload => client.post("/admin/reload", &json!({}))?,
+            AdminCommand::LogLevel { level: None, .. } => client.get("/admin/log-level")?,
+            AdminCommand::LogLevel { level: Some(level), for_s } => {
+                client.put("/admin/log-level", &json!({ "level": level, "for_s": for_s }))?
+            }
+            AdminCommand::Drain { state } => {
+                client.post("/admin/drain", &json!({ "on": *state == OnOff::On }))?
+            }
+        },
         CtlCommand::Flows { filter, limit } => client.get(&query_path("/dpi/flows", filter, *limit)?)?,
         CtlCommand::EndFlow { flow_id } => client.delete(&format!("/dpi/flows/{flow_id}"), &json!({}))?,
         CtlCommand::Policy { command: PolicyCommand::Export { version } } => {

@@ -10,6 +10,7 @@ pub mod server;
 pub mod tls;
 
 mod accounts;
+mod admin;
 mod audit;
 mod auth;
 mod catalog;
@@ -31,7 +32,9 @@ pub mod rates;
 mod request;
 mod schema;
 mod system;
+mod talkers;
 mod telemetry;
+mod telemetry_history;
 mod trail;
 mod webhooks;
 mod wire;

@@ -14,6 +14,7 @@ pub mod classify;
 pub mod events;
 pub mod flows;
 pub mod job_board;
+pub mod levers;
 pub mod live;
 pub mod metrics;
 pub mod names;
@@ -24,11 +25,14 @@ pub mod policy_start;
 pub mod policy_versions;
 pub mod rate_limited;
 pub mod stamp;
+pub mod talkers;
 pub mod telemetry;
+pub mod telemetry_history;
 pub mod webhooks;
 pub mod wire;
 
 mod eve_stats;
+mod heavy;
 mod system;
 
 pub use api_counts::ApiCounts;
@@ -70,6 +74,8 @@ pub struct Parts {
     pub captures: Option<(Uploads, Reader)>,
     /// Who is told what happens; the event pump's own.
     pub live: Arc<live::Hub>,
+    /// What can be done to the process; `None`: nothing.
+    pub levers: Option<Arc<dyn levers::Levers>>,
     /// The clock that the workers use.
     pub clock: fn() -> Now,
     /// The daemon's version.
@@ -89,6 +95,8 @@ pub struct Services {
     captures: Option<(Uploads, Reader)>,
     jobs: JobBoard,
     webhooks: Webhooks,
+    history: telemetry_history::History,
+    levers: Option<Arc<dyn levers::Levers>>,
     live: Arc<live::Hub>,
     clock: fn() -> Now,
     version: &'static str,
@@ -105,10 +113,12 @@ impl Services {
     /// Begins counting uptime, and remembers the names of the first policy set.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { door, names, policies, events, auth, audit, captures, live, clock, version } = parts;
+        let Parts { door, names, policies, events, auth, audit, captures, live, levers, clock, version } =
+            parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
         let webhooks = Webhooks::open(auth.store());
+        let history = telemetry_history::History::open(auth.store());
         let policy_trouble = policies.trouble.clone();
         let (policies, api_counts, jobs) = (Mutex::new(policies), ApiCounts::default(), JobBoard::default());
         Arc::new(Self {
@@ -122,6 +132,8 @@ impl Services {
             captures,
             jobs,
             webhooks,
+            history,
+            levers,
             live,
             api_counts,
             clock,
@@ -181,6 +193,12 @@ impl Services {
             let view = classify::classify(&reader, &upload, progress)?;
             serde_json::to_value(view).map_err(|error| error.to_string())
         })
+    }
+
+    /// What can be done to the process; `None` where nothing can.
+    #[must_use]
+    pub const fn levers(&self) -> Option<&Arc<dyn levers::Levers>> {
+        self.levers.as_ref()
     }
 
     /// Who changed what.
