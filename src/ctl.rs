@@ -6,7 +6,7 @@ use crate::cli::{AdminCommand, BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff,
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
 use crate::{policy, setup, users, work};
-use controlplane::client::Client;
+use controlplane::client::{Client, Method};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -28,7 +28,8 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
             AdminCommand::Reload => client.post("/admin/reload", &json!({}))?,
             AdminCommand::LogLevel { level: None, .. } => client.get("/admin/log-level")?,
             AdminCommand::LogLevel { level: Some(level), for_s } => {
-                client.put("/admin/log-level", &json!({ "level": level, "for_s": for_s }))?
+                let body = json!({ "level": level, "for_s": for_s }).to_string();
+                client.send(&Method::PUT, "/admin/log-level", body.into_bytes())?
             }
             AdminCommand::Drain { state } => {
                 client.post("/admin/drain", &json!({ "on": *state == OnOff::On }))?

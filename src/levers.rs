@@ -6,9 +6,7 @@ use crate::cli::Live;
 use crate::config::{Config, Environment};
 use crate::log;
 use crate::wire::LiveWire;
-use controlplane::services::levers::{
-    ConfigView, LeverError, Levers, LogLevel, LogLevelView, Reloaded,
-};
+use controlplane::services::levers::{ConfigView, LeverError, Levers, LogLevel, LogLevelView, Reloaded};
 use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -35,7 +33,12 @@ pub(crate) struct Process {
 
 impl Process {
     /// With the other end of its orders.
-    pub(crate) fn new(config: &Config, typed: &Live, wire: LiveWire, workers: u32) -> (Self, Receiver<Order>) {
+    pub(crate) fn new(
+        config: &Config,
+        typed: &Live,
+        wire: LiveWire,
+        workers: u32,
+    ) -> (Self, Receiver<Order>) {
         let (orders, receiver) = channel();
         let flags = [
             ("--inside", typed.ports.inside.is_some()),

@@ -112,7 +112,10 @@ mod tests {
         let volume = volume().unwrap();
         assert!(!tracing::enabled!(tracing::Level::DEBUG));
         let told = volume.set(LogLevel::Debug, Some(600)).unwrap();
-        assert_eq!((told.level, told.configured, told.remaining_s), (LogLevel::Debug, LogLevel::Warn, Some(600)));
+        assert_eq!(
+            (told.level, told.configured, told.remaining_s),
+            (LogLevel::Debug, LogLevel::Warn, Some(600))
+        );
         assert!(tracing::enabled!(tracing::Level::DEBUG));
         let now = Instant::now();
         volume.look(now + Duration::from_secs(500));

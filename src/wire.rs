@@ -130,11 +130,7 @@ impl LiveWire {
     /// Takes the attached wire in hand.
     fn new(wire: Wire, config: &Config) -> Self {
         Self {
-            held: Arc::new(Mutex::new(Held {
-                wire,
-                socket_mode: Vec::new(),
-                sockets: Vec::new(),
-            })),
+            held: Arc::new(Mutex::new(Held { wire, socket_mode: Vec::new(), sockets: Vec::new() })),
             fail_mode: config.wire.fail_mode,
             watchdog_ms: config.wire.watchdog_ms,
         }

@@ -52,8 +52,8 @@ const fn change(method: &'static str, path: &'static str, access: Access, action
 use Access::{Anyone, LocalOr, Needs, Ticketed};
 use Permission::{
     AccountsRead, AccountsWrite, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, KeysWrite,
-    OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite, SystemRead, SystemWrite, TelemetryRead, WebhooksRead, WebhooksWrite,
-    WireRead, WireWrite,
+    OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite, SystemRead, SystemWrite, TelemetryRead,
+    WebhooksRead, WebhooksWrite, WireRead, WireWrite,
 };
 
 /// The table.

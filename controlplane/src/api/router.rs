@@ -23,8 +23,8 @@ use super::permits::SOCKET_IO;
 use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
-    accounts, admin, audit, auth, catalog, classify, flows, idempotency, job_board, openapi, policy, policy_items,
-    policy_versions, system, talkers, telemetry, telemetry_history, webhooks, wire,
+    accounts, admin, audit, auth, catalog, classify, flows, idempotency, job_board, openapi, policy,
+    policy_items, policy_versions, system, talkers, telemetry, telemetry_history, webhooks, wire,
 };
 use crate::services::{Auth, Services};
 

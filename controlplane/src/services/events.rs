@@ -18,9 +18,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::applications_seen::AppsSeen;
-use super::talkers::Talkers;
 use super::eve::Formatter;
 use super::live::{Facts, Hub, Sampler, Tape, Topic};
+use super::talkers::Talkers;
 use super::{Names, RateLimited, eve_stats};
 use crate::store::EveFile;
 

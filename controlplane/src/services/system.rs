@@ -80,9 +80,9 @@ impl Services {
     pub fn is_ready(&self) -> bool {
         match self.health() {
             Health::Ok => true,
-            Health::Degraded(found) => {
-                !found.iter().any(|one| matches!(one, Degradation::WorkerSilent { .. } | Degradation::Drained))
-            }
+            Health::Degraded(found) => !found
+                .iter()
+                .any(|one| matches!(one, Degradation::WorkerSilent { .. } | Degradation::Drained)),
         }
     }
 

@@ -328,9 +328,8 @@ impl Services {
             sums: tracked.sums.clone(),
         };
         let mut found: Vec<UserView> = users.iter().map(view).collect();
-        found.sort_unstable_by(|a, b| {
-            b.sums.weight().cmp(&a.sums.weight()).then_with(|| a.user.cmp(&b.user))
-        });
+        found
+            .sort_unstable_by(|a, b| b.sums.weight().cmp(&a.sums.weight()).then_with(|| a.user.cmp(&b.user)));
         found.truncate(limit);
         UsersView { users: found, error_bytes_max: users.absent_max(), identity: false }
     }

@@ -134,7 +134,8 @@ impl Role {
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
             AccountsRead, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, OwnAccount, PolicyEvaluate,
-            PolicyRead, PolicyWrite, SystemRead, SystemWrite, TelemetryRead, WebhooksRead, WebhooksWrite, WireRead, WireWrite,
+            PolicyRead, PolicyWrite, SystemRead, SystemWrite, TelemetryRead, WebhooksRead, WebhooksWrite,
+            WireRead, WireWrite,
         };
         match self {
             Self::Admin => Permission::ALL,
