@@ -28,6 +28,8 @@ COPY scripts/host-check scripts/nic-queues /usr/local/bin/
 COPY LICENSE-MIT LICENSE-APACHE /usr/share/doc/jarvis/
 COPY src/config/default.toml /usr/share/doc/jarvis/jarvis.toml
 VOLUME ["/var/lib/jarvis"]
+# The former system's DATABASE_URL=sqlite:///./jarvis.db means this directory.
+WORKDIR /var/lib/jarvis
 EXPOSE 8000
 # TERM takes the sockets out of the map and drains; the wire stays attached, as without a container.
 STOPSIGNAL SIGTERM

@@ -38,7 +38,7 @@ fn audit_in(directory: PathBuf) -> PathBuf {
     if inside.is_dir() { inside } else { directory }
 }
 
-fn verify(directory: &Path, keys: &[VerifyingKey]) -> Result<Vec<String>, Failure> {
+pub(crate) fn verify(directory: &Path, keys: &[VerifyingKey]) -> Result<Vec<String>, Failure> {
     let name = directory.display();
     let verdict = audit::verify(directory, keys)
         .map_err(|error| Failure::line(format!("the audit in {name} cannot be read: {error}")))?;
@@ -71,7 +71,7 @@ fn verify(directory: &Path, keys: &[VerifyingKey]) -> Result<Vec<String>, Failur
 }
 
 /// The keys of a JWK set, with or without secrets.
-fn keys_of(path: &Path) -> Result<Vec<VerifyingKey>, Failure> {
+pub(crate) fn keys_of(path: &Path) -> Result<Vec<VerifyingKey>, Failure> {
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::line(format!("the keys in {} are not usable: {error}", path.display()))
     };
@@ -84,7 +84,7 @@ fn keys_of(path: &Path) -> Result<Vec<VerifyingKey>, Failure> {
     let set: KeySet = serde_json::from_slice(&bytes).map_err(|error| {
         wrong(&format!("no JWK set, see line {} column {}", error.line(), error.column()))
     })?;
-    set.verifying().map_err(|error| wrong(&error))
+    set.verifying_unopened().map_err(|error| wrong(&error))
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ring = KeyRing::of(SigningKey::generate(Algorithm::MlDsa44).unwrap());
         let path = dir.path().join("keys");
-        for set in [ring.to_set(), KeySet { keys: ring.public() }] {
+        for set in [ring.to_set(), KeySet { keys: ring.public(), sealed: None }] {
             std::fs::write(&path, serde_json::to_vec(&set).unwrap()).unwrap();
             assert_eq!(keys_of(&path).unwrap()[0].kid(), ring.signing().verifying().kid());
         }

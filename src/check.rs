@@ -49,7 +49,9 @@ pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
     let loaded = setup::load_policies(&mut setup::policies(&config, inspection.as_ref()), &config);
     let (set, told) = everything(loaded, trust::check(&config), setup::tls(&config))?;
     let warnings = told.into_iter().chain(setup::policy_warnings(&config));
-    let mut lines: Vec<String> = warnings.map(|warning| format!("warning: {warning}")).collect();
+    let notices = config.notices.iter().map(|notice| format!("notice: {notice}"));
+    let mut lines: Vec<String> =
+        notices.chain(warnings.map(|warning| format!("warning: {warning}"))).collect();
     let named = |path: &Option<PathBuf>, what: &str| {
         path.as_ref().map_or_else(|| format!("the embedded {what}"), |path| path.display().to_string())
     };

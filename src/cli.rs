@@ -49,8 +49,69 @@ pub(crate) enum Command {
     /// With --out into a file for `[auth] key_file`; without it as lines of an environment file, PQC_SK_B64 and PQC_PK_B64
     /// (API_HMAC_KEY with HS256). A box without either makes a key of its own at its first start.
     Keygen(Keygen),
+    /// Put back what `ctl backup` has saved, while no daemon runs.
+    ///
+    /// All of it or nothing: it is unpacked and compared with its manifest beside what is there, then takes its place by renames
+    /// that the next start ends where something interrupts them.
+    Restore(Restore),
     /// Get a token for a program from a running daemon, to stand behind `Authorization: Bearer`.
     Token(Token),
+    /// Watch a running daemon: rates, workers, applications, alerts, each second until `q`.
+    Top(Top),
+    /// Print a script that lets a shell complete what is typed: commands, flags and their values.
+    #[command(after_help = "bash: jarvis completions bash > /usr/share/bash-completion/completions/jarvis\n\
+                            zsh:  jarvis completions zsh > /usr/share/zsh/vendor-completions/_jarvis\n\
+                            fish: jarvis completions fish > /usr/share/fish/vendor_completions.d/jarvis.fish")]
+    Completions {
+        /// For which shell.
+        shell: ShellName,
+    },
+}
+
+/// `top`.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// The daemon's socket, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigFlag,
+}
+
+/// Shells that are completed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShellName {
+    /// GNU bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
+/// `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    pub backup: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    /// The box's name, instead of the configuration's.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Move what is there aside, to NAME.before-restore in the state directory.
+    #[arg(long)]
+    pub force: bool,
+    /// File whose first line is the passphrase of the box key in the backup.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// File of the box key that the box key in the backup is sealed to.
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
+    pub recipient_key: Option<PathBuf>,
+    /// JWK set of the box (`GET /auth/keys`): only what these keys signed is believed.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
 }
 
 /// `audit`.
@@ -126,7 +187,7 @@ pub(crate) struct TokenArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ConfigFlag {
     /// Configuration file (TOML); the embedded defaults where left out.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }
 
@@ -234,6 +295,9 @@ pub(crate) struct Detach {
 /// `ctl`.
 #[derive(Debug, Args)]
 pub(crate) struct Ctl {
+    /// The answer as the API gave it, as JSON, instead of tables for people.
+    #[arg(long, global = true)]
+    pub json: bool,
     /// The daemon's socket, instead of the configuration's.
     #[arg(long, value_name = "FILE", global = true)]
     pub socket: Option<PathBuf>,
@@ -263,6 +327,18 @@ pub(crate) enum CtlCommand {
         /// What about it.
         #[command(subcommand)]
         command: AdminCommand,
+    },
+    /// Save all that the box keeps to one file while it runs: accounts, policies, audit, events.
+    Backup {
+        /// The file; it is there once it is whole.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// File whose first line is a passphrase, 15 characters or more: the box key goes along under it.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// ML-KEM-768 public key in Base64: the box key goes along for who has the other half.
+        #[arg(long, value_name = "KEY", conflicts_with = "passphrase_file")]
+        recipient: Option<String>,
     },
     /// Live flows.
     Flows {
@@ -325,6 +401,21 @@ pub(crate) enum CtlCommand {
         /// Without --follow: told in the last so many seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 3_600, conflicts_with = "follow")]
         since: u64,
+    },
+    /// Collect what whoever helps needs to know, in one archive without any secret.
+    ///
+    /// Telemetry, versions of policies, the audit's verdict, the configuration, kernel and network cards, the last lines of the
+    /// log. What cannot be had, as from a daemon that is down, is named in the archive's `manifest.json` and left out.
+    SupportBundle {
+        /// Archive to write (tar, zstd), mode 0600; one that is there is left alone.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// With the policies themselves, not only the list of their versions.
+        #[arg(long)]
+        with_policies: bool,
+        /// Log file whose last lines to take, instead of what journald has of the unit `jarvis`.
+        #[arg(long, value_name = "FILE")]
+        log: Option<PathBuf>,
     },
     /// Which applications are in a capture file; the daemon reads it beside the traffic.
     Classify {
@@ -428,7 +519,7 @@ pub(crate) enum PolicyCommand {
         #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
-    /// One policy as it is written.
+    /// One policy; with --json as `set` takes it.
     Get {
         /// Its `policy_id`.
         policy_id: String,

@@ -1,11 +1,12 @@
 //! How does an operator ask a running daemon? `jarvis ctl`, a client of the API over the Unix socket.
 //!
-//! Each subcommand is one call; the answer is printed as the API gave it, as indented JSON.
+//! Each subcommand is one call; its answer is printed as tables and lines for people ([`crate::table`]), with `--json` as the API
+//! gave it, indented. Texts that are files already (policies that are exported, completions) are printed as they are.
 
 use crate::cli::{AdminCommand, BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
-use crate::{policy, setup, users, work};
+use crate::{backup, policy, setup, support, table, users, work};
 use controlplane::client::{Client, Method};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -58,6 +59,12 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
         CtlCommand::Events { topics, filter, follow, since } => {
             return crate::events::run(&client, topics, filter, *follow, *since);
         }
+        CtlCommand::Backup { out, passphrase_file, recipient } => {
+            backup::run(&client, out, passphrase_file.as_deref(), recipient.as_deref())?
+        }
+        CtlCommand::SupportBundle { out, with_policies, log } => {
+            support::bundle(&client, &typed.config, out, *with_policies, log.as_deref())?
+        }
         CtlCommand::Classify { capture } => work::classify(&client, capture)?,
         CtlCommand::Jobs { job_id: None, .. } => client.get("/jobs")?,
         CtlCommand::Jobs { job_id: Some(id), cancel: false } => client.get(&format!("/jobs/{id}"))?,
@@ -67,7 +74,11 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
         CtlCommand::Webhook { command } => work::webhook(&client, command)?,
         CtlCommand::Get { path } => client.get(path)?,
     };
-    Ok(Some(serde_json::to_string_pretty(&answer).unwrap_or_else(|_| answer.to_string())))
+    Ok(Some(if typed.json {
+        serde_json::to_string_pretty(&answer).unwrap_or_else(|_| answer.to_string())
+    } else {
+        table::render(&answer)
+    }))
 }
 
 /// Runs `jarvis token`; the token alone, so that a script can take it.
@@ -82,7 +93,11 @@ pub(crate) fn token(typed: &Token) -> Result<String, Failure> {
 }
 
 /// The socket named on the command line, else by the configuration, else where the embedded configuration puts it.
-fn client(socket: Option<&PathBuf>, config: &ConfigFlag) -> Result<Client, Failure> {
+///
+/// # Errors
+///
+/// Everything that is wrong with the configuration.
+pub(crate) fn client(socket: Option<&PathBuf>, config: &ConfigFlag) -> Result<Client, Failure> {
     Ok(Client::new(match socket {
         Some(socket) => socket.clone(),
         None => setup::read_config(config, &PortFlags::default(), Ports::Optional)?.api.socket,

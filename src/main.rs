@@ -9,8 +9,10 @@
 )]
 
 mod audit;
+mod backup;
 mod check;
 mod cli;
+mod completions;
 mod config;
 mod cores;
 mod ctl;
@@ -24,12 +26,17 @@ mod policy;
 mod preflight;
 mod privileges;
 mod replay;
+mod restore;
 mod serve;
+mod scrub;
 mod setup;
 mod signals;
+mod support;
+mod table;
 mod threads;
 #[cfg(test)]
 mod tidy;
+mod top;
 mod trust;
 mod users;
 mod wire;
@@ -58,7 +65,10 @@ fn main() -> ExitCode {
         Command::Detach(typed) => detach(&typed).map(|lines| say(&lines)),
         Command::Audit(typed) => audit::run(&typed).map(|lines| say(&lines)),
         Command::Ctl(typed) => ctl::run(&typed).map(|answer| say(answer.as_slice())),
+        Command::Top(typed) => top::run(&typed),
+        Command::Completions { shell } => completions::script(shell).map(|script| say(&[script])),
         Command::Keygen(typed) => keygen::run(&typed).map(|lines| say(&lines)),
+        Command::Restore(typed) => restore::run(&typed).map(|lines| say(&lines)),
         Command::Token(typed) => ctl::token(&typed).map(|token| say(&[token])),
     };
     match outcome {
@@ -93,8 +103,10 @@ fn run(typed: &Live) -> Result<(), Failure> {
         .map_err(|error| Failure::line(format!("cannot keep to cores {:?}: {error}", plan.control)))?;
 
     // Who may ask: accounts, sessions and keys.
+    restore::finish(&config)?;
     let now_s = serve::now().wall.0 / 1_000_000_000;
-    let trust::Opened { auth, first: first_admin, history } = trust::open(&config, now_s)?;
+    let trust::Opened { auth, subjects, entities, box_key, first: first_admin, history } =
+        trust::open(&config, now_s)?;
     if let Some(first) = &first_admin {
         let scheme = if tls.is_some() { "https" } else { "http" };
         say(&trust::welcome(first, &format!("{scheme}://{}", config.api.listen)));
@@ -102,7 +114,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
 
     let segments = trust::segments(&config)?;
     let recorder = trust::recorder(&config, &segments)?;
-    let audit = trust::audit(segments, &auth)?;
+    let audit = trust::audit(segments, &auth, &subjects)?;
     let policy = policies.start(setup::policy_sources(&config, history), now_s)?;
 
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
@@ -142,6 +154,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         auth,
         audit,
         captures: Some(serve::captures(&config, typed.config.config.as_deref())),
+        backups: Some(trust::backups(&config, typed.config.config.as_deref(), entities, box_key)),
         live,
         levers: Some(Arc::new(process)),
         clock: serve::now,

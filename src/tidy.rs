@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &["dpi", "flow", "parse", "time", "verdict"]),
     ("nat", &["flow", "parse", "time", "verdict"]),
     ("host", &["flow", "parse", "sync", "time", "verdict"]),
-    ("control", &["dpi", "flow", "host", "parse", "policy", "time", "verdict"]),
+    ("control", &["dpi", "flow", "host", "parse", "policy", "sync", "time", "verdict"]),
     ("capture", &["time"]),
     (
         "engine",
@@ -291,4 +291,61 @@ fn the_readme_names_every_command_and_the_changelog_is_kept() {
         changelog.contains(env!("CARGO_PKG_VERSION")) || changelog.contains("Unreleased"),
         "CHANGELOG.md"
     );
+}
+
+/// What stands between backticks.
+fn quoted(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let mut broken = Vec::new();
+    let mut named = 0;
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for (index, line) in text.lines().enumerate() {
+            for (file, test) in quoted(line).filter_map(|words| words.split_once(".rs::")) {
+                named += 1;
+                let source = fs::read_to_string(root().join(format!("{file}.rs"))).unwrap_or_default();
+                let lines: Vec<&str> = source.lines().map(str::trim).collect();
+                let opening = format!("fn {test}(");
+                // Other attributes may stand between.
+                let is_test = lines.iter().enumerate().any(|(at, line)| {
+                    line.split("async ").last().unwrap_or_default().starts_with(&opening)
+                        && lines[at.saturating_sub(4)..at]
+                            .iter()
+                            .any(|above| above.starts_with("#[test]") || above.starts_with("#[tokio::test"))
+                });
+                if !is_test {
+                    broken.push(format!("{}:{}: {file}.rs has no test {test}", path.display(), index + 1));
+                }
+            }
+        }
+    }
+    assert!(named > 100, "{named} tests are named");
+    assert_none("a test that is named and not there", &broken);
+}
+
+#[test]
+fn compliance_is_told_point_by_point_with_a_test_or_as_a_gap() {
+    let text = fs::read_to_string(root().join("docs/compliance.md")).unwrap();
+    let rows: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| point")).collect();
+    let unproven = rows.iter().filter(|row| !row.contains(".rs::") && !row.contains("**gap**"));
+    assert_none("neither a test nor a gap", &unproven.map(|row| (*row).to_owned()).collect::<Vec<_>>());
+    let csf = "GV.OC GV.RM GV.RR GV.PO GV.OV GV.SC ID.AM ID.RA ID.IM PR.AA PR.AT PR.DS PR.PS PR.IR DE.CM DE.AE RS.MA RS.AN RS.CO RS.MI RC.RP RC.CO";
+    let gdpr = "5(1)(c) 5(1)(e) 5(1)(f) 5(2) 15 16 17 18 20 25 30 32 33 34 35";
+    let owasp = (1..=10)
+        .map(|number| format!("A{number:02}:2021"))
+        .chain((1..=10).map(|number| format!("API{number}:2023")));
+    let points = csf
+        .split(' ')
+        .map(str::to_owned)
+        .chain(owasp)
+        .chain(gdpr.split(' ').map(|article| format!("Art. {article}")));
+    let missing: Vec<String> =
+        points.filter(|point| !rows.iter().any(|row| row.starts_with(&format!("| {point} ")))).collect();
+    assert_none("docs/compliance.md does not have", &missing);
 }

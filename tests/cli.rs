@@ -19,6 +19,10 @@ fn lines(bytes: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
 }
 
+fn said(output: &Output) -> String {
+    lines(&[output.stdout.clone(), output.stderr.clone()].concat()).join("\n")
+}
+
 /// A pcap of `packets` Ethernet frames, one second apart: UDP from 10.0.0.1 to 10.0.0.2, port 53.
 fn pcap(packets: u32) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
@@ -168,34 +172,76 @@ fn a_capture_cut_short_is_judged_to_its_end_and_reported() {
     assert_eq!(stats["stats"]["decoder"]["pkts"], 9 + 3);
 }
 
-#[test]
-fn the_former_systems_environment_is_accepted() {
-    let directory = tempfile::tempdir().unwrap();
-    let keys = jarvis(directory.path(), &["keygen"]);
-    let secret = lines(&keys.stdout)[0].strip_prefix("PQC_SK_B64=").unwrap().to_owned();
+/// The former system's template: every name that it knew.
+const FORMER_TEMPLATE: &str = "
+# Keys of the tokens; empty: none
+PQC_SK_B64=
+PQC_PK_B64=
+API_HMAC_KEY=
+
+JARVIS_MTLS_REQUIRED=false
+JARVIS_MTLS_ALLOWED_FINGERPRINTS=
+
+DATABASE_URL=sqlite:///./jarvis.db
+DATABASE_POOL_SIZE=5
+DATABASE_MAX_OVERFLOW=10
+
+UVICORN_HOST=127.0.0.1
+UVICORN_PORT=8000
+UVICORN_RELOAD=false
+
+LOG_LEVEL=INFO
+LOG_FORMAT=json
+
+RATE_LIMIT_ENABLED=true
+RATE_LIMIT_PER_SECOND=10
+";
+
+/// `jarvis check` under the template, some of whose values are others; its exit code and what it says.
+fn check_former(directory: &Path, other: &[(&str, &str)]) -> (Option<i32>, Vec<String>) {
+    let named = FORMER_TEMPLATE.lines().filter(|line| !line.starts_with('#'));
+    let pairs: Vec<(&str, &str)> = named.filter_map(|line| line.split_once('=')).collect();
+    assert_eq!(pairs.len(), 15);
     let output = Command::new(env!("CARGO_BIN_EXE_jarvis"))
         .arg("check")
-        .current_dir(directory.path())
+        .current_dir(directory)
         .env_clear()
-        .envs([
-            ("PQC_SK_B64", secret.as_str()),
-            ("API_HMAC_KEY", "k"),
-            ("JARVIS_MTLS_REQUIRED", "false"),
-            ("JARVIS_MTLS_ALLOWED_FINGERPRINTS", ""),
-            ("DATABASE_URL", "sqlite:///./jarvis.db"),
-            ("DATABASE_POOL_SIZE", "5"),
-            ("UVICORN_HOST", "0.0.0.0"),
-            ("UVICORN_PORT", "8000"),
-            ("UVICORN_RELOAD", "false"),
-            ("LOG_LEVEL", "INFO"),
-            ("LOG_FORMAT", "json"),
-            ("RATE_LIMIT_ENABLED", "true"),
-            ("RATE_LIMIT_PER_SECOND", "10"),
-        ])
+        .envs(pairs)
+        .envs(other.iter().copied())
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(!String::from_utf8_lossy(&output.stdout).contains(&secret));
+    (output.status.code(), lines(&[output.stdout, output.stderr].concat()))
+}
+
+#[test]
+fn the_former_systems_environment_template_is_taken_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, said) = check_former(directory.path(), &[]);
+    assert_eq!(code, Some(0), "{said:?}");
+    let idle = "DATABASE_POOL_SIZE, DATABASE_MAX_OVERFLOW, UVICORN_RELOAD";
+    assert_eq!(said[0], "notice: state directory is ., from DATABASE_URL");
+    assert_eq!(said[1], format!("notice: set in the environment, without effect in this release: {idle}"));
+    assert!(said.len() == 3 && said[2].starts_with("valid: "), "{said:?}");
+}
+
+#[test]
+fn the_former_systems_environment_is_accepted_with_keys_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = jarvis(directory.path(), &["keygen"]);
+    let keys = lines(&keys.stdout);
+    let of = |name: &str| keys.iter().find_map(|line| line.strip_prefix(name)).unwrap();
+    let (secret, public) = (of("PQC_SK_B64="), of("PQC_PK_B64="));
+    let pairs = [("PQC_SK_B64", secret), ("PQC_PK_B64", public), ("API_HMAC_KEY", "hush-hush")];
+    let (code, said) = check_former(directory.path(), &pairs);
+    assert_eq!(code, Some(0), "{said:?}");
+    assert!(
+        said.iter().any(|line| line.contains("API_HMAC_KEY has no effect beside PQC_SK_B64")),
+        "{said:?}"
+    );
+    assert!(!said.iter().any(|line| line.contains(secret) || line.contains("hush")), "{said:?}");
+    // Without the others the shared key signs.
+    let hmac = "0123456789abcdef0123456789abcdef";
+    assert_eq!(check_former(directory.path(), &[("API_HMAC_KEY", hmac)]).0, Some(0));
 }
 
 #[test]
@@ -341,4 +387,119 @@ fn an_api_in_clear_that_others_reach_is_warned_about() {
         );
         assert_eq!(output.status.code(), Some(0), "{said}");
     }
+}
+
+/// The files of a support bundle by name, unpacked by GNU tar and zstd, which whoever helps has.
+fn unpacked(directory: &Path, bundle: &str) -> Option<Vec<(String, String)>> {
+    let into = directory.join("unpacked");
+    std::fs::create_dir(&into).unwrap();
+    let done =
+        Command::new("tar").args(["--zstd", "-xf", bundle, "-C", "unpacked"]).current_dir(directory).output();
+    if !done.is_ok_and(|output| output.status.success()) {
+        eprintln!("not run: tar with zstd is not installed");
+        return None;
+    }
+    fn walk(directory: &Path, files: &mut Vec<(String, String)>) {
+        for path in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                walk(&path, files);
+            } else {
+                files.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(&into.join("jarvis-support"), &mut files);
+    Some(files)
+}
+
+#[test]
+fn a_support_bundle_of_a_box_that_is_down_has_what_there_is_and_no_secret() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let keys = jarvis(directory.path(), &["keygen"]);
+    let secret = lines(&keys.stdout)[0].strip_prefix("PQC_SK_B64=").unwrap().to_owned();
+    std::fs::write(
+        path("c.toml"),
+        "# my password is tr0ub4dor\n[[port]]\ninterface = \"lo\"\n[[port]]\ninterface = \"absent9\"\nzone = \"outside\"\n\
+         [state]\ndirectory = \"state\"\n",
+    )
+    .unwrap();
+    let log = format!(
+        "INFO attached interface=\"lo\"\nFirst start: the account is `admin`, its one-time password\n    tkesdbfabkcczfaqpvjjeebf\n\
+         Authorization: Bearer short\nenvironment PQC_SK_B64={secret}\nAPI_HMAC_KEY: hmac-of-mine\n"
+    );
+    std::fs::write(path("box.log"), log).unwrap();
+    let words = [
+        "ctl",
+        "--json",
+        "--config",
+        "c.toml",
+        "--socket",
+        "absent.sock",
+        "support-bundle",
+        "--out",
+        "b.tar.zst",
+        "--log",
+        "box.log",
+    ];
+    let run = || {
+        Command::new(env!("CARGO_BIN_EXE_jarvis"))
+            .args(words)
+            .current_dir(directory.path())
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs([("PQC_SK_B64", secret.as_str()), ("API_HMAC_KEY", "hmac-of-mine")])
+            .output()
+            .unwrap()
+    };
+    let output = run();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let left_out = told["left_out"].as_array().unwrap();
+    assert!(left_out.iter().any(|name| name == "status.json"), "{told}");
+    assert_eq!(std::fs::metadata(path("b.tar.zst")).unwrap().permissions().mode() & 0o777, 0o600);
+    let Some(files) = unpacked(directory.path(), "b.tar.zst") else { return };
+    let file =
+        |name: &str| files.iter().find(|(path, _)| path.ends_with(name)).map(|(_, text)| text.as_str());
+    for secret in [secret.as_str(), "hmac-of-mine", "tkesdbfabkcczfaqpvjjeebf", "short", "tr0ub4dor"] {
+        let holders: Vec<&String> =
+            files.iter().filter(|(_, text)| text.contains(secret)).map(|(path, _)| path).collect();
+        assert!(holders.is_empty(), "{secret} is in {holders:?}");
+    }
+    assert!(
+        file("log.txt").unwrap().starts_with("INFO attached interface=\"lo\"\n"),
+        "{:?}",
+        file("log.txt")
+    );
+    assert!(file("configuration.json").unwrap().contains("absent9"));
+    assert!(file("meminfo").unwrap().contains("MemTotal"));
+    assert!(file("uname").unwrap().contains("Linux"));
+    let manifest: serde_json::Value = serde_json::from_str(file("manifest.json").unwrap()).unwrap();
+    assert!(
+        manifest["left_out"]["status.json"].as_str().unwrap().contains("no daemon answers"),
+        "{manifest}"
+    );
+    // What is there stays.
+    let before = std::fs::read(path("b.tar.zst")).unwrap();
+    let again = run();
+    assert!(again.status.code() == Some(1) && said(&again).contains("b.tar.zst"), "{again:?}");
+    assert_eq!(std::fs::read(path("b.tar.zst")).unwrap(), before);
+}
+
+#[test]
+fn completions_are_scripts_that_their_shells_take() {
+    let directory = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = jarvis(directory.path(), &["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        std::fs::write(directory.path().join(shell), &output.stdout).unwrap();
+        let parsed = Command::new(shell).args(["-n", shell]).current_dir(directory.path()).output();
+        match parsed {
+            Ok(parsed) => assert!(parsed.status.success(), "{shell}: {}", said(&parsed)),
+            Err(_) => eprintln!("not parsed: {shell} is not installed"),
+        }
+    }
+    assert_eq!(jarvis(directory.path(), &["completions", "cmd"]).status.code(), Some(2));
 }

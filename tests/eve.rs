@@ -208,6 +208,46 @@ fn the_api_over_tcp_asks_who_it_is() {
     assert_eq!(call(&program, &[], "/telemetry").0, 200, "{program}");
     assert_eq!(call(&program, &["--data", r#"{"on": false}"#], "/admin/bypass").0, 403);
 
+    // What is sent to whoever helps has no secret, though the log it is made of is full of them.
+    lab.write(
+        "box.log",
+        format!("{}\n{}\nGET /\nAuthorization: Bearer {program}\ntoken {token}\n", lab.told(), lab.log()),
+    );
+    let words = [
+        "support-bundle",
+        "--config",
+        "jarvis.toml",
+        "--out",
+        "b.tar.zst",
+        "--with-policies",
+        "--log",
+        "box.log",
+    ];
+    let bundle = lab.ctl(&words);
+    assert!(bundle["files"].as_u64().unwrap() > 20, "{bundle}");
+    let archive = lab.path("b.tar.zst");
+    let listed = sh("tar", &["--zstd", "-xOf", archive.to_str().unwrap()]);
+    let inside = String::from_utf8_lossy(&listed.stdout);
+    assert!(listed.status.success(), "{}", said(&listed));
+    for part in [
+        "uptime_s",
+        "rx_fill_ring_empty_descs",
+        "default-no-telnet",
+        "the audit is what was written",
+        "MemTotal",
+    ] {
+        assert!(inside.contains(part), "{part}: {bundle}");
+    }
+    assert!(lab.told().contains(secret.as_str()), "the first start tells it, so it was in the log");
+    for secret in
+        [secret.as_str(), "a long enough one", &token, &program, made["one_time_password"].as_str().unwrap()]
+    {
+        assert!(!inside.contains(secret), "{secret}");
+    }
+    let keys = std::fs::read_to_string(lab.path(&format!("state/{}.keys.json", lab.name()))).unwrap();
+    let keys: Value = serde_json::from_str(&keys).unwrap();
+    assert!(!inside.contains(keys["keys"][0]["priv"].as_str().unwrap()));
+
     // Sessions outlive a restart; one that was ended does not come back. Secrets are in no log and in no file.
     let sessions = lab.ctl(&["user", "sessions"]);
     let of_program =

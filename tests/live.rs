@@ -106,7 +106,7 @@ impl Lab {
     }
 
     fn ctl(&self, words: &[&str]) -> serde_json::Value {
-        let output = self.jarvis(&[&["ctl", "--socket", "ctl.sock"], words].concat());
+        let output = self.jarvis(&[&["ctl", "--json", "--socket", "ctl.sock"], words].concat());
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
     }

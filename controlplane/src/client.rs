@@ -56,6 +56,9 @@ pub enum ClientError {
         /// Its problem document.
         document: Value,
     },
+    /// What was asked for cannot be put where it belongs.
+    #[error("cannot write what was asked for: {0}")]
+    Output(io::Error),
     /// What came back is no answer of this API.
     #[error("what answered on {} is not this daemon: {detail}", socket.display())]
     Strange {
@@ -139,6 +142,46 @@ impl Client {
     /// [`ClientError`].
     pub fn download(&self, path_and_query: &str) -> Result<Vec<u8>, ClientError> {
         Ok(self.ask(&Method::GET, path_and_query, Vec::new())?.to_vec())
+    }
+
+    /// Writes the answer to `POST path_and_query` as it comes, however long it is, to `out`; its length.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; also for an answer that breaks off, and for what `out` does not take.
+    pub fn download_to(&self, path_and_query: &str, out: &mut dyn io::Write) -> Result<u64, ClientError> {
+        let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| strange(format!("no runtime: {error}")))?;
+        runtime.block_on(async {
+            let request = Request::builder().method(Method::POST).uri(path_and_query);
+            let request = request
+                .header(header::HOST, "localhost")
+                .body(Full::new(Bytes::new()))
+                .map_err(|error| strange(format!("`{path_and_query}` cannot be asked for: {error}")))?;
+            let answer = self.connect(request).await?;
+            let status = answer.status();
+            let mut body = answer.into_body();
+            if !status.is_success() {
+                let bytes = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+                let bytes = bytes.map_err(|error| strange(error.to_string()))?.to_bytes();
+                return Err(refused(status, self.json(&bytes)?));
+            }
+            let mut len = 0;
+            loop {
+                let frame = tokio::time::timeout(self.timeout, body.frame()).await;
+                let frame = frame.map_err(|_| ClientError::TimedOut { waited_s: self.timeout.as_secs() })?;
+                let Some(frame) = frame.transpose().map_err(|error| strange(error.to_string()))? else {
+                    return Ok(len);
+                };
+                if let Some(data) = frame.data_ref() {
+                    out.write_all(data).map_err(ClientError::Output)?;
+                    len += data.len() as u64;
+                }
+            }
+        })
     }
 
     /// Shows the data of each server-sent event of `GET path_and_query`, with its id, until `show` says that it is enough or

@@ -251,7 +251,7 @@ pub(crate) struct CrowdArgs {
     /// Connections that log in as fast as they can.
     #[arg(long, default_value_t = 32)]
     logins: usize,
-    /// Event streams that nothing comes on; 0 leaves that case out.
+    /// WebSockets that nothing comes on; 0 leaves that case out.
     #[arg(long, default_value_t = 10_000)]
     subscribers: usize,
 }

@@ -67,9 +67,11 @@ impl Environment {
         Self::of(|name| std::env::var(name).ok())
     }
 
-    /// Reads the variables that `get` knows; an empty value counts as unset.
+    /// Reads the variables that `get` knows; an empty value counts as unset. Quotes around a value are the file's, as python-dotenv
+    /// takes them; `docker --env-file` leaves them there. Secrets are taken to the letter.
     pub(crate) fn of(get: impl Fn(&str) -> Option<String>) -> Self {
-        let get = |name: &str| get(name).filter(|value| !value.is_empty());
+        let secret = |name: &str| get(name).filter(|value| !value.is_empty()).map(Secret::new);
+        let get = |name: &str| get(name).map(|value| bare(&value)).filter(|value| !value.is_empty());
         let mut found = Self::default();
         if let Some(value) = get("UVICORN_HOST") {
             let address = if value == "localhost" { Ok(IpAddr::from([127, 0, 0, 1])) } else { value.parse() };
@@ -100,6 +102,13 @@ impl Environment {
             let json = match value.to_ascii_lowercase().as_str() {
                 "json" => Some(true),
                 "text" | "console" | "plain" => Some(false),
+                // A pattern of Python's `logging`: lines have a form of their own here.
+                pattern if pattern.contains("%(") => {
+                    found
+                        .notices
+                        .push("LOG_FORMAT is a pattern of Python's logging: lines are text".to_owned());
+                    Some(false)
+                }
                 _ => None,
             };
             found.json = found.accept("LOG_FORMAT", &value, json, "json or text");
@@ -121,7 +130,6 @@ impl Environment {
         if let Some(value) = get("JARVIS_MTLS_ALLOWED_FINGERPRINTS") {
             found.fingerprints(&value);
         }
-        let secret = |name: &str| get(name).map(Secret::new);
         found.secrets = KeySecrets {
             pqc_secret: secret("PQC_SK_B64"),
             pqc_public: secret("PQC_PK_B64"),
@@ -220,6 +228,13 @@ impl Environment {
     }
 }
 
+/// A value without the blanks and the pair of quotes around it.
+fn bare(value: &str) -> String {
+    let value = value.trim();
+    let unquoted = |quote: char| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    unquoted('"').or_else(|| unquoted('\'')).unwrap_or(value).trim().to_owned()
+}
+
 /// As pydantic, which read the former system's environment, understands it.
 fn truth(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
@@ -299,6 +314,25 @@ mod tests {
         {
             assert_eq!(config.notices[0].contains(needle), there, "{needle}");
         }
+    }
+
+    #[test]
+    fn quotes_are_the_files_and_a_secret_is_taken_to_the_letter() {
+        let config = config(
+            &[
+                ("UVICORN_HOST", "\"0.0.0.0\""),
+                ("UVICORN_PORT", " 9000 "),
+                ("LOG_LEVEL", "'DEBUG'"),
+                ("LOG_FORMAT", "\"%(asctime)s %(levelname)s %(message)s\""),
+                ("DATABASE_POOL_SIZE", "\"\""),
+                ("API_HMAC_KEY", "\"k\""),
+            ],
+            "[log]\nformat = \"json\"\n",
+        );
+        assert_eq!(config.api.listen.to_string(), "0.0.0.0:9000");
+        assert_eq!((config.log.level, config.log.json), (Level::Debug, false));
+        assert_eq!(config.auth.secrets.hmac.as_ref().map(Secret::text), Some("\"k\""));
+        assert_eq!(config.notices, ["LOG_FORMAT is a pattern of Python's logging: lines are text"]);
     }
 
     #[test]

@@ -178,6 +178,7 @@ fn read(
     let store = root.section("store", |store| Store {
         events: store.section("events", read_kept_log),
         flows: store.section("flows", read_kept_log),
+        box_key_file: store.text("box_key_file").map(|at| base.join(at.value)),
     });
     let inspect = root.section("inspect", |inspect| Inspect {
         enabled: inspect.flag("enabled").unwrap_or(true),

@@ -302,7 +302,7 @@ impl Lab {
 
     /// Runs `jarvis ctl`, which must succeed; its answer.
     pub fn ctl(&self, words: &[&str]) -> Value {
-        let output = self.jarvis(&[&["ctl", "--socket", "ctl.sock"], words].concat());
+        let output = self.jarvis(&[&["ctl", "--json", "--socket", "ctl.sock"], words].concat());
         assert!(output.status.success(), "{}\n{}", said(&output), self.log());
         serde_json::from_slice(&output.stdout).unwrap()
     }

@@ -80,6 +80,8 @@ codes! {
     Exists = "exists", CONFLICT;
     /// Nobody would be left who may do everything.
     LastAdmin = "last_admin", CONFLICT;
+    /// The account may still log in.
+    AccountEnabled = "account_enabled", CONFLICT;
     /// There is no room for another one.
     Full = "full", CONFLICT;
     /// A call with this `Idempotency-Key` is being made.

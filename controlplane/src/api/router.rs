@@ -23,8 +23,8 @@ use super::permits::SOCKET_IO;
 use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
-    accounts, admin, audit, auth, catalog, classify, flows, idempotency, job_board, openapi, policy,
-    policy_items, policy_versions, system, talkers, telemetry, telemetry_history, webhooks, wire,
+    accounts, admin, audit, auth, backup, catalog, classify, flows, idempotency, job_board, openapi, policy,
+    policy_items, policy_versions, subjects, system, talkers, telemetry, telemetry_history, webhooks, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -100,6 +100,9 @@ pub(super) fn router(
         .routes(routes!(accounts::token))
         .routes(routes!(accounts::sessions))
         .routes(routes!(accounts::end_session))
+        .routes(routes!(subjects::erase))
+        .routes(routes!(backup::make))
+        .routes(routes!(backup::fetch))
         .routes(routes!(audit::list))
         .routes(routes!(telemetry::metrics))
         .routes(routes!(telemetry::summary))

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::auth::desk::Desk;
 use super::auth::key::KeyError;
 use super::auth::secret::name;
+use super::backup::BackupView;
 use super::classify::ClassifiedView;
 
 /// Jobs that wait or run at once, of all accounts.
@@ -57,6 +58,16 @@ pub struct ProgressView {
     pub unit: &'static str,
 }
 
+/// What jobs come to, by their kind.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ResultView {
+    /// Of `dpi.classify`.
+    Classified(ClassifiedView),
+    /// Of `admin.backup`.
+    Backup(BackupView),
+}
+
 /// A job as it is shown.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct JobView {
@@ -81,7 +92,7 @@ pub struct JobView {
     pub user_id: String,
     /// What came of it, once it has succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<ClassifiedView>)]
+    #[schema(value_type = Option<ResultView>)]
     pub result: Option<Value>,
     /// Why nothing came of it, a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]

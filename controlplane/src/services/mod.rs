@@ -9,6 +9,7 @@ pub mod applications_seen;
 pub mod audit;
 pub mod eve;
 pub mod auth;
+pub mod backup;
 pub mod catalog;
 pub mod classify;
 pub mod events;
@@ -25,6 +26,7 @@ pub mod policy_start;
 pub mod policy_versions;
 pub mod rate_limited;
 pub mod stamp;
+pub mod subjects;
 pub mod talkers;
 pub mod telemetry;
 pub mod telemetry_history;
@@ -44,6 +46,7 @@ pub use names::Names;
 pub use policies::{Policies, PolicyLoadError};
 pub use policy_start::{Author, PolicySources};
 pub use rate_limited::RateLimited;
+pub use subjects::Subjects;
 pub use system::{Degradation, Health, SystemDetail};
 
 use std::sync::{Arc, Mutex};
@@ -51,6 +54,7 @@ use std::sync::{Arc, Mutex};
 use dataplane::control::Door;
 use dataplane::time::Now;
 
+use self::backup::Backups;
 use self::classify::Reader;
 use self::job_board::{JobBoard, JobError, JobView};
 use self::webhooks::Webhooks;
@@ -72,6 +76,8 @@ pub struct Parts {
     pub audit: Arc<Audit>,
     /// Where captures that clients send are kept and read; `None`: they are not taken.
     pub captures: Option<(Uploads, Reader)>,
+    /// Where all that is kept is put into one file; `None`: nowhere.
+    pub backups: Option<Backups>,
     /// Who is told what happens; the event pump's own.
     pub live: Arc<live::Hub>,
     /// What can be done to the process; `None`: nothing.
@@ -93,6 +99,7 @@ pub struct Services {
     api_counts: ApiCounts,
     audit: Arc<Audit>,
     captures: Option<(Uploads, Reader)>,
+    backups: Option<Arc<Backups>>,
     jobs: JobBoard,
     webhooks: Webhooks,
     history: telemetry_history::History,
@@ -113,8 +120,20 @@ impl Services {
     /// Begins counting uptime, and remembers the names of the first policy set.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { door, names, policies, events, auth, audit, captures, live, levers, clock, version } =
-            parts;
+        let Parts {
+            door,
+            names,
+            policies,
+            events,
+            auth,
+            audit,
+            captures,
+            backups,
+            live,
+            levers,
+            clock,
+            version,
+        } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
         let webhooks = Webhooks::open(auth.store());
@@ -130,6 +149,7 @@ impl Services {
             auth,
             audit,
             captures,
+            backups: backups.map(Arc::new),
             jobs,
             webhooks,
             history,

@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use redb::backends::FileBackend;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::replace::{sync, wipe};
 
 /// Shape of the values that this version writes.
 const SCHEMA: u32 = 1;
@@ -192,6 +194,74 @@ impl Entities {
         })
     }
 
+    /// Copies all that is in it to a file that is not there yet, as it was at one moment; writing goes on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; no file is left then.
+    pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let copied = self.with(|database| {
+            let read = database.begin_read().map_err(redb::Error::from)?;
+            let copy = new_database(path).map_err(Trouble::Store)?;
+            copy_tables(&read, &copy, None)
+        });
+        if copied.is_err() {
+            let _ = std::fs::remove_file(path);
+        }
+        copied
+    }
+
+    /// Puts an entity in the place of another so that nothing of that one is left: redb does not overwrite pages that it
+    /// frees, so all else is copied to a new file, which takes the place of the old one, and that is overwritten. Everybody
+    /// else waits meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; all is as it was then.
+    pub fn rewrite_with<T: Serialize>(
+        &self,
+        table: &Table<T>,
+        key: &str,
+        value: &T,
+    ) -> Result<(), StoreError> {
+        let mut held = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let database = match held.take() {
+            Some(database) => database,
+            None => open(&self.path)?,
+        };
+        let new = new_path(&self.path);
+        let failed = |error: io::Error| StoreError::of_io(&self.path, &error);
+        let copied = (|| {
+            let copy = new_database(&new).map_err(Trouble::Store)?;
+            let read = database.begin_read().map_err(redb::Error::from)?;
+            copy_tables(&read, &copy, Some((table.name, key)))?;
+            let transaction = copy.begin_write().map_err(redb::Error::from)?;
+            Write { transaction: &transaction, failed: None }
+                .put(table, key, value)
+                .map_err(Trouble::Store)?;
+            transaction.commit().map_err(redb::Error::from)?;
+            Ok(())
+        })();
+        let copied = copied.map_err(|trouble: Trouble| trouble.of(&self.path)).and_then(|()| {
+            let before = std::fs::OpenOptions::new().write(true).open(&self.path).map_err(failed)?;
+            std::fs::rename(&new, &self.path).map_err(failed)?;
+            Ok(before)
+        });
+        let before = match copied {
+            Ok(before) => before,
+            Err(error) => {
+                let _ = std::fs::remove_file(&new);
+                *held = Some(database);
+                return Err(error);
+            }
+        };
+        // Closed before it is overwritten, so that nothing is written to it after.
+        drop(database);
+        sync(self.path.parent().unwrap_or(Path::new("."))).and_then(|()| wipe(&before)).map_err(failed)?;
+        *held = Some(open(&self.path)?);
+        Ok(())
+    }
+
     /// Does `work`, opening the file anew where an earlier failure has closed it.
     fn with<R>(&self, mut work: impl FnMut(&Database) -> Result<R, Trouble>) -> Result<R, StoreError> {
         {
@@ -336,6 +406,8 @@ fn open(path: &Path) -> Result<Database, StoreError> {
     let database = FileBackend::new(file)
         .and_then(|backend| Database::builder().create_with_backend(backend))
         .map_err(|error| trouble(redb::Error::from(error)))?;
+    // What a rewriting left that was killed.
+    let _ = std::fs::remove_file(new_path(path));
     let found = schema(&database).map_err(trouble)?;
     match found {
         Some(SCHEMA) => {}
@@ -346,6 +418,51 @@ fn open(path: &Path) -> Result<Database, StoreError> {
         _ => set_schema(&database).map_err(trouble)?,
     }
     Ok(database)
+}
+
+/// Where a file is made that takes the place of `path`.
+fn new_path(path: &Path) -> PathBuf {
+    path.with_extension("redb.new")
+}
+
+fn new_database(path: &Path) -> Result<Database, StoreError> {
+    let _ = std::fs::remove_file(path);
+    let file = private_file(path).map_err(|error| StoreError::of_io(path, &error))?;
+    FileBackend::new(file)
+        .and_then(|backend| Database::builder().create_with_backend(backend))
+        .map_err(|error| Trouble::Redb(error.into()).of(path))
+}
+
+/// Copies every table, but for one row of one of them.
+fn copy_tables(
+    from: &redb::ReadTransaction,
+    to: &Database,
+    without: Option<(&str, &str)>,
+) -> Result<(), Trouble> {
+    let write = to.begin_write().map_err(redb::Error::from)?;
+    for table in from.list_tables().map_err(redb::Error::from)? {
+        let name = table.name();
+        if name == META.name() {
+            let rows = from.open_table(META).map_err(redb::Error::from)?;
+            let mut copy = write.open_table(META).map_err(redb::Error::from)?;
+            for row in rows.iter().map_err(redb::Error::from)? {
+                let (key, value) = row.map_err(redb::Error::from)?;
+                copy.insert(key.value(), value.value()).map_err(redb::Error::from)?;
+            }
+            continue;
+        }
+        let definition = TableDefinition::<&str, &[u8]>::new(name);
+        let rows = from.open_table(definition).map_err(redb::Error::from)?;
+        let mut copy = write.open_table(definition).map_err(redb::Error::from)?;
+        for row in rows.iter().map_err(redb::Error::from)? {
+            let (key, value) = row.map_err(redb::Error::from)?;
+            if without != Some((name, key.value())) {
+                copy.insert(key.value(), value.value()).map_err(redb::Error::from)?;
+            }
+        }
+    }
+    write.commit().map_err(redb::Error::from)?;
+    Ok(())
 }
 
 fn schema(database: &Database) -> Result<Option<u32>, redb::Error> {

@@ -1,13 +1,13 @@
 //! Where do the keys that sign live? In one file for the daemon's user only, replaced whole or not at all.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::replace::replace;
+use super::replace::{replace, wipe};
 
 /// Largest key file, bytes.
 const BYTES_MAX: u64 = 1 << 20;
@@ -60,6 +60,22 @@ impl KeyFile {
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
         replace(&self.path, bytes)
     }
+
+    /// The same, and what was there before is overwritten where it was, as far as the file system writes in place: for
+    /// what was in the open and is not to be any more.
+    ///
+    /// # Errors
+    ///
+    /// As the system says. Where only the overwriting failed, `bytes` are in their place all the same.
+    pub fn write_over(&self, bytes: &[u8]) -> io::Result<()> {
+        let before = match OpenOptions::new().write(true).open(&self.path) {
+            Ok(before) => Some(before),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        replace(&self.path, bytes)?;
+        before.map_or(Ok(()), |before| wipe(&before))
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +94,12 @@ mod tests {
         assert_eq!(std::fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o640)).unwrap();
         assert_eq!(file.read().unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o600)).unwrap();
+        let other_name = dir.path().join("same file");
+        std::fs::hard_link(file.path(), &other_name).unwrap();
+        file.write_over(b"three").unwrap();
+        assert_eq!(**file.read().unwrap().unwrap(), *b"three");
+        assert_eq!(std::fs::read(&other_name).unwrap(), [0; 3], "what was there is gone");
         let nowhere = KeyFile::at(dir.path().join("no/such/keys.json"));
         assert!(nowhere.write(b"x").is_err());
     }

@@ -3,12 +3,14 @@
 //! The only room that touches files. Policy files are read here, event lines are written here; what is edited is in
 //! [`entities`], what only grows in [`segments`].
 
+pub mod backup;
 pub mod entities;
 pub mod eve_file;
 pub mod key_file;
 pub mod pem_file;
 pub mod policy_file;
 pub mod policy_history;
+pub mod sealed;
 pub mod segments;
 pub mod upload;
 

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Puts `bytes` at `path` in one step, for the daemon's user only; they are on the disk when this returns. On the way they
@@ -26,6 +26,24 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return placed;
     }
     sync(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Overwrites all of a file that is open for writing. On file systems that never write in place (btrfs, ZFS, flash under
+/// all of them) copies may stay: keys are sealed for that reason.
+///
+/// # Errors
+///
+/// As the system says.
+pub(super) fn wipe(file: &File) -> io::Result<()> {
+    let zeros = [0; 4 << 10];
+    let len = file.metadata()?.len();
+    let mut at = 0;
+    while at < len {
+        let part = (len - at).min(zeros.len() as u64);
+        file.write_all_at(&zeros[..part as usize], at)?;
+        at += part;
+    }
+    file.sync_all()
 }
 
 /// Makes names in a directory lasting: without it they may be the old ones after a loss of power.

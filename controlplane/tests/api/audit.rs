@@ -1,7 +1,7 @@
 //! What do calls leave in the audit?
 
 use crate::rig::{Daemon, Options, PASSWORD};
-use controlplane::api::permits::{Audited, PERMITS};
+use controlplane::api::permits::{Audited, PERMITS, Permit};
 use controlplane::services::audit;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -45,7 +45,12 @@ fn every_call_that_changes_something_leaves_an_entry() {
     let hook = json!({"url": "http://127.0.0.1:1/", "topics": ["policy"]}).to_string();
     let hook =
         daemon.over_tcp("POST", "/admin/webhooks", &hook).json()["webhook_id"].as_str().unwrap().to_owned();
-    for permit in PERMITS {
+    let backup = crate::kept::back_up(&daemon, &json!({}), &daemon.dir.path().join("backup.tar"));
+    let backup = backup["backup_id"].as_str().unwrap().to_owned();
+    // The one that is fetched is gone once another is made.
+    let makes_another = |permit: &&Permit| permit.audited == Audited::As("backup.make");
+    let (last, first): (Vec<&Permit>, Vec<&Permit>) = PERMITS.iter().partition(makes_another);
+    for permit in first.into_iter().chain(last) {
         let (action, is_done) = match permit.audited {
             Audited::No => continue,
             Audited::As(action) => (action, true),
@@ -63,7 +68,13 @@ fn every_call_that_changes_something_leaves_an_entry() {
             .replace("{policy_id}", "p-made")
             .replace("{version}", "1")
             .replace("{job_id}", &job)
-            .replace("{webhook_id}", &hook);
+            .replace("{webhook_id}", &hook)
+            .replace("{subject}", &user)
+            .replace("{backup_id}", &backup);
+        if permit.path.contains("{subject}") {
+            let user = format!("/admin/users/{user}");
+            assert_eq!(daemon.over_tcp("PATCH", &user, r#"{"enabled": false}"#).status, 200);
+        }
         let body = match permit.path {
             "/auth/login" => json!({"username": name, "password": PASSWORD}),
             "/auth/refresh" => json!({"refresh_token": "jrf_none.none"}),

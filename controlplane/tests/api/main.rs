@@ -8,6 +8,7 @@ mod calls;
 mod fuzzed;
 mod openapi;
 mod certificates;
+mod kept;
 mod live;
 mod live_disk;
 mod live_socket_io;

@@ -15,6 +15,7 @@ use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::key::SigningKey;
 use controlplane::services::auth::key_ring::KeyRing;
 use controlplane::services::auth::{Auth, Client, KeyOrigin, Keys, Settings as AuthSettings};
+use controlplane::services::backup::Backups;
 use controlplane::services::classify::Reader;
 use controlplane::services::levers::{
     ConfigView, LeverError, Levers, LogLevel, LogLevelView, ReloadOutcome, Reloaded,
@@ -23,8 +24,9 @@ use controlplane::services::live::{Bounds, Hub, LogKeeping, Recorder, RecorderHa
 use controlplane::services::telemetry_history::HistoryHandle;
 use controlplane::services::{
     Applications, Audit, EveTypes, EventCounts, EventPump, Names, Parts, Policies, PolicySources, PumpHandle,
-    Services,
+    Services, Subjects,
 };
+use controlplane::store::sealed::BoxKeyFile;
 use controlplane::store::segments::Segments;
 use controlplane::store::{Entities, KeyFile, PolicyHistory, Uploads};
 use dataplane::control::{
@@ -200,7 +202,10 @@ impl Daemon {
                 .with_live(Arc::clone(&live), tape)
                 .start(Arc::clone(&door), clock)
                 .unwrap();
-        let (audit, _) = Audit::open(segments, &auth, options.audit, || clock().wall.0).unwrap();
+        let box_key = BoxKeyFile::at(dir.path().join("box.key"), dir.path().join("sealed-under"));
+        let box_key = Arc::new(box_key.open_or_make(None).unwrap());
+        let subjects = Arc::new(Subjects::open(Arc::clone(&store), Arc::clone(&box_key)));
+        let (audit, _) = Audit::open(segments, &auth, &subjects, options.audit, || clock().wall.0).unwrap();
         let services = Services::new(Parts {
             auth,
             audit: Arc::new(audit),
@@ -208,6 +213,12 @@ impl Daemon {
             names,
             policies,
             events: counts,
+            backups: Some(Backups::at(
+                dir.path().join("test.backups"),
+                store,
+                box_key,
+                vec![policy_file.clone()],
+            )),
             captures: options.captures.then(|| {
                 let reader = Reader { program: "/bin/false".into(), config: None };
                 (Uploads::at(dir.path().join("uploads")), reader)

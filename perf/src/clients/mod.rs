@@ -2,6 +2,7 @@
 //!
 //! Runs as a process of its own in the device's namespace (`jarvis-perf clients`) and prints its [`Seen`] as JSON.
 
+mod fresh;
 mod reader;
 mod storm;
 mod subscriber;
@@ -21,6 +22,8 @@ pub(crate) struct Work {
     pub(crate) address: SocketAddr,
     /// `access_token`, as it goes into the header.
     pub(crate) token: String,
+    /// Tokens that the box has not seen: what the first answer to each takes is measured before all else.
+    pub(crate) fresh_tokens: Vec<String>,
     /// Connections that read.
     pub(crate) readers: usize,
     /// Requests a second, of all readers together.
@@ -34,7 +37,8 @@ pub(crate) struct Work {
     pub(crate) password: String,
     /// Connections that wait for events which do not come.
     pub(crate) subscribers: usize,
-    pub(crate) subscribe_path: String,
+    /// Of as many accounts as it takes: each may listen so often.
+    pub(crate) subscriber_tokens: Vec<String>,
     /// How long, seconds.
     pub(crate) seconds: f64,
 }
@@ -50,6 +54,8 @@ pub(crate) struct Seen {
     pub(crate) logins: Latency,
     /// Logins that did not, by status.
     pub(crate) logins_refused: Vec<(u16, u64)>,
+    /// The first answer to a token and the second, microseconds.
+    pub(crate) fresh_us: Vec<(u64, u64)>,
     /// Subscribers that were there at the end.
     pub(crate) subscribers: usize,
     /// Body bytes read.
@@ -126,7 +132,8 @@ pub(crate) fn run(work: Work) -> Result<Seen, String> {
 async fn all(work: Arc<Work>) -> Result<Seen, String> {
     let authorization = HeaderValue::from_str(&format!("Bearer {}", work.token))
         .map_err(|error| format!("the token is no header: {error}"))?;
-    let subscribed = subscriber::subscribe(&work, &authorization).await?;
+    let fresh_us = fresh::measure(&work).await?;
+    let subscribed = subscriber::subscribe(&work).await?;
     let readers = reader::connect(&work, &authorization).await?;
     let begin = tokio::time::Instant::now() + Duration::from_millis(100);
     let end = begin + Duration::from_secs_f64(work.seconds);
@@ -144,6 +151,7 @@ async fn all(work: Arc<Work>) -> Result<Seen, String> {
         refused: reads.refused(),
         logins: logins.latency(),
         logins_refused: logins.refused(),
+        fresh_us,
         subscribers: subscribed.alive(),
         bytes: reads.bytes,
     })

@@ -41,7 +41,7 @@ pub(crate) async fn connect(work: &Work, authorization: &HeaderValue) -> Result<
         }
         while let Some(opened) = opening.join_next().await {
             let sender = opened.map_err(|error| error.to_string())??;
-            readers.push(Reader { index: readers.len(), sender, authorization: authorization.clone() });
+            readers.push(Reader::new(readers.len(), sender, authorization.clone()));
         }
     }
     Ok(readers)
@@ -92,7 +92,22 @@ impl Reader {
         answers
     }
 
-    async fn ask(&mut self, path: &str) -> Result<(u16, usize), hyper::Error> {
+    /// One connection with a token.
+    pub(super) const fn new(
+        index: usize,
+        sender: SendRequest<Empty<Bytes>>,
+        authorization: HeaderValue,
+    ) -> Self {
+        Self { index, sender, authorization }
+    }
+
+    /// Its connection, for another token.
+    pub(super) fn into_sender(self) -> SendRequest<Empty<Bytes>> {
+        self.sender
+    }
+
+    /// The status of an answer, and how long its body is.
+    pub(super) async fn ask(&mut self, path: &str) -> Result<(u16, usize), hyper::Error> {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = path.parse().unwrap_or_default();
         request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));

@@ -37,9 +37,6 @@ const PATHS: [&str; 6] = [
     "/api/system/status",
 ];
 
-/// What subscribers wait for: nothing of it happens in a run.
-const SUBSCRIBE_PATH: &str = "/events?topics=alerts";
-
 const USERNAME: &str = "load";
 const PASSWORD: &str = "a password of the harness";
 
@@ -87,7 +84,7 @@ impl Cases {
         let mut storm = case("reads, logins beside them");
         storm.note("logins", format!("{} connections, as fast as they can", crowd.logins));
         let mut idle = case("reads, idle subscribers");
-        idle.note("subscribers", format!("{} event streams that nothing comes on", crowd.subscribers));
+        idle.note("subscribers", format!("{} WebSockets that nothing comes on", crowd.subscribers));
         Self { alone: case("reads"), storm, paced: case("reads, paced traffic"), idle }
     }
 
@@ -102,11 +99,15 @@ impl Cases {
         let device = plans.start(&rig, Driver::Jarvis)?;
         let folder = device.folder().map(Path::to_owned).unwrap_or_default();
         let mut bench = Bench::new(&rig, device, &workload)?;
-        let token = token(&folder.join("control.sock"))?;
+        let fresh = if plans.quick { 4 } else { FRESH_TOKENS };
+        let socket = folder.join("control.sock");
+        let mut fresh_tokens = tokens(&socket, USERNAME, fresh + 1)?;
+        let token = fresh_tokens.pop().unwrap_or_default();
         let seconds = if plans.quick { 3.0 } else { 10.0 };
         let reads = Work {
             address: ADDRESS.into(),
             token,
+            fresh_tokens: Vec::new(),
             readers: crowd.clients,
             rate: crowd.rate,
             paths: PATHS.map(str::to_owned).to_vec(),
@@ -114,16 +115,24 @@ impl Cases {
             username: USERNAME.to_owned(),
             password: PASSWORD.to_owned(),
             subscribers: 0,
-            subscribe_path: SUBSCRIBE_PATH.to_owned(),
+            subscriber_tokens: Vec::new(),
             seconds,
         };
-        let seen = Clients::start(&rig, &folder, &reads)?.seen()?;
+        let seen = Clients::start(&rig, &folder, &Work { fresh_tokens, ..reads.clone() })?.seen()?;
         add(&mut self.alone, "reads", &seen);
+        for (first, second) in &seen.fresh_us {
+            self.alone.sample("token_verification", "ms", first.saturating_sub(*second) as f64 / 1e3);
+        }
         let seen = Clients::start(&rig, &folder, &Work { logins: crowd.logins, ..reads.clone() })?.seen()?;
         add(&mut self.storm, "storm", &seen);
         self.beside(plans, &mut bench, &folder, &reads)?;
         if crowd.subscribers > 0 {
-            self.idle(&mut bench, &folder, &Work { subscribers: crowd.subscribers, ..reads })?;
+            let accounts = 0..crowd.subscribers.div_ceil(SUBSCRIBERS_OF_ACCOUNT);
+            let tokens: Result<Vec<_>, Error> = accounts
+                .map(|number| Ok(tokens(&socket, &format!("{USERNAME}{number}"), 1)?.remove(0)))
+                .collect();
+            let work = Work { subscribers: crowd.subscribers, subscriber_tokens: tokens?, ..reads };
+            self.idle(&mut bench, &folder, &work)?;
         }
         Ok(())
     }
@@ -212,8 +221,14 @@ fn resident(bench: &Bench<'_>) -> u64 {
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-/// An account for the clients, and its token.
-fn token(socket: &Path) -> Result<String, Error> {
+/// Tokens whose first answer is measured.
+const FRESH_TOKENS: usize = 12;
+
+/// So often one account listens; the daemon allows 1,024.
+const SUBSCRIBERS_OF_ACCOUNT: usize = 1_000;
+
+/// An account, and tokens of it.
+fn tokens(socket: &Path, username: &str, count: usize) -> Result<Vec<String>, Error> {
     let post = |path: &str, body: serde_json::Value| -> Result<serde_json::Value, Error> {
         let (socket, url) = (socket.display().to_string(), format!("http://localhost{path}"));
         let body = body.to_string();
@@ -225,10 +240,11 @@ fn token(socket: &Path) -> Result<String, Error> {
         let found = answer[name].as_str().map(str::to_owned);
         found.ok_or_else(|| Error::Broken(format!("an answer without `{name}`: {answer}")))
     };
-    let account = serde_json::json!({ "username": USERNAME, "role": "analyst", "password": PASSWORD });
+    let account = serde_json::json!({ "username": username, "role": "analyst", "password": PASSWORD });
     let user_id = text(&post("/admin/users", account)?, "user_id")?;
     let wanted = serde_json::json!({ "purpose": "jarvis-perf", "ttl_s": 86_400, "token_form": "jwt" });
-    text(&post(&format!("/admin/users/{user_id}/tokens"), wanted)?, "access_token")
+    let path = format!("/admin/users/{user_id}/tokens");
+    (0..count).map(|_| text(&post(&path, wanted.clone())?, "access_token")).collect()
 }
 
 /// The clients' process.
@@ -248,6 +264,8 @@ impl Clients {
         let mut line = rig.dut_prefix();
         // Where the sender is: the device's core is the worker's.
         line.extend(format!("taskset -c {}", rig.config.sender_core).split(' ').map(str::to_owned));
+        // Each connection is a descriptor.
+        line.extend("prlimit --nofile=65536".split(' ').map(str::to_owned));
         line.extend([harness.display().to_string(), "clients".to_owned(), input.display().to_string()]);
         let file = std::fs::File::create(&output).map_err(|error| failed(&error))?;
         let mut command = Command::new(&line[0]);

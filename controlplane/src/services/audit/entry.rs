@@ -110,18 +110,6 @@ impl Entry {
         }
         self
     }
-
-    /// What it is found by.
-    pub(super) fn terms(&self) -> Vec<String> {
-        let mut terms = vec![format!("action:{}", self.action)];
-        if let Some(actor) = &self.actor {
-            terms.push(format!("user:{}", actor.username.to_lowercase()));
-            terms.extend(actor.session_id.as_ref().map(|session| format!("session:{session}")));
-        }
-        terms.extend(self.address.as_ref().map(|address| format!("ip:{address}")));
-        terms.extend(self.target.as_ref().map(|target| format!("target:{target}")));
-        terms
-    }
 }
 
 /// The outcome of what was done.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::Settings;
 use super::checkpoint::Checkpoint;
 use super::entry::Entry;
 use super::refusals::Refusals;
-use crate::services::Auth;
+use super::{Settings, personal};
+use crate::services::{Auth, Subjects};
 use crate::store::StoreError;
 use crate::store::segments::{Batch, Link, Log, Segments};
 
@@ -45,6 +45,7 @@ pub(super) struct Keeper {
     _segments: Segments,
     log: Log,
     auth: Arc<Auth>,
+    subjects: Arc<Subjects>,
     settings: Settings,
     clock: fn() -> u64,
     is_failing: Arc<AtomicBool>,
@@ -62,7 +63,7 @@ impl Keeper {
     pub(super) fn new(
         segments: Segments,
         log: Log,
-        auth: Arc<Auth>,
+        (auth, subjects): (Arc<Auth>, Arc<Subjects>),
         settings: Settings,
         clock: fn() -> u64,
         is_failing: Arc<AtomicBool>,
@@ -72,6 +73,7 @@ impl Keeper {
             _segments: segments,
             log,
             auth,
+            subjects,
             settings,
             clock,
             is_failing,
@@ -112,8 +114,13 @@ impl Keeper {
 
     fn entry(&mut self, entry: Entry) -> Result<(), StoreError> {
         let entry = entry.bounded();
-        let terms = entry.terms();
-        self.line(entry.time_ns, &terms, &entry)?;
+        let stored = personal::stored(&entry, &self.auth, &self.subjects);
+        let (line, terms) = stored.inspect_err(|error| {
+            if !self.is_failing.swap(true, Ordering::Relaxed) {
+                tracing::error!(%error, "personal fields cannot be sealed: changes are refused");
+            }
+        })?;
+        self.line(entry.time_ns, &terms, &line)?;
         if self.unsigned == 0 {
             self.unsigned_since_ns = entry.time_ns;
         }

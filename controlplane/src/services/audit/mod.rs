@@ -13,6 +13,7 @@
 //! | file | question |
 //! |---|---|
 //! | `entry` | what is told of a change? |
+//! | `personal` | what of it tells of a person? |
 //! | `keeper` | the thread that writes: entries, checkpoints, retention |
 //! | `refusals` | what is told of what was refused? |
 //! | `checkpoint`, `verify` | is it what was written? |
@@ -21,6 +22,7 @@
 mod checkpoint;
 mod entry;
 mod keeper;
+mod personal;
 mod refusals;
 mod search;
 #[cfg(test)]
@@ -41,7 +43,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use self::keeper::{Keeper, Work};
-use super::Auth;
+use super::{Auth, Subjects};
 use crate::store::StoreError;
 use crate::store::segments::{Kind, Recovery, Retention, Segments, Settings as LogSettings};
 
@@ -91,6 +93,7 @@ pub enum AuditError {
 #[derive(Debug)]
 pub struct Audit {
     directory: PathBuf,
+    subjects: Arc<Subjects>,
     /// Until the thread has it.
     keeper: Mutex<Option<Keeper>>,
     started: OnceLock<SyncSender<Work>>,
@@ -108,22 +111,32 @@ impl Audit {
     pub fn open(
         segments: Segments,
         auth: &Arc<Auth>,
+        subjects: &Arc<Subjects>,
         settings: Settings,
         clock: fn() -> u64,
     ) -> Result<(Self, Recovery), StoreError> {
         let of_log = LogSettings {
+            // 2: personal fields are sealed.
+            schema: 2,
             segment_bytes_max: settings.segment_bytes_max,
             // A month, so that a quiet box's audit is not one file for years.
             segment_age_ns_max: 30 * 24 * 3_600 * 1_000_000_000,
             level: 3,
-            ..LogSettings::default()
         };
         let (log, recovery) = segments.log(Kind::Audit, of_log, clock())?;
         let directory = log.directory().to_owned();
         let is_failing = Arc::new(AtomicBool::new(false));
-        let keeper = Keeper::new(segments, log, Arc::clone(auth), settings, clock, Arc::clone(&is_failing));
+        let keeper = Keeper::new(
+            segments,
+            log,
+            (Arc::clone(auth), Arc::clone(subjects)),
+            settings,
+            clock,
+            Arc::clone(&is_failing),
+        );
         let audit = Self {
             directory,
+            subjects: Arc::clone(subjects),
             keeper: Mutex::new(Some(keeper)),
             started: OnceLock::new(),
             thread: Mutex::new(None),
@@ -136,6 +149,12 @@ impl Audit {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Whose fields are in it.
+    #[must_use]
+    pub const fn subjects(&self) -> &Arc<Subjects> {
+        &self.subjects
     }
 
     /// Whether the last entry could not be written.

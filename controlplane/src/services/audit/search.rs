@@ -54,24 +54,34 @@ impl Audit {
         let ns = |seconds: u64| seconds.saturating_mul(1_000_000_000);
         let Question { actor, action, target, address, .. } = question;
         let terms = [
-            actor.as_ref().map(|actor| format!("user:{}", actor.to_lowercase())),
-            action.as_ref().map(|action| format!("action:{action}")),
-            target.as_ref().map(|target| format!("target:{target}")),
-            address.as_ref().map(|address| format!("ip:{address}")),
+            // Of accounts by their subject, under whichever name; a `user_id` itself is asked for too.
+            actor.as_ref().map(|actor| {
+                either("user", &actor.to_lowercase(), self.subjects.named(actor), Some(actor.clone()))
+            }),
+            action.as_ref().map(|action| vec![format!("action:{action}")]),
+            target.as_ref().map(|target| either("target", target, self.subjects.named(target), None)),
+            address
+                .as_ref()
+                .map(|address| either("ip", address, Vec::new(), Some(self.subjects.address_tag(address)))),
         ];
         let query = Query {
             from_ns: question.from_s.map_or(0, ns),
             to_ns: question.to_s.map_or(u64::MAX, ns),
-            terms: terms.into_iter().flatten().collect(),
+            any_of: terms.into_iter().flatten().collect(),
             first_entry: question.cursor,
+            ..Query::default()
         };
         let deadline = Instant::now() + PAGE_TIMEOUT;
         let mut trail = Trail::default();
         let page = read(self.directory(), &query, &mut |found| {
-            if let Ok(entry @ Value::Object(_)) = serde_json::from_slice(found.body)
+            if let Ok(mut entry @ Value::Object(_)) = serde_json::from_slice(found.body)
                 && entry.get("checkpoint").is_none()
             {
-                trail.entries.push((found.entry, entry));
+                self.subjects.reveal(&mut entry);
+                // Tags of addresses are shared.
+                if address.as_ref().is_none_or(|address| entry["address"] == **address) {
+                    trail.entries.push((found.entry, entry));
+                }
             }
             let is_done = trail.entries.len() >= question.limit || Instant::now() >= deadline;
             if is_done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -79,4 +89,10 @@ impl Audit {
         (trail.next, trail.damaged) = (page.next_entry, page.damaged);
         Ok(trail)
     }
+}
+
+/// Terms of which an entry has one: the plain one of an entry without a subject, and those of subjects.
+fn either(kind: &str, plain: &str, subjects: Vec<String>, other: Option<String>) -> Vec<String> {
+    let all = std::iter::once(plain.to_owned()).chain(subjects).chain(other);
+    all.map(|text| format!("{kind}:{text}")).collect()
 }

@@ -7,12 +7,14 @@ use crate::services::auth::algorithm::Algorithm;
 use crate::services::auth::key::{SigningKey, VerifyingKey};
 use crate::services::auth::key_ring::KeyRing;
 use crate::services::auth::{KeyOrigin, Keys, Settings as AuthSettings};
+use crate::store::sealed::BoxKey;
 use crate::store::segments::Batch;
 use crate::store::{Entities, KeyFile};
 
 struct Bench {
     dir: tempfile::TempDir,
     auth: Arc<Auth>,
+    subjects: Arc<Subjects>,
 }
 
 fn clock() -> u64 {
@@ -26,12 +28,14 @@ impl Bench {
         let origin = KeyOrigin::File(KeyFile::at(dir.path().join("keys.json")));
         let store = Arc::new(Entities::open(dir.path().join("e.redb")).unwrap());
         let auth = Auth::open(&store, &Keys { ring, origin }, AuthSettings::default(), 1).unwrap();
-        Self { dir, auth: Arc::new(auth) }
+        let box_key = Arc::new(BoxKey::generate().unwrap());
+        let subjects = Arc::new(Subjects::open(store, box_key));
+        Self { dir, auth: Arc::new(auth), subjects }
     }
 
     fn open(&self, settings: Settings) -> Audit {
         let segments = Segments::open(self.dir.path().join("box.segments")).unwrap();
-        let (audit, recovery) = Audit::open(segments, &self.auth, settings, clock).unwrap();
+        let (audit, recovery) = Audit::open(segments, &self.auth, &self.subjects, settings, clock).unwrap();
         assert_eq!(recovery, Recovery::default());
         audit
     }
@@ -229,4 +233,93 @@ fn entries_are_bounded() {
     let (_, entry) = &page.entries[0];
     assert_eq!(entry["before"], serde_json::json!({ "left_out_bytes": 3_000_002 }));
     assert_eq!(entry["target"].as_str().unwrap(), "x".repeat(256));
+}
+
+/// An account's name, address and client are nowhere in the files; the audit shows them until they are erased.
+#[test]
+fn personal_fields_are_sealed_and_can_be_erased_while_the_chain_stays() {
+    let bench = Bench::new();
+    let admin = bench.auth.first_admin(1).unwrap().unwrap().username;
+    let id = bench.auth.named(&admin).unwrap().user_id;
+    let audit = bench.open(few());
+    let actor = Actor {
+        username: admin.clone(),
+        user_id: Some(id.clone()),
+        role: Some("admin".to_owned()),
+        session_id: Some("s-1".to_owned()),
+    };
+    let session = serde_json::json!({"user_id": id, "client": "192.0.2.77", "user_agent": "ada's-phone"});
+    let of_ada = Entry {
+        actor: Some(actor),
+        address: Some("192.0.2.77".to_owned()),
+        target: Some(admin.clone()),
+        before: Some(session.clone()),
+        ..entry(1)
+    };
+    let failed = Entry {
+        actor: None,
+        address: Some("192.0.2.77".to_owned()),
+        target: Some(admin.clone()),
+        ..entry(2)
+    };
+    audit.append_blocking(of_ada).unwrap();
+    audit.append_blocking(failed).unwrap();
+    audit.append_blocking(entry(3)).unwrap();
+    let found = |question: &Question| audit.search(&Question { limit: 100, ..question.clone() }).unwrap();
+    let by_name = Question { actor: Some("ADMIN".to_owned()), ..Question::default() };
+    let by_id = Question { actor: Some(id.clone()), ..Question::default() };
+    let by_target = Question { target: Some(admin.clone()), ..Question::default() };
+    let by_address = Question { address: Some("192.0.2.77".to_owned()), ..Question::default() };
+    let of_system = Question { actor: Some("system".to_owned()), ..Question::default() };
+    let counts = || {
+        [&by_name, &by_id, &by_target, &by_address, &of_system].map(|question| found(question).entries.len())
+    };
+    assert_eq!(counts(), [1, 1, 2, 2, 1]);
+    let (_, shown) = &found(&by_name).entries[0];
+    assert_eq!((&shown["actor"]["username"], &shown["before"]), (&admin.into(), &session));
+    let in_files = |needle: &str| {
+        let mut bodies = Vec::new();
+        segments::verify_all(&bench.directory(), &mut bodies);
+        bodies.iter().any(|(_, body)| body.windows(needle.len()).any(|window| window == needle.as_bytes()))
+    };
+    for secret in ["\"admin\"}", "192.0.2.77", "ada's-phone"] {
+        assert!(!in_files(secret), "{secret}");
+    }
+    assert!(in_files(&id), "the pseudonym stays");
+    bench.subjects.erase(&id, 9).unwrap().unwrap();
+    // By address nothing is found any more: nobody can tell whose it was.
+    assert_eq!(counts(), [0, 1, 0, 0, 1]);
+    let (_, shown) = &found(&by_id).entries[0];
+    for erased in [&shown["actor"]["username"], &shown["address"], &shown["before"]["user_agent"]] {
+        assert_eq!(erased, "(erased)");
+    }
+    assert_eq!(shown["actor"]["role"], "admin");
+    audit.stop();
+    assert_eq!(bench.verdict().faults, Vec::<String>::new());
+}
+
+/// A box that could not seal does not write in the open.
+#[test]
+fn what_cannot_be_sealed_is_refused() {
+    let bench = Bench::new();
+    let id = {
+        let admin = bench.auth.first_admin(1).unwrap().unwrap().username;
+        bench.auth.named(&admin).unwrap().user_id
+    };
+    let audit = bench.open(few());
+    let of_ada = Entry {
+        actor: Some(Actor { username: "ada".into(), user_id: Some(id), role: None, session_id: None }),
+        ..entry(1)
+    };
+    audit.append_blocking(of_ada.clone()).unwrap();
+    drop(audit);
+    // Another box key: the subject's key does not open any more.
+    let store = Arc::new(Entities::unopened(bench.dir.path().join("no/such/e.redb")));
+    let subjects = Arc::new(Subjects::open(store, Arc::new(BoxKey::generate().unwrap())));
+    let bench = Bench { subjects, ..bench };
+    let audit = bench.open(few());
+    assert!(matches!(audit.append_blocking(of_ada), Err(AuditError::Store(_))));
+    assert!(audit.is_failing(), "changes are refused");
+    audit.append_blocking(entry(2)).unwrap();
+    assert!(!audit.is_failing());
 }

@@ -4,9 +4,9 @@ use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::checkpoint::Checkpoint;
-use super::entry::Entry;
 use super::keeper::RETENTION;
 use crate::services::auth::key::VerifyingKey;
 use crate::store::StoreError;
@@ -37,7 +37,18 @@ pub struct Verdict {
 #[serde(untagged)]
 enum Line {
     Checkpoint { checkpoint: Checkpoint },
-    Entry(Box<Entry>),
+    Entry(EntryLine),
+}
+
+/// What an entry must have; the other fields may be sealed.
+#[derive(Deserialize)]
+struct EntryLine {
+    #[serde(rename = "time_ns")]
+    _time_ns: u64,
+    action: String,
+    #[serde(rename = "outcome")]
+    _outcome: String,
+    after: Option<Value>,
 }
 
 /// Reads the audit in `directory` and believes `keys`. Needs no daemon, and does not disturb one.

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::algorithm::Algorithm;
 use super::key::{Jwk, KeyError, SigningKey, VerifyingKey};
+use crate::store::sealed::{BoxKey, KeyId, SealError, is_sealed_under};
 
 /// Keys that are believed beside the one that signs.
 const RETIRED_MAX: usize = 8;
@@ -28,9 +29,32 @@ pub struct KeyRing {
 pub struct KeySet {
     /// The key that signs with its secret, then retired ones with their public half.
     pub keys: Vec<Jwk>,
+    /// Of the box's own file: the key that signs with its secret, sealed under the box key, in Base64. `keys` have no secrets
+    /// then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
 }
 
+/// What the box's own keys are sealed as.
+const PURPOSE: &str = "the keys that sign tokens";
+
 impl KeySet {
+    /// The box key that it is sealed under; `None`: it is in the open.
+    #[must_use]
+    pub fn sealed_under(&self) -> Option<KeyId> {
+        is_sealed_under(&BASE64.decode(self.sealed.as_ref()?).ok()?)
+    }
+
+    /// What its keys verify with without the box key: an HMAC key that is sealed verifies nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyRingError`]: the first key that is none.
+    pub fn verifying_unopened(&self) -> Result<Vec<VerifyingKey>, KeyRingError> {
+        let is_open = |jwk: &&Jwk| jwk.public.is_some() || jwk.k.is_some();
+        Self { keys: self.keys.iter().filter(is_open).cloned().collect(), sealed: None }.verifying()
+    }
+
     /// What its keys verify with, in their order; secrets are used for HMAC only.
     ///
     /// # Errors
@@ -77,6 +101,9 @@ pub enum KeyRingError {
         "PQC_PK_B64 is not the public half of PQC_SK_B64: take it out, or make both anew with `jarvis keygen --environment`"
     )]
     OtherPublic,
+    /// The key that signs is sealed, and does not open.
+    #[error("{0}")]
+    Sealed(String),
     /// No key, or none that signs.
     #[error("the key file has no key with a secret: make one with `jarvis keygen`")]
     Empty,
@@ -100,6 +127,9 @@ impl KeyRing {
     /// [`KeyRingError`]: the first key that is none.
     pub fn of_set(set: &KeySet) -> Result<Self, KeyRingError> {
         let wrong = |jwk: &Jwk, source| KeyRingError::Key { from: format!("key {}", jwk.kid), source };
+        if set.sealed.is_some() {
+            return Err(KeyRingError::Sealed("it is a box's own and sealed under its box key".to_owned()));
+        }
         let (first, rest) = set.keys.split_first().ok_or(KeyRingError::Empty)?;
         if first.private.is_none() && first.k.is_none() {
             return Err(KeyRingError::Empty);
@@ -111,6 +141,35 @@ impl KeyRing {
             .map(|jwk| VerifyingKey::of_jwk(jwk).map_err(|error| wrong(jwk, error)))
             .collect::<Result<_, _>>()?;
         Ok(Self { signing: Arc::new(signing), retired })
+    }
+
+    /// Keys of the box's own file, sealed under the box key or still in the open.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyRingError`]: an envelope of another box key, the first key that is none.
+    pub fn of_sealed_set(set: &KeySet, box_key: &BoxKey) -> Result<Self, KeyRingError> {
+        let Some(sealed) = &set.sealed else { return Self::of_set(set) };
+        let (_, retired) = set.keys.split_first().ok_or(KeyRingError::Empty)?;
+        let told = |error: &dyn std::fmt::Display| KeyRingError::Sealed(error.to_string());
+        let envelope = BASE64.decode(sealed).map_err(|_| told(&"`sealed` is no Base64"))?;
+        let opened = box_key.open(PURPOSE, &envelope).map_err(|error| told(&error))?;
+        let signing: Jwk = serde_json::from_slice(&opened).map_err(|_| told(&"what is sealed is no key"))?;
+        let keys = std::iter::once(signing).chain(retired.iter().cloned()).collect();
+        Self::of_set(&KeySet { keys, sealed: None })
+    }
+
+    /// As it is written to the box's own file: whoever reads that may verify, and not sign.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`].
+    pub fn to_sealed_set(&self, box_key: &BoxKey) -> Result<KeySet, SealError> {
+        let signing = serde_json::to_vec(&self.signing.to_jwk()).map(Zeroizing::new);
+        let envelope = box_key.seal(PURPOSE, &signing.map_err(|_| SealError::System)?)?;
+        let retired = self.retired.iter().filter(|key| key.algorithm().is_asymmetric());
+        let keys = std::iter::once(self.signing.verifying()).chain(retired).map(VerifyingKey::to_jwk);
+        Ok(KeySet { keys: keys.collect(), sealed: Some(BASE64.encode(envelope)) })
     }
 
     /// The key of `PQC_SK_B64` (base64 of all four parts of an SLH-DSA key, or of the seed of an ML-DSA key), which must
@@ -158,6 +217,7 @@ impl KeyRing {
         let retired = self.retired.iter().filter(|key| key.algorithm().is_asymmetric());
         KeySet {
             keys: std::iter::once(self.signing.to_jwk()).chain(retired.map(VerifyingKey::to_jwk)).collect(),
+            sealed: None,
         }
     }
 
@@ -269,8 +329,11 @@ mod tests {
     #[test]
     fn a_file_without_a_secret_signs_nothing() {
         let ring = KeyRing::of(key(Algorithm::MlDsa44));
-        let file = KeySet { keys: ring.public() };
+        let file = KeySet { keys: ring.public(), sealed: None };
         assert_eq!(KeyRing::of_set(&file).unwrap_err(), KeyRingError::Empty);
-        assert_eq!(KeyRing::of_set(&KeySet { keys: Vec::new() }).unwrap_err(), KeyRingError::Empty);
+        assert_eq!(
+            KeyRing::of_set(&KeySet { keys: Vec::new(), sealed: None }).unwrap_err(),
+            KeyRingError::Empty
+        );
     }
 }

@@ -54,6 +54,7 @@ use self::session::{SESSIONS, Sessions, TokenForm};
 use self::throttle::Throttle;
 use self::ticket::Tickets;
 use self::token::{Claims, TokenError};
+use crate::store::sealed::BoxKey;
 use crate::store::{Entities, KeyFile, StoreError};
 
 /// How long things are good.
@@ -180,8 +181,10 @@ pub enum KeyOrigin {
     Pqc,
     /// The environment's `API_HMAC_KEY`.
     Hmac,
-    /// A file, which rotation writes.
+    /// A file of the operator's, which rotation writes.
     File(KeyFile),
+    /// The box's own file, sealed under the box key; rotation writes it.
+    Sealed(KeyFile, Arc<BoxKey>),
 }
 
 impl KeyOrigin {
@@ -192,7 +195,28 @@ impl KeyOrigin {
             Self::Pqc => "PQC_SK_B64",
             Self::Hmac => "API_HMAC_KEY",
             Self::File(_) => "key file",
+            Self::Sealed(..) => "sealed key file",
         }
+    }
+
+    /// Keeps `ring` where the keys came from.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::NoKeyFile`] for keys of the environment, [`AuthError::Store`], [`AuthError::Invalid`].
+    pub fn keep(&self, ring: &KeyRing) -> Result<(), AuthError> {
+        let (file, set) = match self {
+            Self::Pqc | Self::Hmac => return Err(AuthError::NoKeyFile),
+            Self::File(file) => (file, ring.to_set()),
+            Self::Sealed(file, key) => {
+                let set = ring.to_sealed_set(key).map_err(|error| AuthError::Invalid(error.to_string()))?;
+                (file, set)
+            }
+        };
+        let set = serde_json::to_vec_pretty(&set).map(Zeroizing::new);
+        let set = set.map_err(|error| AuthError::Invalid(error.to_string()))?;
+        file.write(&set).map_err(|error| StoreError::of_io(file.path(), &error))?;
+        Ok(())
     }
 }
 
@@ -299,13 +323,13 @@ impl Auth {
         let me = Arc::clone(self);
         self.changing
             .run(move || {
-                let KeyOrigin::File(file) = &me.origin else { return Err(AuthError::NoKeyFile) };
+                if matches!(me.origin, KeyOrigin::Pqc | KeyOrigin::Hmac) {
+                    return Err(AuthError::NoKeyFile);
+                }
                 let ring = me.ring();
                 let algorithm = algorithm.unwrap_or(ring.signing().verifying().algorithm());
                 let ring = Arc::new(ring.rotated(SigningKey::generate(algorithm)?));
-                let set = serde_json::to_vec_pretty(&ring.to_set()).map(Zeroizing::new);
-                let set = set.map_err(|error| AuthError::Invalid(error.to_string()))?;
-                file.write(&set).map_err(|error| StoreError::of_io(file.path(), &error))?;
+                me.origin.keep(&ring)?;
                 *me.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&ring);
                 Ok(ring)
             })

@@ -105,6 +105,7 @@ impl Hub {
             to_ns: question.to_s.map_or(u64::MAX, ns),
             terms: terms.into_iter().flatten().collect(),
             first_entry: question.cursor,
+            ..Query::default()
         };
         let deadline = Instant::now() + TIME_MAX;
         let mut past = Past::default();

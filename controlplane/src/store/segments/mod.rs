@@ -27,6 +27,7 @@
 //! | `walk` | which blocks has a file, whatever happened to it? |
 //! | `directory`, `note`, `index` | which files are there? |
 //! | `log`, `retention` | how does it grow and shrink? |
+//! | `snapshot` | what of it can be copied while it grows? |
 //! | `read`, `verify` | what is in it, and is that what was written? |
 
 mod block;
@@ -38,6 +39,7 @@ mod log;
 mod note;
 mod read;
 mod retention;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -51,6 +53,7 @@ pub use block::Batch;
 pub use log::{Appended, Log, Recovery, Settings};
 pub use read::{Found, Page, Query, read};
 pub use retention::{Hold, Removed, Retention};
+pub use snapshot::{Part, snapshot};
 pub use verify::{BlockSeen, Fault, Report, Wrong, verify};
 
 use std::fmt;

@@ -23,13 +23,15 @@ pub struct Query {
     pub to_ns: u64,
     /// Terms that a record must have, all of them.
     pub terms: Vec<String>,
+    /// Groups of terms: a record must have one of each group.
+    pub any_of: Vec<Vec<String>>,
     /// From this entry on: where a page ended.
     pub first_entry: u64,
 }
 
 impl Default for Query {
     fn default() -> Self {
-        Self { from_ns: 0, to_ns: u64::MAX, terms: Vec::new(), first_entry: 0 }
+        Self { from_ns: 0, to_ns: u64::MAX, terms: Vec::new(), any_of: Vec::new(), first_entry: 0 }
     }
 }
 
@@ -73,7 +75,9 @@ pub fn read(
         Err(error) => return Err(error),
     };
     let hashes = query.terms.iter().map(|term| filter::hash(term.as_bytes())).collect();
-    let mut reading = Reading { query, hashes, page: Page::default(), raw: Vec::new() };
+    let group = |group: &Vec<String>| group.iter().map(|term| filter::hash(term.as_bytes())).collect();
+    let groups = query.any_of.iter().map(group).collect();
+    let mut reading = Reading { query, hashes, groups, page: Page::default(), raw: Vec::new() };
     let last = listing.segments.last().copied();
     for sequence in listing.segments {
         // Retention may take a segment meanwhile: then its records are gone.
@@ -101,6 +105,7 @@ pub fn read(
 struct Reading<'a> {
     query: &'a Query,
     hashes: Vec<u64>,
+    groups: Vec<Vec<u64>>,
     page: Page,
     raw: Vec<u8>,
 }
@@ -148,13 +153,14 @@ impl Reading<'_> {
     }
 
     fn may_have_terms(&self, walk: &mut Walk, block: &Block) -> Result<bool, StoreError> {
-        if self.hashes.is_empty() {
+        if self.hashes.is_empty() && self.groups.is_empty() {
             return Ok(true);
         }
         // A filter that is damaged keeps nothing from being read.
-        Ok(walk
-            .filter(block)?
-            .is_none_or(|filter| self.hashes.iter().all(|hash| filter::may_have(filter, *hash))))
+        Ok(walk.filter(block)?.is_none_or(|filter| {
+            let has = |hash: &u64| filter::may_have(filter, *hash);
+            self.hashes.iter().all(has) && self.groups.iter().all(|group| group.iter().any(has))
+        }))
     }
 
     fn block(
@@ -173,7 +179,8 @@ impl Reading<'_> {
         for (entry, record) in (block.header.first_entry..).zip(Records::of(raw).flatten()) {
             let is_wanted = entry >= self.query.first_entry
                 && (self.query.from_ns..self.query.to_ns).contains(&record.time_ns)
-                && self.query.terms.iter().all(|term| record.has(term.as_bytes()));
+                && self.query.terms.iter().all(|term| record.has(term.as_bytes()))
+                && self.query.any_of.iter().all(|group| group.iter().any(|term| record.has(term.as_bytes())));
             let found = Found { entry, time_ns: record.time_ns, body: record.body };
             if is_wanted && show(&found).is_break() {
                 self.page.next_entry = Some(entry + 1);
