@@ -31,7 +31,7 @@ fn a_drained_box_leaves_the_wire_to_its_fail_mode_and_comes_back() {
 #[test]
 fn the_log_the_files_and_the_configuration_are_within_reach() {
     let Some(lab) = Lab::up(&[]) else { return };
-    lab.config("");
+    lab.policy("", "");
     let _daemon = lab.start();
     let told = lab.ctl(&["admin", "config"]);
     assert_eq!(
@@ -48,6 +48,7 @@ fn the_log_the_files_and_the_configuration_are_within_reach() {
     let told = lab.ctl(&["admin", "reload"]);
     assert_eq!(told["ok"], true, "{told}");
     assert_eq!(told["parts"][1], json!({"part": "certificates", "outcome": "absent", "notes": []}));
+    assert_eq!(told["parts"][2]["outcome"], "unchanged", "{told}");
     lab.write_policy("not JSON");
     let told = lab.ctl(&["admin", "reload"]);
     assert_eq!((&told["ok"], &told["parts"][2]["outcome"]), (&json!(false), &json!("failed")), "{told}");

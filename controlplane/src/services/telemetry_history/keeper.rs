@@ -30,7 +30,8 @@ impl Keeper {
         for (place, series) in SERIES.iter().enumerate() {
             values[place] = match series.kind {
                 Kind::Sum => totals.values[place].saturating_sub(self.before.values[place]),
-                Kind::Last | Kind::Greatest => totals.values[place],
+                Kind::Last => totals.values[place],
+                Kind::Greatest => UNKNOWN,
             };
         }
         if let (Some(now), Some(before)) = (&totals.batch_ns, &self.before.batch_ns) {
