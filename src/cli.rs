@@ -317,6 +317,16 @@ pub(crate) enum CtlCommand {
     Telemetry {
         /// Which.
         part: TelemetryPart,
+        /// Of history: step=1s|1m|1h, from=SECONDS, to=SECONDS, series=NAME,NAME, limit=N, cursor=C. Of talkers: by=src|dst|either,
+        /// window=1m|1h|start, live=true, limit=N. Of users: limit=N.
+        #[arg(value_name = "KEY=VALUE")]
+        filter: Vec<String>,
+    },
+    /// The daemon itself: its configuration, its log, its files, its place on the wire.
+    Admin {
+        /// What about it.
+        #[command(subcommand)]
+        command: AdminCommand,
     },
     /// Save all that the box keeps to one file while it runs: accounts, policies, audit, events.
     Backup {
@@ -448,6 +458,12 @@ pub(crate) enum TelemetryPart {
     Latency,
     /// By application, those with the most bytes.
     Applications,
+    /// What there was each second, minute or hour.
+    History,
+    /// Addresses, those with the most bytes.
+    Talkers,
+    /// Users, those with the most bytes.
+    Users,
     /// The XDP program.
     Wire,
 }
@@ -461,9 +477,34 @@ impl TelemetryPart {
             Self::Reasons => "reasons",
             Self::Latency => "latency",
             Self::Applications => "applications",
+            Self::History => "history",
+            Self::Talkers => "talkers",
+            Self::Users => "users",
             Self::Wire => "wire",
         }
     }
+}
+
+/// `ctl admin`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// The configuration in force, without secrets.
+    Config,
+    /// Read policies, applications and certificates again, as SIGHUP does, and say what became of each.
+    Reload,
+    /// How much the log says; with a level, change it.
+    LogLevel {
+        /// error, warn, info, debug or trace.
+        level: Option<String>,
+        /// For so many seconds; then it returns by itself.
+        #[arg(long, value_name = "SECONDS", requires = "level")]
+        for_s: Option<u64>,
+    },
+    /// Take the box off the wire, so that its fail mode holds, or put it back.
+    Drain {
+        /// Whether.
+        state: OnOff,
+    },
 }
 
 /// `ctl policy`.

@@ -3,11 +3,11 @@
 //! Each subcommand is one call; its answer is printed as tables and lines for people ([`crate::table`]), with `--json` as the API
 //! gave it, indented. Texts that are files already (policies that are exported, completions) are printed as they are.
 
-use crate::cli::{BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
+use crate::cli::{AdminCommand, BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
 use crate::{backup, policy, setup, support, table, users, work};
-use controlplane::client::Client;
+use controlplane::client::{Client, Method};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -20,7 +20,22 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
     let client = client(typed.socket.as_ref(), &typed.config)?;
     let answer = match &typed.command {
         CtlCommand::Status => client.get("/telemetry")?,
-        CtlCommand::Telemetry { part } => client.get(&format!("/telemetry/{}", part.path()))?,
+        CtlCommand::Telemetry { part, filter } => {
+            let path = with_filter(format!("/telemetry/{}?", part.path()), filter)?;
+            client.get(&path.replacen("?&", "?", 1))?
+        }
+        CtlCommand::Admin { command } => match command {
+            AdminCommand::Config => client.get("/admin/config")?,
+            AdminCommand::Reload => client.post("/admin/reload", &json!({}))?,
+            AdminCommand::LogLevel { level: None, .. } => client.get("/admin/log-level")?,
+            AdminCommand::LogLevel { level: Some(level), for_s } => {
+                let body = json!({ "level": level, "for_s": for_s }).to_string();
+                client.send(&Method::PUT, "/admin/log-level", body.into_bytes())?
+            }
+            AdminCommand::Drain { state } => {
+                client.post("/admin/drain", &json!({ "on": *state == OnOff::On }))?
+            }
+        },
         CtlCommand::Flows { filter, limit } => client.get(&query_path("/dpi/flows", filter, *limit)?)?,
         CtlCommand::EndFlow { flow_id } => client.delete(&format!("/dpi/flows/{flow_id}"), &json!({}))?,
         CtlCommand::Policy { command: PolicyCommand::Export { version } } => {

@@ -19,6 +19,7 @@ mod ctl;
 mod events;
 mod failure;
 mod keygen;
+mod levers;
 mod links;
 mod log;
 mod policy;
@@ -143,6 +144,8 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let (tape, recorder) = recorder.start(&live).map_err(|error| serve::thread_failed(&error))?;
     let pump = EventPump::new(receivers, Arc::clone(&names), file, types, Arc::clone(&events))
         .with_live(Arc::clone(&live), Some(tape));
+    let workers = plan.workers.len() as u32;
+    let (process, orders) = levers::Process::new(&config, typed, live_wire.clone(), workers);
     let services = Services::new(Parts {
         door: Arc::clone(&door),
         names,
@@ -153,6 +156,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         captures: Some(serve::captures(&config, typed.config.config.as_deref())),
         backups: Some(trust::backups(&config, typed.config.config.as_deref(), entities, box_key)),
         live,
+        levers: Some(Arc::new(process)),
         clock: serve::now,
         version: env!("CARGO_PKG_VERSION"),
     });
@@ -172,7 +176,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         services,
         door,
         live_wire,
-        links,
+        (links, orders),
     )?;
     fresh.stays();
     serving.until_asked_to_stop();

@@ -8,14 +8,18 @@
 use crate::config::{Config, Wait};
 use crate::cores::{CorePlan, Precedence};
 use crate::failure::Failure;
+use crate::levers::Order;
 use crate::links::Links;
+use crate::log;
 use crate::signals::{Ask, Asks, Supervisor};
 use crate::threads::{Kept, Workers};
 use crate::trust;
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server, Tls};
 use controlplane::services::classify::Reader;
+use controlplane::services::levers::{ReloadOutcome, Reloaded};
 use controlplane::services::live::RecorderHandle;
+use controlplane::services::telemetry_history::HistoryHandle;
 use controlplane::services::{
     Author, EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions,
 };
@@ -25,6 +29,7 @@ use dataplane::time::Now;
 use dataplane::worker::{Clock, Lifecycle, Phase, SystemClock, Worker};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use xsk::XskQueue;
 
@@ -54,6 +59,8 @@ pub(crate) struct Serving {
     server_config: api::Config,
     links: Links,
     asks: Asks,
+    orders: Receiver<Order>,
+    history: HistoryHandle,
     supervisor: Supervisor,
     count: u32,
 }
@@ -75,7 +82,7 @@ impl Serving {
         services: Arc<Services>,
         door: Arc<Door>,
         wire: LiveWire,
-        links: Links,
+        (links, orders): (Links, Receiver<Order>),
     ) -> Result<Self, Failure> {
         let has_tls = tls.is_some();
         let server_config = api::Config {
@@ -93,6 +100,7 @@ impl Serving {
         let asks = Asks::listen().map_err(|error| Failure::line(format!("cannot hear signals: {error}")))?;
         let server = Server::start(server_config.clone(), Arc::clone(&services))
             .map_err(|error| Failure::line(error.to_string()))?;
+        let history = services.keep_history().map_err(|error| thread_failed(&error))?;
         let pump = pump.start(Arc::clone(&door), now).map_err(|error| thread_failed(&error))?;
         let lifecycle = Arc::new(Lifecycle::default());
         let count = built.len() as u32;
@@ -133,6 +141,8 @@ impl Serving {
             server_config,
             links,
             asks,
+            orders,
+            history,
             supervisor,
             count,
         })
@@ -144,12 +154,19 @@ impl Serving {
         loop {
             match self.asks.wait(LOOK_EVERY) {
                 Some(Ask::Stop) => break,
-                Some(Ask::Reload) => self.reload(),
+                Some(Ask::Reload) => drop(self.reload()),
                 None => {}
             }
             if self.workers.any_ended() {
                 tracing::error!("a worker ended by itself: the process ends, the wire's fail mode holds");
                 std::process::abort();
+            }
+            while let Ok(Order::Reload(answer)) = self.orders.try_recv() {
+                // Who asked may have gone.
+                let _ = answer.send(self.reload());
+            }
+            if let Some(volume) = log::volume() {
+                volume.look(Instant::now());
             }
             self.look_after_server();
             if !self.pump.is_alive() && !std::mem::replace(&mut pump_missed, true) {
@@ -180,47 +197,70 @@ impl Serving {
         }
     }
 
-    fn reload(&self) {
+    /// Reads all files again; each part stays as it was where it has errors.
+    fn reload(&self) -> Vec<Reloaded> {
         self.supervisor.reloading();
+        let event_file = if self.pump.has_file() { ReloadOutcome::Reloaded } else { ReloadOutcome::Absent };
         self.pump.reopen();
-        self.reload_certificates();
-        match self.services.reload(&Author::system()) {
+        let parts = vec![
+            Reloaded { part: "event_file", outcome: event_file, notes: Vec::new() },
+            self.reload_certificates(),
+            self.reload_policies(),
+        ];
+        self.supervisor.ready("the wire is served");
+        parts
+    }
+
+    fn reload_policies(&self) -> Reloaded {
+        let (outcome, notes) = match self.services.reload(&Author::system()) {
             Ok(change) if !change.changed => {
                 tracing::info!(
                     "the policy file is what it was when it was taken in: the policies stay as they are"
                 );
+                (ReloadOutcome::Unchanged, Vec::new())
             }
             Ok(_told_by_services) => {
                 let after = serde_json::to_value(self.services.policy().summary()).ok();
                 trust::tell(&self.services, "policy.reload", Some("policy".to_owned()), after);
+                (ReloadOutcome::Reloaded, Vec::new())
             }
             Err(PolicyLoadError::NoFile) => {
                 tracing::info!("no file of policies or applications is configured: they stay as they are");
+                (ReloadOutcome::Absent, Vec::new())
             }
             Err(error) => {
-                for line in Failure::from(error).to_string().lines() {
+                let told = Failure::from(error).to_string();
+                for line in told.lines() {
                     tracing::error!("{line}");
                 }
                 tracing::error!("policies and applications were not reloaded, the ones before stay in force");
+                (ReloadOutcome::Failed, told.lines().map(str::to_owned).collect())
             }
-        }
-        self.supervisor.ready("the wire is served");
+        };
+        Reloaded { part: "policies", outcome, notes }
     }
 
-    fn reload_certificates(&self) {
-        let Some(tls) = &self.server_config.tls else { return };
+    fn reload_certificates(&self) -> Reloaded {
+        let part = "certificates";
+        let Some(tls) = &self.server_config.tls else {
+            return Reloaded { part, outcome: ReloadOutcome::Absent, notes: Vec::new() };
+        };
         match tls.reload(now().wall.0 / 1_000_000_000) {
             Ok(warnings) => {
                 tracing::info!("the API's certificates were read again; connections from now on use them");
                 for warning in &warnings {
                     tracing::warn!("{warning}");
                 }
+                let notes = warnings.iter().map(ToString::to_string).collect();
+                Reloaded { part, outcome: ReloadOutcome::Reloaded, notes }
             }
             Err(faults) => {
                 for fault in &faults {
                     tracing::error!("{fault}");
                 }
                 tracing::error!("the API's certificates were not reloaded, the ones before stay in force");
+                let notes = faults.iter().map(ToString::to_string).collect();
+                Reloaded { part, outcome: ReloadOutcome::Failed, notes }
             }
         }
     }
@@ -228,7 +268,7 @@ impl Serving {
     fn stop(self) {
         tracing::info!("stopping: the wire's fail mode holds from now on, the wire stays attached");
         self.supervisor.stopping();
-        self.wire.release_sockets(self.count);
+        self.wire.let_go_of_sockets(self.count);
         self.lifecycle.enter(Phase::Draining);
         std::thread::sleep(DRAIN);
         self.lifecycle.enter(Phase::Stopped);
@@ -238,6 +278,7 @@ impl Serving {
         // After the workers, so that their last records are written.
         self.pump.stop();
         self.recorder.stop();
+        self.history.stop();
         if let Some(server) = self.server.into_running() {
             server.stop();
         }

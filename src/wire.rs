@@ -8,6 +8,7 @@ use crate::config::{Config, FailMode};
 use dataplane::control::{BlockListError, WireControl, WireReading};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use xsk::program::BLOCK_LIST_MAX;
@@ -121,13 +122,15 @@ struct Held {
     wire: Wire,
     /// What the sockets of each port came to; empty until they are open.
     socket_mode: Vec<&'static str>,
+    /// Port, queue and descriptor of each socket, to put it back into the map.
+    sockets: Vec<(usize, u32, OwnedFd)>,
 }
 
 impl LiveWire {
     /// Takes the attached wire in hand.
     fn new(wire: Wire, config: &Config) -> Self {
         Self {
-            held: Arc::new(Mutex::new(Held { wire, socket_mode: Vec::new() })),
+            held: Arc::new(Mutex::new(Held { wire, socket_mode: Vec::new(), sockets: Vec::new() })),
             fail_mode: config.wire.fail_mode,
             watchdog_ms: config.wire.watchdog_ms,
         }
@@ -141,6 +144,8 @@ impl LiveWire {
     pub(crate) fn register(&self, port: usize, socket: &XskQueue) -> Result<(), String> {
         let mut held = self.lock();
         held.wire.register_socket(port, socket).map_err(|error| error.to_string())?;
+        let descriptor = socket.descriptor().map_err(|error| error.to_string())?;
+        held.sockets.push((port, socket.queue(), descriptor));
         if socket.queue() == 0 {
             held.socket_mode.push(socket.mode().name());
         }
@@ -168,6 +173,28 @@ impl LiveWire {
         }
     }
 
+    /// Puts every socket back into the map: its worker has it and turns all the while.
+    ///
+    /// # Errors
+    ///
+    /// One sentence; sockets before that one are back.
+    pub(crate) fn restore_sockets(&self) -> Result<(), String> {
+        let Held { wire, sockets, .. } = &mut *self.lock();
+        if sockets.is_empty() {
+            return Err("the box is stopping".to_owned());
+        }
+        for (port, queue, descriptor) in &*sockets {
+            wire.register_descriptor(*port, *queue, descriptor).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Takes every socket out of the map, never to be put back: workers are about to end.
+    pub(crate) fn let_go_of_sockets(&self, workers: u32) {
+        self.release_sockets(workers);
+        self.lock().sockets.clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Held> {
         // Every method of a wire leaves it consistent, also where it fails.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -176,7 +203,7 @@ impl LiveWire {
 
 impl WireControl for LiveWire {
     fn read(&self) -> Result<WireReading, String> {
-        let Held { wire, socket_mode } = &*self.lock();
+        let Held { wire, socket_mode, .. } = &*self.lock();
         let mut total = WireCounters::default();
         for port in 0..wire.ports().len() {
             let counters = wire.counters(port).map_err(|error| error.to_string())?;

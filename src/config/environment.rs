@@ -42,6 +42,26 @@ pub(crate) struct Mtls {
 }
 
 impl Environment {
+    /// The variables that are set and have a meaning.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        let KeySecrets { pqc_secret, pqc_public, hmac } = &self.secrets;
+        let all = [
+            ("UVICORN_HOST", self.listen_address.is_some()),
+            ("UVICORN_PORT", self.listen_port.is_some()),
+            ("LOG_LEVEL", self.level.is_some()),
+            ("LOG_FORMAT", self.json.is_some()),
+            ("DATABASE_URL", self.state_directory.is_some()),
+            ("RATE_LIMIT_ENABLED", self.rate_enabled.is_some()),
+            ("RATE_LIMIT_PER_SECOND", self.rate_per_s.is_some()),
+            ("JARVIS_MTLS_REQUIRED", self.mtls.required.is_some()),
+            ("JARVIS_MTLS_ALLOWED_FINGERPRINTS", self.mtls.allowed_fingerprints.is_some()),
+            ("PQC_SK_B64", pqc_secret.is_some()),
+            ("PQC_PK_B64", pqc_public.is_some()),
+            ("API_HMAC_KEY", hmac.is_some()),
+        ];
+        all.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
+    }
+
     /// Reads this process's environment.
     pub(crate) fn of_process() -> Self {
         Self::of(|name| std::env::var(name).ok())

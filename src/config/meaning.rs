@@ -8,12 +8,13 @@ use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
 use dataplane::stream::Policy;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Serialize, Serializer};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// A checked configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Config {
     /// Bump in the wire, or listening to a mirror.
     pub mode: Mode,
@@ -58,6 +59,7 @@ pub(crate) struct Config {
     /// Where what must outlive the process is kept.
     pub state_directory: PathBuf,
     /// Facts to announce once the log is up.
+    #[serde(skip)]
     pub notices: Vec<String>,
 }
 
@@ -77,7 +79,8 @@ impl Config {
 }
 
 /// How the box sits in the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
     /// Two ports, verdicts are obeyed.
     Inline,
@@ -86,7 +89,7 @@ pub(crate) enum Mode {
 }
 
 /// One network port of the appliance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Port {
     /// The interface's name.
     pub interface: String,
@@ -99,7 +102,8 @@ pub(crate) struct Port {
 }
 
 /// What to make of layer 4 checksums that came in by a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Checksum {
     /// Check; forward a bad one but keep it from the state machine.
     Verify,
@@ -110,7 +114,7 @@ pub(crate) enum Checksum {
 }
 
 /// The XDP program and its pins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Wire {
     /// What the wire does without us.
     pub fail_mode: FailMode,
@@ -123,7 +127,8 @@ pub(crate) struct Wire {
 }
 
 /// What the wire does while no worker serves it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum FailMode {
     /// The kernel forwards, uninspected.
     Open,
@@ -132,7 +137,7 @@ pub(crate) enum FailMode {
 }
 
 /// The packet path's threads and their memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Worker {
     /// One a queue pair.
     pub count: u8,
@@ -155,7 +160,8 @@ pub(crate) struct Worker {
 }
 
 /// How a worker waits for packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Wait {
     /// Spins while there is traffic, sleeps in `poll` when there is none.
     Adaptive,
@@ -166,7 +172,8 @@ pub(crate) enum Wait {
 }
 
 /// Whether frames are shared with the driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum ZeroCopy {
     /// Where the driver has it.
     Auto,
@@ -177,7 +184,7 @@ pub(crate) enum ZeroCopy {
 }
 
 /// The `host` port and its in-band addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Service {
     /// Name of the TAP device.
     pub interface: String,
@@ -190,7 +197,7 @@ pub(crate) struct Service {
 }
 
 /// Flow tracking.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Flow {
     /// Flows over all workers.
     pub capacity: u32,
@@ -205,7 +212,8 @@ pub(crate) struct Flow {
 }
 
 /// Who goes first when the flow table is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Eviction {
     /// Embryonic, closed, the longest idle; never a protected flow.
     Protect,
@@ -218,7 +226,7 @@ pub(crate) enum Eviction {
 }
 
 /// Seconds of silence after which a flow ends, by state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct TimeoutS {
     /// TCP: SYN seen, not answered yet.
     pub tcp_syn: u32,
@@ -255,7 +263,7 @@ pub(crate) struct TimeoutS {
 }
 
 /// Fragment memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Defrag {
     /// Bytes of held fragments, each worker.
     pub memory_bytes: u32,
@@ -270,7 +278,8 @@ pub(crate) struct Defrag {
 }
 
 /// Whose bytes count where fragments overlap: the target's stack decides (Novak, 2005).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Overlap {
     Drop,
     First,
@@ -283,16 +292,17 @@ pub(crate) enum Overlap {
 }
 
 /// How TCP is put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Stream {
     /// Bytes that all streams may hold, each worker.
     pub memory_bytes: u32,
     /// Whose bytes count where segments overlap, in tap and replay; inline those that came first.
+    #[serde(serialize_with = "lower")]
     pub overlap: Policy,
 }
 
 /// What to do when something runs out or does not fit, in the manner of Suricata's exception policies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Exceptions {
     /// No slot for a new flow and nothing to evict.
     pub flow_table_full: Exception,
@@ -309,7 +319,8 @@ pub(crate) struct Exceptions {
 }
 
 /// One answer to an exception.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Exception {
     /// As the wire would without us: open forwards unjudged, closed drops.
     FailMode,
@@ -324,7 +335,7 @@ pub(crate) enum Exception {
 }
 
 /// What the process says about itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Log {
     /// The least severe level written.
     pub level: Level,
@@ -333,7 +344,8 @@ pub(crate) struct Log {
 }
 
 /// Log levels, the most severe first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Level {
     /// Something failed.
     Error,
@@ -348,7 +360,7 @@ pub(crate) enum Level {
 }
 
 /// The control plane's doors.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Api {
     /// TCP, for whoever has a token.
     pub listen: SocketAddr,
@@ -363,9 +375,10 @@ pub(crate) struct Api {
 }
 
 /// Who may use the doors.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Auth {
     /// Signs tokens.
+    #[serde(serialize_with = "name")]
     pub algorithm: Algorithm,
     /// Written by `jarvis keygen`; `None` is the box's own in the state directory.
     pub key_file: Option<PathBuf>,
@@ -380,7 +393,7 @@ pub(crate) struct Auth {
 }
 
 /// Keys that the environment brings.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct KeySecrets {
     /// `PQC_SK_B64`.
     pub pqc_secret: Option<Secret>,
@@ -405,6 +418,12 @@ impl Secret {
     }
 }
 
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("(set)")
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret")
@@ -412,7 +431,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// The event file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Eve {
     /// Appended to, opened anew on SIGHUP; `None` writes none.
     pub file: Option<PathBuf>,
@@ -429,7 +448,7 @@ pub(crate) struct Eve {
 }
 
 /// Kinds of event that are written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent switch of the file")]
 pub(crate) struct EveTypes {
     /// One a flow, at its end.
@@ -447,7 +466,7 @@ pub(crate) struct EveTypes {
 }
 
 /// What is kept in segments.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Store {
     /// Alerts, drops, anomalies and what protocols tell.
     pub events: KeptLog,
@@ -458,7 +477,7 @@ pub(crate) struct Store {
 }
 
 /// Whether a log is kept, and for how long.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct KeptLog {
     /// Whether at all.
     pub keep: bool,
@@ -469,12 +488,20 @@ pub(crate) struct KeptLog {
 }
 
 /// Whether and how payload is looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Inspect {
     /// Whether at all.
     pub enabled: bool,
     /// The operator's own applications, read after those that come with the program.
     pub applications: Option<PathBuf>,
+}
+
+fn name<S: Serializer>(algorithm: &Algorithm, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(algorithm)
+}
+
+fn lower<S: Serializer>(policy: &Policy, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format!("{policy:?}").to_ascii_lowercase())
 }
 
 /// Ports named on the command line; they replace the file's.

@@ -6,18 +6,27 @@
 use super::environment::Mtls;
 use super::file::Section;
 use controlplane::api::{Asked, ClientCertificates, Fingerprint, TlsFiles};
+use serde::{Serialize, Serializer};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// What it comes to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct ApiTls {
     /// `None` speaks in clear.
     pub files: Option<TlsFiles>,
     /// What clients over TCP must show besides a token.
+    #[serde(serialize_with = "shown")]
     pub clients: ClientCertificates,
     /// Whose word on their clients' certificates is taken.
     pub trusted_proxies: Vec<IpAddr>,
+}
+
+fn shown<S: Serializer>(clients: &ClientCertificates, serializer: S) -> Result<S::Ok, S::Error> {
+    let ClientCertificates { asked, allowed_fingerprints } = clients;
+    let asked = ASKED.iter().find(|(_, one)| one == asked).map(|(name, _)| *name);
+    let listed: Vec<String> = allowed_fingerprints.iter().map(ToString::to_string).collect();
+    serde_json::json!({ "asked": asked, "allowed_fingerprints": listed }).serialize(serializer)
 }
 
 const ASKED: &[(&str, Asked)] =

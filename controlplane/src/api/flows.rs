@@ -114,7 +114,7 @@ pub(super) async fn end(
     Ok((Extension(Told::about(format!("flow {ended}"))), Json(Ended { ended })))
 }
 
-fn problem_of(error: QueryError) -> Problem {
+pub(super) fn problem_of(error: QueryError) -> Problem {
     match error {
         QueryError::TimedOut { .. } => Problem::new(Code::WorkerTimeout, error.to_string()),
         QueryError::NoSuchWorker { .. } => Problem::new(Code::Internal, error.to_string()),

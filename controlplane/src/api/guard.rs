@@ -64,6 +64,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// The middleware around every call.
 pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
+    guard.services.api_counts().request();
     let request_id = format!("{:016x}", guard.next_id.fetch_add(1, Ordering::Relaxed));
     let client = request.extensions().get::<Client>().copied();
     let method = request.method().clone();

@@ -10,6 +10,7 @@ pub mod server;
 pub mod tls;
 
 mod accounts;
+mod admin;
 mod audit;
 mod auth;
 mod backup;
@@ -33,7 +34,9 @@ mod request;
 mod schema;
 mod subjects;
 mod system;
+mod talkers;
 mod telemetry;
+mod telemetry_history;
 mod trail;
 mod webhooks;
 mod wire;

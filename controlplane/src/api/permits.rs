@@ -52,8 +52,8 @@ const fn change(method: &'static str, path: &'static str, access: Access, action
 use Access::{Anyone, LocalOr, Needs, Ticketed};
 use Permission::{
     AccountsRead, AccountsWrite, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, KeysWrite,
-    OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite, TelemetryRead, WebhooksRead, WebhooksWrite,
-    WireRead, WireWrite,
+    OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite, SystemRead, SystemWrite, TelemetryRead,
+    WebhooksRead, WebhooksWrite, WireRead, WireWrite,
 };
 
 /// The table.
@@ -90,6 +90,11 @@ pub const PERMITS: &[Permit] = &[
     change("POST", "/admin/block", Needs(WireWrite), "wire.block"),
     change("DELETE", "/admin/block", Needs(WireWrite), "wire.unblock"),
     change("POST", "/admin/bypass", Needs(WireWrite), "wire.bypass"),
+    permit("GET", "/admin/config", Needs(SystemRead)),
+    change("POST", "/admin/reload", Needs(SystemWrite), "box.reload"),
+    permit("GET", "/admin/log-level", Needs(SystemRead)),
+    change("PUT", "/admin/log-level", Needs(SystemWrite), "log.level"),
+    change("POST", "/admin/drain", Needs(SystemWrite), "box.drain"),
     permit("GET", "/openapi.json", LocalOr(OwnAccount)),
     permit("GET", "/docs", LocalOr(OwnAccount)),
     permit("GET", "/docs/{*file}", LocalOr(OwnAccount)),
@@ -106,6 +111,9 @@ pub const PERMITS: &[Permit] = &[
     permit("GET", "/telemetry/reasons", Needs(TelemetryRead)),
     permit("GET", "/telemetry/latency", Needs(TelemetryRead)),
     permit("GET", "/telemetry/applications", Needs(TelemetryRead)),
+    permit("GET", "/telemetry/history", Needs(TelemetryRead)),
+    permit("GET", "/telemetry/talkers", Needs(DpiRead)),
+    permit("GET", "/telemetry/users", Needs(DpiRead)),
     permit("GET", "/telemetry/wire", Needs(WireRead)),
     permit("GET", "/dpi/flows", Needs(DpiRead)),
     permit("GET", "/dpi/protocols", Needs(DpiRead)),

@@ -23,8 +23,8 @@ use super::permits::SOCKET_IO;
 use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
-    accounts, audit, auth, backup, catalog, classify, flows, idempotency, job_board, openapi, policy,
-    policy_items, policy_versions, subjects, system, telemetry, webhooks, wire,
+    accounts, admin, audit, auth, backup, catalog, classify, flows, idempotency, job_board, openapi, policy,
+    policy_items, policy_versions, subjects, system, talkers, telemetry, telemetry_history, webhooks, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -111,6 +111,9 @@ pub(super) fn router(
         .routes(routes!(telemetry::reasons))
         .routes(routes!(telemetry::latency))
         .routes(routes!(telemetry::applications))
+        .routes(routes!(telemetry_history::columns))
+        .routes(routes!(talkers::talkers))
+        .routes(routes!(talkers::users))
         .routes(routes!(telemetry::wire))
         .routes(routes!(flows::list))
         .routes(routes!(flows::end))
@@ -136,6 +139,10 @@ pub(super) fn router(
         .routes(routes!(policy_items::show, policy_items::put, policy_items::patch, policy_items::remove))
         .routes(routes!(wire::blocked, wire::block, wire::unblock))
         .routes(routes!(wire::bypass))
+        .routes(routes!(admin::config))
+        .routes(routes!(admin::reload))
+        .routes(routes!(admin::log_level, admin::set_log_level))
+        .routes(routes!(admin::drain))
         .routes(routes!(webhooks::list, webhooks::make))
         .routes(routes!(webhooks::show, webhooks::change, webhooks::remove))
         .routes(routes!(webhooks::test))

@@ -21,6 +21,7 @@ pub enum Handshake {
 /// Counted by the API's connections, read by anyone at any time.
 #[derive(Debug, Default)]
 pub struct ApiCounts {
+    requests: AtomicU64,
     completed: AtomicU64,
     client_refused: AtomicU64,
     timed_out: AtomicU64,
@@ -31,6 +32,8 @@ pub struct ApiCounts {
 /// A reading of [`ApiCounts`].
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ApiTotals {
+    /// Requests so far, refused ones included.
+    pub requests: u64,
     /// TLS handshakes by what became of them.
     pub tls_handshakes: HandshakeTotals,
     /// Requests that named a client's certificate (`X-Client-Fingerprint`) and came from no trusted proxy.
@@ -63,6 +66,11 @@ impl ApiCounts {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a request.
+    pub fn request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a fingerprint that a client claimed without being a trusted proxy.
     pub fn fingerprint_header_ignored(&self) {
         self.fingerprint_headers_ignored.fetch_add(1, Ordering::Relaxed);
@@ -73,6 +81,7 @@ impl ApiCounts {
     pub fn totals(&self) -> ApiTotals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ApiTotals {
+            requests: read(&self.requests),
             tls_handshakes: HandshakeTotals {
                 completed: read(&self.completed),
                 client_refused: read(&self.client_refused),

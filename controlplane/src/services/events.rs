@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use super::applications_seen::AppsSeen;
 use super::eve::Formatter;
 use super::live::{Facts, Hub, Sampler, Tape, Topic};
+use super::talkers::Talkers;
 use super::{Names, RateLimited, eve_stats};
 use crate::store::EveFile;
 
@@ -88,6 +89,7 @@ pub struct EventCounts {
     lost: AtomicU64,
     failing: AtomicBool,
     pub(super) applications: AppsSeen,
+    pub(super) talkers: Talkers,
 }
 
 /// A reading of [`EventCounts`].
@@ -257,12 +259,13 @@ impl EventPump {
     ///
     /// As the system says when it has no thread to give.
     pub fn start(self, door: Arc<Door>, clock: fn() -> Now) -> std::io::Result<PumpHandle> {
+        let has_file = self.file.is_some();
         let switches = Arc::new(Switches::default());
         let seen = Arc::clone(&switches);
         let thread = std::thread::Builder::new()
             .name("jarvis-events".into())
             .spawn(move || self.run(&door, clock, &seen))?;
-        Ok(PumpHandle { switches, thread: Some(thread) })
+        Ok(PumpHandle { switches, has_file, thread: Some(thread) })
     }
 
     fn run(mut self, door: &Door, clock: fn() -> Now, switches: &Switches) {
@@ -298,6 +301,7 @@ impl EventPump {
             }
             if now.duration_since(housekept) >= HOUSEKEEPING {
                 door.publisher.reap();
+                self.counts.talkers.turn(now);
                 if let Some(hub) = &self.live {
                     self.sampler.tell(hub, door, now, wall);
                 }
@@ -335,6 +339,7 @@ impl EventPump {
         self.fields.clear();
         if let Event::Flow(end) = event {
             self.counts.applications.count(end);
+            self.counts.talkers.count(end);
             if !self.take_fields(usize::from(end.clues_len), fields) {
                 return false;
             }
@@ -499,10 +504,17 @@ struct Switches {
 #[derive(Debug)]
 pub struct PumpHandle {
     switches: Arc<Switches>,
+    has_file: bool,
     thread: Option<JoinHandle<()>>,
 }
 
 impl PumpHandle {
+    /// Whether events go to a file.
+    #[must_use]
+    pub const fn has_file(&self) -> bool {
+        self.has_file
+    }
+
     /// Opens the file again at its path, after a log rotator renamed it.
     pub fn reopen(&self) {
         self.switches.reopen.store(true, Ordering::Relaxed);

@@ -15,6 +15,7 @@ pub mod classify;
 pub mod events;
 pub mod flows;
 pub mod job_board;
+pub mod levers;
 pub mod live;
 pub mod metrics;
 pub mod names;
@@ -26,11 +27,14 @@ pub mod policy_versions;
 pub mod rate_limited;
 pub mod stamp;
 pub mod subjects;
+pub mod talkers;
 pub mod telemetry;
+pub mod telemetry_history;
 pub mod webhooks;
 pub mod wire;
 
 mod eve_stats;
+mod heavy;
 mod system;
 
 pub use api_counts::ApiCounts;
@@ -76,6 +80,8 @@ pub struct Parts {
     pub backups: Option<Backups>,
     /// Who is told what happens; the event pump's own.
     pub live: Arc<live::Hub>,
+    /// What can be done to the process; `None`: nothing.
+    pub levers: Option<Arc<dyn levers::Levers>>,
     /// The clock that the workers use.
     pub clock: fn() -> Now,
     /// The daemon's version.
@@ -96,6 +102,8 @@ pub struct Services {
     backups: Option<Arc<Backups>>,
     jobs: JobBoard,
     webhooks: Webhooks,
+    history: telemetry_history::History,
+    levers: Option<Arc<dyn levers::Levers>>,
     live: Arc<live::Hub>,
     clock: fn() -> Now,
     version: &'static str,
@@ -112,11 +120,24 @@ impl Services {
     /// Begins counting uptime, and remembers the names of the first policy set.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { door, names, policies, events, auth, audit, captures, backups, live, clock, version } =
-            parts;
+        let Parts {
+            door,
+            names,
+            policies,
+            events,
+            auth,
+            audit,
+            captures,
+            backups,
+            live,
+            levers,
+            clock,
+            version,
+        } = parts;
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
         let webhooks = Webhooks::open(auth.store());
+        let history = telemetry_history::History::open(auth.store());
         let policy_trouble = policies.trouble.clone();
         let (policies, api_counts, jobs) = (Mutex::new(policies), ApiCounts::default(), JobBoard::default());
         Arc::new(Self {
@@ -131,6 +152,8 @@ impl Services {
             backups: backups.map(Arc::new),
             jobs,
             webhooks,
+            history,
+            levers,
             live,
             api_counts,
             clock,
@@ -190,6 +213,12 @@ impl Services {
             let view = classify::classify(&reader, &upload, progress)?;
             serde_json::to_value(view).map_err(|error| error.to_string())
         })
+    }
+
+    /// What can be done to the process; `None` where nothing can.
+    #[must_use]
+    pub const fn levers(&self) -> Option<&Arc<dyn levers::Levers>> {
+        self.levers.as_ref()
     }
 
     /// Who changed what.

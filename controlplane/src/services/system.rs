@@ -23,6 +23,8 @@ pub enum Degradation {
     EventsUnrecorded,
     /// The audit cannot be written: changes are refused.
     AuditFailing,
+    /// The box is drained: the wire's fail mode holds until somebody puts it back.
+    Drained,
     /// The policies in force are not those that were saved last, or are not saved.
     Policies {
         /// What is wrong.
@@ -78,9 +80,9 @@ impl Services {
     pub fn is_ready(&self) -> bool {
         match self.health() {
             Health::Ok => true,
-            Health::Degraded(found) => {
-                !found.iter().any(|one| matches!(one, Degradation::WorkerSilent { .. }))
-            }
+            Health::Degraded(found) => !found
+                .iter()
+                .any(|one| matches!(one, Degradation::WorkerSilent { .. } | Degradation::Drained)),
         }
     }
 
@@ -116,6 +118,9 @@ impl Services {
         }
         if self.live.record_counts().totals().failing {
             found.push(Degradation::EventsUnrecorded);
+        }
+        if self.levers.as_ref().is_some_and(|levers| levers.is_drained()) {
+            found.push(Degradation::Drained);
         }
         if self.audit.is_failing() {
             found.push(Degradation::AuditFailing);

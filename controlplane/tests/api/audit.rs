@@ -86,6 +86,8 @@ fn every_call_that_changes_something_leaves_an_entry() {
             "/admin/users/{user_id}/tokens" => json!({"purpose": "a test", "ttl_s": 60}),
             "/admin/block" => json!({"prefixes": ["192.0.2.0/24"]}),
             "/admin/bypass" => json!({"on": true}),
+            "/admin/log-level" => json!({"level": "debug"}),
+            "/admin/drain" => json!({"on": false}),
             "/policy" if permit.method == "POST" => json!({"policy_id": "p-made", "action": "drop"}),
             "/policy" => {
                 json!({"default_action": "allow", "policies": [{"policy_id": "p-set", "action": "drop"}]})

@@ -1,6 +1,7 @@
 //! The API through real sockets: what it answers, to whom, and what it does with clients that misbehave.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
 
+mod admin;
 mod audit;
 mod auth;
 mod calls;
@@ -18,4 +19,5 @@ mod policy;
 mod policy_kept;
 mod rig;
 mod tls;
+mod telemetry_past;
 mod webhooks;

@@ -17,7 +17,11 @@ use controlplane::services::auth::key_ring::KeyRing;
 use controlplane::services::auth::{Auth, Client, KeyOrigin, Keys, Settings as AuthSettings};
 use controlplane::services::backup::Backups;
 use controlplane::services::classify::Reader;
+use controlplane::services::levers::{
+    ConfigView, LeverError, Levers, LogLevel, LogLevelView, ReloadOutcome, Reloaded,
+};
 use controlplane::services::live::{Bounds, Hub, LogKeeping, Recorder, RecorderHandle};
+use controlplane::services::telemetry_history::HistoryHandle;
 use controlplane::services::{
     Applications, Audit, EveTypes, EventCounts, EventPump, Names, Parts, Policies, PolicySources, PumpHandle,
     Services, Subjects,
@@ -94,6 +98,7 @@ pub(crate) struct Daemon {
     /// What the workers' rings would bring.
     pub(crate) pump: Option<PumpHandle>,
     recorder: Option<RecorderHandle>,
+    history: Option<HistoryHandle>,
     events: mpsc::Sender<Event>,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
@@ -219,9 +224,11 @@ impl Daemon {
                 (Uploads::at(dir.path().join("uploads")), reader)
             }),
             live: Arc::clone(&live),
+            levers: Some(Arc::new(MemoryLevers::default())),
             clock,
             version: "test",
         });
+        let history = Some(services.keep_history().unwrap());
         let socket = dir.path().join("control.sock");
         let mut config = Config {
             tcp: Some("127.0.0.1:0".parse().unwrap()),
@@ -243,6 +250,7 @@ impl Daemon {
             live,
             pump: Some(pump),
             recorder,
+            history,
             events,
             stop,
             workers,
@@ -294,6 +302,7 @@ impl Drop for Daemon {
         }
         self.pump.take();
         self.recorder.take();
+        self.history.take();
     }
 }
 
@@ -385,6 +394,53 @@ fn start_flow(table: &mut FlowTable, worker: u8, number: u16) {
     table.count(found.id, found.direction, frame.len() as u32, &headers, now.tick);
     let step = table.judge(found.id, found.direction, &headers);
     table.advance(found.id, found.direction, step, now.tick);
+}
+
+/// A process without files whose log and wire are switches.
+struct MemoryLevers {
+    level: Mutex<(LogLevel, Option<u64>)>,
+    drained: AtomicBool,
+}
+
+impl Default for MemoryLevers {
+    fn default() -> Self {
+        Self { level: Mutex::new((LogLevel::Info, None)), drained: AtomicBool::new(false) }
+    }
+}
+
+impl Levers for MemoryLevers {
+    fn config(&self) -> ConfigView {
+        let config = serde_json::json!({"mode": "inline", "auth": {"secrets": {"hmac": "(set)"}}});
+        ConfigView { file: None, environment: vec!["LOG_LEVEL"], flags: Vec::new(), config }
+    }
+
+    fn log_level(&self) -> LogLevelView {
+        let (level, remaining_s) = *self.level.lock().unwrap();
+        LogLevelView { level, configured: LogLevel::Info, remaining_s }
+    }
+
+    fn set_log_level(&self, level: LogLevel, for_s: Option<u64>) -> Result<LogLevelView, LeverError> {
+        *self.level.lock().unwrap() = (level, for_s);
+        Ok(self.log_level())
+    }
+
+    fn reload(&self) -> Result<Vec<Reloaded>, LeverError> {
+        let failed = ReloadOutcome::Failed;
+        let part = |part, outcome, notes| Reloaded { part, outcome, notes };
+        Ok(vec![
+            part("event_file", ReloadOutcome::Absent, Vec::new()),
+            part("policies", failed, vec!["policy.json:1: no".to_owned()]),
+        ])
+    }
+
+    fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    fn drain(&self, on: bool) -> Result<(), LeverError> {
+        self.drained.store(on, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// An XDP side in memory, with room for four prefixes.

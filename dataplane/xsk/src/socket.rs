@@ -10,7 +10,7 @@
 #![expect(unsafe_code, reason = "UNSAFETY: the binding trusts its caller for who owns which descriptor")]
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -210,6 +210,17 @@ impl XskQueue {
     #[must_use]
     pub fn interface(&self) -> &str {
         &self.interface
+    }
+
+    /// Another descriptor of the socket, to put it into the map while its worker has it. While one is open, the queue stays bound.
+    ///
+    /// # Errors
+    ///
+    /// As the system says when it has no descriptor to give.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        // SAFETY: the socket is open for as long as `self.rx` lives, which is longer than this borrow.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(self.rx.fd().as_raw_fd()) };
+        borrowed.try_clone_to_owned()
     }
 
     /// The queue's number.

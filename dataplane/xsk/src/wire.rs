@@ -10,7 +10,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -292,6 +292,16 @@ impl Wire {
         let key = key_of(port as u32, socket.queue())?;
         let fd = socket.fd().expect("a socket has a descriptor");
         self.xsks.set(key, fd, 0).map_err(map_error(maps::XSKS, "written"))
+    }
+
+    /// The same for a socket whose worker has it, by a descriptor that [`XskQueue::descriptor`] gave.
+    ///
+    /// # Errors
+    ///
+    /// [`XskError::QueueRange`], [`XskError::Map`].
+    pub fn register_descriptor(&mut self, port: usize, queue: u32, socket: &OwnedFd) -> Result<(), XskError> {
+        let key = key_of(port as u32, queue)?;
+        self.xsks.set(key, socket.as_raw_fd(), 0).map_err(map_error(maps::XSKS, "written"))
     }
 
     /// Takes a queue's socket out of the map: its fail mode holds at once. Serve the rings a little longer, what

@@ -34,7 +34,7 @@ const ALPN_HTTP_2: &[u8] = b"h2";
 const EXPIRES_SOON_S: i64 = 14 * 86_400;
 
 /// Where certificates and keys are, PEM each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct TlsFiles {
     /// The certificate and what chains it to its CA.
     pub certificate: PathBuf,

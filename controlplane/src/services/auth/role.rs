@@ -109,6 +109,10 @@ named! {
         WireRead = "wire:read",
         /// Change the block list, bypass the box.
         WireWrite = "wire:write",
+        /// Read the configuration and the log's level.
+        SystemRead = "system:read",
+        /// Change the log's level, have files read again, drain the box.
+        SystemWrite = "system:write",
         /// Read who is told of events.
         WebhooksRead = "webhooks:read",
         /// Change who is told of events.
@@ -130,7 +134,8 @@ impl Role {
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
             AccountsRead, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, OwnAccount, PolicyEvaluate,
-            PolicyRead, PolicyWrite, TelemetryRead, WebhooksRead, WebhooksWrite, WireRead, WireWrite,
+            PolicyRead, PolicyWrite, SystemRead, SystemWrite, TelemetryRead, WebhooksRead, WebhooksWrite,
+            WireRead, WireWrite,
         };
         match self {
             Self::Admin => Permission::ALL,
@@ -146,6 +151,8 @@ impl Role {
                 PolicyWrite,
                 WireRead,
                 WireWrite,
+                SystemRead,
+                SystemWrite,
                 WebhooksRead,
                 WebhooksWrite,
             ],
@@ -158,6 +165,7 @@ impl Role {
                 PolicyRead,
                 PolicyEvaluate,
                 WireRead,
+                SystemRead,
                 AccountsRead,
                 AuditRead,
             ],
