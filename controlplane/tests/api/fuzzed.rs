@@ -14,8 +14,10 @@ allow_header_conformance,ignored_auth";
 /// A stream without end is no answer that it could look at; `live.rs` does.
 const STREAM: &str = "/events";
 
-/// What may take the fuzzer's own token away: fuzzed apart, so that the others are not asked without one.
+/// What may take the fuzzer's own token away, or the box off the wire, so that `/health/ready` rightly says 503: fuzzed apart, so that
+/// the others are asked with a token, of a box that is ready.
 const ENDING: &[&str] = &[
+    "/admin/drain",
     "/auth/logout",
     "/auth/password",
     "/auth/sessions/{session_id}",
