@@ -1,6 +1,6 @@
 //! `jarvis-perf`: is the appliance as fast, as cheap and as small as promised?
 //!
-//! [`traffic`] says what is sent, [`clients`] who calls the API, [`rig`] where, [`drivers`] by whom it is forwarded, [`measure`] how a number
+//! [`traffic`] says what is sent, [`mod@clients`] who calls the API, [`rig`] where, [`drivers`] by whom it is forwarded, [`measure`] how a number
 //! is made, [`scenarios`] which numbers answer which promise, [`mod@report`] how they are kept and shown. The
 //! promises are in BENCHMARKS.md.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed test may panic"))]

@@ -1,6 +1,6 @@
 //! Who moves the most bytes? Addresses and users, of flows that have ended, and of those that live where that is asked for.
 //!
-//! Fed by the event pump. Memory is bounded ([`super::heavy`]): the answer says how much may be missing. A flow counts when it ends,
+//! Fed by the event pump. Memory is bounded (`services/heavy.rs`): the answer says how much may be missing. A flow counts when it ends,
 //! with all that it moved: in the window of a minute stands what ended in it.
 
 use std::collections::VecDeque;
