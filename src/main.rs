@@ -141,9 +141,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let events = Arc::new(EventCounts::default());
     let (file, types) = serve::event_file(&config)?;
     let live = Hub::new(|| serve::now().wall.0, Bounds::default());
-    let (tape, recorder) = recorder.start(&live).map_err(|error| serve::thread_failed(&error))?;
-    let pump = EventPump::new(receivers, Arc::clone(&names), file, types, Arc::clone(&events))
-        .with_live(Arc::clone(&live), Some(tape));
+    let pump = EventPump::new(receivers, Arc::clone(&names), file, types, Arc::clone(&events));
     let workers = plan.workers.len() as u32;
     let (process, orders) = levers::Process::new(&config, typed, live_wire.clone(), workers);
     let services = Services::new(Parts {

@@ -18,7 +18,7 @@ use crate::wire::LiveWire;
 use controlplane::api::{self, Server, Tls};
 use controlplane::services::classify::Reader;
 use controlplane::services::levers::{ReloadOutcome, Reloaded};
-use controlplane::services::live::RecorderHandle;
+use controlplane::services::live::{Recorder, RecorderHandle};
 use controlplane::services::telemetry_history::HistoryHandle;
 use controlplane::services::{
     Author, EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions,
@@ -78,7 +78,7 @@ impl Serving {
         plan: &CorePlan,
         workers: Workers,
         built: Vec<Worker<XskQueue>>,
-        (pump, recorder): (EventPump, RecorderHandle),
+        (pump, recorder): (EventPump, Recorder),
         services: Arc<Services>,
         door: Arc<Door>,
         wire: LiveWire,
@@ -101,6 +101,8 @@ impl Serving {
         let server = Server::start(server_config.clone(), Arc::clone(&services))
             .map_err(|error| Failure::line(error.to_string()))?;
         let history = services.keep_history().map_err(|error| thread_failed(&error))?;
+        let (tape, recorder) = recorder.start(services.live()).map_err(|error| thread_failed(&error))?;
+        let pump = pump.with_live(Arc::clone(services.live()), Some(tape));
         let pump = pump.start(Arc::clone(&door), now).map_err(|error| thread_failed(&error))?;
         let lifecycle = Arc::new(Lifecycle::default());
         let count = built.len() as u32;
