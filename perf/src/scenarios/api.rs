@@ -264,8 +264,8 @@ impl Clients {
         let mut line = rig.dut_prefix();
         // Where the sender is: the device's core is the worker's.
         line.extend(format!("taskset -c {}", rig.config.sender_core).split(' ').map(str::to_owned));
-        // Each connection is a descriptor.
-        line.extend("prlimit --nofile=65536".split(' ').map(str::to_owned));
+        // Each connection is a descriptor: as many as the system allows.
+        line.extend(["sh", "-c", "ulimit -n $(ulimit -Hn); exec \"$@\"", "sh"].map(str::to_owned));
         line.extend([harness.display().to_string(), "clients".to_owned(), input.display().to_string()]);
         let file = std::fs::File::create(&output).map_err(|error| failed(&error))?;
         let mut command = Command::new(&line[0]);
