@@ -38,6 +38,11 @@ const PATHS: [&str; 6] = [
 ];
 
 const USERNAME: &str = "load";
+
+/// Who logs in: another account, because each login begins a session and the oldest of an account go when there are many,
+/// the readers' among them.
+const LOGINS_USERNAME: &str = "load-logins";
+
 const PASSWORD: &str = "a password of the harness";
 
 /// The address of [`crate::drivers::veth`]'s device, in its namespace.
@@ -103,6 +108,7 @@ impl Cases {
         let socket = folder.join("control.sock");
         let mut fresh_tokens = tokens(&socket, USERNAME, fresh + 1)?;
         let token = fresh_tokens.pop().unwrap_or_default();
+        tokens(&socket, LOGINS_USERNAME, 0)?;
         let seconds = if plans.quick { 3.0 } else { 10.0 };
         let reads = Work {
             address: ADDRESS.into(),
@@ -112,7 +118,7 @@ impl Cases {
             rate: crowd.rate,
             paths: PATHS.map(str::to_owned).to_vec(),
             logins: 0,
-            username: USERNAME.to_owned(),
+            username: LOGINS_USERNAME.to_owned(),
             password: PASSWORD.to_owned(),
             subscribers: 0,
             subscriber_tokens: Vec::new(),
@@ -285,6 +291,11 @@ impl Clients {
             return Err(failed(&format!("ended with {status}")));
         }
         let text = std::fs::read_to_string(&self.output).map_err(|error| failed(&error))?;
-        serde_json::from_str(&text).map_err(|error| failed(&error))
+        let seen: Seen = serde_json::from_str(&text).map_err(|error| failed(&error))?;
+        // A refusal is quick: times of what was not answered are no figure.
+        match seen.refused.iter().find(|(status, _count)| *status != 429) {
+            Some((status, count)) => Err(failed(&format!("{count} reads were answered with {status}"))),
+            None => Ok(seen),
+        }
     }
 }
