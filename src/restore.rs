@@ -4,7 +4,7 @@ use crate::backup::read_passphrase;
 use crate::cli::Restore;
 use crate::config::{Config, PortFlags, Ports};
 use crate::failure::Failure;
-use crate::{audit, setup, trust};
+use crate::{audit, setup, table, trust};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use controlplane::services::auth::key::VerifyingKey;
@@ -104,8 +104,8 @@ fn looked_at(
 ) -> Result<(Others, Vec<String>), Failure> {
     let manifest = &unpacked.manifest;
     let mut lines = vec![format!(
-        "backup of second {} by version {}: {} files are what its manifest says",
-        manifest.created_s,
+        "backup of {} by version {}: {} files are what its manifest says",
+        table::moment(manifest.created_s),
         manifest.version,
         manifest.files.len()
     )];

@@ -8,6 +8,7 @@
 
 use serde_json::{Map, Value};
 use std::fmt::Write;
+use std::net::Ipv6Addr;
 
 /// A list of an answer: the member that it is, and its columns.
 struct Listing {
@@ -385,7 +386,10 @@ fn value_text(key: &str, value: &Value) -> String {
                 }
             })
         }
-        Value::String(text) => clean(text),
+        // The API writes IPv6 addresses in full, as EVE does; people read RFC 5952's form.
+        Value::String(text) => {
+            text.parse::<Ipv6Addr>().map_or_else(|_| clean(text), |address| address.to_string())
+        }
         Value::Array(items) if items.is_empty() => "none".to_owned(),
         Value::Array(items) => items.iter().map(|item| value_text(key, item)).collect::<Vec<_>>().join(", "),
         Value::Object(members) if members.is_empty() => "none".to_owned(),
@@ -453,7 +457,7 @@ pub(crate) fn span(ns: f64) -> String {
 }
 
 /// UTC as RFC 3339 writes it.
-fn moment(since_1970_s: u64) -> String {
+pub(crate) fn moment(since_1970_s: u64) -> String {
     let (days, rest) = (since_1970_s / 86_400, since_1970_s % 86_400);
     // Days to a date by counting from 1 March of year 0 (H. Hinnant, "chrono-compatible low-level date algorithms").
     let z = days + 719_468;
@@ -550,6 +554,13 @@ mod tests {
         let text = render(&answer);
         assert!(text.contains("\nb       x      yes        2  B.\n"), "{text}");
         assert!(text.ends_with("1 more that were never counted"), "{text}");
+    }
+
+    #[test]
+    fn ipv6_addresses_are_short() {
+        let rows = json!({ "src_ip": "fd77:0000:0000:0000:0000:0000:0000:0001", "mac": "02:00:00:00:00:01" });
+        let text = render(&rows);
+        assert!(text.contains("src_ip: fd77::1") && text.contains("mac: 02:00:00:00:00:01"), "{text}");
     }
 
     #[test]

@@ -22,10 +22,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often retention is looked after, nanoseconds.
 const RETENTION_EVERY_NS: u64 = 3_600 * 1_000_000_000;
 
+/// Room that is kept for entries, bytes: those of changes that are under way when the disk is found full. A change whose
+/// entry would not have found room is refused before it is made.
+const RESERVE_BYTES: u64 = 1 << 20;
+
 /// What it is asked.
 #[derive(Debug)]
 pub(super) enum Work {
     Append(Box<Entry>, oneshot::Sender<Result<(), StoreError>>),
+    /// Whether there is room again, and if so the entry.
+    Try(Box<Entry>, oneshot::Sender<Result<(), StoreError>>),
     Refused(Box<Entry>),
     Signed(Box<Checkpoint>),
     /// A checkpoint that came to nothing.
@@ -88,11 +94,16 @@ impl Keeper {
     }
 
     pub(super) fn run(mut self, work: &Receiver<Work>, queue: &SyncSender<Work>) {
+        let reserved = self.reserve();
+        self.note_how_it_went(reserved.as_ref().err());
         loop {
             match work.recv_timeout(LOOK_EVERY) {
                 Ok(Work::Append(entry, tell)) => {
                     // The caller may have gone away; the change was made all the same.
                     let _ = tell.send(self.entry(*entry));
+                }
+                Ok(Work::Try(entry, tell)) => {
+                    let _ = tell.send(self.reserve().and_then(|()| self.entry(*entry)));
                 }
                 Ok(Work::Refused(entry)) => {
                     if let Some(entry) = self.refusals.take(entry.bounded()) {
@@ -143,15 +154,27 @@ impl Keeper {
             .batch
             .push(time_ns, &terms, &body)
             .and_then(|()| self.log.append(&mut self.batch, (self.clock)()));
-        let was_failing = self.is_failing.swap(appended.is_err(), Ordering::Relaxed);
-        match &appended {
-            Ok(appended) => self.chain = (appended.entries, appended.link),
-            Err(error) if !was_failing => {
+        if let Ok(appended) = &appended {
+            self.chain = (appended.entries, appended.link);
+        }
+        let reserved = self.reserve();
+        self.note_how_it_went(appended.as_ref().err().or(reserved.as_ref().err()));
+        appended.map(|_| ())
+    }
+
+    fn reserve(&mut self) -> Result<(), StoreError> {
+        self.log.reserve(RESERVE_BYTES, (self.clock)())
+    }
+
+    fn note_how_it_went(&self, error: Option<&StoreError>) {
+        let was_failing = self.is_failing.swap(error.is_some(), Ordering::Relaxed);
+        match error {
+            Some(error) if !was_failing => {
                 tracing::error!(%error, "the audit cannot be written: changes are refused");
             }
-            Err(_) => {}
+            None if was_failing => tracing::info!("the audit is written again: changes are taken"),
+            _ => {}
         }
-        appended.map(|_| ())
     }
 
     fn look_what_is_due(&mut self, queue: &SyncSender<Work>) {

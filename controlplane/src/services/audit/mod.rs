@@ -1,9 +1,10 @@
 //! Who changed what, when, from where, and what was it before?
 //!
 //! Every call that changes something leaves an [`Entry`] in the chain of [`crate::store::segments`], on the disk before the
-//! caller has the answer. Order: while the audit cannot be written, changes are refused before they are made; where it fails
-//! between a change and its entry, the caller is told that the change was made and is not in the audit. Refusals (wrong
-//! passwords first of all) are counted and told together, so that whoever guesses does not fill the disk.
+//! caller has the answer. Room for those under way is kept on the disk (`Log::reserve`): once there is no more of it, changes
+//! are refused before they are made; where writing fails all the same between a change and its entry, the caller is told
+//! that the change was made and is not in the audit. Refusals (wrong passwords first of all) are counted and told together,
+//! so that whoever guesses does not fill the disk.
 //!
 //! The chain shows changes to whoever has seen its end. [`Checkpoint`]s are signed with the box's key, so that nobody can
 //! write the chain anew either: every 100 entries, ten minutes after an entry, and at an orderly stop. What was written
@@ -169,9 +170,7 @@ impl Audit {
     ///
     /// [`AuditError`]: then it is not there.
     pub async fn append(&self, entry: Entry) -> Result<(), AuditError> {
-        let (tell, told) = oneshot::channel();
-        self.submit(Work::Append(Box::new(entry), tell))?;
-        told.await.map_err(|_| AuditError::Busy)?.map_err(AuditError::Store)
+        self.ask(|tell| Work::Append(Box::new(entry), tell)).await
     }
 
     /// The same for threads that may wait.
@@ -191,7 +190,16 @@ impl Audit {
     ///
     /// [`AuditError`].
     pub async fn ready(&self, by: Entry) -> Result<(), AuditError> {
-        if self.is_failing() { self.append(by).await } else { Ok(()) }
+        if self.is_failing() { self.ask(|tell| Work::Try(Box::new(by), tell)).await } else { Ok(()) }
+    }
+
+    async fn ask(
+        &self,
+        work: impl FnOnce(oneshot::Sender<Result<(), StoreError>>) -> Work,
+    ) -> Result<(), AuditError> {
+        let (tell, told) = oneshot::channel();
+        self.submit(work(tell))?;
+        told.await.map_err(|_| AuditError::Busy)?.map_err(AuditError::Store)
     }
 
     /// Counts something that was refused. Nobody waits for it; of many alike one is told at once, and then how many.

@@ -323,3 +323,45 @@ fn what_cannot_be_sealed_is_refused() {
     audit.append_blocking(entry(2)).unwrap();
     assert!(!audit.is_failing());
 }
+
+/// Needs root, for a file system of its own; says so and passes without.
+#[test]
+fn a_full_disk_refuses_changes_before_they_are_made_and_keeps_room_for_those_under_way() {
+    let bench = Bench::new();
+    let disk = bench.dir.path().join("box.segments");
+    std::fs::create_dir(&disk).unwrap();
+    let run = |words: &[&str]| {
+        std::process::Command::new(words[0]).args(&words[1..]).arg(&disk).status().unwrap().success()
+    };
+    if !run(&["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs"]) {
+        eprintln!("left out: no file system can be mounted");
+        return;
+    }
+    // Segments that are over after each few entries: a new one finds no room while the disk is full.
+    let audit = bench.open(Settings { segment_bytes_max: 4_000, ..Settings::default() });
+    audit.append_blocking(entry(0)).unwrap();
+    let filler = disk.join("in the way");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write(&mut file, &[0; 4_096]).is_ok() {}
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let ready = |number: u64| runtime.block_on(audit.ready(entry(number)));
+    // Changes that were let in before have their entries, until it is known that there is no more room.
+    let mut under_way = 0;
+    while !audit.is_failing() {
+        audit.append_blocking(entry(under_way + 1)).unwrap();
+        under_way += 1;
+    }
+    for number in 0..200 {
+        audit.append_blocking(entry(under_way + 1 + number)).unwrap();
+    }
+    assert!(matches!(ready(1_000), Err(AuditError::Store(StoreError::Full { .. }))));
+    drop(file);
+    std::fs::remove_file(&filler).unwrap();
+    ready(1_001).unwrap();
+    assert!(!audit.is_failing());
+    audit.stop();
+    drop(audit);
+    let verdict = bench.verdict();
+    assert!(verdict.faults.is_empty(), "{verdict:?}");
+    assert!(run(&["umount"]));
+}

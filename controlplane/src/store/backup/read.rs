@@ -81,7 +81,11 @@ pub fn unpack(archive: &Path, state: &Path, name: &str) -> Result<Unpacked, Rest
 
 fn unpack_to(archive: &Path, state: &Path, name: &str, directory: &Path) -> Result<Unpacked, RestoreError> {
     let wrong = |detail: String| RestoreError::Archive { path: archive.to_owned(), detail };
-    let unreadable = |error: io::Error| wrong(error.to_string());
+    // What the reader of archives says of one that is none repeats its bytes.
+    let unreadable = |error: io::Error| {
+        let said: String = error.to_string().chars().take(200).collect();
+        wrong(format!("it is cut off, damaged or something else: {}", said.escape_debug()))
+    };
     let _ = std::fs::remove_dir_all(directory);
     make(directory)?;
     let mut seen: HashMap<String, (u64, String)> = HashMap::new();

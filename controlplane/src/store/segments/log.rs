@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
 use super::block::{Batch, Place, encode};
 use super::directory::{Head, Listing, head_path, index_path, segment_path, stub_path};
 use super::format::{SEGMENT_HEADER, SegmentHeader};
@@ -93,6 +96,8 @@ struct Tail {
     file: Option<File>,
     blocks: u32,
     index: Index,
+    /// Up to this byte the file has room on the disk.
+    reserved: u64,
 }
 
 impl Log {
@@ -200,7 +205,7 @@ impl Log {
             self.finished.push(index);
             return Ok(());
         };
-        let mut tail = Tail { header, file: None, blocks, index };
+        let mut tail = Tail { header, file: None, blocks, index, reserved: 0 };
         if let Some((offset, len_bytes)) = torn {
             recovery.cut = Some((path, offset, len_bytes));
         }
@@ -266,7 +271,11 @@ impl Log {
             return Ok(Appended { first_entry, entries: self.entries, link: self.link });
         }
         if self.tail.as_ref().is_none_or(|tail| self.is_over(tail, batch, now_ns)) {
-            self.begin_segment(now_ns)?;
+            match self.begin_segment(now_ns) {
+                // A disk that has no room for a new segment may have room kept in this one.
+                Err(StoreError::Full { .. }) if self.has_room_of_same_schema() => {}
+                begun => begun?,
+            }
         }
         let tail = self.tail.as_mut().expect("a segment was begun where there was none");
         let place = Place {
@@ -294,6 +303,36 @@ impl Log {
         self.link = link;
         batch.clear();
         Ok(Appended { first_entry, entries: self.entries, link })
+    }
+
+    /// Keeps room on the disk for `bytes` more in the segment that is written, so that what must be told of a change is not
+    /// what fills the disk. Costs a system call once half of it is used. Where the file system cannot, nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Full`]: there is not so much room; what was kept before is.
+    pub fn reserve(&mut self, bytes: u64, now_ns: u64) -> Result<(), StoreError> {
+        if self.tail.is_none() {
+            self.begin_segment(now_ns)?;
+        }
+        let Some(tail) = &mut self.tail else { return Ok(()) };
+        let end = tail.index.len_bytes;
+        if tail.reserved >= end + bytes / 2 {
+            return Ok(());
+        }
+        let path = segment_path(&self.directory, tail.header.sequence);
+        match fallocate(tail.mend(&self.directory)?, FallocateFlags::KEEP_SIZE, end, bytes) {
+            Ok(()) => tail.reserved = end + bytes,
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => tail.reserved = u64::MAX,
+            Err(error) => return Err(StoreError::of_io(&path, &error.into())),
+        }
+        Ok(())
+    }
+
+    fn has_room_of_same_schema(&self) -> bool {
+        self.tail.as_ref().is_some_and(|tail| {
+            tail.header.schema == self.settings.schema && tail.reserved > tail.index.len_bytes
+        })
     }
 
     fn is_over(&self, tail: &Tail, batch: &Batch, now_ns: u64) -> bool {
@@ -328,12 +367,16 @@ impl Log {
         replace(&path, &header.to_bytes()).map_err(failed)?;
         let file = open_segment(&path).map_err(failed)?;
         if let Some(tail) = self.tail.take() {
+            if let Some(file) = tail.file.as_ref().filter(|_| tail.reserved > tail.index.len_bytes) {
+                // Gives back what was reserved behind the end; what is not given back is only room.
+                let _ = file.set_len(tail.index.len_bytes);
+            }
             // An index that is not written is made from the segment when it is needed.
             let _ = tail.index.write(&self.directory);
             self.finished.push(tail.index);
         }
         let index = Index::new(sequence, self.entries, SEGMENT_HEADER as u64);
-        self.tail = Some(Tail { header, file: Some(file), blocks: 0, index });
+        self.tail = Some(Tail { header, file: Some(file), blocks: 0, index, reserved: 0 });
         self.sequence = sequence;
         self.link = header.link();
         self.note()
@@ -361,6 +404,7 @@ impl Tail {
             let path = segment_path(directory, self.header.sequence);
             let failed = |error| StoreError::of_io(&path, &error);
             let file = open_segment(&path).map_err(failed)?;
+            self.reserved = 0;
             if file.metadata().map_err(failed)?.len() > self.index.len_bytes {
                 file.set_len(self.index.len_bytes).and_then(|()| file.sync_all()).map_err(failed)?;
             }
