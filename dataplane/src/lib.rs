@@ -14,6 +14,7 @@ pub mod defrag;
 pub mod flow;
 pub mod stream;
 pub mod dpi;
+pub mod rules;
 pub mod policy;
 pub mod nat;
 pub mod verdict;

@@ -31,7 +31,7 @@ impl fmt::Display for PolicyError {
 impl std::error::Error for PolicyError {}
 
 /// `" (did you mean \"x\"?)"` for the nearest of `known`, or nothing where none is near.
-pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     // A third of the letters may differ, two at least: `dst_prot` finds `dst_port`, `foo` finds nothing.
     let limit = (word.chars().count() / 3).max(2);
     known

@@ -1,0 +1,171 @@
+//! Rules whole: what they mean, and where their faults are.
+
+use super::*;
+use crate::rules::rule::*;
+
+fn rule(text: &str) -> Result<Rule, Fault> {
+    read(&RuleText::of(text.as_bytes()), &mut Variables::usual())
+}
+
+fn tcp(body: &str) -> Result<Rule, Fault> {
+    rule(&format!("alert tcp any any -> any any ({body} sid:1;)"))
+}
+
+fn content(rule: &Rule, part: usize, test: usize) -> &Content {
+    match &rule.parts[part].tests[test] {
+        Test::Content(content) => content,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_rule_is_read_whole() {
+    let text = r#"drop http $HOME_NET [1024:,!8080] -> !$HOME_NET any (msg:"a \"b\"\; c"; flow:established,to_server; http.method; content:"GET"; http.uri; content:"/x|2f|y"; startswith; fast_pattern; content:"z"; distance:1; within:5; nocase; pcre:"/^a\/b$/Ri"; reference:url,a.example/x; classtype:trojan-activity; metadata:created_at 2020_01_01, tag x; sid:2000001; rev:3;)"#;
+    let rule = rule(text).unwrap();
+    assert_eq!((rule.sid, rule.revision, rule.generator, rule.action), (2_000_001, 3, 1, Action::Drop));
+    assert_eq!(&*rule.message, r#"a "b"; c"#);
+    assert_eq!(rule.header.protocol, HeaderProtocol::Application("http"));
+    assert!(rule.header.source.ports.contains(2_000) && !rule.header.source.ports.contains(8_080));
+    assert_eq!(rule.flow, FlowTest { way: Some(Way::ToServer), established: Some(true), ..FlowTest::default() });
+    let names: Vec<_> = rule.parts.iter().map(|part| part.buffer.buffer().name).collect();
+    assert_eq!(names, ["http.method", "http.uri"]);
+    let first = content(&rule, 1, 0);
+    assert_eq!((&*first.bytes, first.startswith, first.fast_pattern), (&b"/x/y"[..], true, Some(FastPattern::Whole)));
+    let second = content(&rule, 1, 1);
+    let (distance, within) = (Some(Amount::Number(1)), Some(Amount::Number(5)));
+    assert_eq!((second.distance, second.within, second.nocase), (distance, within, true));
+    let Test::Expression(expression) = &rule.parts[1].tests[2] else { panic!() };
+    assert!(expression.is_relative && expression.flags.caseless && &*expression.pattern == r"^a\/b$");
+    assert_eq!(rule.class.as_deref(), Some("trojan-activity"));
+    assert_eq!(rule.references, [("url".into(), "a.example/x".into())]);
+    assert_eq!(rule.metadata, [("created_at".into(), "2020_01_01".into()), ("tag".into(), "x".into())]);
+}
+
+#[test]
+fn words_of_the_older_language_move_the_content_before_them() {
+    let rule = rule(
+        r#"alert http any any -> any any (content:"a"; http_uri; content:"b"; http_uri; distance:0; content:"c"; pcre:"/d/U"; sid:1;)"#,
+    )
+    .unwrap();
+    let parts: Vec<_> = rule.parts.iter().map(|part| (part.buffer.buffer().name, part.tests.len())).collect();
+    assert_eq!(parts, [("pkt_data", 1), ("http.uri", 3)]);
+    assert_eq!(content(&rule, 1, 1).distance, Some(Amount::Number(0)));
+}
+
+#[test]
+fn a_buffer_of_which_there_are_several_is_asked_anew() {
+    let several = tcp(r#"dns.query; content:"a"; dns.query; content:"b";"#).unwrap();
+    assert_eq!(several.parts.len(), 2);
+    let one = tcp(r#"http.uri; content:"a"; http.method; content:"b"; http.uri; content:"c";"#).unwrap();
+    assert_eq!(one.parts.len(), 2);
+    assert_eq!(one.parts[0].tests.len(), 2);
+    let transformed = tcp(r#"http.uri; content:"a"; http.uri; url_decode; to_lowercase; content:"c";"#).unwrap();
+    assert_eq!(transformed.parts[1].transforms, [Transform::UrlDecode, Transform::ToLowercase]);
+}
+
+#[test]
+fn patterns_are_bytes() {
+    let read = |text: &str| tcp(&format!("content:{text};")).map(|rule| content(&rule, 0, 0).bytes.to_vec());
+    assert_eq!(read(r#""a|41 42|b""#).unwrap(), b"aABb");
+    assert_eq!(read(r#""|4142 0a|\;\"\\\:""#).unwrap(), b"AB\n;\"\\:");
+    for wrong in [r#""a|4""#, r#""a|41""#, r#""a|4|""#, r#""|zz|""#, r#""""#, "abc", r#""a\b""#, r#""a\""#] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn values_are_taken_from_bytes_and_used_by_name() {
+    let rule = tcp(
+        r#"content:"x"; byte_extract:2,0,len,relative,little; byte_math:bytes 1, offset 1, oper +, rvalue len, result sum; isdataat:!sum,relative; content:"y"; within:sum; byte_test:4,!&,0x80000000,len,relative,bitmask 0xff; byte_jump:4,0,relative,multiplier 2,post_offset -1,string,hex;"#,
+    )
+    .unwrap();
+    assert_eq!(rule.variables, ["len".into(), "sum".into()]);
+    let tests = &rule.parts[0].tests;
+    assert!(matches!(tests[1], Test::Extract(ByteExtract { variable: 0, is_relative: true, .. })));
+    assert!(matches!(tests[2], Test::Math(ByteMath { variable: 1, value: Amount::Variable(0), .. })));
+    assert!(matches!(tests[3], Test::DataAt(DataAt { bytes: Amount::Variable(1), is_negated: true, .. })));
+    assert!(matches!(
+        tests[5],
+        Test::Byte(ByteTest { operator: Operator::And, is_negated: true, value: Amount::Number(0x8000_0000), .. })
+    ));
+    assert!(matches!(tests[6], Test::Jump(ByteJump { multiplier: 2, post_offset: Amount::Number(-1), .. })));
+    let unknown = tcp(r#"content:"x"; within:nobody;"#).unwrap_err();
+    assert_eq!(unknown.detail, "no byte_extract or byte_math before it keeps a value under the name nobody");
+}
+
+#[test]
+fn faults_name_line_column_keyword_and_what_came() {
+    let file = b"# nothing\nalert tcp any any -> any any (msg:\"x\"; \\\n  content:\"a\"; depth:x; sid:7;)\nalert nope any any -> any any (sid:8;)";
+    let faults: Vec<_> =
+        rules(file).map(|text| read(&text, &mut Variables::usual()).unwrap_err().to_string()).collect();
+    assert_eq!(
+        faults,
+        [
+            "3:22: sid 7: depth: no byte_extract or byte_math before it keeps a value under the name x",
+            "4:7: sid 8: expected a protocol, `nope` came",
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    for (body, said) in [
+        (r#"content:"abc"; depth:2;"#, "at least the 3 bytes"),
+        (r#"content:"abc"; offset:1; startswith;"#, "does not go together"),
+        (r#"nocase;"#, "belongs to a content"),
+        (r#"http.uri;"#, "no test follows"),
+        (r#"http.uri; http.method; content:"a";"#, "no test follows"),
+        (r#"to_lowercase; content:"a";"#, "behind the name of a buffer"),
+        (r#"content:"a"; fast_pattern; content:"b"; fast_pattern;"#, "one fast pattern"),
+        (r#"content:"a"; fast_pattern:1,1;"#, "ends behind the pattern"),
+        (r#"http.uri; content:"a"; flow:to_client;"#, "goes to the server"),
+        (r#"flow:to_client,to_server;"#, "the opposite"),
+        (r#"bsize:3;"#, "none is named before"),
+        (r#"threshold:type limit,track by_src,count 1;"#, "`seconds` is missing"),
+        (r#"lua:x.lua;"#, "not supported"),
+        (r#"contnt:"a";"#, "did you mean"),
+        (r#"byte_test:9,>,1,0;"#, "1 to 8 bytes"),
+        (r#"decode-event:ipv4.nope;"#, "the name of an event"),
+        (r#"sid:2;"#, "has a sid already"),
+        (r#";"#, "a keyword"),
+    ] {
+        let fault = tcp(body).unwrap_err();
+        assert!(fault.detail.contains(said), "{body}: {fault}");
+    }
+    assert!(rule("alert dns any any -> any any (http.uri; content:\"a\"; sid:1;)").is_err());
+    assert!(rule("alert tcp any any -> any any (msg:\"a\";)").unwrap_err().detail.contains("no sid"));
+    for header in ["alert tcp any any -> any (", "alert tcp any any >> any any (", "alert tcp [any any -> any any ("] {
+        assert!(rule(&format!("{header}sid:1;)")).is_err(), "{header}");
+    }
+}
+
+mod any_text {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Pieces of rules in any order, so that what is read goes deep.
+    fn pieces() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "alert", "tcp", "http", "any", "->", "(", ")", "[", "]", "!", ",", ":", ";", "\"", "|", "\\", "$HOME_NET",
+            "content", "pcre", "/", "1", "-", "0x", "byte_test", "relative", "http.uri", "within", "sid:1", " ", "\n",
+            "byte_math", "bytes 4", "oper +", "flowbits", "set", "threshold", "track by_src", "é", "x",
+        ]);
+        proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn is_read_or_refused_with_a_place_in_it(text in pieces(), bytes: Vec<u8>) {
+            for text in [text.as_bytes(), &bytes] {
+                let mut variables = Variables::usual();
+                for rule in rules(text) {
+                    if let Err(fault) = read(&rule, &mut variables) {
+                        prop_assert!(fault.line >= 1 && fault.column >= 1 && !fault.detail.is_empty());
+                    }
+                }
+                let whole = [b"alert tcp any any -> any any (", text, b";sid:1;)"].concat();
+                let _ = read(&RuleText::of(&whole), &mut variables);
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Which signatures does this traffic match?
+//!
+//! Rules are those of Suricata, unchanged. So far the room reads them: [`language`] makes [`Rule`]s of text and names what it
+//! does not take. Nothing of it is on the packet path yet.
+
+pub mod language;
+pub mod number;
+pub mod ranges;
+pub mod rule;
+
+pub use language::{Fault, Variables};
+pub use rule::Rule;
