@@ -29,7 +29,7 @@ use crate::services::policies::{
     Judgement, Origin, PolicyChange, PolicyEntry, PolicyLoadError, PolicyState, action_name,
 };
 use crate::services::policy_edit::{EditError, EditFault, Expected, pointer};
-use crate::services::{Author, Services};
+use crate::services::{Author, Services, Subjects};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct PolicyView {
@@ -196,7 +196,9 @@ pub(super) fn author(caller: &Caller, parameters: &mut Parameters) -> Author {
                 (1..=REASON_CHARS_MAX).contains(&text.chars().count()) && !text.contains(char::is_control);
             is_text.then(|| text.to_owned())
         });
-    Author { by: caller.0.account.username.clone(), reason }
+    let account = &caller.0.account;
+    let subject = Subjects::is_subject(&account.id).then(|| account.id.clone());
+    Author { by: account.username.clone(), subject, reason }
 }
 
 const REASON_CHARS_MAX: usize = 500;

@@ -123,7 +123,7 @@ impl Services {
         let Parts {
             door,
             names,
-            policies,
+            mut policies,
             events,
             auth,
             audit,
@@ -134,9 +134,10 @@ impl Services {
             clock,
             version,
         } = parts;
+        policies.subjects = Some(Arc::clone(audit.subjects()));
         names.remember_set(&door.publisher.current().policy);
         let started = clock();
-        let webhooks = Webhooks::open(auth.store());
+        let webhooks = Webhooks::open(auth.store(), Arc::clone(audit.subjects()));
         let history = telemetry_history::History::open(auth.store());
         let policy_trouble = policies.trouble.clone();
         let (policies, api_counts, jobs) = (Mutex::new(policies), ApiCounts::default(), JobBoard::default());

@@ -16,7 +16,7 @@ use dataplane::policy::{
 };
 use serde_json::Value;
 
-use super::{Applications, Names, Services};
+use super::{Applications, Names, Services, Subjects};
 use crate::store::policy_history::sha256;
 use crate::store::{PolicyHistory, PolicyVersion, StoreError, policy_file};
 
@@ -39,6 +39,8 @@ pub struct Policies {
     pub(super) embedded: Arc<[u8]>,
     /// Where versions are saved; `None` where there is no store.
     pub(super) history: Option<PolicyHistory>,
+    /// Under whose keys the names of authors are kept; `None` until the services are there, which the daemon alone comes before.
+    pub(super) subjects: Option<Arc<Subjects>>,
     pub(super) trouble: Trouble,
     pub(super) current: Current,
 }
@@ -175,6 +177,7 @@ impl Policies {
             file: None,
             embedded: Arc::from(*b"{\"policies\":[]}"),
             history: None,
+            subjects: None,
             trouble: Trouble::default(),
             current: Current {
                 document: Arc::from(*b"{\"policies\":[]}"),

@@ -40,6 +40,8 @@ pub struct PolicySources<'a> {
 pub struct Author {
     /// The account's name.
     pub by: String,
+    /// Its `user_id`, under whose key the name is kept; `None`: it is nobody's.
+    pub subject: Option<String>,
     /// Why, where it is said.
     pub reason: Option<String>,
 }
@@ -48,7 +50,7 @@ impl Author {
     /// The daemon itself.
     #[must_use]
     pub fn system() -> Self {
-        Self { by: "system".to_owned(), reason: None }
+        Self { by: "system".to_owned(), subject: None, reason: None }
     }
 }
 
@@ -204,19 +206,23 @@ impl Policies {
     /// Saves the current set as a version.
     fn save(&mut self, version: u32, change: String, author: &Author, now_s: u64) -> Result<(), StoreError> {
         let Some(history) = &self.history else { return Ok(()) };
-        let meta = self.meta(version, change, author, now_s);
+        let meta = self.meta(version, change, author, now_s)?;
         history.save(&meta, &self.current.document)?;
         self.current.saved = Some(meta);
         self.trouble.is(None);
         Ok(())
     }
 
-    fn meta(&self, version: u32, change: String, author: &Author, now_s: u64) -> PolicyVersion {
+    fn meta(&self, version: u32, change: String, author: &Author, now_s: u64) -> Result<PolicyVersion, StoreError> {
         let current = &self.current;
-        PolicyVersion {
+        let by = match (&self.subjects, &author.subject) {
+            (Some(subjects), Some(subject)) => subjects.seal_text(subject, &author.by, now_s)?,
+            _ => author.by.clone(),
+        };
+        Ok(PolicyVersion {
             version,
             saved_s: now_s,
-            by: author.by.clone(),
+            by,
             change,
             reason: author.reason.clone(),
             origin: match current.origin {
@@ -228,7 +234,7 @@ impl Policies {
             len_bytes: current.document.len() as u64,
             sha256: current.sha256.clone(),
             source_sha256: current.source_sha256.clone(),
-        }
+        })
     }
 
     /// Makes a compiled set the current one, saved as a version; where it cannot be saved nothing is changed.

@@ -66,6 +66,7 @@ impl Services {
         let (history, in_force) = self.history()?;
         let mut all = history.all()?;
         all.reverse();
+        all.iter_mut().for_each(|version| version.by = self.audit.subjects().open_text(&version.by));
         Ok((all, in_force))
     }
 
@@ -76,8 +77,9 @@ impl Services {
     /// [`EditError::Unknown`], [`EditError::Store`], [`EditError::NoStore`].
     pub fn policy_version(&self, number: u32) -> Result<(PolicyVersion, Vec<u8>, bool), EditError> {
         let (history, in_force) = self.history()?;
-        let version = known(&history, number)?;
+        let mut version = known(&history, number)?;
         let document = history.document(&version)?;
+        version.by = self.audit.subjects().open_text(&version.by);
         let is_in_force = in_force == Some(number);
         Ok((version, document, is_in_force))
     }

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use crate::store::sealed::{BoxKey, SealError, SubjectKey};
 use crate::store::{Entities, StoreError, Table};
@@ -24,6 +25,9 @@ pub const ERASED: &str = "(erased)";
 
 /// What is read where a key is there and the field does not open: damage, or a store that fails.
 const UNREADABLE: &str = "(unreadable)";
+
+/// What text that is sealed begins with; no name of an account has a colon.
+const SEALED: &str = "sealed:";
 
 /// Keys that are held open at once.
 const OPEN_MAX: usize = 1_024;
@@ -109,6 +113,53 @@ impl Subjects {
         let Some(key) = self.key_or_new(subject, name, now_s)? else { return Ok(ERASED.into()) };
         let sealed = key.seal(subject, text.as_bytes()).map_err(|error| self.failing(error))?;
         Ok(json!({ "sealed": subject, "v": BASE64.encode(sealed) }))
+    }
+
+    /// The same in one line, for what is kept as text: `sealed:SUBJECT:...`. What tells of no subject stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn seal_text(&self, subject: &str, name: &str, now_s: u64) -> Result<String, StoreError> {
+        if !Self::is_subject(subject) {
+            return Ok(name.to_owned());
+        }
+        match self.key_or_new(subject, Some(name), now_s)? {
+            Some(key) => {
+                let sealed = key.seal(subject, name.as_bytes()).map_err(|error| self.failing(error))?;
+                Ok(format!("{SEALED}{subject}:{}", BASE64.encode(sealed)))
+            }
+            None => Ok(ERASED.to_owned()),
+        }
+    }
+
+    /// What [`Self::seal_text`] was given; what it did not make is itself.
+    #[must_use]
+    pub fn open_text(&self, text: &str) -> String {
+        match text.strip_prefix(SEALED).and_then(|rest| rest.split_once(':')) {
+            Some((subject, sealed)) => self.text(subject, sealed),
+            None => text.to_owned(),
+        }
+    }
+
+    /// A secret of the box itself as it is stored: no subject's, so that it goes with the box key alone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn seal_secret(&self, purpose: &str, secret: &[u8]) -> Result<String, StoreError> {
+        let sealed = self.box_key.seal(purpose, secret).map_err(|error| self.failing(error))?;
+        Ok(BASE64.encode(sealed))
+    }
+
+    /// What [`Self::seal_secret`] was given.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`]: another box key, or damage.
+    pub fn open_secret(&self, purpose: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let bytes = BASE64.decode(sealed).map_err(|_| SealError::Envelope(purpose.to_owned()))?;
+        self.box_key.open(purpose, &bytes)
     }
 
     /// Opens every field in `value` that [`Self::seal`] made; what does not open says why.
@@ -314,6 +365,23 @@ mod tests {
         assert_eq!(subjects.seal("u-1", Some("ada"), "ada", 6).unwrap(), json!(ERASED), "and never again");
         drop(subjects);
         assert_eq!(shown(&bench(dir.path(), &key), &ada), json!({ "deep": [ERASED], "n": 1 }));
+    }
+
+    #[test]
+    fn names_kept_as_text_go_with_their_subject_and_secrets_with_the_box_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Arc::new(BoxKey::generate().unwrap());
+        let subjects = bench(dir.path(), &key);
+        let text = subjects.seal_text("u-1", "ada", 1).unwrap();
+        assert!(!text.contains("ada") && subjects.open_text(&text) == "ada");
+        assert_eq!(subjects.seal_text("local", "local", 1).unwrap(), "local");
+        assert_eq!(subjects.open_text("system"), "system");
+        subjects.erase("u-1", 2).unwrap();
+        assert_eq!(subjects.open_text(&text), ERASED);
+        let sealed = subjects.seal_secret("a purpose", b"hush").unwrap();
+        assert_eq!(&**subjects.open_secret("a purpose", &sealed).unwrap(), b"hush");
+        assert!(subjects.open_secret("another", &sealed).is_err());
+        assert!(subjects.open_secret("a purpose", "nonsense").is_err());
     }
 
     #[test]

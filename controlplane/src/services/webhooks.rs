@@ -21,6 +21,7 @@ use super::auth::account::Account;
 use super::auth::key::KeyError;
 use super::auth::role::Role;
 use super::auth::secret::name;
+use super::Subjects;
 use super::live::{Filter, Topic, Topics};
 use crate::store::{Entities, StoreError, Table};
 
@@ -32,6 +33,9 @@ pub const WEBHOOKS_MAX: usize = 32;
 
 /// Bytes of a signing secret.
 const SECRET_BYTES: usize = 32;
+
+/// What a secret begins with (Standard Webhooks 1.0).
+const WHSEC: &str = "whsec_";
 
 /// An address that is told of events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +49,7 @@ pub struct Webhook {
     /// And of that, what fits.
     #[serde(default)]
     pub filter: BTreeMap<String, String>,
-    /// `whsec_` and base64.
+    /// `whsec_` and base64; in the file under the box key.
     pub secret: Secret,
     /// Whether it is told at all.
     pub enabled: bool,
@@ -54,7 +58,7 @@ pub struct Webhook {
     pub disabled_reason: Option<String>,
     /// What whoever made it may see, it is told.
     pub role: Role,
-    /// Who made it.
+    /// Who made it, under that account's key.
     pub created_by: String,
     /// Seconds since 1970.
     pub created_s: u64,
@@ -164,6 +168,7 @@ pub enum WebhookError {
 #[derive(Debug)]
 pub struct Webhooks {
     store: Arc<Entities>,
+    subjects: Arc<Subjects>,
     hooks: RwLock<BTreeMap<String, Arc<Webhook>>>,
     deliveries: Mutex<HashMap<String, Deliveries>>,
     changed: watch::Sender<u64>,
@@ -172,18 +177,20 @@ pub struct Webhooks {
 impl Webhooks {
     /// Reads them; a store that cannot be read has none.
     #[must_use]
-    pub fn open(store: Arc<Entities>) -> Self {
+    pub fn open(store: Arc<Entities>, subjects: Arc<Subjects>) -> Self {
         let read = || -> Result<_, StoreError> { Ok((store.all(&HOOKS)?, store.all(&REACHED)?)) };
         let (hooks, reached) = read().unwrap_or_else(|error| {
             tracing::error!(%error, "webhooks cannot be read: nobody is told of events");
             Default::default()
         });
+        let hooks = hooks.into_iter().map(|(id, row)| (id, Arc::new(opened(row, &store, &subjects)))).collect();
         let told = |(id, last_event_id)| (id, Deliveries { last_event_id, ..Deliveries::default() });
         Self {
-            hooks: RwLock::new(hooks.into_iter().map(|(id, hook)| (id, Arc::new(hook))).collect()),
+            hooks: RwLock::new(hooks),
             deliveries: Mutex::new(reached.into_iter().map(told).collect()),
             changed: watch::channel(0).0,
             store,
+            subjects,
         }
     }
 
@@ -196,7 +203,7 @@ impl Webhooks {
     /// All that are told, for who posts.
     #[must_use]
     pub fn enabled(&self) -> Vec<Arc<Webhook>> {
-        self.read().values().filter(|hook| hook.enabled).map(Arc::clone).collect()
+        self.read().values().filter(|hook| hook.enabled && hook.can_sign()).map(Arc::clone).collect()
     }
 
     /// All of them, in the order of their ids.
@@ -232,7 +239,7 @@ impl Webhooks {
         may_hear(by.role, &wish.topics)?;
         let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
         getrandom::fill(&mut *bytes).map_err(|error| KeyError::Randomness(error.to_string()))?;
-        let secret = Zeroizing::new(format!("whsec_{}", BASE64.encode(*bytes)));
+        let secret = Zeroizing::new(format!("{WHSEC}{}", BASE64.encode(*bytes)));
         let hook = Webhook {
             id: name("w-")?,
             url: wish.url,
@@ -242,7 +249,7 @@ impl Webhooks {
             enabled: wish.enabled,
             disabled_reason: None,
             role: by.role,
-            created_by: by.username.clone(),
+            created_by: self.subjects.seal_text(&by.id, &by.username, now_s)?,
             created_s: now_s,
             version: 1,
         };
@@ -250,8 +257,9 @@ impl Webhooks {
         if hooks.len() >= WEBHOOKS_MAX {
             return Err(WebhookError::Full);
         }
+        let row = sealed(&hook, &self.subjects)?;
         self.store.write(|write| {
-            write.put(&HOOKS, &hook.id, &hook)?;
+            write.put(&HOOKS, &hook.id, &row)?;
             write.put(&REACHED, &hook.id, &last_event_id)
         })?;
         let hook = Arc::new(hook);
@@ -295,7 +303,8 @@ impl Webhooks {
             version: before.version + 1,
             ..Webhook::clone(&before)
         });
-        self.store.write(|write| write.put(&HOOKS, id, &*after))?;
+        let row = sealed(&after, &self.subjects)?;
+        self.store.write(|write| write.put(&HOOKS, id, &row))?;
         hooks.insert(id.to_owned(), Arc::clone(&after));
         drop(hooks);
         if let Some(deliveries) = self.lock().get_mut(id) {
@@ -369,7 +378,8 @@ impl Webhooks {
             version: before.version + 1,
             ..Webhook::clone(&before)
         });
-        self.store.write(|write| write.put(&HOOKS, id, &*after))?;
+        let row = sealed(&after, &self.subjects)?;
+        self.store.write(|write| write.put(&HOOKS, id, &row))?;
         hooks.insert(id.to_owned(), after);
         drop(hooks);
         self.tell();
@@ -384,7 +394,7 @@ impl Webhooks {
             filter: hook.filter.clone(),
             enabled: hook.enabled,
             disabled_reason: hook.disabled_reason.clone(),
-            created_by: hook.created_by.clone(),
+            created_by: self.subjects.open_text(&hook.created_by),
             created_s: hook.created_s,
             version: hook.version,
             deliveries: self.lock().get(&hook.id).cloned().unwrap_or_default(),
@@ -405,6 +415,11 @@ impl Webhooks {
 }
 
 impl Webhook {
+    /// Whether its secret is there.
+    fn can_sign(&self) -> bool {
+        self.secret.0.starts_with(WHSEC)
+    }
+
     /// What it listens to.
     #[must_use]
     pub fn topics(&self) -> Topics {
@@ -433,12 +448,50 @@ impl Webhook {
     /// `webhook-signature` of a body (Standard Webhooks 1.0): `v1,` and base64 of the HMAC-SHA256 of id, time and body.
     #[must_use]
     pub fn sign(&self, message_id: &str, time_s: u64, body: &[u8]) -> String {
-        let key = self.secret.0.strip_prefix("whsec_").and_then(|text| BASE64.decode(text).ok());
+        let key = self.secret.0.strip_prefix(WHSEC).and_then(|text| BASE64.decode(text).ok());
         let key = Zeroizing::new(key.unwrap_or_default());
         let Ok(mut hmac) = Hmac::<Sha256>::new_from_slice(&key) else { return String::new() };
         hmac.update(format!("{message_id}.{time_s}.").as_bytes());
         hmac.update(body);
         format!("v1,{}", BASE64.encode(hmac.finalize().into_bytes()))
+    }
+}
+
+/// Under what a secret is sealed.
+fn purpose(id: &str) -> String {
+    format!("the secret of webhook {id}")
+}
+
+/// As it is kept: the secret under the box key.
+fn sealed(hook: &Webhook, subjects: &Subjects) -> Result<Webhook, StoreError> {
+    if !hook.can_sign() {
+        return Ok(hook.clone());
+    }
+    let secret = subjects.seal_secret(&purpose(&hook.id), hook.secret.0.as_bytes())?;
+    Ok(Webhook { secret: Secret(Zeroizing::new(secret)), ..hook.clone() })
+}
+
+/// As it is used. One that an older version kept in clear is sealed now; one that does not open posts nothing, and says why.
+fn opened(row: Webhook, store: &Entities, subjects: &Subjects) -> Webhook {
+    if row.can_sign() {
+        let kept = sealed(&row, subjects).and_then(|sealed| store.rewrite_with(&HOOKS, &row.id, &sealed));
+        if let Err(error) = kept {
+            tracing::error!(id = row.id, %error, "the secret of a webhook stays in clear on the disk");
+        }
+        return row;
+    }
+    let secret = subjects.open_secret(&purpose(&row.id), &row.secret.0);
+    let secret = secret.map_err(|error| error.to_string()).and_then(|secret| {
+        let text = std::str::from_utf8(&secret).map_err(|error| error.to_string())?;
+        Ok(Secret(Zeroizing::new(text.to_owned())))
+    });
+    match secret {
+        Ok(secret) => Webhook { secret, ..row },
+        Err(error) => {
+            tracing::error!(id = row.id, error, "the secret of a webhook cannot be read: it posts nothing");
+            let reason = format!("its secret cannot be read: {error}. Remove it and make another one");
+            Webhook { enabled: false, disabled_reason: Some(reason), ..row }
+        }
     }
 }
 
@@ -456,6 +509,7 @@ fn may_hear(role: Role, topics: &[Topic]) -> Result<(), WebhookError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sealed::BoxKey;
 
     fn hook(secret: &str) -> Webhook {
         Webhook {
@@ -488,7 +542,11 @@ mod tests {
     #[test]
     fn webhooks_outlive_a_restart_and_go_on_where_they_were() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Webhooks::open(Arc::new(Entities::open(dir.path().join("test.redb")).unwrap()));
+        let key = Arc::new(BoxKey::generate().unwrap());
+        let open = || {
+            let store = Arc::new(Entities::open(dir.path().join("test.redb")).unwrap());
+            Webhooks::open(Arc::clone(&store), Arc::new(Subjects::open(store, Arc::clone(&key))))
+        };
         let hooks = open();
         let wish = Wish {
             url: "https://hooks.example/a".to_owned(),
@@ -496,13 +554,24 @@ mod tests {
             filter: BTreeMap::from([("port".to_owned(), "53".to_owned())]),
             enabled: true,
         };
-        let by = Account { username: "ann".to_owned(), role: Role::Operator, ..Account::local() };
+        let by = Account {
+            id: "u-1".to_owned(),
+            username: "annabel".to_owned(),
+            role: Role::Operator,
+            ..Account::local()
+        };
         let (made, secret) = hooks.make(wish.clone(), &by, 7, 100).unwrap();
         assert!(secret.starts_with("whsec_"));
         hooks.delivered(&made.webhook_id, 2, 9, 101).unwrap();
         drop(hooks);
+        let has = |needle: &str| {
+            let bytes = std::fs::read(dir.path().join("test.redb")).unwrap();
+            bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
+        };
+        assert!(!has(WHSEC) && !has(&secret[WHSEC.len()..]) && !has("annabel"), "nothing of it is in clear");
         let hooks = open();
         let (hook, view) = hooks.get(&made.webhook_id).unwrap();
+        assert_eq!((&hook.secret.0, view.created_by.as_str()), (&secret, "annabel"));
         assert_eq!((view.deliveries.last_event_id, view.filter), (9, wish.filter.clone()));
         assert_eq!((hook.topics(), hook.filter().port), (Topics::of(Topic::Alerts), Some(53)));
         hooks.switch_off(&hook.id, "nobody answers").unwrap();
@@ -520,5 +589,26 @@ mod tests {
         assert!(matches!(hooks.make(wish, &by, 0, 0), Err(WebhookError::Full)));
         hooks.remove(&hook.id, None).unwrap();
         assert!(matches!(hooks.get(&hook.id), Err(WebhookError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_secret_that_was_kept_in_clear_is_sealed_and_one_of_another_box_posts_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("test.redb");
+        let open = |key: &Arc<BoxKey>| {
+            let store = Arc::new(Entities::open(&path).unwrap());
+            Webhooks::open(Arc::clone(&store), Arc::new(Subjects::open(store, Arc::clone(key))))
+        };
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        Entities::open(&path).unwrap().write(|write| write.put(&HOOKS, "w-1", &hook(secret))).unwrap();
+        let (key, other) = (Arc::new(BoxKey::generate().unwrap()), Arc::new(BoxKey::generate().unwrap()));
+        for _ in 0..2 {
+            let (hook, view) = open(&key).get("w-1").unwrap();
+            assert_eq!((&**hook.secret.0, view.enabled, view.created_by.as_str()), (secret, true, "ann"));
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(!bytes.windows(10).any(|window| window == &secret.as_bytes()[10..20]), "no page has it");
+        }
+        let (_hook, view) = open(&other).get("w-1").unwrap();
+        assert!(!view.enabled && view.disabled_reason.unwrap().contains("cannot be read"));
     }
 }

@@ -42,7 +42,7 @@ pub struct PolicyVersion {
     pub version: u32,
     /// When it was saved, seconds since 1970.
     pub saved_s: u64,
-    /// The account that made it; `local` at the Unix socket, `system` for the daemon.
+    /// The account that made it, in the file under that account's key; `local` at the Unix socket, `system` for the daemon.
     pub by: String,
     /// What was done, such as `change p-web`.
     pub change: String,

@@ -20,14 +20,20 @@ use serde_json::{Value, json};
 const PASSPHRASE: &str = "staple battery horse";
 
 fn make(daemon: &Daemon, name: &str) -> String {
-    let account = json!({"username": name, "role": "analyst", "password": PASSWORD});
+    make_as(daemon, name, "analyst")
+}
+
+fn make_as(daemon: &Daemon, name: &str, role: &str) -> String {
+    let account = json!({"username": name, "role": role, "password": PASSWORD});
     let made = daemon.over_tcp("POST", "/admin/users", &account.to_string());
     made.json()["user_id"].as_str().unwrap().to_owned()
 }
 
-fn log_in(daemon: &Daemon, name: &str) {
+fn log_in(daemon: &Daemon, name: &str) -> String {
     let body = json!({"username": name, "password": PASSWORD, "token_form": "reference"});
-    assert_eq!(daemon.as_anyone("POST", "/auth/login", &body.to_string()).status, 200);
+    let answer = daemon.as_anyone("POST", "/auth/login", &body.to_string());
+    assert_eq!(answer.status, 200);
+    answer.json()["access_token"].as_str().unwrap().to_owned()
 }
 
 fn entries(daemon: &Daemon, query: &str) -> Vec<Value> {
@@ -56,8 +62,19 @@ fn keys(daemon: &Daemon) -> Vec<VerifyingKey> {
 #[test]
 fn an_account_that_is_erased_is_nowhere_any_more() {
     let daemon = Daemon::start(Options::default());
-    let id = make(&daemon, "evelyn.example");
-    log_in(&daemon, "evelyn.example");
+    let id = make_as(&daemon, "evelyn.example", "operator");
+    let token = log_in(&daemon, "evelyn.example");
+    let set = r#"{"default_action": "drop", "policies": []}"#;
+    assert_eq!(daemon.with_token(&token, "POST", "/policy/import", set).status, 200);
+    let hook = r#"{"url": "https://192.0.2.9/", "topics": ["alerts"]}"#;
+    let hook = daemon.with_token(&token, "POST", "/admin/webhooks", hook);
+    assert_eq!(hook.status, 201, "{}", hook.text());
+    let maker = |daemon: &Daemon| {
+        let version = daemon.over_tcp("GET", "/policy/versions", "").json()["versions"][0]["by"].clone();
+        let hook = daemon.over_tcp("GET", "/admin/webhooks", "").json()["webhooks"][0]["created_by"].clone();
+        [version, hook]
+    };
+    assert_eq!(maker(&daemon), ["evelyn.example", "evelyn.example"]);
     let erase = format!("/admin/subjects/{id}/erase");
     daemon.over_tcp("POST", &erase, "").problem(409, "account_enabled");
     daemon.over_tcp("POST", "/admin/subjects/u-nobody/erase", "").problem(404, "not_found");
@@ -73,6 +90,7 @@ fn an_account_that_is_erased_is_nowhere_any_more() {
     assert_eq!((erased.status, &erased.json()["subject"]), (200, &json!(id)), "{}", erased.text());
     daemon.over_tcp("GET", &user, "").problem(404, "not_found");
     assert!(entries(&daemon, "actor=evelyn.example").is_empty());
+    assert_eq!(maker(&daemon), ["(erased)", "(erased)"]);
     let left = entries(&daemon, &format!("actor={id}"));
     assert!(!left.is_empty());
     for entry in &left {

@@ -120,7 +120,7 @@ fn edits_until_it_is_killed() {
     let begin = daemon.services.policy().set.version();
     let mut out = std::io::stdout().lock();
     for number in begin.. {
-        let author = Author { by: "test".to_owned(), reason: None };
+        let author = Author { by: "test".to_owned(), subject: None, reason: None };
         let patch = format!("{{\"priority\": {number}, \"name\": \"n{number}\"}}");
         let edited =
             daemon.services.patch_policy("p-web", patch.as_bytes(), &author, &Default::default()).unwrap();

@@ -12,6 +12,9 @@ use crate::store::StoreError;
 /// Fields of what was before and is after that tell of the account whose `user_id` is beside them.
 const BESIDE_USER_ID: [&str; 4] = ["username", "client", "user_agent", "address"];
 
+/// Fields of them that name an account without its `user_id`.
+const NAMES: [&str; 2] = ["by", "created_by"];
+
 /// The entry as it is stored, and what it is found by.
 ///
 /// # Errors
@@ -57,7 +60,11 @@ pub(super) fn stored(
     }
     for side in ["before", "after"] {
         if let Some(told) = fields.get_mut(side) {
-            seal_beside_user_id(told, &seal)?;
+            let owner = |name: &str| {
+                let account = auth.named(name).map(|account| account.user_id);
+                account.or_else(|| subjects.named(name).pop())
+            };
+            seal_beside_user_id(told, &seal, &owner)?;
         }
     }
     Ok((value, terms))
@@ -65,16 +72,27 @@ pub(super) fn stored(
 
 type Seal<'a> = &'a dyn Fn(&str, Option<&str>, &str) -> Result<Value, StoreError>;
 
-fn seal_beside_user_id(value: &mut Value, seal: Seal<'_>) -> Result<(), StoreError> {
+/// The subject that has, or had, a name.
+type Owner<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+fn seal_beside_user_id(value: &mut Value, seal: Seal<'_>, owner: Owner<'_>) -> Result<(), StoreError> {
     match value {
         Value::Object(fields) => {
             let subject = fields.get("user_id").and_then(Value::as_str).map(str::to_owned);
             if let Some(subject) = subject.filter(|id| Subjects::is_subject(id)) {
                 seal_fields(fields, &subject, seal)?;
             }
-            fields.values_mut().try_for_each(|field| seal_beside_user_id(field, seal))
+            for name in NAMES {
+                if let Some(Value::String(text)) = fields.get(name)
+                    && let Some(subject) = owner(text)
+                {
+                    let sealed = seal(&subject, Some(text), text)?;
+                    fields.insert(name.to_owned(), sealed);
+                }
+            }
+            fields.values_mut().try_for_each(|field| seal_beside_user_id(field, seal, owner))
         }
-        Value::Array(items) => items.iter_mut().try_for_each(|item| seal_beside_user_id(item, seal)),
+        Value::Array(items) => items.iter_mut().try_for_each(|item| seal_beside_user_id(item, seal, owner)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
     }
 }
