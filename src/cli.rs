@@ -432,6 +432,12 @@ pub(crate) enum CtlCommand {
         #[arg(long, requires = "job_id")]
         cancel: bool,
     },
+    /// What must not go, whatever retention says.
+    Hold {
+        /// What about it.
+        #[command(subcommand)]
+        command: HoldCommand,
+    },
     /// Addresses that events are posted to.
     Webhook {
         /// What about them.
@@ -713,6 +719,35 @@ pub(crate) enum UserCommand {
     },
     /// Get a token for a program.
     Token(TokenArgs),
+}
+
+/// `ctl webhook`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HoldCommand {
+    /// All of them, and how much each keeps.
+    List,
+    /// Keep records from going until it is released; in place of one of this name.
+    Set {
+        /// By which it is released.
+        name: String,
+        /// Why, for who reads it in a year.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// audit, events or flows; all three where left out; may be given several times.
+        #[arg(long, value_name = "KIND")]
+        kind: Vec<String>,
+        /// Records of this time on, seconds since 1970; the first where left out.
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        from: u64,
+        /// Records before this time, seconds since 1970; all that come where left out.
+        #[arg(long, value_name = "SECONDS")]
+        to: Option<u64>,
+    },
+    /// Let retention go on.
+    Release {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// `ctl webhook`.

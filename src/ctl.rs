@@ -71,6 +71,7 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
         CtlCommand::Jobs { job_id: Some(id), cancel: true } => {
             client.delete(&format!("/jobs/{id}"), &json!({}))?
         }
+        CtlCommand::Hold { command } => work::hold(&client, command)?,
         CtlCommand::Webhook { command } => work::webhook(&client, command)?,
         CtlCommand::Get { path } => client.get(path)?,
     };

@@ -114,7 +114,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
 
     let segments = trust::segments(&config)?;
     let recorder = trust::recorder(&config, &segments)?;
-    let audit = trust::audit(segments, &auth, &subjects)?;
+    let audit = trust::audit(&config, segments, &auth, &subjects)?;
     let policy = policies.start(setup::policy_sources(&config, history), now_s)?;
 
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.

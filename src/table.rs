@@ -177,6 +177,19 @@ const LISTINGS: &[Listing] = &[
         ],
     ),
     listing(
+        "holds",
+        &[
+            ("NAME", "name"),
+            ("OF", "kinds"),
+            ("FROM", "from"),
+            ("TO", "to"),
+            ("KEEPS", "keeps"),
+            ("BY", "by"),
+            ("SINCE", "since_s"),
+            ("REASON", "reason"),
+        ],
+    ),
+    listing(
         "webhooks",
         &[
             ("WEBHOOK ID", "webhook_id"),

@@ -15,7 +15,7 @@ use controlplane::services::backup::Backups;
 use controlplane::services::live::{LogKeeping, Recorder};
 use controlplane::services::{Audit, Auth, Services, Subjects};
 use controlplane::store::sealed::{BoxKey, BoxKeyFile};
-use controlplane::store::segments::Segments;
+use controlplane::store::segments::{Retention, Segments};
 use controlplane::store::{Entities, KeyFile, PolicyHistory, StoreError};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -155,14 +155,18 @@ pub(crate) fn recorder(config: &Config, segments: &Segments) -> Result<Recorder,
 ///
 /// One sentence: a disk that fails.
 pub(crate) fn audit(
+    config: &Config,
     segments: Segments,
     auth: &Arc<Auth>,
     subjects: &Arc<Subjects>,
 ) -> Result<Arc<Audit>, Failure> {
     let wrong = |error: StoreError| Failure::line(format!("the audit cannot be opened: {error}"));
     let clock = || serve::now().wall.0;
-    let (audit, recovery) =
-        Audit::open(segments, auth, subjects, AuditSettings::default(), clock).map_err(wrong)?;
+    let KeptLog { age_s_max, bytes_max, .. } = config.store.audit;
+    let retention =
+        Retention { age_ns_max: Some(age_s_max.saturating_mul(1_000_000_000)), bytes_max: Some(bytes_max) };
+    let settings = AuditSettings { retention, ..AuditSettings::default() };
+    let (audit, recovery) = Audit::open(segments, auth, subjects, settings, clock).map_err(wrong)?;
     if let Some((file, offset, bytes)) = &recovery.cut {
         tracing::warn!(file = %file.display(), offset, bytes, "an entry of the audit was being written when the box went down; it was never acknowledged and is cut off");
     }

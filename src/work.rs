@@ -1,6 +1,6 @@
 //! How does an operator have a capture looked into, see to jobs, and say who is told of events? Parts of `jarvis ctl`.
 
-use crate::cli::WebhookCommand;
+use crate::cli::{HoldCommand, WebhookCommand};
 use crate::failure::Failure;
 use controlplane::client::{Client, Method};
 use serde_json::{Map, Value, json};
@@ -26,6 +26,26 @@ pub(crate) fn classify(client: &Client, capture: &Path) -> Result<Value, Failure
         Some(error) => Err(Failure::line(error.to_owned())),
         None => Ok(job["result"].take()),
     }
+}
+
+/// `ctl hold`.
+///
+/// # Errors
+///
+/// No daemon, or its refusal.
+pub(crate) fn hold(client: &Client, command: &HoldCommand) -> Result<Value, Failure> {
+    let path = |name: &str| format!("/admin/holds/{name}");
+    Ok(match command {
+        HoldCommand::List => client.get("/admin/holds")?,
+        HoldCommand::Set { name, reason, kind, from, to } => {
+            let mut hold = json!({ "reason": reason, "from": from, "to": to });
+            if !kind.is_empty() {
+                hold["kinds"] = json!(kind);
+            }
+            client.put(&path(name), &hold)?
+        }
+        HoldCommand::Release { name } => client.delete(&path(name), &json!({}))?,
+    })
 }
 
 /// `ctl webhook`.

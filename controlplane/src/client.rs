@@ -116,6 +116,15 @@ impl Client {
         self.call(&Method::DELETE, path_and_query, Some(body))
     }
 
+    /// The answer to `PUT path_and_query` with a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn put(&self, path_and_query: &str, body: &Value) -> Result<Value, ClientError> {
+        self.call(&Method::PUT, path_and_query, Some(body))
+    }
+
     /// The answer to `PATCH path_and_query` with a JSON body.
     ///
     /// # Errors

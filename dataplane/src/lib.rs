@@ -7,6 +7,7 @@
 
 mod sync;
 pub mod time;
+mod words;
 
 pub mod rx;
 pub mod parse;

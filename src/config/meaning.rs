@@ -472,6 +472,8 @@ pub(crate) struct Store {
     pub events: KeptLog,
     /// Flows that ended.
     pub flows: KeptLog,
+    /// Who changed what, which is always kept.
+    pub audit: KeptLog,
     /// Where the box key is; `None`: where systemd puts it, else in the state directory.
     pub box_key_file: Option<PathBuf>,
 }

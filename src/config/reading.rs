@@ -178,6 +178,7 @@ fn read(
     let store = root.section("store", |store| Store {
         events: store.section("events", read_kept_log),
         flows: store.section("flows", read_kept_log),
+        audit: store.section("audit", |log| read_kept(log, 2 * 366 * 24 * 3_600, 4 << 30)),
         box_key_file: store.text("box_key_file").map(|at| base.join(at.value)),
     });
     let inspect = root.section("inspect", |inspect| Inspect {
@@ -628,10 +629,15 @@ impl FromStr for EveType {
 const KEPT_BYTES_MIN: u64 = 16 << 20;
 
 fn read_kept_log(log: &mut Section<'_, '_>) -> KeptLog {
+    KeptLog { keep: log.flag("keep").unwrap_or(true), ..read_kept(log, 7 * 24 * 3_600, 2 << 30) }
+}
+
+/// How long a log is kept that is always kept.
+fn read_kept(log: &mut Section<'_, '_>, age_s: u64, bytes: u64) -> KeptLog {
     KeptLog {
-        keep: log.flag("keep").unwrap_or(true),
-        age_s_max: value_or(log.integer("age_max_s", 60..=100 * 366 * 24 * 3_600), 7 * 24 * 3_600),
-        bytes_max: value_or(log.integer("bytes_max", KEPT_BYTES_MIN..=1 << 60), 2 << 30),
+        keep: true,
+        age_s_max: value_or(log.integer("age_max_s", 60..=100 * 366 * 24 * 3_600), age_s),
+        bytes_max: value_or(log.integer("bytes_max", KEPT_BYTES_MIN..=1 << 60), bytes),
     }
 }
 

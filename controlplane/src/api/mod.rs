@@ -20,6 +20,7 @@ mod client_certificate;
 mod connection;
 mod flows;
 mod guard;
+mod holds;
 mod idempotency;
 mod job_board;
 mod jobs;

@@ -82,6 +82,8 @@ codes! {
     LastAdmin = "last_admin", CONFLICT;
     /// The account may still log in.
     AccountEnabled = "account_enabled", CONFLICT;
+    /// A hold speaks against it.
+    Held = "held", CONFLICT;
     /// There is no room for another one.
     Full = "full", CONFLICT;
     /// A call with this `Idempotency-Key` is being made.

@@ -17,6 +17,7 @@ pub mod flows;
 pub mod job_board;
 pub mod levers;
 pub mod live;
+pub mod holds;
 pub mod metrics;
 pub mod names;
 pub mod policies;

@@ -213,7 +213,13 @@ impl Policies {
         Ok(())
     }
 
-    fn meta(&self, version: u32, change: String, author: &Author, now_s: u64) -> Result<PolicyVersion, StoreError> {
+    fn meta(
+        &self,
+        version: u32,
+        change: String,
+        author: &Author,
+        now_s: u64,
+    ) -> Result<PolicyVersion, StoreError> {
         let current = &self.current;
         let by = match (&self.subjects, &author.subject) {
             (Some(subjects), Some(subject)) => subjects.seal_text(subject, &author.by, now_s)?,

@@ -16,12 +16,12 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use super::Subjects;
 use super::auth::Identity;
 use super::auth::account::Account;
 use super::auth::key::KeyError;
 use super::auth::role::Role;
 use super::auth::secret::name;
-use super::Subjects;
 use super::live::{Filter, Topic, Topics};
 use crate::store::{Entities, StoreError, Table};
 
@@ -183,7 +183,8 @@ impl Webhooks {
             tracing::error!(%error, "webhooks cannot be read: nobody is told of events");
             Default::default()
         });
-        let hooks = hooks.into_iter().map(|(id, row)| (id, Arc::new(opened(row, &store, &subjects)))).collect();
+        let hooks =
+            hooks.into_iter().map(|(id, row)| (id, Arc::new(opened(row, &store, &subjects)))).collect();
         let told = |(id, last_event_id)| (id, Deliveries { last_event_id, ..Deliveries::default() });
         Self {
             hooks: RwLock::new(hooks),

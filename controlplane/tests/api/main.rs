@@ -6,6 +6,7 @@ mod audit;
 mod auth;
 mod calls;
 mod fuzzed;
+mod holds;
 mod openapi;
 mod certificates;
 mod kept;

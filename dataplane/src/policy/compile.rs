@@ -4,7 +4,7 @@
 //! by pointer.
 
 use super::condition::{ByteSet, Condition, NameSet, Test};
-use super::error::{PolicyError, did_you_mean};
+use super::error::PolicyError;
 use super::index::Index;
 use super::model::{
     Action, AttributeMatch, Conditions, DecidingMode, DefaultAction, Fields, Located, Per, Policy,
@@ -14,6 +14,7 @@ use super::names::{Kind, NameId, Names, Vocabulary};
 use super::schedule::Schedule;
 use crate::parse::{Addr, Mac};
 use crate::verdict::{Effects, Reason, TargetId};
+use crate::words::did_you_mean;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

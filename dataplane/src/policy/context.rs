@@ -6,11 +6,11 @@
 //! other programs produce; at the top level an unknown field is an error.
 
 use super::compile::Environment;
-use super::error::did_you_mean;
 use super::facts::{Fact, Facts, User};
 use super::names::{Kind, NameId, Names};
 use super::read::{L4_PROTOCOLS, parse_mac};
 use crate::time::Wall;
+use crate::words::did_you_mean;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::net::IpAddr;

@@ -33,7 +33,6 @@ pub use compile::{Environment, Limit, Outcome, OutcomeAction, PolicyIndex, Polic
 pub use condition::{Field, Truth};
 pub use context::{ContextError, EvaluationContext};
 pub use error::PolicyError;
-pub(crate) use error::did_you_mean;
 pub use evaluate::{Evaluation, Scratch};
 pub use explain::{Explanation, Met, Tried};
 pub use facts::{Fact, Facts, Pending, User};

@@ -3,7 +3,7 @@
 //! A mistake never hides another: a field that cannot be read is reported and skipped, and reading goes on. The
 //! file is accepted whole or not at all.
 
-use super::error::{PolicyError, did_you_mean};
+use super::error::PolicyError;
 use super::json::{self, Member, Node, Value};
 use super::model::{
     Action, AddrSet, AttributeMatch, Conditions, DecidingMode, DefaultAction, Fields, Located, Per, Policy,
@@ -11,6 +11,7 @@ use super::model::{
 };
 use super::schedule::{DAY_MINUTES, Schedule, parse_days, parse_hours};
 use crate::parse::Mac;
+use crate::words::did_you_mean;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;

@@ -551,12 +551,24 @@ pub enum Transform {
     Tld,
     Xor(Box<[u8]>),
     PcreXform(Box<str>),
-    FromBase64 { bytes: Option<Amount>, offset: Amount, mode: Base64Mode },
-    Gunzip { bytes_max: u32 },
-    ZlibDeflate { bytes_max: u32 },
+    FromBase64 {
+        bytes: Option<Amount>,
+        offset: Amount,
+        mode: Base64Mode,
+    },
+    Gunzip {
+        bytes_max: u32,
+    },
+    ZlibDeflate {
+        bytes_max: u32,
+    },
     /// Not what is done but which piece is meant: the name after `frame:`.
     Frame(Box<str>),
-    Subslice { offset: i64, len: Option<i64>, truncate: bool },
+    Subslice {
+        offset: i64,
+        len: Option<i64>,
+        truncate: bool,
+    },
 }
 
 /// How strict Base64 is read.

@@ -229,11 +229,13 @@ impl Keeper {
 
     /// What goes is told in the audit before it goes: a stub that no entry tells of was not made here.
     fn retain(&mut self, now_ns: u64) -> Result<(), StoreError> {
-        for removed in self.log.removable(self.settings.retention, now_ns)? {
+        let holds = Arc::clone(self.log.holds());
+        let still = holds.still();
+        for removed in self.log.removable(&still, self.settings.retention, now_ns)? {
             let target = Some(format!("segment {}", removed.segment));
             let after = serde_json::to_value(removed).ok();
             self.entry(Entry::by_system(now_ns, RETENTION, target, after))?;
-            self.log.remove_segment(&removed, now_ns)?;
+            self.log.remove_segment(&still, &removed, now_ns)?;
         }
         Ok(())
     }

@@ -46,7 +46,10 @@ use tokio::sync::oneshot;
 use self::keeper::{Keeper, Work};
 use super::{Auth, Subjects};
 use crate::store::StoreError;
-use crate::store::segments::{Kind, Recovery, Retention, Segments, Settings as LogSettings};
+use crate::store::segments::{Holds, Kind, Recovery, Retention, Segments, Settings as LogSettings};
+
+/// Logs of which something can be held.
+const HELD: [Kind; 3] = [Kind::Audit, Kind::Events, Kind::Flows];
 
 /// Entries that wait for the disk at once.
 const QUEUE_MAX: usize = 256;
@@ -95,6 +98,7 @@ pub enum AuditError {
 pub struct Audit {
     directory: PathBuf,
     subjects: Arc<Subjects>,
+    holds: [(Kind, Arc<Holds>); 3],
     /// Until the thread has it.
     keeper: Mutex<Option<Keeper>>,
     started: OnceLock<SyncSender<Work>>,
@@ -126,6 +130,7 @@ impl Audit {
         };
         let (log, recovery) = segments.log(Kind::Audit, of_log, clock())?;
         let directory = log.directory().to_owned();
+        let holds = HELD.map(|kind| (kind, Arc::clone(segments.holds(kind))));
         let is_failing = Arc::new(AtomicBool::new(false));
         let keeper = Keeper::new(
             segments,
@@ -138,6 +143,7 @@ impl Audit {
         let audit = Self {
             directory,
             subjects: Arc::clone(subjects),
+            holds,
             keeper: Mutex::new(Some(keeper)),
             started: OnceLock::new(),
             thread: Mutex::new(None),
@@ -150,6 +156,12 @@ impl Audit {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// What is held of it, and of the logs beside it, whose directory it has.
+    #[must_use]
+    pub const fn holds(&self) -> &[(Kind, Arc<Holds>); 3] {
+        &self.holds
     }
 
     /// Whose fields are in it.

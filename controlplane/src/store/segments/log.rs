@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -11,6 +12,7 @@ use rustix::io::Errno;
 use super::block::{Batch, Place, encode};
 use super::directory::{Head, Listing, head_path, index_path, segment_path, stub_path};
 use super::format::{SEGMENT_HEADER, SegmentHeader};
+use super::holds::Holds;
 use super::index::Index;
 use super::walk::{Item, Walk, What};
 use super::{FORMAT, Kind, Link, note};
@@ -74,6 +76,7 @@ pub struct Log {
     entries: u64,
     link: Link,
     head: Option<Head>,
+    pub(super) holds: Arc<Holds>,
     /// Of finished segments, oldest first.
     pub(super) finished: Vec<Index>,
     compressor: Compressor,
@@ -106,6 +109,7 @@ impl Log {
         directory: PathBuf,
         kind: Kind,
         settings: Settings,
+        holds: Arc<Holds>,
         now_ns: u64,
     ) -> Result<(Self, Recovery), StoreError> {
         let failed = |error| StoreError::of_io(&directory, &error);
@@ -130,6 +134,7 @@ impl Log {
             entries: 0,
             link: Link::FIRST,
             head,
+            holds,
             finished: Vec::new(),
             compressor: Compressor(compressor),
             bytes: Vec::new(),

@@ -26,7 +26,7 @@
 //! | `format`, `block`, `filter` | what do bytes mean? |
 //! | `walk` | which blocks has a file, whatever happened to it? |
 //! | `directory`, `note`, `index` | which files are there? |
-//! | `log`, `retention` | how does it grow and shrink? |
+//! | `log`, `retention`, `holds` | how does it grow and shrink? |
 //! | `snapshot` | what of it can be copied while it grows? |
 //! | `read`, `verify` | what is in it, and is that what was written? |
 
@@ -34,6 +34,7 @@ mod block;
 mod directory;
 mod filter;
 mod format;
+mod holds;
 mod index;
 mod log;
 mod note;
@@ -50,9 +51,10 @@ mod verify;
 mod walk;
 
 pub use block::Batch;
+pub use holds::{HOLDS_MAX, Held, Hold, Holds, Still};
 pub use log::{Appended, Log, Recovery, Settings};
 pub use read::{Found, Page, Query, read};
-pub use retention::{Hold, Removed, Retention};
+pub use retention::{Removed, Retention};
 pub use snapshot::{Part, snapshot};
 pub use verify::{BlockSeen, Fault, Report, Wrong, verify};
 
@@ -60,6 +62,7 @@ use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -176,6 +179,8 @@ impl<'de> Deserialize<'de> for Link {
 #[derive(Debug)]
 pub struct Segments {
     directory: PathBuf,
+    /// In the order of [`Kind::ALL`].
+    holds: [Arc<Holds>; 4],
     /// Locked as long as this lives.
     _lock: File,
 }
@@ -199,7 +204,10 @@ impl Segments {
             .open(&path)
             .map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { directory, _lock: lock }),
+            Ok(()) => {
+                let holds = Kind::ALL.map(|kind| Arc::new(Holds::of(directory.join(kind.name()))));
+                Ok(Self { directory, holds, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: directory }),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
@@ -211,6 +219,17 @@ impl Segments {
         &self.directory
     }
 
+    /// What is held of a log, whether it is opened or not.
+    #[must_use]
+    pub const fn holds(&self, kind: Kind) -> &Arc<Holds> {
+        match kind {
+            Kind::Audit => &self.holds[0],
+            Kind::Events => &self.holds[1],
+            Kind::Flows => &self.holds[2],
+            Kind::Telemetry => &self.holds[3],
+        }
+    }
+
     /// Opens the log of `kind` for writing, and tells what had to be mended.
     ///
     /// # Errors
@@ -219,7 +238,7 @@ impl Segments {
     pub fn log(&self, kind: Kind, settings: Settings, now_ns: u64) -> Result<(Log, Recovery), StoreError> {
         let directory = self.directory.join(kind.name());
         make_directory(&directory)?;
-        Log::open(directory, kind, settings, now_ns)
+        Log::open(directory, kind, settings, Arc::clone(self.holds(kind)), now_ns)
     }
 }
 

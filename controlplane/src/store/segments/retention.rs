@@ -1,8 +1,11 @@
 //! How long is what kept? Whole segments go, the oldest first; what is held stays; a hash of each stays for the chain.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::directory::{Listing, Stub, holds_path, index_path, segment_path, stub_path};
+use super::directory::{Listing, Stub, index_path, segment_path, stub_path};
+use super::holds::{Holds, Still};
 use super::index::Index;
 use super::log::{Log, remove};
 use super::walk::Walk;
@@ -16,19 +19,6 @@ pub struct Retention {
     pub age_ns_max: Option<u64>,
     /// The oldest segments, until all together have no more bytes than this.
     pub bytes_max: Option<u64>,
-}
-
-/// What must stay, whatever retention says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    /// By which it is released.
-    pub name: String,
-    /// Records of this time on, nanoseconds since 1970.
-    pub from_ns: u64,
-    /// Records before this time.
-    pub to_ns: u64,
-    /// Why, for who reads it in a year.
-    pub reason: String,
 }
 
 /// A segment that was removed.
@@ -46,47 +36,11 @@ pub struct Removed {
     pub len_bytes: u64,
 }
 
-/// Holds of a log.
-const HOLDS_MAX: usize = 1_000;
-
 impl Log {
     /// What is held.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn holds(&self) -> Result<Vec<Hold>, StoreError> {
-        Ok(note::read(&holds_path(&self.directory))?.unwrap_or_default())
-    }
-
-    /// Keeps what `hold` names, in place of a hold of the same name.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]; [`StoreError::TooLarge`] where there are too many.
-    pub fn hold(&mut self, hold: Hold) -> Result<(), StoreError> {
-        let mut holds = self.holds()?;
-        holds.retain(|other| other.name != hold.name);
-        holds.push(hold);
-        if holds.len() > HOLDS_MAX {
-            return Err(StoreError::TooLarge { len_bytes: holds.len(), max_bytes: HOLDS_MAX });
-        }
-        note::write(&holds_path(&self.directory), &holds)
-    }
-
-    /// Ends a hold; `false`: there was none of this name.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn release(&mut self, name: &str) -> Result<bool, StoreError> {
-        let mut holds = self.holds()?;
-        let before = holds.len();
-        holds.retain(|hold| hold.name != name);
-        if holds.len() < before {
-            note::write(&holds_path(&self.directory), &holds)?;
-        }
-        Ok(holds.len() < before)
+    #[must_use]
+    pub const fn holds(&self) -> &Arc<Holds> {
+        &self.holds
     }
 
     /// Removes what may go.
@@ -95,21 +49,28 @@ impl Log {
     ///
     /// [`StoreError`]; what was removed before stays so.
     pub fn retain(&mut self, retention: Retention, now_ns: u64) -> Result<Vec<Removed>, StoreError> {
-        let going = self.removable(retention, now_ns)?;
-        going.iter().try_for_each(|removed| self.remove_segment(removed, now_ns))?;
+        let holds = Arc::clone(&self.holds);
+        let still = holds.still();
+        let going = self.removable(&still, retention, now_ns)?;
+        going.iter().try_for_each(|removed| self.remove_segment(&still, removed, now_ns))?;
         Ok(going)
     }
 
-    /// What may go, the oldest first. The segment that is written never does.
+    /// What may go, the oldest first, as long as nothing else is held. The segment that is written never does.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: holds that cannot be read keep everything.
-    pub fn removable(&self, retention: Retention, now_ns: u64) -> Result<Vec<Removed>, StoreError> {
+    pub fn removable(
+        &self,
+        _still: &Still<'_>,
+        retention: Retention,
+        now_ns: u64,
+    ) -> Result<Vec<Removed>, StoreError> {
         if self.finished.is_empty() || retention == Retention::default() {
             return Ok(Vec::new());
         }
-        let holds = self.holds()?;
+        let holds = self.holds.all()?;
         let mut left = self.len_bytes();
         let mut going = Vec::new();
         for index in &self.finished {
@@ -149,7 +110,12 @@ impl Log {
     /// # Errors
     ///
     /// [`StoreError`]; the next start ends a removal that was begun.
-    pub fn remove_segment(&mut self, removed: &Removed, now_ns: u64) -> Result<(), StoreError> {
+    pub fn remove_segment(
+        &mut self,
+        _still: &Still<'_>,
+        removed: &Removed,
+        now_ns: u64,
+    ) -> Result<(), StoreError> {
         let sequence = removed.segment;
         let path = segment_path(&self.directory, sequence);
         let previous = Walk::open(&path, false)?.header().ok().map(|header| header.previous);

@@ -176,16 +176,21 @@ fn what_is_held_stays_until_it_is_released() {
         from_ns: 700 * SECOND,
         to_ns: 710 * SECOND,
         reason: "case 4711".to_owned(),
+        by: "ada".to_owned(),
+        since_s: 1,
+        version: 1,
     };
-    log.hold(hold("a")).unwrap();
-    log.hold(hold("b")).unwrap();
+    log.holds().put(hold("a")).unwrap();
+    log.holds().put(hold("b")).unwrap();
     let nothing = Retention { bytes_max: Some(0), ..Retention::default() };
     log.retain(nothing, 0).unwrap();
     let held = |log: &Log| (700..710).all(|entry| all(log).contains(&entry));
     assert!(held(&log) && !all(&log).contains(&0));
+    let kept = log.holds().held(&hold("a")).unwrap();
+    assert!(kept.segments == 1 && kept.bytes > 1_000 && kept.bytes < log.len_bytes(), "{kept:?}");
     let told = report(log.directory());
     assert_eq!((told.faults, told.stubs.len()), (Vec::new(), 2));
-    assert!(log.release("a").unwrap() && !log.release("a").unwrap());
+    assert!(log.holds().release("a").unwrap() && !log.holds().release("a").unwrap());
     log.retain(nothing, 0).unwrap();
     assert!(held(&log));
     // Holds that cannot be read keep everything.
@@ -194,11 +199,48 @@ fn what_is_held_stays_until_it_is_released() {
     std::fs::write(&path, b"nonsense").unwrap();
     assert!(matches!(log.retain(nothing, 0), Err(StoreError::Damaged { .. })));
     std::fs::write(&path, good).unwrap();
-    log.release("b").unwrap();
+    log.holds().release("b").unwrap();
     log.retain(nothing, 0).unwrap();
     assert!(!held(&log));
     let told = report(log.directory());
     assert_eq!((told.faults, told.stubs.len()), (Vec::new(), 1));
+}
+
+#[test]
+fn what_was_held_before_a_removal_is_not_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_segments, mut log, _) = open(dir.path(), small());
+    for _ in 0..200 {
+        add(&mut log, 10);
+    }
+    let nothing = Retention { bytes_max: Some(0), ..Retention::default() };
+    let holds = Arc::clone(log.holds());
+    // Each hold is there before its segment is looked at, or comes after that is gone.
+    let held: Vec<u64> = std::thread::scope(|scope| {
+        let holding = scope.spawn(move || {
+            let mut held = Vec::new();
+            for entry in (0..1_900).step_by(100) {
+                let (from_ns, to_ns) = (entry * SECOND, (entry + 1) * SECOND);
+                let (reason, by) = (String::new(), String::new());
+                let hold =
+                    Hold { name: entry.to_string(), from_ns, to_ns, reason, by, since_s: 1, version: 1 };
+                holds.put(hold.clone()).unwrap();
+                if holds.held(&hold).unwrap().segments > 0 {
+                    held.push(entry);
+                }
+            }
+            held
+        });
+        while !holding.is_finished() {
+            log.retain(nothing, 0).unwrap();
+            add(&mut log, 10);
+        }
+        holding.join().unwrap()
+    });
+    log.retain(nothing, 0).unwrap();
+    let left = all(&log);
+    assert!(held.iter().all(|entry| left.contains(entry)), "{held:?}");
+    assert!(report(log.directory()).faults.is_empty());
 }
 
 #[test]

@@ -8,8 +8,8 @@ use super::numbers;
 use super::protocols::application;
 use super::value::{Value, Wrong};
 use crate::rules::rule::{
-    AppLayerMode, AppLayerProtocol, Condition, Content, Datarep, Dataset, DatasetCommand, DatasetKind, DceInterface,
-    Effect, FileHash, FileTest, Test,
+    AppLayerMode, AppLayerProtocol, Condition, Content, Datarep, Dataset, DatasetCommand, DatasetKind,
+    DceInterface, Effect, FileHash, FileTest, Test,
 };
 
 /// `app-layer-protocol:[!]protocol[,mode]`.
@@ -22,7 +22,8 @@ pub(super) fn app_layer_protocol(draft: &mut Draft<'_>, value: Value<'_>) -> Res
         "unknown" => Some("unknown"),
         other => application(other),
     };
-    let protocol = protocol.ok_or_else(|| name.expected("a protocol of applications, `failed` or `unknown`"))?;
+    let protocol =
+        protocol.ok_or_else(|| name.expected("a protocol of applications, `failed` or `unknown`"))?;
     let mode = match () {
         () if mode.is_empty() || mode.is("direction") => AppLayerMode::Direction,
         () if mode.is("final") => AppLayerMode::Final,
@@ -41,8 +42,9 @@ pub(super) fn app_layer_event(draft: &mut Draft<'_>, value: Value<'_>) -> Result
     if let Some(event) = events::APP_LAYER.iter().find(|event| **event == name) {
         return draft.condition(Condition::AppLayerEvent("applayer", (*event).into()));
     }
-    let (protocol, event) =
-        value.split_once(b'.').ok_or_else(|| value.expected("a protocol and its event with a dot between"))?;
+    let (protocol, event) = value
+        .split_once(b'.')
+        .ok_or_else(|| value.expected("a protocol and its event with a dot between"))?;
     let known = protocol.text().ok().and_then(application);
     let known = known.ok_or_else(|| protocol.expected("a protocol of applications"))?;
     draft.condition(Condition::AppLayerEvent(known, event.name()?.to_ascii_lowercase().into()))
@@ -85,7 +87,9 @@ pub(super) fn dce_iface(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), W
     let digits: Vec<u8> = text.bytes().iter().copied().filter(|byte| *byte != b'-').collect();
     let number = std::str::from_utf8(&digits).ok().filter(|digits| digits.len() == 32);
     let number = number.and_then(|digits| u128::from_str_radix(digits, 16).ok());
-    let uuid = number.ok_or_else(|| text.expected("a UUID such as 367abb81-9844-35f1-ad32-98f038001003"))?.to_be_bytes();
+    let uuid = number
+        .ok_or_else(|| text.expected("a UUID such as 367abb81-9844-35f1-ad32-98f038001003"))?
+        .to_be_bytes();
     let mut interface = DceInterface { uuid, version: None, any_fragment: false };
     for piece in pieces {
         if piece.is("any_frag") {
@@ -115,8 +119,13 @@ pub(super) fn dce_opnum(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), W
                 crate::rules::rule::NumberSpan { low: number, high: number }
             }
             None => {
-                let (field, _of) = fields::find(FIELDS, "dcerpc.opnum").ok_or_else(|| value.expected("a number"))?;
-                return draft.condition(Condition::Transaction(field, numbers::test(value, 65_535, &[])?, None));
+                let (field, _of) =
+                    fields::find(FIELDS, "dcerpc.opnum").ok_or_else(|| value.expected("a number"))?;
+                return draft.condition(Condition::Transaction(
+                    field,
+                    numbers::test(value, 65_535, &[])?,
+                    None,
+                ));
             }
         });
     }
@@ -145,8 +154,9 @@ pub(super) fn cip_service(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(),
 }
 
 pub(super) fn dnp3_obj(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let (group, variation) =
-        value.split_once(b',').ok_or_else(|| value.expected("a group and a variation with a comma between"))?;
+    let (group, variation) = value
+        .split_once(b',')
+        .ok_or_else(|| value.expected("a group and a variation with a comma between"))?;
     let (group, variation) = (group.number(0, 255)? as u8, variation.number(0, 255)? as u8);
     draft.condition(Condition::Dnp3Object(group, variation))
 }

@@ -343,7 +343,9 @@ mod tests {
         assert_eq!(FRAME.buffer().name, "frame");
         let mut words: Vec<_> = BUFFERS
             .iter()
-            .flat_map(|buffer| [buffer.name].into_iter().chain(buffer.aliases.iter().copied()).chain(buffer.modifier))
+            .flat_map(|buffer| {
+                [buffer.name].into_iter().chain(buffer.aliases.iter().copied()).chain(buffer.modifier)
+            })
             .collect();
         let all = words.len();
         words.sort_unstable();

@@ -3,8 +3,8 @@
 use super::draft::Draft;
 use super::value::{Value, Wrong};
 use crate::rules::rule::{
-    Amount, Arithmetic, Asn1, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, Digits, JumpFrom, Layout,
-    Operator, Test,
+    Amount, Arithmetic, Asn1, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, Digits, JumpFrom,
+    Layout, Operator, Test,
 };
 
 /// Bytes of a number, and digits of one.
@@ -49,11 +49,15 @@ impl Words {
         let digits = match (self.is_string, self.digits) {
             (true, digits) => Some(digits.unwrap_or(Digits::Decimal)),
             (false, None) => None,
-            (false, Some(_)) => return Err(at.wrong("hex, dec and oct say how digits are read, which takes `string`")),
+            (false, Some(_)) => {
+                return Err(at.wrong("hex, dec and oct say how digits are read, which takes `string`"));
+            }
         };
         let max = if digits.is_some() { DIGITS_MAX } else { BYTES_MAX };
         match bytes {
-            Amount::Number(number) if !(0..=max).contains(&number) => Err(at.expected(&format!("1 to {max} bytes"))),
+            Amount::Number(number) if !(0..=max).contains(&number) => {
+                Err(at.expected(&format!("1 to {max} bytes")))
+            }
             _ => Ok(Layout {
                 bytes,
                 is_little_endian: self.is_little_endian,
@@ -76,7 +80,9 @@ fn mask_of(text: Value<'_>) -> Result<u64, Wrong> {
 fn after<'a>(piece: Value<'a>, word: &str) -> Option<Value<'a>> {
     let mut words = piece.words();
     let first = words.next()?;
-    first.is(word).then(|| piece.part(first.bytes().len() + first.at() - piece.at(), piece.bytes().len()).trim())
+    first
+        .is(word)
+        .then(|| piece.part(first.bytes().len() + first.at() - piece.at(), piece.bytes().len()).trim())
 }
 
 pub(super) fn byte_test(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
@@ -138,13 +144,23 @@ pub(super) fn byte_jump(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), W
         } else if word.is("from_end") {
             from = JumpFrom::End;
         } else if !words.take(*word)? {
-            return Err(word.expected("relative, multiplier, align, from_beginning, from_end, post_offset or how the number lies"));
+            return Err(word.expected(
+                "relative, multiplier, align, from_beginning, from_end, post_offset or how the number lies",
+            ));
         }
     }
     let layout = words.layout(draft.amount(*bytes, 0, DIGITS_MAX)?, *bytes)?;
     let is_relative = words.is_relative;
     let offset = draft.amount(*offset, -OFFSET_MAX, OFFSET_MAX)?;
-    draft.test(Test::Jump(ByteJump { layout, offset, is_relative, multiplier, is_aligned, from, post_offset }))
+    draft.test(Test::Jump(ByteJump {
+        layout,
+        offset,
+        is_relative,
+        multiplier,
+        is_aligned,
+        from,
+        post_offset,
+    }))
 }
 
 pub(super) fn byte_extract(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
@@ -208,10 +224,13 @@ pub(super) fn byte_math(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), W
                 return Err(text.expected("hex, dec or oct"));
             }
         } else if !words.take(word)? {
-            return Err(word.expected("bytes, offset, oper, rvalue, result, relative, endian, string, dce or bitmask"));
+            return Err(word
+                .expected("bytes, offset, oper, rvalue, result, relative, endian, string, dce or bitmask"));
         }
     }
-    let missing = |what: &str| value.wrong(format!("`{what}` is missing: bytes, offset, oper, rvalue and result are needed"));
+    let missing = |what: &str| {
+        value.wrong(format!("`{what}` is missing: bytes, offset, oper, rvalue and result are needed"))
+    };
     let (bytes, at) = bytes.ok_or_else(|| missing("bytes"))?;
     let layout = words.layout(bytes, at)?;
     let offset = offset.ok_or_else(|| missing("offset"))?;

@@ -33,7 +33,9 @@ pub(super) fn pattern(value: Value<'_>) -> Result<(bool, Box<[u8]>), Wrong> {
         return Err(text.wrong("the pattern is empty"));
     }
     if bytes.len() > PATTERN_BYTES_MAX {
-        return Err(text.wrong(format!("a pattern has at most {PATTERN_BYTES_MAX} bytes, this one {}", bytes.len())));
+        return Err(
+            text.wrong(format!("a pattern has at most {PATTERN_BYTES_MAX} bytes, this one {}", bytes.len()))
+        );
     }
     Ok((is_negated, bytes.into()))
 }
@@ -47,7 +49,9 @@ pub(super) fn unescaped(text: Value<'_>) -> Result<Vec<u8>, Wrong> {
         if is_hex {
             match (byte, char::from(*byte).to_digit(16), high) {
                 (b'|', _, None) => is_hex = false,
-                (b'|', _, Some(_)) => return Err(here().wrong("a hexadecimal byte has two digits, this has one")),
+                (b'|', _, Some(_)) => {
+                    return Err(here().wrong("a hexadecimal byte has two digits, this has one"));
+                }
                 (b' ' | b'\t', ..) => {}
                 (_, Some(digit), None) => high = Some(digit as u8),
                 (_, Some(digit), Some(first)) => {
@@ -169,9 +173,9 @@ pub(super) fn fast_pattern(draft: &mut Draft<'_>, value: Value<'_>) -> Result<()
     } else if value.is("only") {
         FastPattern::Only
     } else {
-        let (offset, length) = value
-            .split_once(b',')
-            .ok_or_else(|| value.expected("nothing, `only`, or an offset and a length with a comma between"))?;
+        let (offset, length) = value.split_once(b',').ok_or_else(|| {
+            value.expected("nothing, `only`, or an offset and a length with a comma between")
+        })?;
         FastPattern::Chop(offset.number(0, AMOUNT_MAX)? as u16, length.number(1, AMOUNT_MAX)? as u16)
     };
     if draft.has_fast_pattern() {
@@ -182,7 +186,10 @@ pub(super) fn fast_pattern(draft: &mut Draft<'_>, value: Value<'_>) -> Result<()
         if let FastPattern::Chop(offset, length) = fast
             && usize::from(offset) + usize::from(length) > content.bytes.len()
         {
-            return Err(value.wrong(format!("the part ends behind the pattern, which has {} bytes", content.bytes.len())));
+            return Err(value.wrong(format!(
+                "the part ends behind the pattern, which has {} bytes",
+                content.bytes.len()
+            )));
         }
         let is_placed = content.offset.is_some() || content.depth.is_some();
         if content.is_negated && (is_placed || content.distance.is_some() || content.within.is_some()) {
@@ -232,7 +239,9 @@ pub(super) fn isdataat(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wr
 pub(super) fn bsize(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
     let test = numbers::test(value, u64::MAX, &[])?;
     if draft.is_in_payload() {
-        return Err(value.wrong("it belongs to a buffer, and none is named before it; of packets the size is dsize"));
+        return Err(
+            value.wrong("it belongs to a buffer, and none is named before it; of packets the size is dsize")
+        );
     }
     draft.test(Test::Size(test))
 }

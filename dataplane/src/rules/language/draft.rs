@@ -163,7 +163,8 @@ impl<'a> Draft<'a> {
         if text.looks_like_a_number() {
             return text.number(from, to).map(Amount::Number);
         }
-        let name = text.name().map_err(|_| text.expected("a number, or the name of a value that was extracted"))?;
+        let name =
+            text.name().map_err(|_| text.expected("a number, or the name of a value that was extracted"))?;
         let found = self.rule.variables.iter().position(|variable| **variable == *name);
         found.map(|index| Amount::Variable(index as u8)).ok_or_else(|| {
             text.wrong(format!("no byte_extract or byte_math before it keeps a value under the name {name}"))
@@ -224,11 +225,19 @@ impl<'a> Draft<'a> {
 /// Whether a buffer belongs to what the rule is asked about.
 fn fits(rule: &Rule, part: &Part) -> Result<(), String> {
     let buffer = part.buffer.buffer();
-    if let (Source::Transaction(protocols), HeaderProtocol::Application(own)) = (buffer.of, rule.header.protocol) {
+    if let (Source::Transaction(protocols), HeaderProtocol::Application(own)) =
+        (buffer.of, rule.header.protocol)
+    {
         let is_web = |name: &str| matches!(name, "http" | "http1" | "http2" | "doh2" | "websocket");
-        let is_same = |name: &&str| **name == *own || (is_web(name) && is_web(own)) || (*name == "dns" && own == "doh2");
+        let is_same = |name: &&str| {
+            **name == *own || (is_web(name) && is_web(own)) || (*name == "dns" && own == "doh2")
+        };
         if !protocols.iter().any(is_same) {
-            return Err(format!("{} belongs to {}, and the rule is one of {own}", buffer.name, protocols.join(" and ")));
+            return Err(format!(
+                "{} belongs to {}, and the rule is one of {own}",
+                buffer.name,
+                protocols.join(" and ")
+            ));
         }
     }
     match (buffer.way, rule.flow.way) {

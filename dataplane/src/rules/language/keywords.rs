@@ -5,8 +5,8 @@ use super::draft::Draft;
 use super::fields::{self, CHECKSUMS, FIELDS, PACKET_FIELDS};
 use super::value::{Value, Wrong};
 use super::{application, bytes, content, naming, numbers, packet, state, transforms};
-use crate::policy::did_you_mean;
 use crate::rules::rule::Condition;
+use crate::words::did_you_mean;
 
 /// Reads a keyword's value into the rule.
 type Reader = for<'a> fn(&mut Draft<'a>, Value<'a>) -> Result<(), Wrong>;
@@ -151,7 +151,11 @@ pub(super) fn is_known(word: &str) -> bool {
 }
 
 /// Reads one keyword and what follows it.
-pub(super) fn read<'a>(draft: &mut Draft<'a>, word: Value<'a>, value: Option<Value<'a>>) -> Result<(), Wrong> {
+pub(super) fn read<'a>(
+    draft: &mut Draft<'a>,
+    word: Value<'a>,
+    value: Option<Value<'a>>,
+) -> Result<(), Wrong> {
     let name = word.text()?;
     let lower = name.to_ascii_lowercase();
     // Where nothing follows, what is missing is missing behind the word.
@@ -161,7 +165,8 @@ pub(super) fn read<'a>(draft: &mut Draft<'a>, word: Value<'a>, value: Option<Val
         Some(value) if !value.is_empty() => Err(value.expected(&format!("nothing behind {what}"))),
         _ => Ok(()),
     };
-    let something = || value.filter(|value| !value.is_empty()).ok_or_else(|| end.expected("a `:` and a value"));
+    let something =
+        || value.filter(|value| !value.is_empty()).ok_or_else(|| end.expected("a `:` and a value"));
     if let Some((_name, takes, reader)) = KEYWORDS.iter().find(|(known, ..)| *known == lower) {
         match takes {
             Nothing => nothing(name)?,

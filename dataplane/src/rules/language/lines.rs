@@ -65,7 +65,8 @@ pub fn rules(file: &[u8]) -> impl Iterator<Item = RuleText<'_>> {
             let (begun, first_line) = (at, line);
             let is_comment = file[at..].trim_ascii_start().starts_with(b"#");
             let end = loop {
-                let end = file[at..].iter().position(|byte| *byte == b'\n').map_or(file.len(), |len| at + len);
+                let end =
+                    file[at..].iter().position(|byte| *byte == b'\n').map_or(file.len(), |len| at + len);
                 let text = &file[at..end];
                 at = (end + 1).min(file.len());
                 line += 1;

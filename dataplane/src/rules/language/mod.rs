@@ -111,7 +111,9 @@ fn header(text: Value<'_>, variables: &mut Variables) -> Result<(Action, Header)
         b"rejectdst" => Action::Reject(Rejected::Destination),
         b"rejectboth" => Action::Reject(Rejected::Both),
         b"config" => return Err(action.unsupported("the action config is not supported")),
-        _ => return Err(action.expected("one of alert, pass, drop, reject, rejectsrc, rejectdst, rejectboth")),
+        _ => {
+            return Err(action.expected("one of alert, pass, drop, reject, rejectsrc, rejectdst, rejectboth"));
+        }
     };
     let known = protocol.text().ok().and_then(protocols::header_protocol);
     let known = known.ok_or_else(|| match protocol.bytes().contains(&b':') {

@@ -64,7 +64,8 @@ pub(super) fn priority(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wr
 /// `reference:scheme,what`.
 pub(super) fn reference(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
     let split = value.maybe_unquoted().split_once(b',');
-    let (scheme, what) = split.ok_or_else(|| value.expected("a scheme and what it names with a comma between"))?;
+    let (scheme, what) =
+        split.ok_or_else(|| value.expected("a scheme and what it names with a comma between"))?;
     let scheme = scheme.name()?.into();
     let what = String::from_utf8_lossy(what.bytes()).into();
     draft.rule.references.push((scheme, what));
@@ -82,7 +83,11 @@ pub(super) fn metadata(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wr
 }
 
 fn is_bounded(value: Value<'_>, items: usize) -> Result<(), Wrong> {
-    if items <= LIST_MAX { Ok(()) } else { Err(value.wrong(format!("a rule has at most {LIST_MAX} of them"))) }
+    if items <= LIST_MAX {
+        Ok(())
+    } else {
+        Err(value.wrong(format!("a rule has at most {LIST_MAX} of them")))
+    }
 }
 
 pub(super) fn target(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
@@ -126,7 +131,9 @@ pub(super) fn requires(_draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), W
                     holds |= version_holds(piece, alternative)?;
                 }
                 if !holds {
-                    return Err(piece.unsupported(format!("it is for other versions than {LANGUAGE_VERSION:?}")));
+                    return Err(
+                        piece.unsupported(format!("it is for other versions than {LANGUAGE_VERSION:?}"))
+                    );
                 }
             }
             [word, feature] if word.is("feature") => {

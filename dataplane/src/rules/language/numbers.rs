@@ -44,7 +44,11 @@ pub(super) fn test(text: Value<'_>, max: u64, names: &[(&str, u64)]) -> Result<N
         if high <= low.saturating_add(1) {
             return Err(text.expected("a span with a number between its ends, which are outside of it"));
         }
-        return Ok(if is_negated { NumberTest::NotBetween(low, high) } else { NumberTest::Between(low, high) });
+        return Ok(if is_negated {
+            NumberTest::NotBetween(low, high)
+        } else {
+            NumberTest::Between(low, high)
+        });
     }
     let number = number(text)?;
     Ok(if is_negated { NumberTest::NotEqual(number) } else { NumberTest::Equal(number) })
@@ -75,11 +79,13 @@ fn unsigned(text: Value<'_>, max: u64, names: &[(&str, u64)]) -> Result<u64, Wro
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<NumberTest, String> {
-        test(Value::new(text.as_bytes(), 0), 65_535, &[("init", 1), ("init_ack", 2)]).map_err(|wrong| wrong.detail)
+        test(Value::new(text.as_bytes(), 0), 65_535, &[("init", 1), ("init_ack", 2)])
+            .map_err(|wrong| wrong.detail)
     }
 
     #[test]
@@ -113,6 +119,9 @@ mod tests {
         for text in ["", "65536", "-1", "5-6", "9-5", "5-", "64mb", "&", "&1=", "x", "5 5", ">"] {
             assert!(read(text).is_err(), "{text}");
         }
-        assert_eq!(read("nope").unwrap_err(), "expected a number up to 65535, or a name such as init, `nope` came");
+        assert_eq!(
+            read("nope").unwrap_err(),
+            "expected a number up to 65535, or a name such as init, `nope` came"
+        );
     }
 }

@@ -3,9 +3,7 @@
 use super::draft::Draft;
 use super::numbers;
 use super::value::{Value, Wrong};
-use crate::rules::rule::{
-    BitTest, Condition, CountryTest, Ends, FlagTest, HowBits, IpOption, IpReputation,
-};
+use crate::rules::rule::{BitTest, Condition, CountryTest, Ends, FlagTest, HowBits, IpOption, IpReputation};
 
 pub(super) fn dsize(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
     draft.condition(Condition::DataSize(numbers::test(value, 65_535, &[])?))
@@ -119,7 +117,11 @@ pub(super) fn geoip(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong
     if countries.is_empty() {
         return Err(value.expected("countries of two letters"));
     }
-    draft.condition(Condition::Country(CountryTest { ends: ends.unwrap_or(Ends::Any), is_negated, countries }))
+    draft.condition(Condition::Country(CountryTest {
+        ends: ends.unwrap_or(Ends::Any),
+        is_negated,
+        countries,
+    }))
 }
 
 fn ends(text: Value<'_>) -> Option<Ends> {

@@ -69,7 +69,9 @@ const APPLICATIONS: &[(&str, &str)] = &[
 #[must_use]
 pub fn header_protocol(word: &str) -> Option<HeaderProtocol> {
     let packet = PACKETS.iter().find(|(name, _kind)| name.eq_ignore_ascii_case(word));
-    packet.map(|(_name, kind)| HeaderProtocol::Packet(*kind)).or_else(|| application(word).map(HeaderProtocol::Application))
+    packet
+        .map(|(_name, kind)| HeaderProtocol::Packet(*kind))
+        .or_else(|| application(word).map(HeaderProtocol::Application))
 }
 
 /// EVE's name of an application's protocol.

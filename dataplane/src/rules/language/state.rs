@@ -5,8 +5,8 @@ use super::draft::Draft;
 use super::numbers;
 use super::value::{Value, Wrong};
 use crate::rules::rule::{
-    BitQuery, Condition, DetectionFilter, Effect, End, IntChange, IntComparison, IntQuery, IntValue, StreamEnd,
-    StreamSize, Tag, TagUnit, Threshold, ThresholdKind, Track, UniqueOn, Way, Where,
+    BitQuery, Condition, DetectionFilter, Effect, End, IntChange, IntComparison, IntQuery, IntValue,
+    StreamEnd, StreamSize, Tag, TagUnit, Threshold, ThresholdKind, Track, UniqueOn, Way, Where,
 };
 
 pub(super) fn flow(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
@@ -14,8 +14,12 @@ pub(super) fn flow(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong>
     for word in value.split(b',') {
         let twice = || word.wrong("it says the opposite of another word, or the same twice");
         match () {
-            () if word.is("to_server") || word.is("from_client") => set(&mut flow.way, Way::ToServer).map_err(|()| twice())?,
-            () if word.is("to_client") || word.is("from_server") => set(&mut flow.way, Way::ToClient).map_err(|()| twice())?,
+            () if word.is("to_server") || word.is("from_client") => {
+                set(&mut flow.way, Way::ToServer).map_err(|()| twice())?
+            }
+            () if word.is("to_client") || word.is("from_server") => {
+                set(&mut flow.way, Way::ToClient).map_err(|()| twice())?
+            }
             () if word.is("established") => set(&mut flow.established, true).map_err(|()| twice())?,
             () if word.is("not_established") => set(&mut flow.established, false).map_err(|()| twice())?,
             // Whatever the state is.
@@ -52,8 +56,9 @@ pub(super) fn flowbits(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wr
         draft.rule.is_silent = true;
         return Ok(());
     }
-    let (command, name) =
-        value.split_once(b',').ok_or_else(|| value.expected("noalert, or a command and a name with a comma between"))?;
+    let (command, name) = value
+        .split_once(b',')
+        .ok_or_else(|| value.expected("noalert, or a command and a name with a comma between"))?;
     bits(draft, Where::Flow, command, name, None)
 }
 
@@ -121,12 +126,16 @@ pub(super) fn hostbits(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wr
     let pieces: Vec<_> = value.split(b',').collect();
     let (command, name, place) = match &pieces[..] {
         [command, name] => (command, name, Where::Source),
-        [command, name, by] => (command, name, match () {
-            () if by.is("src") => Where::Source,
-            () if by.is("dst") => Where::Destination,
-            () if by.is("both") => Where::Both,
-            () => return Err(by.expected("src, dst or both")),
-        }),
+        [command, name, by] => (
+            command,
+            name,
+            match () {
+                () if by.is("src") => Where::Source,
+                () if by.is("dst") => Where::Destination,
+                () if by.is("both") => Where::Both,
+                () => return Err(by.expected("src, dst or both")),
+            },
+        ),
         _ => return Err(value.expected("a command, a name and maybe src, dst or both with commas between")),
     };
     bits(draft, place, *command, *name, None)
@@ -176,12 +185,15 @@ pub(super) fn tag(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> 
     let pieces: Vec<_> = value.split(b',').collect();
     let (count, unit) = match (pieces.get(1), pieces.get(2)) {
         (None, _) => (256, TagUnit::Packets),
-        (Some(count), Some(unit)) => (count.number(1, u32::MAX.into())? as u32, match () {
-            () if unit.is("packets") => TagUnit::Packets,
-            () if unit.is("bytes") => TagUnit::Bytes,
-            () if unit.is("seconds") => TagUnit::Seconds,
-            () => return Err(unit.expected("packets, bytes or seconds")),
-        }),
+        (Some(count), Some(unit)) => (
+            count.number(1, u32::MAX.into())? as u32,
+            match () {
+                () if unit.is("packets") => TagUnit::Packets,
+                () if unit.is("bytes") => TagUnit::Bytes,
+                () if unit.is("seconds") => TagUnit::Seconds,
+                () => return Err(unit.expected("packets, bytes or seconds")),
+            },
+        ),
         (Some(count), None) => return Err(count.expected("a number and its unit")),
     };
     let host = match (pieces[0].is("host"), pieces.get(3)) {
@@ -196,7 +208,8 @@ pub(super) fn tag(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> 
 
 /// `stream_size:client|server|both|either,comparison,bytes`.
 pub(super) fn stream_size(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let (end, rest) = value.split_once(b',').ok_or_else(|| value.expected("whose bytes, a comparison and a number"))?;
+    let (end, rest) =
+        value.split_once(b',').ok_or_else(|| value.expected("whose bytes, a comparison and a number"))?;
     let of = match () {
         () if end.is("client") => StreamEnd::Client,
         () if end.is("server") => StreamEnd::Server,

@@ -1,5 +1,7 @@
 //! Rules whole: what they mean, and where their faults are.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
+
 use super::*;
 use crate::rules::rule::*;
 
@@ -26,11 +28,17 @@ fn a_rule_is_read_whole() {
     assert_eq!(&*rule.message, r#"a "b"; c"#);
     assert_eq!(rule.header.protocol, HeaderProtocol::Application("http"));
     assert!(rule.header.source.ports.contains(2_000) && !rule.header.source.ports.contains(8_080));
-    assert_eq!(rule.flow, FlowTest { way: Some(Way::ToServer), established: Some(true), ..FlowTest::default() });
+    assert_eq!(
+        rule.flow,
+        FlowTest { way: Some(Way::ToServer), established: Some(true), ..FlowTest::default() }
+    );
     let names: Vec<_> = rule.parts.iter().map(|part| part.buffer.buffer().name).collect();
     assert_eq!(names, ["http.method", "http.uri"]);
     let first = content(&rule, 1, 0);
-    assert_eq!((&*first.bytes, first.startswith, first.fast_pattern), (&b"/x/y"[..], true, Some(FastPattern::Whole)));
+    assert_eq!(
+        (&*first.bytes, first.startswith, first.fast_pattern),
+        (&b"/x/y"[..], true, Some(FastPattern::Whole))
+    );
     let second = content(&rule, 1, 1);
     let (distance, within) = (Some(Amount::Number(1)), Some(Amount::Number(5)));
     assert_eq!((second.distance, second.within, second.nocase), (distance, within, true));
@@ -59,7 +67,8 @@ fn a_buffer_of_which_there_are_several_is_asked_anew() {
     let one = tcp(r#"http.uri; content:"a"; http.method; content:"b"; http.uri; content:"c";"#).unwrap();
     assert_eq!(one.parts.len(), 2);
     assert_eq!(one.parts[0].tests.len(), 2);
-    let transformed = tcp(r#"http.uri; content:"a"; http.uri; url_decode; to_lowercase; content:"c";"#).unwrap();
+    let transformed =
+        tcp(r#"http.uri; content:"a"; http.uri; url_decode; to_lowercase; content:"c";"#).unwrap();
     assert_eq!(transformed.parts[1].transforms, [Transform::UrlDecode, Transform::ToLowercase]);
 }
 
@@ -86,7 +95,12 @@ fn values_are_taken_from_bytes_and_used_by_name() {
     assert!(matches!(tests[3], Test::DataAt(DataAt { bytes: Amount::Variable(1), is_negated: true, .. })));
     assert!(matches!(
         tests[5],
-        Test::Byte(ByteTest { operator: Operator::And, is_negated: true, value: Amount::Number(0x8000_0000), .. })
+        Test::Byte(ByteTest {
+            operator: Operator::And,
+            is_negated: true,
+            value: Amount::Number(0x8000_0000),
+            ..
+        })
     ));
     assert!(matches!(tests[6], Test::Jump(ByteJump { multiplier: 2, post_offset: Amount::Number(-1), .. })));
     let unknown = tcp(r#"content:"x"; within:nobody;"#).unwrap_err();
@@ -134,7 +148,9 @@ fn what_cannot_be_is_refused() {
     }
     assert!(rule("alert dns any any -> any any (http.uri; content:\"a\"; sid:1;)").is_err());
     assert!(rule("alert tcp any any -> any any (msg:\"a\";)").unwrap_err().detail.contains("no sid"));
-    for header in ["alert tcp any any -> any (", "alert tcp any any >> any any (", "alert tcp [any any -> any any ("] {
+    for header in
+        ["alert tcp any any -> any (", "alert tcp any any >> any any (", "alert tcp [any any -> any any ("]
+    {
         assert!(rule(&format!("{header}sid:1;)")).is_err(), "{header}");
     }
 }
@@ -146,9 +162,45 @@ mod any_text {
     /// Pieces of rules in any order, so that what is read goes deep.
     fn pieces() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
-            "alert", "tcp", "http", "any", "->", "(", ")", "[", "]", "!", ",", ":", ";", "\"", "|", "\\", "$HOME_NET",
-            "content", "pcre", "/", "1", "-", "0x", "byte_test", "relative", "http.uri", "within", "sid:1", " ", "\n",
-            "byte_math", "bytes 4", "oper +", "flowbits", "set", "threshold", "track by_src", "é", "x",
+            "alert",
+            "tcp",
+            "http",
+            "any",
+            "->",
+            "(",
+            ")",
+            "[",
+            "]",
+            "!",
+            ",",
+            ":",
+            ";",
+            "\"",
+            "|",
+            "\\",
+            "$HOME_NET",
+            "content",
+            "pcre",
+            "/",
+            "1",
+            "-",
+            "0x",
+            "byte_test",
+            "relative",
+            "http.uri",
+            "within",
+            "sid:1",
+            " ",
+            "\n",
+            "byte_math",
+            "bytes 4",
+            "oper +",
+            "flowbits",
+            "set",
+            "threshold",
+            "track by_src",
+            "é",
+            "x",
         ]);
         proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
     }

@@ -39,7 +39,7 @@ pub(super) fn xor(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> 
         u8::from_str_radix(text, 16).ok().filter(|_| pair[0] != b'+')
     });
     let key: Option<Vec<u8>> = pairs.collect();
-    match key.filter(|key| !key.is_empty() && digits.len() % 2 == 0 && key.len() <= 256) {
+    match key.filter(|key| !key.is_empty() && digits.len().is_multiple_of(2) && key.len() <= 256) {
         Some(key) => draft.transform(Transform::Xor(key.into()), value),
         None => Err(text.expected("a key of 1 to 256 bytes in hexadecimal digits")),
     }
@@ -74,7 +74,8 @@ fn bytes_max(value: Value<'_>) -> Result<u32, Wrong> {
     if value.is_empty() {
         return Ok(UNPACKED_BYTES);
     }
-    let (word, said) = value.split_once(b' ').ok_or_else(|| value.expected("nothing, or `max-size` and a number"))?;
+    let (word, said) =
+        value.split_once(b' ').ok_or_else(|| value.expected("nothing, or `max-size` and a number"))?;
     if !word.is("max-size") {
         return Err(word.expected("max-size"));
     }

@@ -90,7 +90,8 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn trim(self) -> Self {
         let from = self.bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(self.bytes.len());
-        let to = self.bytes.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(from, |last| last + 1);
+        let to =
+            self.bytes.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(from, |last| last + 1);
         self.part(from, to)
     }
 
@@ -237,6 +238,7 @@ impl<'a> Value<'a> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 

@@ -39,7 +39,9 @@ impl Variables {
         for name in ["HTTP", "SMTP", "SQL", "DNS", "TELNET", "AIM", "DC"] {
             variables.set_addresses(&format!("{name}_SERVERS"), "$HOME_NET");
         }
-        for name in ["DNP3_SERVER", "DNP3_CLIENT", "MODBUS_CLIENT", "MODBUS_SERVER", "ENIP_CLIENT", "ENIP_SERVER"] {
+        for name in
+            ["DNP3_SERVER", "DNP3_CLIENT", "MODBUS_CLIENT", "MODBUS_SERVER", "ENIP_CLIENT", "ENIP_SERVER"]
+        {
             variables.set_addresses(name, "$HOME_NET");
         }
         for (name, group) in [
@@ -149,7 +151,8 @@ impl<A: Bounded, B: Bounded> Reader<'_, A, B> {
         } else if let Some(name) = inner.strip("$") {
             let name_text = name.name()?;
             let group = self.named.get(name_text);
-            let group = group.ok_or_else(|| inner.wrong(format!("no {} group has the name {name_text}", self.kind)))?;
+            let group = group
+                .ok_or_else(|| inner.wrong(format!("no {} group has the name {name_text}", self.kind)))?;
             // A fault in the group is told where its name stands.
             let read = self.group(Value::new(group.as_bytes(), 0).trim(), depth);
             read.map_err(|wrong| inner.wrong(format!("in {name_text}: {}", wrong.detail)))?
@@ -232,7 +235,11 @@ fn one_address(text: Value<'_>) -> Result<Pair<u32, u128>, Wrong> {
         (None, None) => (written, written),
     };
     if let (Some(first), Some(last)) = (v4(first), v4(last)) {
-        return if first <= last { Ok((RangeSet::of(vec![(first, last)]), RangeSet::default())) } else { Err(wrong()) };
+        return if first <= last {
+            Ok((RangeSet::of(vec![(first, last)]), RangeSet::default()))
+        } else {
+            Err(wrong())
+        };
     }
     match (v6(first), v6(last)) {
         (Some(first), Some(last)) if first <= last => {
@@ -248,7 +255,9 @@ fn one_port(text: Value<'_>) -> Result<Pair<u16, u16>, Wrong> {
         false => value.number(0, u16::MAX.into()).map(|port| port as u16),
     };
     let (first, last) = match text.split_once(b':') {
-        Some((first, last)) if !(first.is_empty() && last.is_empty()) => (port(first, 0)?, port(last, u16::MAX)?),
+        Some((first, last)) if !(first.is_empty() && last.is_empty()) => {
+            (port(first, 0)?, port(last, u16::MAX)?)
+        }
         Some(_) => return Err(text.expected("a port or a range of ports")),
         None if text.is_empty() => return Err(text.expected("a port or a range of ports")),
         None => (port(text, 0)?, port(text, 0)?),
@@ -260,6 +269,7 @@ fn one_port(text: Value<'_>) -> Result<Pair<u16, u16>, Wrong> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 
