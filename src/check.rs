@@ -6,7 +6,7 @@
 use crate::cli::{self, ConfigFlag};
 use crate::config::{PortFlags, Ports, Service};
 use crate::failure::Failure;
-use crate::{setup, trust};
+use crate::{rules, setup, trust};
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::path::PathBuf;
 
@@ -16,6 +16,22 @@ use std::path::PathBuf;
 ///
 /// Everything that is wrong, each with file and line.
 pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
+    let rules = match typed.rules.is_empty() {
+        true => Ok(Vec::new()),
+        false => rules::load(&typed.rules).and_then(|loaded| rules::checked(&loaded)),
+    };
+    match (configuration(typed), rules) {
+        (Ok(mut lines), Ok(more)) => {
+            lines.extend(more);
+            Ok(lines)
+        }
+        (Err(wrong), Ok(_)) | (Ok(_), Err(wrong)) => Err(wrong),
+        (Err(wrong), Err(more)) => Err(wrong.and(more)),
+    }
+}
+
+/// The configuration and the policies.
+fn configuration(typed: &cli::Check) -> Result<Vec<String>, Failure> {
     // The embedded configuration names no ports and is fine as it is.
     let need = if typed.config.config.is_some() { Ports::Required } else { Ports::Optional };
     let read = setup::read_config(&typed.config, &typed.ports.flags(), need);

@@ -277,6 +277,9 @@ pub(crate) struct Check {
     /// Policy file, instead of the configuration's.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// Rules in Suricata's language: files, directories (their *.rules) or quoted patterns. They are only read so far.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub rules: Vec<PathBuf>,
 }
 
 /// `detach`.

@@ -27,6 +27,7 @@ mod preflight;
 mod privileges;
 mod replay;
 mod restore;
+mod rules;
 mod serve;
 mod scrub;
 mod setup;

@@ -106,8 +106,8 @@ pub(super) async fn put(
     headers: HeaderMap,
     JsonBody(new): JsonBody<NewHold>,
 ) -> Result<Response, Problem> {
-    let expected = version(&headers)?;
     let wish = checked(&name, &new)?;
+    let expected = version(&headers)?;
     let done = jobs.change(move || services.put_hold(&name, &wish, expected, &caller.0.account));
     let (before, after) = done.await??;
     let mut told = Told::about(&after.name).after(&after);

@@ -69,6 +69,7 @@ fn every_call_that_changes_something_leaves_an_entry() {
             .replace("{version}", "1")
             .replace("{job_id}", &job)
             .replace("{webhook_id}", &hook)
+            .replace("{name}", "case-1")
             .replace("{subject}", &user)
             .replace("{backup_id}", &backup);
         if permit.path.contains("{subject}") {
@@ -93,6 +94,7 @@ fn every_call_that_changes_something_leaves_an_entry() {
                 json!({"default_action": "allow", "policies": [{"policy_id": "p-set", "action": "drop"}]})
             }
             "/policy/{policy_id}" if permit.method == "PUT" => json!({"action": "reject"}),
+            "/admin/holds/{name}" if permit.method == "PUT" => json!({"reason": "a test"}),
             "/admin/webhooks" => json!({"url": "http://127.0.0.1:1/", "topics": ["policy"]}),
             "/policy/order" => json!({"policy_ids": ["p-set"]}),
             _ => json!({}),

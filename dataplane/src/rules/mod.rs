@@ -4,9 +4,10 @@
 //! does not take. Nothing of it is on the packet path yet.
 
 pub mod language;
+pub mod load;
 pub mod number;
 pub mod ranges;
 pub mod rule;
 
-pub use language::{Fault, Variables};
+pub use language::{Fault, Kind, Variables};
 pub use rule::Rule;

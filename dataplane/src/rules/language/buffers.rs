@@ -96,7 +96,7 @@ impl Buffer {
 pub const BUFFERS: &[Buffer] = &[
     one("pkt_data", Source::Payload, EITHER),
     one("base64_data", Source::Decoded, EITHER),
-    many("file.data", Source::File, EITHER).or(&["file_data"]),
+    many("file.data", Source::File, EITHER).or(&["file_data"]).after("http_server_body"),
     many("frame", Source::Frame, EITHER),
     // Packets.
     one("ipv4.hdr", Source::Packet, EITHER),
@@ -139,7 +139,7 @@ pub const BUFFERS: &[Buffer] = &[
     one("http.stat_code", HTTP, CLIENT).after("http_stat_code"),
     one("http.stat_msg", HTTP, CLIENT).after("http_stat_msg"),
     one("http.response_line", HTTP, CLIENT).or(&["http_response_line"]),
-    one("http.response_body", HTTP, CLIENT).after("http_server_body"),
+    one("http.response_body", HTTP, CLIENT),
     one("http.server", HTTP, CLIENT),
     one("http.location", HTTP, CLIENT),
     many("http2.header_name", HTTP2, EITHER),

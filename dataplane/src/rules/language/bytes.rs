@@ -109,10 +109,10 @@ pub(super) fn byte_test(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), W
         b"" if is_negated => Operator::Equal,
         _ => return Err(sign.expected("one of < <= = >= > & ^, maybe after `!`")),
     };
-    let layout = words.layout(draft.amount(*bytes, 1, DIGITS_MAX)?, *bytes)?;
+    let layout = words.layout(draft.amount(*bytes, 0, DIGITS_MAX)?, *bytes)?;
     let is_relative = words.is_relative;
     let compared = unsigned_amount(draft, *compared)?;
-    let offset = draft.amount(*offset, -OFFSET_MAX, OFFSET_MAX)?;
+    let offset = draft.amount(*offset, i32::MIN.into(), i32::MAX.into())?;
     draft.test(Test::Byte(ByteTest { layout, offset, is_relative, operator, is_negated, value: compared }))
 }
 

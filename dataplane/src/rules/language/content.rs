@@ -87,9 +87,9 @@ fn change(
     value: Value<'_>,
     change: impl FnOnce(&mut Content) -> Result<(), Wrong>,
 ) -> Result<(), Wrong> {
-    match draft.last_test() {
-        Some(Test::Content(content)) => change(content),
-        _ => Err(value.wrong("it belongs to a content, and none stands before it")),
+    match draft.last_content() {
+        Some(content) => change(content),
+        None => Err(value.wrong("it belongs to a content, and none stands before it")),
     }
 }
 
@@ -261,7 +261,7 @@ pub(super) fn absent(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wron
 /// `pcre:"/expression/flags"`, maybe after `!`; names for its groups may follow.
 pub(super) fn pcre(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
     let (is_negated, text) = value.negated();
-    let inner = text.unquoted().ok_or_else(|| text.expected("an expression in double quotes"))?;
+    let inner = text.maybe_unquoted();
     // Some write the negation inside.
     let (is_negated_within, inner) = inner.negated();
     let bytes = inner.bytes();
@@ -319,7 +319,8 @@ const fn legacy_buffer(flag: u8) -> Option<&'static str> {
         b'U' => "http.uri",
         b'I' => "http.uri.raw",
         b'P' => "http.request_body",
-        b'Q' => "http.response_body",
+        // Bodies of answers are files.
+        b'Q' => "file.data",
         b'H' => "http.header",
         b'D' => "http.header.raw",
         b'M' => "http.method",

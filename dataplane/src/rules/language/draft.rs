@@ -1,6 +1,6 @@
 //! A rule while its keywords are read, one after the other.
 
-use super::buffers::{BASE64_DATA, PAYLOAD, Source};
+use super::buffers::{BASE64_DATA, FILE_DATA, PAYLOAD, Source};
 use super::value::{Value, Wrong};
 use crate::rules::rule::{
     Action, Amount, BufferId, Condition, Content, Effect, FlowTest, Header, HeaderProtocol, Part, Rule, Test,
@@ -24,7 +24,7 @@ pub(super) struct Draft<'a> {
     current: (BufferId, Vec<Transform>),
     /// Where the word that chose it stands, until a test follows.
     waiting: Option<Value<'a>>,
-    /// The part that the last test went to, and its place there.
+    /// The part that the last content went to, and its place there; other tests may stand behind it.
     last: Option<(usize, usize)>,
 }
 
@@ -76,9 +76,10 @@ impl<'a> Draft<'a> {
 
     /// What tests see is changed first.
     pub(super) fn transform(&mut self, transform: Transform, word: Value<'_>) -> Result<(), Wrong> {
-        if self.waiting.is_none() {
-            return Err(word.wrong("a transform stands behind the name of a buffer and before its tests"));
+        if self.is_in_payload() {
+            return Err(word.wrong("a transform is of a buffer, and none is named before it"));
         }
+        // Behind tests, it is of those that follow.
         self.current.1.push(transform);
         Ok(())
     }
@@ -99,6 +100,11 @@ impl<'a> Draft<'a> {
 
     /// A test in another buffer; those that follow look where they looked before.
     pub(super) fn test_in(&mut self, buffer: BufferId, test: Test, word: Value<'_>) -> Result<(), Wrong> {
+        // Bodies of answers are files, under two names.
+        let is_body = |buffer: BufferId| buffer == FILE_DATA || buffer.buffer().name == "http.response_body";
+        if self.current.0 == buffer || (is_body(self.current.0) && is_body(buffer)) {
+            return self.test(test);
+        }
         if !self.is_in_payload() {
             return Err(word.wrong("it names a buffer, and another was named before it"));
         }
@@ -115,6 +121,7 @@ impl<'a> Draft<'a> {
             return Err(misplaced());
         }
         let test = from.tests.remove(place);
+        self.last = None;
         let part = self.part_of(buffer, &[]);
         self.put(part, buffer, Vec::new(), test)
     }
@@ -137,18 +144,23 @@ impl<'a> Draft<'a> {
             parts.len() - 1
         });
         let tests = &mut parts[part].tests;
+        if let Test::Content(_) = test {
+            self.last = Some((part, tests.len()));
+        }
         tests.push(test);
-        self.last = Some((part, tests.len() - 1));
         if tests.len() > ITEMS_MAX || parts.len() > ITEMS_MAX {
             return Err(self.whole.wrong(format!("a rule has at most {ITEMS_MAX} tests of a buffer")));
         }
         Ok(())
     }
 
-    /// The test before, which words such as `nocase` change.
-    pub(super) fn last_test(&mut self) -> Option<&mut Test> {
+    /// The content before, which words such as `nocase` change.
+    pub(super) fn last_content(&mut self) -> Option<&mut Content> {
         let (part, place) = self.last?;
-        self.rule.parts.get_mut(part)?.tests.get_mut(place)
+        match self.rule.parts.get_mut(part)?.tests.get_mut(place)? {
+            Test::Content(content) => Some(content),
+            _ => None,
+        }
     }
 
     /// Whether a content is the fast pattern already.

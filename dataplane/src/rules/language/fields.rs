@@ -73,7 +73,7 @@ pub const FIELDS: &[Field] = &[
     number("ssl_version", &["tls"], U16).named(TLS_VERSIONS),
     number("ssl_state", &["tls"], U32).named(TLS_STATES),
     number("tls.cert_chain_len", &["tls"], U32),
-    number("krb5_msg_type", &["krb5"], U8).or(&["krb5.msg_type"]),
+    number("krb5_msg_type", &["krb5"], U8).or(&["krb5.msg_type"]).named(KRB5_MESSAGES),
     number("krb5_err_code", &["krb5"], U32).or(&["krb5.err_code"]),
     number("dcerpc.opnum", &["dcerpc", "smb"], U16).or(&["dce_opnum"]),
     number("snmp.version", &["snmp"], U32),
@@ -148,6 +148,20 @@ pub(super) fn find(table: &'static [Field], word: &str) -> Option<(u16, &'static
     let place = table.iter().position(|field| field.name == word || field.aliases.contains(&word))?;
     Some((place as u16, &table[place]))
 }
+
+/// Message types of RFC 4120, 7.5.7.
+const KRB5_MESSAGES: &[(&str, u64)] = &[
+    ("as_req", 10),
+    ("as_rep", 11),
+    ("tgs_req", 12),
+    ("tgs_rep", 13),
+    ("ap_req", 14),
+    ("ap_rep", 15),
+    ("safe", 20),
+    ("priv", 21),
+    ("cred", 22),
+    ("error", 30),
+];
 
 /// Names as in IANA's list of protocol numbers, those that rules use.
 const IP_PROTOCOLS: &[(&str, u64)] = &[

@@ -70,6 +70,9 @@ fn a_buffer_of_which_there_are_several_is_asked_anew() {
     let transformed =
         tcp(r#"http.uri; content:"a"; http.uri; url_decode; to_lowercase; content:"c";"#).unwrap();
     assert_eq!(transformed.parts[1].transforms, [Transform::UrlDecode, Transform::ToLowercase]);
+    let behind = tcp(r#"http.uri; content:"a"; from_base64:offset 6; content:"b";"#).unwrap();
+    let tests: Vec<_> = behind.parts.iter().map(|part| (part.transforms.len(), part.tests.len())).collect();
+    assert_eq!(tests, [(0, 1), (1, 1)]);
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn what_cannot_be_is_refused() {
         (r#"nocase;"#, "belongs to a content"),
         (r#"http.uri;"#, "no test follows"),
         (r#"http.uri; http.method; content:"a";"#, "no test follows"),
-        (r#"to_lowercase; content:"a";"#, "behind the name of a buffer"),
+        (r#"to_lowercase; content:"a";"#, "none is named before"),
         (r#"content:"a"; fast_pattern; content:"b"; fast_pattern;"#, "one fast pattern"),
         (r#"content:"a"; fast_pattern:1,1;"#, "ends behind the pattern"),
         (r#"http.uri; content:"a"; flow:to_client;"#, "goes to the server"),

@@ -1,0 +1,80 @@
+//! Which rules does a box have? Files, directories and patterns of names become one set, or everything that is wrong with them.
+
+use crate::failure::Failure;
+use dataplane::rules::load::{FileReport, Loaded, Loader};
+use dataplane::rules::{Kind, Variables};
+use std::path::{Path, PathBuf};
+
+/// Largest file of rules, bytes.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Reads the rules that `places` name: a file, a directory (its `*.rules`), or a pattern such as `rules/et-*.rules`.
+///
+/// # Errors
+///
+/// Every place where nothing is, or that cannot be read.
+pub(crate) fn load(places: &[PathBuf]) -> Result<Loaded, Failure> {
+    let mut loader = Loader::new(Variables::usual());
+    let read = places.iter().map(|place| read(&mut loader, place));
+    let wrong = read.filter_map(Result::err).reduce(Failure::and);
+    wrong.map_or_else(|| Ok(loader.finish()), Err)
+}
+
+fn read(loader: &mut Loader, place: &Path) -> Result<(), Failure> {
+    for file in files(place)? {
+        let unreadable =
+            |error: std::io::Error| Failure::line(format!("cannot read {}: {error}", file.display()));
+        let len = std::fs::metadata(&file).map_err(unreadable)?.len();
+        if len > FILE_BYTES_MAX {
+            let said =
+                format!("{} has {len} bytes, a file of rules at most {FILE_BYTES_MAX}", file.display());
+            return Err(Failure::line(said));
+        }
+        loader.add(&file.display().to_string(), &std::fs::read(&file).map_err(unreadable)?);
+    }
+    Ok(())
+}
+
+/// The files of a place, by name.
+fn files(place: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::line(format!("cannot read {}: {error}", place.display()));
+    let pattern = match place.to_str() {
+        _ if place.is_file() => return Ok(vec![place.to_owned()]),
+        Some(text) if place.is_dir() => format!("{}/*.rules", glob::Pattern::escape(text)),
+        Some(text) => text.to_owned(),
+        None => return Err(failed(&"its name is not UTF-8")),
+    };
+    let found = glob::glob(&pattern).map_err(|error| failed(&error))?;
+    let mut found = found.collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
+    found.retain(|path| path.is_file());
+    if found.is_empty() {
+        return Err(failed(&"no file of rules is there"));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What `check --rules` says of a set.
+///
+/// # Errors
+///
+/// Everything that is wrong, each with file, line and column.
+pub(crate) fn checked(loaded: &Loaded) -> Result<Vec<String>, Failure> {
+    let faults = |file: &FileReport| {
+        let name = file.name.clone();
+        let told = file.faults.iter().map(move |fault| {
+            let kind = if fault.kind == Kind::Unsupported { "unsupported: " } else { "" };
+            format!("{kind}{name}:{fault}")
+        });
+        told.collect::<Vec<_>>()
+    };
+    let wrong: Vec<String> = loaded.files.iter().flat_map(faults).collect();
+    let total: usize = loaded.files.iter().map(|file| file.rules).sum();
+    let summary =
+        format!("{} of {total} rules in {} files can be loaded", loaded.rules.len(), loaded.files.len());
+    if wrong.is_empty() {
+        return Ok(vec![summary]);
+    }
+    Err(Failure::lines(wrong.into_iter().chain([summary]).collect()))
+}
