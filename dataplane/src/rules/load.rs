@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::language::{Fault, Kind, RuleText, Variables, read, rules};
+use super::matcher::{Matcher, Unmatchable};
 use super::rule::Rule;
 
 /// What came of one file.
@@ -60,7 +61,10 @@ impl Loader {
         for rule in rules(text) {
             self.files[file].rules += 1;
             match read(&rule, &mut self.variables) {
-                Ok(read) => self.take(read, &rule, file),
+                Ok(read) => match unmatchable(&read) {
+                    None => self.take(read, &rule, file),
+                    Some(why) => self.files[file].faults.push(of_rule(&read, &rule, &why)),
+                },
                 Err(fault) => self.files[file].faults.push(fault),
             }
         }
@@ -87,8 +91,14 @@ impl Loader {
         } else {
             let name = &self.files[other.file].name;
             let detail = format!("a rule of this sid and rev is at {name}:{} already", other.line);
-            let sid = Some(rule.sid);
-            let fault = Fault { line: text.line, column: 1, sid, keyword: None, kind: Kind::Syntax, detail };
+            let fault = Fault {
+                line: text.line,
+                column: 1,
+                sid: Some(rule.sid),
+                keyword: None,
+                kind: Kind::Syntax,
+                detail,
+            };
             self.files[file].faults.push(fault);
         }
     }
@@ -98,6 +108,19 @@ impl Loader {
     pub fn finish(self) -> Loaded {
         Loaded { rules: self.rules, files: self.files }
     }
+}
+
+/// Why the tests of a rule cannot be tried.
+fn unmatchable(rule: &Rule) -> Option<Unmatchable> {
+    rule.parts.iter().find_map(|part| Matcher::new(part).err())
+}
+
+fn of_rule(rule: &Rule, text: &RuleText<'_>, why: &Unmatchable) -> Fault {
+    let kind = match why {
+        Unmatchable::Expression(_) => Kind::Syntax,
+        Unmatchable::Unsupported(_) => Kind::Unsupported,
+    };
+    Fault { line: text.line, column: 1, sid: Some(rule.sid), keyword: None, kind, detail: why.to_string() }
 }
 
 #[cfg(test)]

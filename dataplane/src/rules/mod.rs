@@ -5,6 +5,7 @@
 
 pub mod language;
 pub mod load;
+pub mod matcher;
 pub mod number;
 pub mod ranges;
 pub mod rule;

@@ -1,0 +1,75 @@
+//! Does an expression match? PCRE2's language, because rules use all of it; its steps are bounded as Suricata bounds them.
+
+use pcre2::bytes::{Regex, RegexBuilder};
+
+use super::Unmatchable;
+use crate::rules::rule::Expression;
+
+/// `pcre.match-limit` and `pcre.match-limit-recursion` of Suricata's configuration. An expression that takes more does not match.
+const MATCH_LIMIT: u32 = 3_500;
+const DEPTH_LIMIT: u32 = 1_500;
+
+/// Memory that compiled code may use as its stack, bytes.
+const STACK_BYTES_MAX: usize = 512 << 10;
+
+/// An expression, compiled.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    regex: Regex,
+    is_negated: bool,
+    is_relative: bool,
+}
+
+impl Compiled {
+    pub(super) fn new(expression: &Expression) -> Result<Self, Unmatchable> {
+        let flags = expression.flags;
+        if flags.dollar_endonly {
+            return Err(Unmatchable::Unsupported("the flag E of pcre"));
+        }
+        let mut pattern = format!("(*LIMIT_MATCH={MATCH_LIMIT})(*LIMIT_DEPTH={DEPTH_LIMIT})");
+        if flags.ungreedy {
+            pattern.push_str("(?U)");
+        }
+        if flags.anchored {
+            pattern.push_str("\\G(?:");
+        }
+        // Each character is a byte of the rule; those above 127 are written so that they stay one.
+        for character in expression.pattern.chars() {
+            if character.is_ascii() {
+                pattern.push(character);
+            } else {
+                pattern.push_str(&format!("\\x{:02x}", u32::from(character)));
+            }
+        }
+        if flags.anchored {
+            pattern.push(')');
+        }
+        let mut builder = RegexBuilder::new();
+        builder
+            .caseless(flags.caseless)
+            .multi_line(flags.multiline)
+            .dotall(flags.dotall)
+            .extended(flags.extended)
+            .jit_if_available(true)
+            .max_jit_stack_size(Some(STACK_BYTES_MAX));
+        let regex = builder.build(&pattern).map_err(|error| Unmatchable::Expression(error.to_string()))?;
+        Ok(Self { regex, is_negated: expression.is_negated, is_relative: expression.is_relative })
+    }
+
+    pub(super) const fn is_negated(&self) -> bool {
+        self.is_negated
+    }
+
+    pub(super) const fn is_relative(&self) -> bool {
+        self.is_relative
+    }
+
+    /// The first match that does not begin before `from`; `None` also where it takes too many steps.
+    pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+        if from > bytes.len() {
+            return None;
+        }
+        let found = self.regex.find_at(bytes, from).ok().flatten()?;
+        Some((found.start(), found.end()))
+    }
+}

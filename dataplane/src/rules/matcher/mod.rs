@@ -1,0 +1,241 @@
+//! Do the tests of a part hold in these bytes? One after the other, going back where a later one that depends on it fails.
+//!
+//! The order and the places are Suricata's (`detect-engine-content-inspection.c`): a test that is relative begins where the one before
+//! it ended; where it fails, the one before it is looked for further on. How far that goes is bounded ([`STEPS_MAX`]), so that no
+//! bytes make a rule cost more.
+//!
+//! | file | question |
+//! |---|---|
+//! | `content` | where is a pattern? |
+//! | `number` | which number is there, and what follows from it? |
+//! | `expression` | does PCRE match? |
+
+mod content;
+mod expression;
+mod number;
+#[cfg(test)]
+mod tests;
+
+use super::rule::{Amount, Base64Decode, DataAt, NumberTest, Part, Rule, Test};
+use content::Pattern;
+use expression::Compiled;
+
+/// Tests that are tried in one buffer at most; Suricata's `inspection-recursion-limit`.
+pub const STEPS_MAX: u32 = 3_000;
+
+/// Why a part cannot be matched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unmatchable {
+    /// PCRE does not take the expression.
+    #[error("pcre: {0}")]
+    Expression(String),
+    /// This engine does not have it.
+    #[error("{0} is not supported")]
+    Unsupported(&'static str),
+}
+
+/// The tests of a part, ready to be tried.
+#[derive(Debug)]
+pub struct Matcher {
+    steps: Vec<Step>,
+}
+
+/// A test, and whether the next one begins where it ends.
+#[derive(Debug)]
+struct Step {
+    test: Ready,
+    is_followed: bool,
+}
+
+#[derive(Debug)]
+enum Ready {
+    Content(Pattern),
+    Expression(Compiled),
+    Byte(super::rule::ByteTest),
+    Jump(super::rule::ByteJump),
+    Extract(super::rule::ByteExtract),
+    Math(super::rule::ByteMath),
+    DataAt(DataAt),
+    Size(NumberTest),
+    Base64(Base64Decode),
+    /// Where tests are tried, the buffer is there.
+    Never,
+}
+
+/// What tests of one rule share while they are tried.
+#[derive(Debug)]
+pub struct Scratch {
+    /// What was taken from bytes, by [`Amount::Variable`].
+    pub variables: Vec<u64>,
+    /// What `base64_decode` made.
+    pub decoded: Vec<u8>,
+    /// The byte order of the DCE/RPC message that the bytes are of.
+    pub is_dce_little_endian: bool,
+}
+
+impl Scratch {
+    /// For the tests of `rule`.
+    #[must_use]
+    pub fn of(rule: &Rule) -> Self {
+        Self { variables: vec![0; rule.variables.len()], decoded: Vec::new(), is_dce_little_endian: true }
+    }
+}
+
+impl Matcher {
+    /// The tests of `part`.
+    ///
+    /// # Errors
+    ///
+    /// [`Unmatchable`].
+    pub fn new(part: &Part) -> Result<Self, Unmatchable> {
+        let tests = part.tests.iter().enumerate().map(|(index, test)| {
+            let next = part.tests.get(index + 1);
+            Ok(Step { test: ready(test)?, is_followed: next.is_some_and(is_relative) })
+        });
+        Ok(Self { steps: tests.collect::<Result<_, _>>()? })
+    }
+
+    /// Whether all of them hold in `bytes`.
+    #[must_use]
+    pub fn matches(&self, bytes: &[u8], scratch: &mut Scratch) -> bool {
+        Run { bytes, at: 0, left: STEPS_MAX, is_over: false, scratch }.holds(&self.steps)
+    }
+}
+
+fn ready(test: &Test) -> Result<Ready, Unmatchable> {
+    Ok(match test {
+        Test::Content(content) => Ready::Content(Pattern::new(content)),
+        Test::Expression(expression) => Ready::Expression(Compiled::new(expression)?),
+        Test::Byte(test) => Ready::Byte(*test),
+        Test::Jump(jump) => Ready::Jump(*jump),
+        Test::Extract(extract) => Ready::Extract(*extract),
+        Test::Math(math) => Ready::Math(*math),
+        Test::DataAt(data) => Ready::DataAt(*data),
+        Test::Size(size) => Ready::Size(*size),
+        Test::Base64(decode) => Ready::Base64(*decode),
+        Test::Absent { .. } => Ready::Never,
+        Test::Dataset(_) => return Err(Unmatchable::Unsupported("dataset")),
+        Test::Reputation(_) => return Err(Unmatchable::Unsupported("datarep")),
+        Test::Asn1(_) => return Err(Unmatchable::Unsupported("asn1")),
+    })
+}
+
+/// Whether a test begins where the one before it ended.
+const fn is_relative(test: &Test) -> bool {
+    match test {
+        Test::Content(content) => content.distance.is_some() || content.within.is_some(),
+        Test::Expression(expression) => expression.is_relative,
+        Test::Byte(test) => test.is_relative,
+        Test::Jump(jump) => jump.is_relative,
+        Test::Extract(extract) => extract.is_relative,
+        Test::Math(math) => math.is_relative,
+        Test::DataAt(data) => data.is_relative,
+        Test::Base64(decode) => decode.is_relative,
+        Test::Size(_) | Test::Absent { .. } | Test::Dataset(_) | Test::Reputation(_) | Test::Asn1(_) => false,
+    }
+}
+
+/// One try.
+#[derive(Debug)]
+struct Run<'a> {
+    bytes: &'a [u8],
+    /// Where the test before ended.
+    at: usize,
+    /// Tests that may still be tried.
+    left: u32,
+    /// Nothing that is tried further on can hold.
+    is_over: bool,
+    scratch: &'a mut Scratch,
+}
+
+impl Run<'_> {
+    fn holds(&mut self, steps: &[Step]) -> bool {
+        let Some((step, rest)) = steps.split_first() else { return true };
+        let Some(left) = self.left.checked_sub(1) else {
+            self.is_over = true;
+            return false;
+        };
+        self.left = left;
+        match &step.test {
+            Ready::Content(pattern) => self.content(pattern, step.is_followed, rest),
+            Ready::Expression(expression) => self.expression(expression, step.is_followed, rest),
+            Ready::Byte(test) => number::test(self, test) && self.holds(rest),
+            Ready::Jump(jump) => number::jump(self, jump) && self.holds(rest),
+            Ready::Extract(extract) => number::extract(self, extract) && self.holds(rest),
+            Ready::Math(math) => number::math(self, math) && self.holds(rest),
+            Ready::DataAt(data) => self.data_at(*data) && self.holds(rest),
+            Ready::Size(size) => {
+                let holds = size.holds(self.bytes.len() as u64);
+                // The size stays what it is, wherever else is looked.
+                self.is_over |= !holds;
+                holds && self.holds(rest)
+            }
+            Ready::Base64(decode) => number::base64(self, *decode) && self.holds(rest),
+            Ready::Never => false,
+        }
+    }
+
+    /// Each place of a pattern, until the rest holds.
+    fn content(&mut self, pattern: &Pattern, is_followed: bool, rest: &[Step]) -> bool {
+        let before = self.at;
+        let mut from = None;
+        loop {
+            let found = pattern.find(self.bytes, before, from, &self.scratch.variables);
+            if pattern.is_negated() {
+                // What is not there ends nowhere.
+                return found.is_none() && self.holds(rest);
+            }
+            let Some(start) = found else { return false };
+            self.at = start + pattern.len();
+            if self.holds(rest) {
+                return true;
+            }
+            if !is_followed || self.is_over {
+                return false;
+            }
+            from = Some(start + 1);
+        }
+    }
+
+    /// Each match of an expression, until the rest holds.
+    fn expression(&mut self, expression: &Compiled, is_followed: bool, rest: &[Step]) -> bool {
+        let before = if expression.is_relative() { self.at } else { 0 };
+        let Some(bytes) = self.bytes.get(before..) else {
+            return expression.is_negated() && self.holds(rest);
+        };
+        if expression.is_negated() {
+            return expression.find(bytes, 0).is_none() && self.holds(rest);
+        }
+        let mut from = 0;
+        loop {
+            let Some((start, end)) = expression.find(bytes, from) else { return false };
+            self.at = before + end;
+            if self.holds(rest) {
+                return true;
+            }
+            // An expression that can match on and on costs what patterns do.
+            self.left = self.left.saturating_sub(1);
+            if !is_followed || self.is_over || self.left == 0 {
+                return false;
+            }
+            from = start + 1;
+        }
+    }
+
+    fn data_at(&self, data: DataAt) -> bool {
+        let wanted = amount(data.bytes, &self.scratch.variables).max(0) as u64;
+        let from = if data.is_relative { self.at as u64 } else { 0 };
+        let len = self.bytes.len() as u64;
+        // Relative: so many more; else: a byte at this place.
+        let is_there = if data.is_relative { from + wanted <= len } else { wanted < len };
+        is_there != data.is_negated
+    }
+}
+
+/// A number of a rule, or one that was kept.
+fn amount(amount: Amount, variables: &[u64]) -> i64 {
+    match amount {
+        Amount::Number(number) => number,
+        Amount::Variable(index) => variables.get(usize::from(index)).map_or(0, |kept| *kept as i64),
+    }
+}
