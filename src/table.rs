@@ -181,9 +181,9 @@ const LISTINGS: &[Listing] = &[
         &[
             ("NAME", "name"),
             ("OF", "kinds"),
-            ("FROM", "from"),
-            ("TO", "to"),
-            ("KEEPS", "keeps"),
+            ("FROM", "from_s"),
+            ("TO", "to_s"),
+            ("KEEPS", "held_bytes"),
             ("BY", "by"),
             ("SINCE", "since_s"),
             ("REASON", "reason"),

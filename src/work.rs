@@ -38,7 +38,7 @@ pub(crate) fn hold(client: &Client, command: &HoldCommand) -> Result<Value, Fail
     Ok(match command {
         HoldCommand::List => client.get("/admin/holds")?,
         HoldCommand::Set { name, reason, kind, from, to } => {
-            let mut hold = json!({ "reason": reason, "from": from, "to": to });
+            let mut hold = json!({ "reason": reason, "from_s": from, "to_s": to });
             if !kind.is_empty() {
                 hold["kinds"] = json!(kind);
             }

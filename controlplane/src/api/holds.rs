@@ -37,11 +37,11 @@ pub(super) struct NewHold {
     /// Records of this time on, seconds since 1970; the first where left out.
     #[serde(default)]
     #[schema(maximum = 253_402_300_799_u64)]
-    from: u64,
+    from_s: u64,
     /// Records before this time, seconds since 1970; all that come where left out.
     #[serde(default)]
     #[schema(maximum = 253_402_300_799_u64)]
-    to: Option<u64>,
+    to_s: Option<u64>,
     /// Why, for who reads it in a year.
     #[schema(min_length = 1, max_length = 1_000)]
     reason: String,
@@ -163,10 +163,10 @@ fn checked(name: &str, new: &NewHold) -> Result<HoldWish, Problem> {
     if new.kinds.as_ref().is_some_and(Vec::is_empty) {
         fault("/kinds".to_owned(), "is empty; one of audit, events, flows is wanted".to_owned());
     }
-    if new.from > SECONDS_MAX || new.to.is_some_and(|to| to > SECONDS_MAX) {
-        fault("/from".to_owned(), "is a time behind the year 9999".to_owned());
-    } else if new.to.is_some_and(|to| to <= new.from) {
-        fault("/to".to_owned(), "is not behind `from`".to_owned());
+    if new.from_s > SECONDS_MAX || new.to_s.is_some_and(|to| to > SECONDS_MAX) {
+        fault("/from_s".to_owned(), "is a time behind the year 9999".to_owned());
+    } else if new.to_s.is_some_and(|to| to <= new.from_s) {
+        fault("/to_s".to_owned(), "is not behind `from_s`".to_owned());
     }
     let reason = new.reason.trim();
     if !(1..=REASON_CHARS_MAX).contains(&reason.chars().count()) || reason.contains(char::is_control) {
@@ -178,7 +178,7 @@ fn checked(name: &str, new: &NewHold) -> Result<HoldWish, Problem> {
         );
     }
     let kinds = if new.kinds.is_none() { known.to_vec() } else { kinds };
-    Ok(HoldWish { kinds, from_s: new.from, to_s: new.to, reason: reason.to_owned() })
+    Ok(HoldWish { kinds, from_s: new.from_s, to_s: new.to_s, reason: reason.to_owned() })
 }
 
 fn tag(view: &HoldView) -> [(HeaderName, String); 1] {

@@ -24,10 +24,10 @@ pub struct HoldView {
     /// Logs of which it keeps something: `audit`, `events`, `flows`.
     pub kinds: Vec<&'static str>,
     /// Records of this time on, seconds since 1970.
-    pub from: u64,
+    pub from_s: u64,
     /// Records before this time; left out: all that come.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<u64>,
+    pub to_s: Option<u64>,
     /// Why.
     pub reason: String,
     /// Who made or changed it last.
@@ -36,18 +36,10 @@ pub struct HoldView {
     pub since_s: u64,
     /// Counts the changes.
     pub version: u64,
-    /// What there is now that it keeps, by log; what is still written is not counted.
-    #[schema(value_type = Object)]
-    pub keeps: BTreeMap<&'static str, KeptView>,
-}
-
-/// Segments that a hold keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-pub struct KeptView {
-    /// How many.
-    pub segments: u64,
-    /// Of what size together.
-    pub bytes: u64,
+    /// Segments that are there now and that it keeps; those that are still written are not counted.
+    pub held_segments: u64,
+    /// Their bytes.
+    pub held_bytes: u64,
 }
 
 /// What a hold is to be.
@@ -206,25 +198,27 @@ fn view(audit: &Audit, found: &Found) -> Result<HoldView, StoreError> {
     let mut view = HoldView {
         name: String::new(),
         kinds: found.iter().map(|(kind, ..)| kind.name()).collect(),
-        from: 0,
-        to: None,
+        from_s: 0,
+        to_s: None,
         reason: String::new(),
         by: String::new(),
         since_s: 0,
         version: 0,
-        keeps: BTreeMap::new(),
+        held_segments: 0,
+        held_bytes: 0,
     };
     if let Some((_kind, _holds, hold)) = newest {
         view.name.clone_from(&hold.name);
-        view.from = hold.from_ns / 1_000_000_000;
-        view.to = (hold.to_ns < u64::MAX).then_some(hold.to_ns / 1_000_000_000);
+        view.from_s = hold.from_ns / 1_000_000_000;
+        view.to_s = (hold.to_ns < u64::MAX).then_some(hold.to_ns / 1_000_000_000);
         view.reason.clone_from(&hold.reason);
         view.by = audit.subjects().open_text(&hold.by);
         (view.since_s, view.version) = (hold.since_s, hold.version);
     }
-    for (kind, holds, hold) in found {
+    for (_kind, holds, hold) in found {
         let Held { segments, bytes } = holds.held(hold)?;
-        view.keeps.insert(kind.name(), KeptView { segments, bytes });
+        view.held_segments += segments;
+        view.held_bytes += bytes;
     }
     Ok(view)
 }
