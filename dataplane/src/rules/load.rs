@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::language::{Fault, Kind, RuleText, Variables, read, rules};
 use super::matcher::{Matcher, Unmatchable};
 use super::rule::Rule;
+use super::transform::Chain;
 
 /// What came of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -112,7 +113,7 @@ impl Loader {
 
 /// Why the tests of a rule cannot be tried.
 fn unmatchable(rule: &Rule) -> Option<Unmatchable> {
-    rule.parts.iter().find_map(|part| Matcher::new(part).err())
+    rule.parts.iter().find_map(|part| Matcher::new(part).err().or_else(|| Chain::new(&part.transforms).err()))
 }
 
 fn of_rule(rule: &Rule, text: &RuleText<'_>, why: &Unmatchable) -> Fault {

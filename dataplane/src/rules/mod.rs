@@ -9,6 +9,7 @@ pub mod matcher;
 pub mod number;
 pub mod ranges;
 pub mod rule;
+pub mod transform;
 
 pub use language::{Fault, Kind, Variables};
 pub use rule::Rule;

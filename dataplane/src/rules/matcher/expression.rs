@@ -1,5 +1,8 @@
 //! Does an expression match? PCRE2's language, because rules use all of it; its steps are bounded as Suricata bounds them.
 
+use std::borrow::Cow;
+use std::fmt::Write;
+
 use pcre2::bytes::{Regex, RegexBuilder};
 
 use super::Unmatchable;
@@ -26,33 +29,19 @@ impl Compiled {
         if flags.dollar_endonly {
             return Err(Unmatchable::Unsupported("the flag E of pcre"));
         }
-        let mut pattern = format!("(*LIMIT_MATCH={MATCH_LIMIT})(*LIMIT_DEPTH={DEPTH_LIMIT})");
-        if flags.ungreedy {
-            pattern.push_str("(?U)");
-        }
-        if flags.anchored {
-            pattern.push_str("\\G(?:");
-        }
-        // Each character is a byte of the rule; those above 127 are written so that they stay one.
-        for character in expression.pattern.chars() {
-            if character.is_ascii() {
-                pattern.push(character);
-            } else {
-                pattern.push_str(&format!("\\x{:02x}", u32::from(character)));
-            }
-        }
-        if flags.anchored {
-            pattern.push(')');
-        }
-        let mut builder = RegexBuilder::new();
-        builder
-            .caseless(flags.caseless)
-            .multi_line(flags.multiline)
-            .dotall(flags.dotall)
-            .extended(flags.extended)
-            .jit_if_available(true)
-            .max_jit_stack_size(Some(STACK_BYTES_MAX));
-        let regex = builder.build(&pattern).map_err(|error| Unmatchable::Expression(error.to_string()))?;
+        let pattern = match (flags.ungreedy, flags.anchored) {
+            (false, false) => Cow::Borrowed(&*expression.pattern),
+            (true, false) => Cow::Owned(format!("(?U){}", expression.pattern)),
+            (false, true) => Cow::Owned(format!("\\G(?:{})", expression.pattern)),
+            (true, true) => Cow::Owned(format!("(?U)\\G(?:{})", expression.pattern)),
+        };
+        let regex = bounded(&pattern, |builder| {
+            builder
+                .caseless(flags.caseless)
+                .multi_line(flags.multiline)
+                .dotall(flags.dotall)
+                .extended(flags.extended)
+        })?;
         Ok(Self { regex, is_negated: expression.is_negated, is_relative: expression.is_relative })
     }
 
@@ -72,4 +61,23 @@ impl Compiled {
         let found = self.regex.find_at(bytes, from).ok().flatten()?;
         Some((found.start(), found.end()))
     }
+}
+
+/// An expression whose steps are bounded. Each character of `pattern` is a byte of the rule's text.
+pub(in crate::rules) fn bounded(
+    pattern: &str,
+    set: impl FnOnce(&mut RegexBuilder) -> &mut RegexBuilder,
+) -> Result<Regex, Unmatchable> {
+    let mut text = format!("(*LIMIT_MATCH={MATCH_LIMIT})(*LIMIT_DEPTH={DEPTH_LIMIT})");
+    for character in pattern.chars() {
+        if character.is_ascii() {
+            text.push(character);
+        } else {
+            // Written so that it stays one byte.
+            let _ = write!(text, "\\x{:02x}", u32::from(character));
+        }
+    }
+    let mut builder = RegexBuilder::new();
+    let builder = set(&mut builder).jit_if_available(true).max_jit_stack_size(Some(STACK_BYTES_MAX));
+    builder.build(&text).map_err(|error| Unmatchable::Expression(error.to_string()))
 }

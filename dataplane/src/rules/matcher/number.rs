@@ -153,7 +153,7 @@ fn keep(run: &mut Run<'_>, variable: u8, number: u64) {
 }
 
 /// Bits that the last letter has too many are nobody's.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
+pub(in crate::rules) const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_allow_trailing_bits(true)
