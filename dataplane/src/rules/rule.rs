@@ -615,7 +615,7 @@ pub enum Condition {
     XBits(Where, BitQuery),
     /// A number that was kept of the flow.
     FlowInt(Box<str>, IntQuery),
-    /// Parsing of the packet met this: the name in [`super::language::events`].
+    /// Parsing of the packet met this.
     DecodeEvent(&'static str),
     /// The state of TCP met this.
     StreamEvent(&'static str),

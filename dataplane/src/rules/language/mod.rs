@@ -43,7 +43,7 @@ pub use lines::{RULE_BYTES_MAX, RuleText, rules};
 pub use variables::{Addresses, Variables};
 
 use draft::Draft;
-use value::{Value, Wrong};
+pub use value::{Value, Wrong};
 
 use super::rule::{Action, Endpoints, Header, Rejected, Rule};
 

@@ -16,7 +16,9 @@ mod number;
 #[cfg(test)]
 mod tests;
 
-use super::rule::{Amount, Base64Decode, DataAt, NumberTest, Part, Rule, Test};
+use super::rule::{
+    Amount, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, DataAt, NumberTest, Part, Rule, Test,
+};
 use content::Pattern;
 use expression::Compiled;
 pub(super) use expression::bounded;
@@ -51,12 +53,12 @@ struct Step {
 
 #[derive(Debug)]
 enum Ready {
-    Content(Pattern),
+    Content(Box<Pattern>),
     Expression(Compiled),
-    Byte(super::rule::ByteTest),
-    Jump(super::rule::ByteJump),
-    Extract(super::rule::ByteExtract),
-    Math(super::rule::ByteMath),
+    Byte(ByteTest),
+    Jump(ByteJump),
+    Extract(ByteExtract),
+    Math(ByteMath),
     DataAt(DataAt),
     Size(NumberTest),
     Base64(Base64Decode),
@@ -106,7 +108,7 @@ impl Matcher {
 
 fn ready(test: &Test) -> Result<Ready, Unmatchable> {
     Ok(match test {
-        Test::Content(content) => Ready::Content(Pattern::new(content)),
+        Test::Content(content) => Ready::Content(Box::new(Pattern::new(content))),
         Test::Expression(expression) => Ready::Expression(Compiled::new(expression)?),
         Test::Byte(test) => Ready::Byte(*test),
         Test::Jump(jump) => Ready::Jump(*jump),
