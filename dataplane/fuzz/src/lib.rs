@@ -10,6 +10,7 @@ pub mod nat;
 pub mod parse_frame;
 pub mod parsers;
 pub mod payload;
+pub mod rules;
 pub mod savefile;
 
 #[path = "../../tests/support/mod.rs"]
@@ -26,4 +27,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("nat", nat::run),
     ("engine_batch", engine_batch::run),
     ("payload", payload::run),
+    ("rules", rules::run),
 ];
