@@ -13,6 +13,7 @@ pub fn run(bytes: &[u8]) {
     let loaded = loader.finish();
     let file = &loaded.files[0];
     assert_eq!(file.rules, file.loaded + file.replaced + file.faults.len(), "each rule is one of the three");
+    assert!(file.disabled <= lines as usize);
     for fault in &file.faults {
         assert!((1..=lines).contains(&fault.line) && fault.column >= 1 && !fault.detail.is_empty(), "{fault}");
     }

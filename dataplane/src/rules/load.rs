@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::language::{Fault, Kind, RuleText, Variables, read, rules};
+use super::changes::{Candidate, Changes, any};
+use super::language::{Fault, Kind, RuleText, Variables, read, rules_and_comments};
 use super::matcher::{Matcher, Unmatchable};
-use super::rule::Rule;
+use super::rule::{Action, Rule};
 use super::transform::Chain;
 
 /// What came of one file.
@@ -12,12 +13,14 @@ use super::transform::Chain;
 pub struct FileReport {
     /// Its name, as it was given.
     pub name: String,
-    /// Rules in it.
+    /// Rules in it, those aside that are commented out and stay so.
     pub rules: usize,
     /// Rules of it that are in the set.
     pub loaded: usize,
     /// Rules that another one of the same number took the place of, having a later revision.
     pub replaced: usize,
+    /// Rules that are commented out and not enabled, or disabled.
+    pub disabled: usize,
     /// What is wrong with the others, in the order of the file.
     pub faults: Vec<Fault>,
 }
@@ -35,6 +38,7 @@ pub struct Loaded {
 #[derive(Debug)]
 pub struct Loader {
     variables: Variables,
+    changes: Changes,
     rules: Vec<Rule>,
     /// Of a generator and number: place in `rules`, file and line.
     known: HashMap<(u32, u32), Place>,
@@ -52,22 +56,87 @@ impl Loader {
     /// Rules are read with these address and port groups.
     #[must_use]
     pub fn new(variables: Variables) -> Self {
-        Self { variables, rules: Vec::new(), known: HashMap::new(), files: Vec::new() }
+        Self {
+            variables,
+            changes: Changes::default(),
+            rules: Vec::new(),
+            known: HashMap::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// From here on, what an operator changes is changed.
+    #[must_use]
+    pub fn with(self, changes: Changes) -> Self {
+        Self { changes, ..self }
     }
 
     /// Reads the rules of a file.
     pub fn add(&mut self, name: &str, text: &[u8]) {
         let file = self.files.len();
         self.files.push(FileReport { name: name.to_owned(), ..FileReport::default() });
-        for rule in rules(text) {
-            self.files[file].rules += 1;
-            match read(&rule, &mut self.variables) {
-                Ok(read) => match unmatchable(&read) {
-                    None => self.take(read, &rule, file),
-                    Some(why) => self.files[file].faults.push(of_rule(&read, &rule, &why)),
-                },
-                Err(fault) => self.files[file].faults.push(fault),
+        for (text, is_comment) in rules_and_comments(text) {
+            if is_comment && self.changes.enable.is_empty() {
+                self.files[file].disabled += 1;
+                continue;
             }
+            let read = self.changed(&text, name, is_comment);
+            let report = &mut self.files[file];
+            match read {
+                // What is commented out may be anything.
+                Ok(None) | Err(_) if is_comment => report.disabled += 1,
+                Ok(None) => {
+                    report.rules += 1;
+                    report.disabled += 1;
+                }
+                Ok(Some(rule)) => {
+                    report.rules += 1;
+                    self.take(rule, &text, file);
+                }
+                Err(fault) => {
+                    report.rules += 1;
+                    report.faults.push(fault);
+                }
+            }
+        }
+    }
+
+    /// A rule as an operator wants it; `None`: not at all.
+    fn changed(&mut self, text: &RuleText<'_>, file: &str, is_comment: bool) -> Result<Option<Rule>, Fault> {
+        let mut rule = self.readable(text)?;
+        let Changes { disable, enable, drop, modify } = &self.changes;
+        let candidate = Candidate { rule: &rule, text: text.bytes(), file };
+        let is_off = (is_comment || any(disable, &candidate)) && !any(enable, &candidate);
+        if is_off {
+            return Ok(None);
+        }
+        let drops = any(drop, &candidate);
+        let mut written = None;
+        for modification in modify {
+            let text = written.as_deref().unwrap_or(candidate.text);
+            if let Some(changed) = modification.apply(&Candidate { text, ..candidate }) {
+                written = Some(changed);
+            }
+        }
+        if let Some(written) = written {
+            let read = self.readable(&RuleText::of(&written));
+            rule = read.map_err(|fault| {
+                let detail = format!("after it was modified: {}", fault.detail);
+                Fault { line: text.line, column: 1, detail, ..fault }
+            })?;
+        }
+        if drops && rule.action == Action::Alert {
+            rule.action = Action::Drop;
+        }
+        Ok(Some(rule))
+    }
+
+    /// A rule whose tests can be tried.
+    fn readable(&mut self, text: &RuleText<'_>) -> Result<Rule, Fault> {
+        let rule = read(text, &mut self.variables)?;
+        match unmatchable(&rule) {
+            None => Ok(rule),
+            Some(why) => Err(of_rule(&rule, text, &why)),
         }
     }
 
@@ -125,6 +194,7 @@ fn of_rule(rule: &Rule, text: &RuleText<'_>, why: &Unmatchable) -> Fault {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 
@@ -143,5 +213,31 @@ mod tests {
         assert_eq!(kept, [(1, 2), (2, 5), (3, 1)]);
         let told = loaded.files[1].faults[0].to_string();
         assert_eq!(told, "3:1: sid 3: a rule of this sid and rev is at a.rules:3 already");
+    }
+    #[test]
+    fn lists_of_an_operator_change_the_set() {
+        use crate::rules::changes::{modifications, selectors};
+        let changes = Changes {
+            disable: selectors(b"re:noisy").unwrap(),
+            enable: selectors(b"2,4").unwrap(),
+            drop: selectors(b"group:a").unwrap(),
+            modify: modifications(b"3 \"msg:\\\".*?\\\"\" \"msg:\\\"other\\\"\"\n5 \"sid\" \"nope\"")
+                .unwrap(),
+        };
+        let mut loader = Loader::new(Variables::usual()).with(changes);
+        let file = "alert tcp any any -> any any (msg:\"noisy\"; sid:1;)\n\
+                    alert tcp any any -> any any (msg:\"noisy\"; sid:2;)\n\
+                    pass tcp any any -> any any (msg:\"x\"; sid:3;)\n\
+                    # alert tcp any any -> any any (msg:\"off\"; sid:4;)\n\
+                    alert tcp any any -> any any (msg:\"y\"; sid:5;)\n\
+                    # alert tcp any any -> any any (msg:\"off\"; sid:6;)\n";
+        loader.add("rules/a.rules", file.as_bytes());
+        let loaded = loader.finish();
+        let rules: Vec<_> = loaded.rules.iter().map(|rule| (rule.sid, rule.action, &*rule.message)).collect();
+        assert_eq!(rules, [(2, Action::Drop, "noisy"), (3, Action::Pass, "other"), (4, Action::Drop, "off")]);
+        let report = &loaded.files[0];
+        assert_eq!((report.rules, report.loaded, report.disabled, report.faults.len()), (5, 3, 2, 1));
+        assert_eq!(report.faults[0].line, 5);
+        assert!(report.faults[0].detail.starts_with("after it was modified: "), "{}", report.faults[0]);
     }
 }

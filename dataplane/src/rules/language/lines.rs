@@ -57,6 +57,11 @@ fn joined(source: &[u8]) -> Cow<'_, [u8]> {
 
 /// The rules of a file, in its order.
 pub fn rules(file: &[u8]) -> impl Iterator<Item = RuleText<'_>> {
+    rules_and_comments(file).filter(|(_text, is_comment)| !is_comment).map(|(text, _)| text)
+}
+
+/// The rules of a file, and those that are commented out, which is told with each.
+pub fn rules_and_comments(file: &[u8]) -> impl Iterator<Item = (RuleText<'_>, bool)> {
     // What editors of some systems put first.
     let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
     let (mut at, mut line) = (0, 1);
@@ -76,16 +81,39 @@ pub fn rules(file: &[u8]) -> impl Iterator<Item = RuleText<'_>> {
                 }
             };
             let source = file[begun..end].trim_ascii_end();
-            if is_comment || source.is_empty() {
-                continue;
+            if is_comment {
+                match uncommented(source) {
+                    Some(joined) => return Some((RuleText { line: first_line, source, joined }, true)),
+                    None => continue,
+                }
             }
-            return Some(RuleText { line: first_line, source, joined: joined(source) });
+            if !source.is_empty() {
+                return Some((RuleText { line: first_line, source, joined: joined(source) }, false));
+            }
         }
         None
     })
 }
 
+/// A comment without its `#`, where a rule is behind it.
+fn uncommented(source: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let marks = source.iter().take_while(|byte| **byte == b'#' || byte.is_ascii_whitespace()).count();
+    let rule = &source[marks..];
+    let word = rule.split(u8::is_ascii_whitespace).next()?;
+    if !ACTIONS.contains(&word) || !rule.ends_with(b")") {
+        return None;
+    }
+    let mut text = source.to_vec();
+    text[..marks].fill(b' ');
+    Some(Cow::Owned(text))
+}
+
+/// Words that a rule begins with.
+const ACTIONS: [&[u8]; 7] =
+    [b"alert", b"pass", b"drop", b"reject", b"rejectsrc", b"rejectdst", b"rejectboth"];
+
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 
@@ -99,6 +127,17 @@ mod tests {
         assert_eq!(found[0].place(10), (4, 3));
         assert_eq!(found[0].place(17), (5, 2));
         assert_eq!(found[1].bytes(), b"last \\");
+    }
+
+    #[test]
+    fn rules_that_are_commented_out_are_told_from_comments() {
+        let file =
+            b"# alert is a word\n#alert tcp (sid:1;)\n  ## drop tcp (sid:2;)\n# pass\npass x (sid:3;)\n";
+        let found: Vec<_> =
+            rules_and_comments(file).map(|(text, is)| (text.line, is, text.place(9))).collect();
+        assert_eq!(found, [(2, true, (2, 10)), (3, true, (3, 10)), (5, false, (5, 10))]);
+        let (first, _) = rules_and_comments(file).next().unwrap();
+        assert_eq!(first.bytes(), b" alert tcp (sid:1;)");
     }
 
     #[test]

@@ -39,7 +39,7 @@ mod value;
 mod variables;
 
 pub use fault::{Fault, Kind};
-pub use lines::{RULE_BYTES_MAX, RuleText, rules};
+pub use lines::{RULE_BYTES_MAX, RuleText, rules, rules_and_comments};
 pub use variables::{Addresses, Variables};
 
 use draft::Draft;

@@ -101,6 +101,16 @@ impl<'a> Value<'a> {
         self.bytes.starts_with(prefix.as_bytes()).then(|| self.part(prefix.len(), self.bytes.len()))
     }
 
+    /// The rest where it ends with `byte`, trimmed; else all of it.
+    #[must_use]
+    pub fn strip_end(self, byte: u8) -> Self {
+        let trimmed = self.trim();
+        match trimmed.bytes.split_last() {
+            Some((last, rest)) if *last == byte => trimmed.part(0, rest.len()).trim(),
+            _ => trimmed,
+        }
+    }
+
     /// Whether a `!` stands before it, and the rest.
     #[must_use]
     pub fn negated(self) -> (bool, Self) {

@@ -1,0 +1,365 @@
+//! What an operator changes of rules that others wrote: lists in the manner of suricata-update's `disable.conf`, `enable.conf`,
+//! `drop.conf` and `modify.conf`.
+//!
+//! ```text
+//! 2019401  1:2019402,2019403        by number, or generator and number
+//! re:heartbleed                     by an expression in the rule's text, in any case
+//! group:emerging-icmp*              by the name of its file, with or without .rules
+//! metadata:deployment perimeter     by a pair of its metadata
+//! re:classtype:trojan "alert" "drop"    of modify.conf: the rule, an expression, and what stands in its place
+//! ```
+//!
+//! First some are disabled, then some enabled again, then some dropped, then some rewritten.
+
+use pcre2::bytes::Regex;
+
+use super::language::Value;
+use super::matcher::bounded;
+use super::rule::Rule;
+
+/// Lines of a list.
+const LINES_MAX: usize = 100_000;
+
+/// All four lists.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// These are not in the set.
+    pub disable: Vec<Selector>,
+    /// These are, also where they are commented out or disabled above.
+    pub enable: Vec<Selector>,
+    /// These drop.
+    pub drop: Vec<Selector>,
+    /// These are written otherwise.
+    pub modify: Vec<Modification>,
+}
+
+/// Which rules are meant.
+#[derive(Debug)]
+pub enum Selector {
+    /// Every rule.
+    All,
+    /// Generator and number.
+    Id(u32, u32),
+    /// The text matches.
+    Text(Regex),
+    /// The name of the file, which may have `*` in it.
+    Group(String),
+    /// A pair of metadata, lower case.
+    Metadata(String, String),
+}
+
+/// How rules are written otherwise.
+#[derive(Debug)]
+pub struct Modification {
+    /// Which.
+    pub which: Vec<Selector>,
+    /// What is replaced, each time it is found.
+    pub from: Regex,
+    /// What stands in its place: `\1` or `$1` is the first group.
+    pub to: Vec<u8>,
+}
+
+/// What is wrong with a line of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListFault {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// What was expected, and what came.
+    pub detail: String,
+}
+
+/// A rule that a list may mean.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// As it was read.
+    pub rule: &'a Rule,
+    /// Its text.
+    pub text: &'a [u8],
+    /// The file that it is in.
+    pub file: &'a str,
+}
+
+impl Selector {
+    /// Whether this one is meant.
+    #[must_use]
+    pub fn means(&self, candidate: &Candidate<'_>) -> bool {
+        let rule = candidate.rule;
+        match self {
+            Self::All => true,
+            Self::Id(generator, sid) => (*generator, *sid) == (rule.generator, rule.sid),
+            // An expression that takes too many steps finds nothing.
+            Self::Text(regex) => regex.is_match(candidate.text).unwrap_or(false),
+            Self::Group(pattern) => is_group(pattern, candidate.file),
+            Self::Metadata(name, value) => rule.metadata.iter().any(|(known, said)| {
+                known.eq_ignore_ascii_case(name) && said.trim().eq_ignore_ascii_case(value)
+            }),
+        }
+    }
+}
+
+/// Whether one of them means it.
+#[must_use]
+pub fn any(selectors: &[Selector], candidate: &Candidate<'_>) -> bool {
+    selectors.iter().any(|selector| selector.means(candidate))
+}
+
+impl Modification {
+    /// The text as it is to be; `None`: it stays.
+    #[must_use]
+    pub fn apply(&self, candidate: &Candidate<'_>) -> Option<Vec<u8>> {
+        if !any(&self.which, candidate) {
+            return None;
+        }
+        let text = candidate.text;
+        let mut written = Vec::with_capacity(text.len());
+        let mut copied = 0;
+        for found in self.from.captures_iter(text) {
+            let found = found.ok()?;
+            let whole = found.get(0)?;
+            written.extend_from_slice(&text[copied..whole.start()]);
+            let mut rest = &self.to[..];
+            while let Some((byte, behind)) = rest.split_first() {
+                rest = behind;
+                match (byte, behind.split_first()) {
+                    (b'\\' | b'$', Some((digit @ b'0'..=b'9', behind))) => {
+                        let group = found.get(usize::from(digit - b'0'));
+                        written.extend_from_slice(group.map_or(&[], |group| group.as_bytes()));
+                        rest = behind;
+                    }
+                    _ => written.push(*byte),
+                }
+            }
+            copied = whole.end();
+        }
+        written.extend_from_slice(&text[copied..]);
+        (copied > 0 && written != text).then_some(written)
+    }
+}
+
+/// The name of a file, without its directory and `.rules`, against a pattern that may have them.
+fn is_group(pattern: &str, file: &str) -> bool {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let bare = name.strip_suffix(".rules").unwrap_or(name);
+    is_like(pattern.as_bytes(), name.as_bytes()) || is_like(pattern.as_bytes(), bare.as_bytes())
+}
+
+/// `*` is any bytes. Goes back to the last `*` only, so that it costs the product of both lengths at most.
+fn is_like(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut place, mut star) = (0, 0, None);
+    while at < text.len() {
+        match pattern.get(place) {
+            Some(b'*') => {
+                star = Some((place, at));
+                place += 1;
+            }
+            Some(byte) if *byte == text[at] => (at, place) = (at + 1, place + 1),
+            _ => match star {
+                Some((before, from)) => {
+                    star = Some((before, from + 1));
+                    (at, place) = (from + 1, before + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[place..].iter().all(|byte| *byte == b'*')
+}
+
+/// Reads `disable.conf`, `enable.conf` or `drop.conf`.
+///
+/// # Errors
+///
+/// Every [`ListFault`].
+pub fn selectors(text: &[u8]) -> Result<Vec<Selector>, Vec<ListFault>> {
+    let (mut read, mut faults) = (Vec::new(), Vec::new());
+    for (line, value) in lines(text) {
+        match which(value) {
+            Ok(selectors) => read.extend(selectors),
+            Err(wrong) => faults.push(fault(line, value, &wrong)),
+        }
+    }
+    if faults.is_empty() { Ok(read) } else { Err(faults) }
+}
+
+/// Reads `modify.conf`.
+///
+/// # Errors
+///
+/// Every [`ListFault`].
+pub fn modifications(text: &[u8]) -> Result<Vec<Modification>, Vec<ListFault>> {
+    let (mut read, mut faults) = (Vec::new(), Vec::new());
+    for (line, value) in lines(text) {
+        match modification(value) {
+            Ok(modification) => read.push(modification),
+            Err(wrong) => faults.push(fault(line, value, &wrong)),
+        }
+    }
+    if faults.is_empty() { Ok(read) } else { Err(faults) }
+}
+
+fn fault(line: u32, of: Value<'_>, wrong: &super::language::Wrong) -> ListFault {
+    ListFault { line, column: (wrong.at - of.at()) as u32 + 1, detail: wrong.detail.clone() }
+}
+
+/// Lines that say something, with their numbers.
+fn lines(text: &[u8]) -> impl Iterator<Item = (u32, Value<'_>)> {
+    let numbered = text.split(|byte| *byte == b'\n').take(LINES_MAX).zip(1_u32..);
+    numbered.filter_map(|(line, number)| {
+        let value = Value::new(line, 0);
+        let is_said = !value.trim().is_empty() && value.trim().strip("#").is_none();
+        is_said.then_some((number, value))
+    })
+}
+
+type Wrong = super::language::Wrong;
+
+fn which(value: Value<'_>) -> Result<Vec<Selector>, Wrong> {
+    let value = value.trim();
+    if value.bytes() == b"*" {
+        return Ok(vec![Selector::All]);
+    }
+    if let Some(pattern) = value.strip("re:") {
+        return regex(pattern.trim().maybe_unquoted()).map(|regex| vec![Selector::Text(regex)]);
+    }
+    if let Some(pattern) = value.strip("group:").or(value.strip("filename:")) {
+        return Ok(vec![Selector::Group(pattern.trim().text()?.to_owned())]);
+    }
+    if let Some(pair) = value.strip("metadata:") {
+        let pair = pair.trim();
+        let (name, said) = pair.split_once(b' ').ok_or_else(|| pair.expected("a name and a value"))?;
+        return Ok(vec![Selector::Metadata(name.text()?.to_lowercase(), said.text()?.to_lowercase())]);
+    }
+    value.split(b',').map(id).collect()
+}
+
+/// `sid` or `gid:sid`.
+fn id(value: Value<'_>) -> Result<Selector, Wrong> {
+    let number = |value: Value<'_>| value.number(0, u32::MAX.into()).map(|number| number as u32);
+    let what = "a sid, gid:sid, re:, group:, metadata: or *";
+    if !value.looks_like_a_number() {
+        return Err(value.expected(what));
+    }
+    Ok(match value.split_once(b':') {
+        Some((generator, sid)) => Selector::Id(number(generator)?, number(sid)?),
+        None => Selector::Id(1, number(value)?),
+    })
+}
+
+/// As suricata-update has them: in any case, somewhere in the text.
+fn regex(value: Value<'_>) -> Result<Regex, Wrong> {
+    let pattern: String = value.bytes().iter().map(|byte| char::from(*byte)).collect();
+    if pattern.is_empty() {
+        return Err(value.expected("an expression"));
+    }
+    bounded(&pattern, |builder| builder.caseless(true)).map_err(|error| value.wrong(error.to_string()))
+}
+
+/// Which rules, then two texts in double quotes.
+fn modification(value: Value<'_>) -> Result<Modification, Wrong> {
+    let trimmed = value.trim();
+    let rest = trimmed.strip("modifysid ").unwrap_or(trimmed);
+    let misshapen = || rest.expected("which rules, then what is replaced and by what, both in double quotes");
+    let (rest, to) = last_quoted(rest).ok_or_else(misshapen)?;
+    let (rest, from) = last_quoted(rest.strip_end(b'|')).ok_or_else(misshapen)?;
+    if rest.trim().is_empty() {
+        return Err(misshapen());
+    }
+    Ok(Modification { which: which(rest)?, from: regex(from)?, to: unescaped(to) })
+}
+
+/// What stands before the text in double quotes at the end, and that text.
+fn last_quoted(value: Value<'_>) -> Option<(Value<'_>, Value<'_>)> {
+    let value = value.trim();
+    let bytes = value.bytes();
+    let end = bytes.len().checked_sub(1).filter(|end| bytes[*end] == b'"')?;
+    // A quote with `\` before it is part of the text.
+    let begin = (0..end).rev().find(|at| bytes[*at] == b'"' && (*at == 0 || bytes[at - 1] != b'\\'))?;
+    Some((value.part(0, begin), value.part(begin + 1, end)))
+}
+
+/// `\"` is a quote.
+fn unescaped(value: Value<'_>) -> Vec<u8> {
+    let mut text = value.bytes().to_vec();
+    let mut at = 0;
+    while at + 1 < text.len() {
+        if text[at] == b'\\' && text[at + 1] == b'"' {
+            text.remove(at);
+        }
+        at += 1;
+    }
+    text
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+    use crate::rules::language::{RuleText, Variables, read};
+
+    const RULE: &str = r#"alert tcp any any -> any any (msg:"ET Heartbleed"; metadata:deployment Perimeter, tag X; sid:2019401;)"#;
+
+    fn means(list: &str) -> bool {
+        let rule = read(&RuleText::of(RULE.as_bytes()), &mut Variables::usual()).unwrap();
+        let candidate =
+            Candidate { rule: &rule, text: RULE.as_bytes(), file: "/etc/rules/emerging-icmp.rules" };
+        any(&selectors(list.as_bytes()).unwrap(), &candidate)
+    }
+
+    #[test]
+    fn rules_are_meant_by_number_text_file_and_metadata() {
+        for list in [
+            "2019401",
+            "1:2019401",
+            "5,1:2019401",
+            "# none\n\n  2019401 ",
+            "re:heartbleed",
+            "re:\"ET\\s+heart\"",
+            "group:emerging-icmp",
+            "group:emerging-*",
+            "group:*icmp.rules",
+            "metadata:deployment perimeter",
+            "*",
+        ] {
+            assert!(means(list), "{list}");
+        }
+        for list in ["", "#2019401", "2:2019401", "2019402", "re:^heartbleed", "group:icmp", "metadata:tag y"]
+        {
+            assert!(!means(list), "{list}");
+        }
+    }
+
+    #[test]
+    fn rules_are_written_otherwise() {
+        let rule = read(&RuleText::of(RULE.as_bytes()), &mut Variables::usual()).unwrap();
+        let candidate = Candidate { rule: &rule, text: RULE.as_bytes(), file: "a.rules" };
+        let written = |list: &str| {
+            let list = modifications(list.as_bytes()).unwrap();
+            list[0].apply(&candidate).map(|text| String::from_utf8(text).unwrap())
+        };
+        assert!(written(r#"2019401 "^alert" "drop""#).unwrap().starts_with("drop tcp any"));
+        assert!(written(r#"re:heart "(any) any ->" "\1 80 ->""#).unwrap().contains("tcp any 80 -> any any"));
+        assert!(
+            written(r#"modifysid * "msg:\"ET" | "msg:\"LOCAL""#).unwrap().contains(r#"msg:"LOCAL Heart"#)
+        );
+        assert_eq!(written(r#"2 "alert" "drop""#), None);
+        assert_eq!(written(r#"2019401 "nothing of it" "drop""#), None);
+    }
+
+    #[test]
+    fn every_line_that_cannot_be_read_is_told() {
+        let faults = selectors(b"2019401\nnope\nre:(a\nmetadata:x\n1:x\n").unwrap_err();
+        let told: Vec<_> = faults.iter().map(|fault| (fault.line, fault.column)).collect();
+        assert_eq!(told, [(2, 1), (3, 4), (4, 10), (5, 3)]);
+        let faults = modifications(b"1 \"a\"\n\"a\" \"b\"\n1 a b\n").unwrap_err();
+        assert_eq!(faults.len(), 3);
+    }
+
+    #[test]
+    fn a_pattern_with_many_stars_ends() {
+        let pattern = "*a".repeat(200);
+        assert!(!is_like(pattern.as_bytes(), "a".repeat(199).as_bytes()));
+        assert!(is_like(b"*", b"") && is_like(b"a*b*", b"axxb") && !is_like(b"a*b", b"axx"));
+    }
+}
