@@ -118,6 +118,7 @@ impl Services {
         expected: Option<u64>,
         by: &Account,
     ) -> Result<(Option<HoldView>, HoldView), HoldError> {
+        let _alone = self.audit.change_holds();
         let (before, version) = self.as_expected(name, expected)?;
         let now_s = self.now_s();
         let hold = Hold {
@@ -153,6 +154,7 @@ impl Services {
     ///
     /// [`HoldError`].
     pub fn release_hold(&self, name: &str, expected: Option<u64>) -> Result<HoldView, HoldError> {
+        let _alone = self.audit.change_holds();
         let (before, _version) = self.as_expected(name, expected)?;
         let before = before.ok_or_else(|| HoldError::Unknown(name.to_owned()))?;
         for (_kind, holds) in self.audit.holds() {

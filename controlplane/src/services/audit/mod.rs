@@ -38,7 +38,7 @@ pub use verify::{Verdict, verify};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
@@ -99,6 +99,8 @@ pub struct Audit {
     directory: PathBuf,
     subjects: Arc<Subjects>,
     holds: [(Kind, Arc<Holds>); 3],
+    /// Whoever changes a hold over several logs.
+    changing_holds: Mutex<()>,
     /// Until the thread has it.
     keeper: Mutex<Option<Keeper>>,
     started: OnceLock<SyncSender<Work>>,
@@ -144,6 +146,7 @@ impl Audit {
             directory,
             subjects: Arc::clone(subjects),
             holds,
+            changing_holds: Mutex::new(()),
             keeper: Mutex::new(Some(keeper)),
             started: OnceLock::new(),
             thread: Mutex::new(None),
@@ -162,6 +165,11 @@ impl Audit {
     #[must_use]
     pub const fn holds(&self) -> &[(Kind, Arc<Holds>); 3] {
         &self.holds
+    }
+
+    /// Nobody else changes a hold as long as this is held.
+    pub fn change_holds(&self) -> MutexGuard<'_, ()> {
+        self.changing_holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose fields are in it.

@@ -10,8 +10,8 @@ use super::index::Index;
 use super::{make_directory, note};
 use crate::store::StoreError;
 
-/// Holds of a log.
-pub const HOLDS_MAX: usize = 1_000;
+/// Holds of a log: what each of them keeps is read when they are listed.
+pub const HOLDS_MAX: usize = 100;
 
 /// What must stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
