@@ -1,9 +1,20 @@
 //! Which signatures does this traffic match?
 //!
-//! Rules are those of Suricata, unchanged. So far the room reads them: [`language`] makes [`Rule`]s of text and names what it
-//! does not take. Nothing of it is on the packet path yet.
+//! Rules are those of Suricata, unchanged. What is here so far reads them and tries them on bytes and packets that it is given; nothing of
+//! it is on the packet path yet.
+//!
+//! | file | question |
+//! |---|---|
+//! | `language`, `rule` | what does a rule say? text in, [`Rule`] or [`Fault`] out |
+//! | `load`, `changes` | which rules are in the set, and what does the operator change of them? |
+//! | `prefilter` | which of many can match these bytes at all? |
+//! | `packet` | does a rule ask about this packet, and do its headers fit? |
+//! | `transform`, `matcher` | do the tests of a part hold in these bytes? |
+//! | `counting` | how many matches make an alert? |
+//! | `ranges`, `number` | sets and tests of numbers |
 
 pub mod changes;
+pub mod counting;
 pub mod language;
 pub mod load;
 pub mod matcher;
