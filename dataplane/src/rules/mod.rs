@@ -10,7 +10,8 @@
 //! | `prefilter` | which of many can match these bytes at all? |
 //! | `packet` | does a rule ask about this packet, and do its headers fit? |
 //! | `transform`, `matcher` | do the tests of a part hold in these bytes? |
-//! | `counting` | how many matches make an alert? |
+//! | `counting`, `memory` | how many matches make an alert, and what does one remember for the next? |
+//! | `signature` | does a rule match this packet, all of it tried? |
 //! | `ranges`, `number` | sets and tests of numbers |
 
 pub mod changes;
@@ -18,11 +19,13 @@ pub mod counting;
 pub mod language;
 pub mod load;
 pub mod matcher;
+pub mod memory;
 pub mod number;
 pub mod packet;
 pub mod ranges;
 pub mod prefilter;
 pub mod rule;
+pub mod signature;
 pub mod transform;
 
 pub use language::{Fault, Kind, Variables};

@@ -16,6 +16,7 @@
 //! | `keywords` | who reads which keyword? |
 //! | `content`, `bytes`, `transforms`, `packet`, `state`, `application`, `naming` | how is its value read? |
 //! | `draft` | do they go together? |
+//! | `thresholds` | what does `threshold.config` say beside the rules? |
 
 mod application;
 pub mod buffers;
@@ -32,6 +33,7 @@ mod numbers;
 mod packet;
 pub mod protocols;
 mod state;
+pub mod thresholds;
 #[cfg(test)]
 mod tests;
 mod transforms;

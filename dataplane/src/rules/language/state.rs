@@ -247,8 +247,12 @@ pub(super) struct Counting {
 
 impl Counting {
     pub(super) fn read(value: Value<'_>) -> Result<Self, Wrong> {
+        Self::of(value.split(b',').filter(|piece| !piece.is_empty()))
+    }
+
+    pub(super) fn of<'a>(pieces: impl Iterator<Item = Value<'a>>) -> Result<Self, Wrong> {
         let mut read = Self::default();
-        for piece in value.split(b',').filter(|piece| !piece.is_empty()) {
+        for piece in pieces {
             let words: Vec<_> = piece.words().collect();
             let [word, said] = &words[..] else {
                 return Err(piece.expected("a word and its value, such as `count 5`"));
@@ -287,18 +291,24 @@ impl Counting {
     }
 }
 
+impl Counting {
+    /// As a threshold, which stands at `value`.
+    pub(super) fn threshold(&self, value: Value<'_>) -> Result<Threshold, Wrong> {
+        let missing = |what: &str| value.wrong(format!("`{what}` is missing"));
+        let kind = self.kind.ok_or_else(|| missing("type"))?;
+        let is_backoff = kind == ThresholdKind::Backoff;
+        Ok(Threshold {
+            kind,
+            track: self.track.ok_or_else(|| missing("track"))?,
+            count: self.count.ok_or_else(|| missing("count"))?,
+            seconds: if is_backoff { 0 } else { self.seconds.ok_or_else(|| missing("seconds"))? },
+            multiplier: if is_backoff { self.multiplier.ok_or_else(|| missing("multiplier"))? } else { 1 },
+        })
+    }
+}
+
 pub(super) fn threshold(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let read = Counting::read(value)?;
-    let missing = |what: &str| value.wrong(format!("`{what}` is missing"));
-    let kind = read.kind.ok_or_else(|| missing("type"))?;
-    let is_backoff = kind == ThresholdKind::Backoff;
-    let threshold = Threshold {
-        kind,
-        track: read.track.ok_or_else(|| missing("track"))?,
-        count: read.count.ok_or_else(|| missing("count"))?,
-        seconds: if is_backoff { 0 } else { read.seconds.ok_or_else(|| missing("seconds"))? },
-        multiplier: if is_backoff { read.multiplier.ok_or_else(|| missing("multiplier"))? } else { 1 },
-    };
+    let threshold = Counting::read(value)?.threshold(value)?;
     if draft.rule.threshold.replace(threshold).is_some() || draft.rule.detection_filter.is_some() {
         return Err(value.wrong("a rule has one threshold or detection_filter"));
     }

@@ -3,7 +3,7 @@
 mod number;
 mod option;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use crate::parse::checksum::{ChecksumState, Sum, transport_checksum};
 use crate::parse::{Headers, Network, Protocol, TcpFlags, Transport};
@@ -74,7 +74,7 @@ fn is_of(kind: PacketProtocol, headers: &Headers) -> bool {
 }
 
 /// RFC 9776.
-const IGMP: u8 = 2;
+pub(super) const IGMP: u8 = 2;
 
 fn is_in(flow: &FlowTest, view: &View<'_>) -> bool {
     let is_way = flow.way.is_none_or(|way| view.way == Some(way));

@@ -22,7 +22,7 @@ fn ipv4(protocol: u8, flags_and_offset: u16, options: &[u8], data: &[u8]) -> Vec
     [&[2; 12][..], &[8, 0], &header, data].concat()
 }
 
-fn tcp(src: u16, dst: u16, flags: u8, data: &[u8]) -> Vec<u8> {
+pub(in crate::rules) fn tcp(src: u16, dst: u16, flags: u8, data: &[u8]) -> Vec<u8> {
     let mut segment = [src.to_be_bytes(), dst.to_be_bytes()].concat();
     segment.extend(7_u32.to_be_bytes());
     segment.extend(9_u32.to_be_bytes());
