@@ -1,4 +1,4 @@
-//! Which known word did somebody mean who mistyped it?
+//! Which words are meant: by who mistyped one, and by a pattern?
 
 /// `" (did you mean \"x\"?)"` for the nearest of `known`, or nothing where none is near.
 pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
@@ -11,4 +11,48 @@ pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a s
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| format!(" (did you mean \"{name}\"?)"))
         .unwrap_or_default()
+}
+
+/// Whether `pattern`, in which `*` stands for any characters or none, matches all of `text`.
+///
+/// Greedy from the left with the last piece anchored at the end: no backtracking, linear for each piece.
+pub(crate) fn wildcard(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let (middle, tail) = match rest.rsplit_once('*') {
+        Some((middle, tail)) => (middle, tail),
+        None => ("", rest),
+    };
+    for piece in middle.split('*') {
+        let Some(at) = text.find(piece) else { return false };
+        text = &text[at + piece.len()..];
+    }
+    text.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_match_as_shells_do() {
+        for (pattern, text, expected) in [
+            ("spotify", "spotify", true),
+            ("spotify", "spotify-web", false),
+            ("*", "", true),
+            ("*torrent*", "bittorrent", true),
+            ("*torrent*", "torrent", true),
+            ("*torrent*", "tor", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxcyyb", false),
+            ("a*bc*bc", "abcbc", true),
+            ("a*bc*bc", "abc", false),
+            ("**x", "yx", true),
+            ("microsoft-*", "microsoft-teams", true),
+        ] {
+            assert_eq!(wildcard(pattern, text), expected, "{pattern} {text}");
+        }
+    }
 }

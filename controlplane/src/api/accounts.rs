@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Secret;
-use super::problem::{Code, Problem};
-use super::request::{JsonBody, Page, Parameters, page_of};
+use super::problem::Problem;
+use super::request::{JsonBody, Page, Parameters, etag, page_of, version};
 use super::trail::Told;
 use crate::services::Services;
 use crate::services::auth::account::{AccountChange, AccountView, NewAccount};
@@ -140,7 +140,7 @@ pub(super) async fn make(
 ) -> Result<Response, Problem> {
     let made = auth.make_account(new, services.now_s()).await?;
     let place = format!("/admin/users/{}", made.account.user_id);
-    let tag = tag(&made.account);
+    let tag = etag(made.account.version);
     let told = Told::about(&made.account.user_id).after(&made.account);
     let mut response =
         (StatusCode::CREATED, Extension(told), tag, Json(MadeView::from(made))).into_response();
@@ -178,7 +178,7 @@ pub(super) async fn change(
     if let Some(after) = told.after.as_mut().and_then(serde_json::Value::as_object_mut) {
         after.insert("has_new_password".to_owned(), has_new_password.into());
     }
-    Ok((Extension(told), tag(&made.account), Json(MadeView::from(made))).into_response())
+    Ok((Extension(told), etag(made.account.version), Json(MadeView::from(made))).into_response())
 }
 
 /// The account and its sessions go.
@@ -298,23 +298,6 @@ pub(super) async fn end_session(
     Ok((StatusCode::NO_CONTENT, Extension(told)))
 }
 
-fn tag(account: &AccountView) -> [(header::HeaderName, String); 1] {
-    [(header::ETAG, format!("\"{}\"", account.version))]
-}
-
 fn tagged(account: AccountView) -> Response {
-    (tag(&account), Json(account)).into_response()
-}
-
-/// The version of `If-Match` (RFC 9110 13.1.1); `*` and none are any.
-pub(super) fn version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let version = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|v| v.parse().ok());
-    version.map(Some).ok_or_else(|| {
-        Problem::new(Code::Stale, format!("If-Match is `{text}`, expected the ETag of this path, or *."))
-    })
+    (etag(account.version), Json(account)).into_response()
 }

@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::accounts::version;
 use super::guard::Caller;
 use super::jobs::Jobs;
 use super::problem::{Code, Fault, Problem};
-use super::request::JsonBody;
+use super::request::{JsonBody, etag, version};
 use super::trail::Told;
 use crate::services::Services;
+use crate::services::audit::HELD;
 use crate::services::holds::{HoldError, HoldView, HoldWish, NAME_CHARS_MAX, REASON_CHARS_MAX};
-use crate::store::segments::Kind;
 
 /// The last second of the year 9999.
 const SECONDS_MAX: u64 = 253_402_300_799;
@@ -80,7 +79,7 @@ pub(super) async fn show(
     let asked = name.clone();
     let view = jobs.read(move || services.hold(&asked)).await?.map_err(HoldError::from)?;
     let view = view.ok_or(HoldError::Unknown(name))?;
-    Ok((tag(&view), Json(view)).into_response())
+    Ok((etag(view.version), Json(view)).into_response())
 }
 
 /// Keeps records from going, whatever retention says, until it is released.
@@ -115,7 +114,7 @@ pub(super) async fn put(
     if let Some(before) = &before {
         told = told.before(before);
     }
-    Ok((status, Extension(told), tag(&after), Json(after)).into_response())
+    Ok((status, Extension(told), etag(after.version), Json(after)).into_response())
 }
 
 /// Ends a hold: what is old enough goes when retention comes by.
@@ -152,10 +151,9 @@ fn checked(name: &str, new: &NewHold) -> Result<HoldWish, Problem> {
     let mut fault = |pointer: String, detail: String| {
         faults.push(Fault { pointer: Some(pointer), detail, ..Fault::default() });
     };
-    let known = [Kind::Audit, Kind::Events, Kind::Flows];
     let mut kinds = Vec::new();
     for (index, word) in new.kinds.iter().flatten().enumerate() {
-        match known.iter().find(|kind| kind.name() == word) {
+        match HELD.iter().find(|kind| kind.name() == word) {
             Some(kind) => kinds.push(*kind),
             None => fault(format!("/kinds/{index}"), "is none of audit, events, flows".to_owned()),
         }
@@ -177,12 +175,8 @@ fn checked(name: &str, new: &NewHold) -> Result<HoldWish, Problem> {
             Problem::new(Code::InvalidBody, "The hold has faults; nothing was changed.").with_faults(faults)
         );
     }
-    let kinds = if new.kinds.is_none() { known.to_vec() } else { kinds };
+    let kinds = if new.kinds.is_none() { HELD.to_vec() } else { kinds };
     Ok(HoldWish { kinds, from_s: new.from_s, to_s: new.to_s, reason: reason.to_owned() })
-}
-
-fn tag(view: &HoldView) -> [(HeaderName, String); 1] {
-    [(header::ETAG, format!("\"{}\"", view.version))]
 }
 
 impl From<HoldError> for Problem {

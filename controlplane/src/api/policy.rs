@@ -23,7 +23,7 @@ use super::guard::Caller;
 use super::jobs::Jobs;
 use super::policy_schema::{FlowContext, PolicySetDocument};
 use super::problem::{Code, Fault, Problem};
-use super::request::{JsonBody, Parameters, RawBody, if_match};
+use super::request::{JsonBody, Parameters, RawBody, etag, if_match};
 use super::trail::Told;
 use crate::services::policies::{
     Judgement, Origin, PolicyChange, PolicyEntry, PolicyLoadError, PolicyState, action_name,
@@ -167,7 +167,7 @@ pub(super) async fn show(
         }
     });
     let view = view.await?;
-    Ok((set_tag(u64::from(view.version)), Json(view)))
+    Ok((etag(u64::from(view.version)), Json(view)))
 }
 
 impl PolicyLine {
@@ -181,11 +181,6 @@ impl PolicyLine {
             action: entry.action,
         }
     }
-}
-
-/// The tag of the set: its version.
-pub(super) fn set_tag(version: u64) -> [(HeaderName, String); 1] {
-    [(header::ETAG, format!("\"{version}\""))]
 }
 
 /// Who changes something, and the `reason` that the query gives.
@@ -321,7 +316,7 @@ pub(super) async fn changed(
     });
     let (change, before, after) = changed.await?.map_err(edit_problem)?;
     let told = Told::about("policy").before(&before).after(&after);
-    Ok((Extension(told), set_tag(change.version), Json(change.into())))
+    Ok((Extension(told), etag(change.version), Json(change.into())))
 }
 
 #[derive(Serialize, ToSchema)]

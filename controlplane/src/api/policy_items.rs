@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 
 use super::guard::Caller;
 use super::jobs::Jobs;
-use super::policy::{ChangeView, Changed, author, edit_problem, expected, set_tag};
+use super::policy::{ChangeView, Changed, author, edit_problem, expected};
 use super::policy_schema::{PolicyDocument, PolicySetDocument};
 use super::problem::{Code, Fault, Problem};
-use super::request::{JsonBody, Parameters, RawBody};
+use super::request::{JsonBody, Parameters, RawBody, etag};
 use super::trail::Told;
 use crate::services::policy_edit::{EditError, Edited, Expected, ImportMode, ImportTold, PolicyText};
 use crate::services::{Author, Services};
@@ -281,7 +281,7 @@ pub(super) async fn order(
     });
     let (edited, before, after) = ordered.await?;
     let told = Told::about("policy").before(&json!({ "order": before })).after(&json!({ "order": after }));
-    Ok((Extension(told), set_tag(edited.change.version), Json(edited.change.into())))
+    Ok((Extension(told), etag(edited.change.version), Json(edited.change.into())))
 }
 
 /// What an import answers.

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -73,6 +73,24 @@ fn json_problem<T: ToSchema>(bytes: &[u8], error: &serde_json::Error) -> Problem
 
 fn not_the_json(faults: Vec<Fault>) -> Problem {
     Problem::new(Code::InvalidBody, "The body is not the JSON that this call takes.").with_faults(faults)
+}
+
+/// `ETag` of something that has a version.
+pub(super) fn etag(version: u64) -> [(HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{version}\""))]
+}
+
+/// The version of `If-Match` (RFC 9110 13.1.1); `*` and none are any.
+pub(super) fn version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let version = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|v| v.parse().ok());
+    version.map(Some).ok_or_else(|| {
+        Problem::new(Code::Stale, format!("If-Match is `{text}`, expected the ETag of this path, or *."))
+    })
 }
 
 /// The tags of `If-Match` (RFC 9110 13.1.1); `None` where it is `*` or not there, for any. Weak tags match nothing.

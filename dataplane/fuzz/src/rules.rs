@@ -21,9 +21,9 @@ pub fn run(bytes: &[u8]) {
     for rule in &loaded.rules {
         let mut scratch = Scratch::of(rule);
         for part in &rule.parts {
-            let chain = Chain::new(&part.transforms).expect("it was tried when it was read");
+            let chain = Chain::new(&part.seen.transforms).expect("it was tried when it was read");
             chain.apply(bytes, &mut seen);
-            assert!(seen.len() <= OUTPUT_BYTES_MAX + part.transforms.len());
+            assert!(seen.len() <= OUTPUT_BYTES_MAX + part.seen.transforms.len());
             let matcher = Matcher::new(part).expect("it was tried when it was read");
             let _ = matcher.matches(&seen, &mut scratch);
         }

@@ -13,9 +13,10 @@
 
 use pcre2::bytes::Regex;
 
-use super::language::Value;
+use super::language::{Fault, Value, Wrong};
 use super::matcher::bounded;
 use super::rule::Rule;
+use crate::words::wildcard;
 
 /// Lines of a list.
 const LINES_MAX: usize = 100_000;
@@ -57,17 +58,6 @@ pub struct Modification {
     pub from: Regex,
     /// What stands in its place: `\1` or `$1` is the first group.
     pub to: Vec<u8>,
-}
-
-/// What is wrong with a line of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListFault {
-    /// Line, from 1.
-    pub line: u32,
-    /// Column, from 1.
-    pub column: u32,
-    /// What was expected, and what came.
-    pub detail: String,
 }
 
 /// A rule that a list may mean.
@@ -142,42 +132,20 @@ impl Modification {
 fn is_group(pattern: &str, file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap_or(file);
     let bare = name.strip_suffix(".rules").unwrap_or(name);
-    is_like(pattern.as_bytes(), name.as_bytes()) || is_like(pattern.as_bytes(), bare.as_bytes())
-}
-
-/// `*` is any bytes. Goes back to the last `*` only, so that it costs the product of both lengths at most.
-fn is_like(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at, mut place, mut star) = (0, 0, None);
-    while at < text.len() {
-        match pattern.get(place) {
-            Some(b'*') => {
-                star = Some((place, at));
-                place += 1;
-            }
-            Some(byte) if *byte == text[at] => (at, place) = (at + 1, place + 1),
-            _ => match star {
-                Some((before, from)) => {
-                    star = Some((before, from + 1));
-                    (at, place) = (from + 1, before + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[place..].iter().all(|byte| *byte == b'*')
+    wildcard(pattern, name) || wildcard(pattern, bare)
 }
 
 /// Reads `disable.conf`, `enable.conf` or `drop.conf`.
 ///
 /// # Errors
 ///
-/// Every [`ListFault`].
-pub fn selectors(text: &[u8]) -> Result<Vec<Selector>, Vec<ListFault>> {
+/// Every [`Fault`].
+pub fn selectors(text: &[u8]) -> Result<Vec<Selector>, Vec<Fault>> {
     let (mut read, mut faults) = (Vec::new(), Vec::new());
     for (line, value) in lines(text) {
         match which(value) {
             Ok(selectors) => read.extend(selectors),
-            Err(wrong) => faults.push(fault(line, value, &wrong)),
+            Err(wrong) => faults.push(fault(line, value, wrong)),
         }
     }
     if faults.is_empty() { Ok(read) } else { Err(faults) }
@@ -187,20 +155,21 @@ pub fn selectors(text: &[u8]) -> Result<Vec<Selector>, Vec<ListFault>> {
 ///
 /// # Errors
 ///
-/// Every [`ListFault`].
-pub fn modifications(text: &[u8]) -> Result<Vec<Modification>, Vec<ListFault>> {
+/// Every [`Fault`].
+pub fn modifications(text: &[u8]) -> Result<Vec<Modification>, Vec<Fault>> {
     let (mut read, mut faults) = (Vec::new(), Vec::new());
     for (line, value) in lines(text) {
         match modification(value) {
             Ok(modification) => read.push(modification),
-            Err(wrong) => faults.push(fault(line, value, &wrong)),
+            Err(wrong) => faults.push(fault(line, value, wrong)),
         }
     }
     if faults.is_empty() { Ok(read) } else { Err(faults) }
 }
 
-fn fault(line: u32, of: Value<'_>, wrong: &super::language::Wrong) -> ListFault {
-    ListFault { line, column: (wrong.at - of.at()) as u32 + 1, detail: wrong.detail.clone() }
+fn fault(line: u32, of: Value<'_>, wrong: Wrong) -> Fault {
+    let column = (wrong.at - of.at()) as u32 + 1;
+    Fault { line, column, sid: None, keyword: None, kind: wrong.kind, detail: wrong.detail }
 }
 
 /// Lines that say something, with their numbers.
@@ -212,8 +181,6 @@ fn lines(text: &[u8]) -> impl Iterator<Item = (u32, Value<'_>)> {
         is_said.then_some((number, value))
     })
 }
-
-type Wrong = super::language::Wrong;
 
 fn which(value: Value<'_>) -> Result<Vec<Selector>, Wrong> {
     let value = value.trim();
@@ -354,12 +321,5 @@ mod tests {
         assert_eq!(told, [(2, 1), (3, 4), (4, 10), (5, 3)]);
         let faults = modifications(b"1 \"a\"\n\"a\" \"b\"\n1 a b\n").unwrap_err();
         assert_eq!(faults.len(), 3);
-    }
-
-    #[test]
-    fn a_pattern_with_many_stars_ends() {
-        let pattern = "*a".repeat(200);
-        assert!(!is_like(pattern.as_bytes(), "a".repeat(199).as_bytes()));
-        assert!(is_like(b"*", b"") && is_like(b"a*b*", b"axxb") && !is_like(b"a*b", b"axx"));
     }
 }

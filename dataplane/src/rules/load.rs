@@ -182,7 +182,9 @@ impl Loader {
 
 /// Why the tests of a rule cannot be tried.
 fn unmatchable(rule: &Rule) -> Option<Unmatchable> {
-    rule.parts.iter().find_map(|part| Matcher::new(part).err().or_else(|| Chain::new(&part.transforms).err()))
+    rule.parts
+        .iter()
+        .find_map(|part| Matcher::new(part).err().or_else(|| Chain::new(&part.seen.transforms).err()))
 }
 
 fn of_rule(rule: &Rule, text: &RuleText<'_>, why: &Unmatchable) -> Fault {

@@ -14,6 +14,7 @@
 //! | `signature` | does a rule match this packet, all of it tried? |
 //! | `ranges`, `number` | sets and tests of numbers |
 
+mod base64;
 pub mod changes;
 pub mod counting;
 pub mod language;

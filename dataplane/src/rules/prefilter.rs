@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
 use super::matcher::Unmatchable;
-use super::rule::{BufferId, Content, FastPattern, Part, Rule, Test, Transform};
+use super::rule::{Content, FastPattern, Part, Rule, Seen, Test};
 use super::transform::Chain;
 
 /// Bytes of a pattern that are looked for; what follows is left to the match itself.
@@ -16,15 +16,6 @@ const PATTERN_BYTES_MAX: usize = 32;
 
 /// Patterns above which an automaton's memory counts more than its speed: then it is one that is compressed.
 const DENSE_PATTERNS_MAX: usize = 2_000;
-
-/// A buffer as rules see it: where it comes from, and what is done to it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Seen {
-    /// Where it comes from.
-    pub buffer: BufferId,
-    /// What is done to it.
-    pub transforms: Vec<Transform>,
-}
 
 /// Rules by what must be found of them.
 #[derive(Debug)]
@@ -101,8 +92,7 @@ impl Prefilter {
                 always.push(place as u32);
                 continue;
             };
-            let seen = Seen { buffer: part.buffer, transforms: part.transforms.clone() };
-            let group = *groups.entry(seen).or_insert_with_key(|seen| {
+            let group = *groups.entry(part.seen.clone()).or_insert_with_key(|seen| {
                 gathered.push(Gathered::of(seen.clone()));
                 gathered.len() - 1
             });
@@ -214,7 +204,7 @@ mod tests {
     fn pattern(body: &str) -> Option<(&'static str, String)> {
         let rule = rule(body);
         let (part, pattern) = fast_pattern(&rule)?;
-        Some((part.buffer.buffer().name, String::from_utf8(pattern).unwrap()))
+        Some((part.seen.buffer.buffer().name, String::from_utf8(pattern).unwrap()))
     }
 
     #[test]

@@ -45,8 +45,8 @@ impl Signature {
     /// [`NotReady`].
     pub fn new(rule: Rule, names: &mut Names) -> Result<Self, NotReady> {
         let parts = rule.parts.iter().map(|part| {
-            let (chain, matcher) = (Chain::new(&part.transforms)?, Matcher::new(part)?);
-            Ok(Part { buffer: part.buffer, chain, matcher })
+            let (chain, matcher) = (Chain::new(&part.seen.transforms)?, Matcher::new(part)?);
+            Ok(Part { buffer: part.seen.buffer, chain, matcher })
         });
         let parts = parts.collect::<Result<Vec<_>, Unmatchable>>()?;
         let (mut checks, mut is_of_packets) = (Vec::new(), true);
@@ -136,10 +136,10 @@ fn bytes_of<'a>(buffer: BufferId, view: &View<'a>) -> Option<&'a [u8]> {
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
+    use crate::flow::Direction;
     use crate::parse::parse_ethernet;
     use crate::rules::language::{RuleText, Variables, read};
     use crate::rules::packet::tests::tcp;
-    use crate::rules::rule::Way;
 
     /// Which of the rules match packets with these payloads, one after the other of one flow; a letter each.
     fn tried(rules: &[&str], payloads: &[&[u8]]) -> Vec<String> {
@@ -159,7 +159,7 @@ mod tests {
             let view = View {
                 headers: &headers,
                 bytes: &frame,
-                way: Some(Way::ToServer),
+                way: Some(Direction::Forward),
                 is_established: true,
                 is_reassembled: false,
             };

@@ -2,11 +2,11 @@
 
 use std::io::Read;
 
-use base64::Engine as _;
 use md5::Digest as _;
 use pcre2::bytes::Regex;
 
-use super::matcher::{LENIENT, Unmatchable, bounded};
+use super::base64::{decoded, is_letter};
+use super::matcher::{Unmatchable, bounded};
 use super::rule::{Amount, Base64Mode, Transform};
 
 /// Transforms, in the order in which they are done.
@@ -22,7 +22,7 @@ enum Link {
 }
 
 impl Chain {
-    /// Those of a part. What only names a piece ([`Transform::Frame`]) changes nothing.
+    /// Those of a part.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ fn plain(transform: &Transform, out: &mut Vec<u8>) {
         Transform::Gunzip { bytes_max } => inflate(out, *bytes_max, flate2::read::MultiGzDecoder::new),
         Transform::ZlibDeflate { bytes_max } => inflate(out, *bytes_max, flate2::read::ZlibDecoder::new),
         Transform::Subslice { offset, len, truncate } => subslice(out, *offset, *len, *truncate),
-        Transform::Frame(_) | Transform::PcreXform(_) | Transform::Domain | Transform::Tld => {}
+        Transform::PcreXform(_) | Transform::Domain | Transform::Tld => {}
     }
 }
 
@@ -167,25 +167,21 @@ fn url_decode(out: &mut Vec<u8>) {
 fn from_base64(bytes: &[u8], most: Option<usize>, offset: usize, mode: Base64Mode) -> Option<Vec<u8>> {
     let bytes = bytes.get(offset..)?;
     let bytes = &bytes[..most.filter(|most| *most > 0).map_or(bytes.len(), |most| most.min(bytes.len()))];
-    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
-    let mut letters: Vec<u8> = match mode {
-        Base64Mode::Rfc2045 => bytes.iter().copied().filter(is_letter).collect(),
-        Base64Mode::Rfc4648 => bytes.iter().copied().take_while(is_letter).collect(),
+    let letters: Vec<u8> = match mode {
+        Base64Mode::Rfc2045 => bytes.iter().copied().filter(|byte| is_letter(*byte)).collect(),
+        Base64Mode::Rfc4648 => bytes.iter().copied().take_while(|byte| is_letter(*byte)).collect(),
         Base64Mode::Strict => {
             let end = bytes.iter().position(|byte| *byte == b'=').unwrap_or(bytes.len());
             let is_right = bytes.len() % 4 == 0
                 && bytes.len() - end <= 2
                 && bytes[end..].iter().all(|byte| *byte == b'=');
-            if !is_right || !bytes[..end].iter().all(is_letter) {
+            if !is_right || !bytes[..end].iter().all(|byte| is_letter(*byte)) {
                 return None;
             }
             bytes[..end].to_vec()
         }
     };
-    if letters.len() % 4 == 1 {
-        letters.pop();
-    }
-    LENIENT.decode(&letters).ok().filter(|decoded| !decoded.is_empty())
+    decoded(&letters)
 }
 
 /// Unpacks at most so many bytes; what is packed wrongly stays as far as nothing of it could be unpacked.

@@ -16,12 +16,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use self::post::Place;
-use super::accounts::version;
 use super::auth::Secret;
 use super::guard::Caller;
 use super::jobs::Jobs;
 use super::problem::{Code, Fault, Problem};
-use super::request::JsonBody;
+use super::request::{JsonBody, etag, version};
 use super::trail::Told;
 use crate::services::Services;
 use crate::services::live::{Filter, Topic};
@@ -103,7 +102,7 @@ pub(super) async fn show(
     Path(webhook_id): Path<String>,
 ) -> Result<Response, Problem> {
     let (_hook, view) = services.webhooks().get(&webhook_id)?;
-    Ok((tag(&view), Json(view)).into_response())
+    Ok((etag(view.version), Json(view)).into_response())
 }
 
 /// Another webhook, told of what happens from now on; signed as Standard Webhooks are.
@@ -134,7 +133,8 @@ pub(super) async fn make(
     let told = Told::about(&webhook.webhook_id).after(&webhook);
     let place = HeaderValue::from_str(&format!("/admin/webhooks/{}", webhook.webhook_id));
     let made = MadeWebhook { webhook, secret: secret.to_string() };
-    let mut response = (StatusCode::CREATED, Extension(told), tag(&made.webhook), Json(made)).into_response();
+    let mut response =
+        (StatusCode::CREATED, Extension(told), etag(made.webhook.version), Json(made)).into_response();
     if let Ok(place) = place {
         response.headers_mut().insert(header::LOCATION, place);
     }
@@ -175,7 +175,7 @@ pub(super) async fn change(
     });
     let view = changed.await??;
     let told = Told::about(&view.webhook_id).before(&before).after(&view);
-    Ok((Extension(told), tag(&view), Json(view)).into_response())
+    Ok((Extension(told), etag(view.version), Json(view)).into_response())
 }
 
 /// The webhook goes.
@@ -260,10 +260,6 @@ fn checked(
         return Ok(read);
     }
     Err(Problem::new(Code::InvalidBody, "The webhook has faults; nothing was changed.").with_faults(faults))
-}
-
-fn tag(view: &WebhookView) -> [(header::HeaderName, String); 1] {
-    [(header::ETAG, format!("\"{}\"", view.version))]
 }
 
 impl From<WebhookError> for Problem {

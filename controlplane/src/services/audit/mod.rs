@@ -49,7 +49,7 @@ use crate::store::StoreError;
 use crate::store::segments::{Holds, Kind, Recovery, Retention, Segments, Settings as LogSettings};
 
 /// Logs of which something can be held.
-const HELD: [Kind; 3] = [Kind::Audit, Kind::Events, Kind::Flows];
+pub const HELD: [Kind; 3] = [Kind::Audit, Kind::Events, Kind::Flows];
 
 /// Entries that wait for the disk at once.
 const QUEUE_MAX: usize = 256;

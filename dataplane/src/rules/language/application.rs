@@ -9,7 +9,7 @@ use super::protocols::application;
 use super::value::{Value, Wrong};
 use crate::rules::rule::{
     AppLayerMode, AppLayerProtocol, Condition, Content, Datarep, Dataset, DatasetCommand, DatasetKind,
-    DceInterface, Effect, FileHash, FileTest, Test,
+    DceInterface, Effect, FileHash, FileTest, Seen, Test,
 };
 
 /// `app-layer-protocol:[!]protocol[,mode]`.
@@ -63,8 +63,7 @@ pub(super) fn stream_event(draft: &mut Draft<'_>, value: Value<'_>) -> Result<()
 /// `frame:[protocol.]name`: what follows looks into that piece.
 pub(super) fn frame<'a>(draft: &mut Draft<'a>, value: Value<'a>) -> Result<(), Wrong> {
     let name = value.name()?;
-    draft.look_into(FRAME, value)?;
-    draft.transform(crate::rules::rule::Transform::Frame(name.into()), value)
+    draft.look_at(Seen { frame: Some(name.into()), ..Seen::plain(FRAME) }, value)
 }
 
 /// `urilen:number[,raw|norm]`.

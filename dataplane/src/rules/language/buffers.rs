@@ -1,6 +1,7 @@
 //! Sticky buffers: where the tests that follow look. One table, under the names of Suricata's documentation.
 
-use crate::rules::rule::{BufferId, Way};
+use crate::flow::Direction;
+use crate::rules::rule::BufferId;
 
 /// A buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct Buffer {
     /// Where it comes from.
     pub of: Source,
     /// Which way it goes; `None`: either.
-    pub way: Option<Way>,
+    pub way: Option<Direction>,
     /// A transaction may have several of it, each asked for itself.
     pub is_multiple: bool,
 }
@@ -70,15 +71,15 @@ const ENIP: Source = Source::Transaction(&["enip"]);
 const WEBSOCKET: Source = Source::Transaction(&["websocket"]);
 const DNP3: Source = Source::Transaction(&["dnp3"]);
 const POP3: Source = Source::Transaction(&["pop3"]);
-const SERVER: Option<Way> = Some(Way::ToServer);
-const CLIENT: Option<Way> = Some(Way::ToClient);
-const EITHER: Option<Way> = None;
+const SERVER: Option<Direction> = Some(Direction::Forward);
+const CLIENT: Option<Direction> = Some(Direction::Reverse);
+const EITHER: Option<Direction> = None;
 
-const fn one(name: &'static str, of: Source, way: Option<Way>) -> Buffer {
+const fn one(name: &'static str, of: Source, way: Option<Direction>) -> Buffer {
     Buffer { name, aliases: &[], modifier: None, of, way, is_multiple: false }
 }
 
-const fn many(name: &'static str, of: Source, way: Option<Way>) -> Buffer {
+const fn many(name: &'static str, of: Source, way: Option<Direction>) -> Buffer {
     Buffer { is_multiple: true, ..one(name, of, way) }
 }
 

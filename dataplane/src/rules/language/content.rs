@@ -108,44 +108,41 @@ pub(super) fn rawbytes(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wr
 /// Offsets and lengths that a rule may give.
 const AMOUNT_MAX: i64 = 65_535;
 
+/// Offsets and lengths from the match before.
+const RELATIVE_MAX: i64 = 1_048_576;
+
 pub(super) fn offset(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let amount = draft.amount(value, -AMOUNT_MAX, AMOUNT_MAX)?;
-    change(draft, value, |content| {
-        not_twice(value, content.offset.is_some())?;
-        not_with(value, content.startswith, "startswith")?;
-        content.offset = Some(amount);
-        Ok(())
-    })
+    place(draft, value, (-AMOUNT_MAX, AMOUNT_MAX), false, |content| &mut content.offset)
 }
 
 pub(super) fn depth(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let amount = draft.amount(value, 0, AMOUNT_MAX)?;
-    change(draft, value, |content| {
-        not_twice(value, content.depth.is_some())?;
-        not_with(value, content.startswith, "startswith")?;
-        has_room(value, content, amount)?;
-        content.depth = Some(amount);
-        Ok(())
-    })
+    place(draft, value, (0, AMOUNT_MAX), true, |content| &mut content.depth)
 }
 
 pub(super) fn distance(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let amount = draft.amount(value, -1_048_576, 1_048_576)?;
-    change(draft, value, |content| {
-        not_twice(value, content.distance.is_some())?;
-        not_with(value, content.startswith, "startswith")?;
-        content.distance = Some(amount);
-        Ok(())
-    })
+    place(draft, value, (-RELATIVE_MAX, RELATIVE_MAX), false, |content| &mut content.distance)
 }
 
 pub(super) fn within(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let amount = draft.amount(value, -1_048_576, 1_048_576)?;
+    place(draft, value, (-RELATIVE_MAX, RELATIVE_MAX), true, |content| &mut content.within)
+}
+
+/// Says where the content before the word lies; `is_room`: in so many bytes.
+fn place(
+    draft: &mut Draft<'_>,
+    value: Value<'_>,
+    (from, to): (i64, i64),
+    is_room: bool,
+    of: fn(&mut Content) -> &mut Option<Amount>,
+) -> Result<(), Wrong> {
+    let amount = draft.amount(value, from, to)?;
     change(draft, value, |content| {
-        not_twice(value, content.within.is_some())?;
+        not_twice(value, of(content).is_some())?;
         not_with(value, content.startswith, "startswith")?;
-        has_room(value, content, amount)?;
-        content.within = Some(amount);
+        if is_room {
+            has_room(value, content, amount)?;
+        }
+        *of(content) = Some(amount);
         Ok(())
     })
 }

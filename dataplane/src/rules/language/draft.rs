@@ -2,9 +2,10 @@
 
 use super::buffers::{BASE64_DATA, FILE_DATA, PAYLOAD, Source};
 use super::value::{Value, Wrong};
+use crate::flow::Direction;
 use crate::rules::rule::{
-    Action, Amount, BufferId, Condition, Content, Effect, FlowTest, Header, HeaderProtocol, Part, Rule, Test,
-    Transform, Way,
+    Action, Amount, BufferId, Condition, Content, Effect, FlowTest, Header, HeaderProtocol, Part, Rule, Seen,
+    Test, Transform,
 };
 
 /// Values that a rule may keep (`SIGMATCH` allows eight in Suricata).
@@ -21,7 +22,7 @@ pub(super) struct Draft<'a> {
     /// Where the rule begins, for faults of the whole.
     pub whole: Value<'a>,
     /// Where tests go that name no buffer.
-    current: (BufferId, Vec<Transform>),
+    current: Seen,
     /// Where the word that chose it stands, until a test follows.
     waiting: Option<Value<'a>>,
     /// The part that the last content went to, and its place there; other tests may stand behind it.
@@ -53,13 +54,19 @@ impl<'a> Draft<'a> {
             references: Vec::new(),
             metadata: Vec::new(),
         };
-        Self { rule, whole, current: (PAYLOAD, Vec::new()), waiting: None, last: None }
+        Self { rule, whole, current: Seen::plain(PAYLOAD), waiting: None, last: None }
     }
 
     /// Tests that follow look into this buffer.
     pub(super) fn look_into(&mut self, buffer: BufferId, word: Value<'a>) -> Result<(), Wrong> {
+        self.look_at(Seen::plain(buffer), word)
+    }
+
+    /// The same for a piece of a buffer.
+    pub(super) fn look_at(&mut self, seen: Seen, word: Value<'a>) -> Result<(), Wrong> {
         self.is_used()?;
-        self.current = (buffer, Vec::new());
+        let buffer = seen.buffer;
+        self.current = seen;
         // `pkt_data` and `base64_data` may stand for themselves.
         self.waiting = (buffer != PAYLOAD && buffer != BASE64_DATA).then_some(word);
         self.last = None;
@@ -80,36 +87,36 @@ impl<'a> Draft<'a> {
             return Err(word.wrong("a transform is of a buffer, and none is named before it"));
         }
         // Behind tests, it is of those that follow.
-        self.current.1.push(transform);
+        self.current.transforms.push(transform);
         Ok(())
     }
 
     /// Whether tests look into the payload.
     pub(super) fn is_in_payload(&self) -> bool {
-        self.current.0 == PAYLOAD
+        self.current.buffer == PAYLOAD
     }
 
     /// A test in the buffer that was named last.
     pub(super) fn test(&mut self, test: Test) -> Result<(), Wrong> {
-        let (buffer, transforms) = self.current.clone();
+        let seen = self.current.clone();
         // A buffer of which a transaction has several is asked anew each time it is named.
-        let is_anew = self.waiting.take().is_some() && buffer.buffer().is_multiple;
-        let part = if is_anew { None } else { self.part_of(buffer, &transforms) };
-        self.put(part, buffer, transforms, test)
+        let is_anew = self.waiting.take().is_some() && seen.buffer.buffer().is_multiple;
+        let part = if is_anew { None } else { self.part_of(&seen) };
+        self.put(part, seen, test)
     }
 
     /// A test in another buffer; those that follow look where they looked before.
     pub(super) fn test_in(&mut self, buffer: BufferId, test: Test, word: Value<'_>) -> Result<(), Wrong> {
         // Bodies of answers are files, under two names.
         let is_body = |buffer: BufferId| buffer == FILE_DATA || buffer.buffer().name == "http.response_body";
-        if self.current.0 == buffer || (is_body(self.current.0) && is_body(buffer)) {
+        if self.current.buffer == buffer || (is_body(self.current.buffer) && is_body(buffer)) {
             return self.test(test);
         }
         if !self.is_in_payload() {
             return Err(word.wrong("it names a buffer, and another was named before it"));
         }
-        let part = self.part_of(buffer, &[]);
-        self.put(part, buffer, Vec::new(), test)
+        let seen = Seen::plain(buffer);
+        self.put(self.part_of(&seen), seen, test)
     }
 
     /// The content before the word looks into this buffer, as the older language says it.
@@ -117,30 +124,24 @@ impl<'a> Draft<'a> {
         let misplaced = || word.wrong("it belongs to a content of the payload, and none stands before it");
         let (part, place) = self.last.filter(|_| self.is_in_payload()).ok_or_else(misplaced)?;
         let from = &mut self.rule.parts[part];
-        if from.buffer != PAYLOAD || !matches!(from.tests.get(place), Some(Test::Content(_))) {
+        if from.seen.buffer != PAYLOAD || !matches!(from.tests.get(place), Some(Test::Content(_))) {
             return Err(misplaced());
         }
         let test = from.tests.remove(place);
         self.last = None;
-        let part = self.part_of(buffer, &[]);
-        self.put(part, buffer, Vec::new(), test)
+        let seen = Seen::plain(buffer);
+        self.put(self.part_of(&seen), seen, test)
     }
 
     /// The part of a buffer, the last one.
-    fn part_of(&self, buffer: BufferId, transforms: &[Transform]) -> Option<usize> {
-        self.rule.parts.iter().rposition(|part| part.buffer == buffer && part.transforms == transforms)
+    fn part_of(&self, seen: &Seen) -> Option<usize> {
+        self.rule.parts.iter().rposition(|part| part.seen == *seen)
     }
 
-    fn put(
-        &mut self,
-        part: Option<usize>,
-        buffer: BufferId,
-        transforms: Vec<Transform>,
-        test: Test,
-    ) -> Result<(), Wrong> {
+    fn put(&mut self, part: Option<usize>, seen: Seen, test: Test) -> Result<(), Wrong> {
         let parts = &mut self.rule.parts;
         let part = part.unwrap_or_else(|| {
-            parts.push(Part { buffer, transforms, tests: Vec::new() });
+            parts.push(Part { seen, tests: Vec::new() });
             parts.len() - 1
         });
         let tests = &mut parts[part].tests;
@@ -236,7 +237,7 @@ impl<'a> Draft<'a> {
 
 /// Whether a buffer belongs to what the rule is asked about.
 fn fits(rule: &Rule, part: &Part) -> Result<(), String> {
-    let buffer = part.buffer.buffer();
+    let buffer = part.seen.buffer.buffer();
     if let (Source::Transaction(protocols), HeaderProtocol::Application(own)) =
         (buffer.of, rule.header.protocol)
     {
@@ -253,10 +254,10 @@ fn fits(rule: &Rule, part: &Part) -> Result<(), String> {
         }
     }
     match (buffer.way, rule.flow.way) {
-        (Some(Way::ToServer), Some(Way::ToClient)) => {
+        (Some(Direction::Forward), Some(Direction::Reverse)) => {
             Err(format!("{} goes to the server, and the rule is about flow:to_client", buffer.name))
         }
-        (Some(Way::ToClient), Some(Way::ToServer)) => {
+        (Some(Direction::Reverse), Some(Direction::Forward)) => {
             Err(format!("{} goes to the client, and the rule is about flow:to_server", buffer.name))
         }
         _ => Ok(()),

@@ -4,9 +4,10 @@
 use super::draft::Draft;
 use super::numbers;
 use super::value::{Value, Wrong};
+use crate::flow::Direction;
 use crate::rules::rule::{
     BitQuery, Condition, DetectionFilter, Effect, End, IntChange, IntComparison, IntQuery, IntValue,
-    StreamEnd, StreamSize, Tag, TagUnit, Threshold, ThresholdKind, Track, UniqueOn, Way, Where,
+    StreamEnd, StreamSize, Tag, TagUnit, Threshold, ThresholdKind, Track, UniqueOn, Where,
 };
 
 pub(super) fn flow(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
@@ -15,10 +16,10 @@ pub(super) fn flow(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong>
         let twice = || word.wrong("it says the opposite of another word, or the same twice");
         match () {
             () if word.is("to_server") || word.is("from_client") => {
-                set(&mut flow.way, Way::ToServer).map_err(|()| twice())?
+                set(&mut flow.way, Direction::Forward).map_err(|()| twice())?
             }
             () if word.is("to_client") || word.is("from_server") => {
-                set(&mut flow.way, Way::ToClient).map_err(|()| twice())?
+                set(&mut flow.way, Direction::Reverse).map_err(|()| twice())?
             }
             () if word.is("established") => set(&mut flow.established, true).map_err(|()| twice())?,
             () if word.is("not_established") => set(&mut flow.established, false).map_err(|()| twice())?,

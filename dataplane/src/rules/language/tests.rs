@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
 use super::*;
+use crate::flow::Direction;
 use crate::rules::rule::*;
 
 fn rule(text: &str) -> Result<Rule, Fault> {
@@ -30,9 +31,9 @@ fn a_rule_is_read_whole() {
     assert!(rule.header.source.ports.contains(2_000) && !rule.header.source.ports.contains(8_080));
     assert_eq!(
         rule.flow,
-        FlowTest { way: Some(Way::ToServer), established: Some(true), ..FlowTest::default() }
+        FlowTest { way: Some(Direction::Forward), established: Some(true), ..FlowTest::default() }
     );
-    let names: Vec<_> = rule.parts.iter().map(|part| part.buffer.buffer().name).collect();
+    let names: Vec<_> = rule.parts.iter().map(|part| part.seen.buffer.buffer().name).collect();
     assert_eq!(names, ["http.method", "http.uri"]);
     let first = content(&rule, 1, 0);
     assert_eq!(
@@ -55,7 +56,8 @@ fn words_of_the_older_language_move_the_content_before_them() {
         r#"alert http any any -> any any (content:"a"; http_uri; content:"b"; http_uri; distance:0; content:"c"; pcre:"/d/U"; sid:1;)"#,
     )
     .unwrap();
-    let parts: Vec<_> = rule.parts.iter().map(|part| (part.buffer.buffer().name, part.tests.len())).collect();
+    let parts: Vec<_> =
+        rule.parts.iter().map(|part| (part.seen.buffer.buffer().name, part.tests.len())).collect();
     assert_eq!(parts, [("pkt_data", 1), ("http.uri", 3)]);
     assert_eq!(content(&rule, 1, 1).distance, Some(Amount::Number(0)));
 }
@@ -69,9 +71,10 @@ fn a_buffer_of_which_there_are_several_is_asked_anew() {
     assert_eq!(one.parts[0].tests.len(), 2);
     let transformed =
         tcp(r#"http.uri; content:"a"; http.uri; url_decode; to_lowercase; content:"c";"#).unwrap();
-    assert_eq!(transformed.parts[1].transforms, [Transform::UrlDecode, Transform::ToLowercase]);
+    assert_eq!(transformed.parts[1].seen.transforms, [Transform::UrlDecode, Transform::ToLowercase]);
     let behind = tcp(r#"http.uri; content:"a"; from_base64:offset 6; content:"b";"#).unwrap();
-    let tests: Vec<_> = behind.parts.iter().map(|part| (part.transforms.len(), part.tests.len())).collect();
+    let tests: Vec<_> =
+        behind.parts.iter().map(|part| (part.seen.transforms.len(), part.tests.len())).collect();
     assert_eq!(tests, [(0, 1), (1, 1)]);
 }
 

@@ -9,9 +9,9 @@
 use super::lines::{RuleText, rules};
 use super::state::Counting;
 use super::value::{Value, Wrong};
-use super::variables::{Addresses, Variables};
+use super::variables::{Addresses, Variables, pieces};
 use super::{Fault, Kind};
-use crate::rules::rule::{Action, Rejected, Threshold, Track};
+use crate::rules::rule::{Action, Ends, Rejected, Threshold, Track};
 
 /// Of which rules a line speaks. 0 is every one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,20 +34,11 @@ impl Of {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line {
     /// Alerts are not told: all of them, or those of addresses.
-    Suppress(Of, Option<(Side, Addresses)>),
+    Suppress(Of, Option<(Ends, Addresses)>),
     /// How many matches make an alert, in the place of what the rule says.
     Threshold(Of, Threshold),
     /// After many matches others are treated otherwise.
     Rate(Of, RateFilter),
-}
-
-/// Whose address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Side {
-    Source,
-    Destination,
-    Either,
 }
 
 /// `rate_filter`.
@@ -114,7 +105,7 @@ fn words(said: Value<'_>) -> Result<Words<'_>, Wrong> {
     let mut words =
         Words { of: Of { generator: 0, sid: 0 }, ip: None, action: None, timeout: None, rest: Vec::new() };
     let (mut generator, mut sid) = (None, None);
-    for piece in pieces(said) {
+    for piece in pieces(said)? {
         let (word, value) = piece.split_once(b' ').ok_or_else(|| piece.expected("a word and its value"))?;
         let number = || value.number(0, u32::MAX.into()).map(|number| number as u32);
         match word.bytes() {
@@ -132,31 +123,13 @@ fn words(said: Value<'_>) -> Result<Words<'_>, Wrong> {
     Ok(words)
 }
 
-/// What stands between commas that are in no list of addresses.
-fn pieces(said: Value<'_>) -> Vec<Value<'_>> {
-    let (mut found, mut from, mut depth) = (Vec::new(), 0, 0_i32);
-    for (at, byte) in said.bytes().iter().enumerate() {
-        match byte {
-            b'[' => depth += 1,
-            b']' => depth -= 1,
-            b',' if depth <= 0 => {
-                found.push(said.part(from, at).trim());
-                from = at + 1;
-            }
-            _ => {}
-        }
-    }
-    found.push(said.part(from, said.bytes().len()).trim());
-    found
-}
-
 fn suppress(said: Value<'_>, words: &Words<'_>, variables: &mut Variables) -> Result<Line, Wrong> {
     let side = match &words.rest[..] {
         [] if words.ip.is_none() => return Ok(Line::Suppress(words.of, None)),
         [track] => match track.words().last().map(Value::bytes) {
-            Some(b"by_src") => Side::Source,
-            Some(b"by_dst") => Side::Destination,
-            Some(b"by_either") => Side::Either,
+            Some(b"by_src") => Ends::Source,
+            Some(b"by_dst") => Ends::Destination,
+            Some(b"by_either") => Ends::Any,
             _ => return Err(track.expected("track by_src, by_dst or by_either")),
         },
         _ => return Err(said.expected("gen_id and sig_id, and maybe `track` and `ip`")),
@@ -207,7 +180,7 @@ mod tests {
         let lines = read(file, &mut Variables::usual()).unwrap();
         let of = |sid| Of { generator: 1, sid };
         assert_eq!(lines[0], Line::Suppress(of(5), None));
-        let Line::Suppress(all, Some((Side::Either, addresses))) = &lines[1] else { unreachable!() };
+        let Line::Suppress(all, Some((Ends::Any, addresses))) = &lines[1] else { unreachable!() };
         assert!(
             all.means(1, 77) && addresses.v4.contains(0x0a02_0000) && !addresses.v4.contains(0x0a01_0000)
         );

@@ -190,7 +190,7 @@ impl<A: Bounded, B: Bounded> Reader<'_, A, B> {
 }
 
 /// What stands between commas that are in no inner list.
-fn pieces(text: Value<'_>) -> Result<Vec<Value<'_>>, Wrong> {
+pub(super) fn pieces(text: Value<'_>) -> Result<Vec<Value<'_>>, Wrong> {
     let (mut depth, mut from, mut found) = (0_u32, 0, Vec::new());
     for (index, byte) in text.bytes().iter().enumerate() {
         match byte {

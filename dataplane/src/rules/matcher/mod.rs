@@ -22,7 +22,6 @@ use super::rule::{
 use content::Pattern;
 use expression::Compiled;
 pub(super) use expression::bounded;
-pub(super) use number::LENIENT;
 
 /// Tests that are tried in one buffer at most; Suricata's `inspection-recursion-limit`.
 pub const STEPS_MAX: u32 = 3_000;

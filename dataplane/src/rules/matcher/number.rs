@@ -1,9 +1,7 @@
 //! Which number is there, and what follows from it?
 
-use base64::Engine as _;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
 use super::{Run, amount};
+use crate::rules::base64::{decoded, is_letter};
 use crate::rules::rule::{
     Arithmetic, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, Digits, JumpFrom, Layout, Operator,
 };
@@ -152,14 +150,6 @@ fn keep(run: &mut Run<'_>, variable: u8, number: u64) {
     }
 }
 
-/// Bits that the last letter has too many are nobody's.
-pub(in crate::rules) const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
 /// Bytes that are decoded of one buffer.
 const DECODED_BYTES_MAX: usize = 65_535;
 
@@ -169,14 +159,10 @@ pub(super) fn base64(run: &mut Run<'_>, decode: Base64Decode) -> bool {
     let Some(bytes) = run.bytes.get(from + decode.offset as usize..) else { return false };
     let most = decode.bytes.map_or(DECODED_BYTES_MAX, |bytes| bytes as usize).min(DECODED_BYTES_MAX);
     let bytes = &bytes[..bytes.len().min(most)];
-    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
     // White space within is passed over (RFC 2045); anything else ends it.
     let text = bytes.iter().copied().filter(|byte| !b" \t\r\n".contains(byte));
-    let mut text: Vec<u8> = text.take_while(|byte| letter(byte)).collect();
-    // A letter that is left over makes no byte.
-    if text.len() % 4 == 1 {
-        text.pop();
-    }
-    run.scratch.decoded.clear();
-    LENIENT.decode_vec(&text, &mut run.scratch.decoded).is_ok() && !run.scratch.decoded.is_empty()
+    let letters: Vec<u8> = text.take_while(|byte| is_letter(*byte)).collect();
+    let Some(decoded) = decoded(&letters) else { return false };
+    run.scratch.decoded = decoded;
+    true
 }

@@ -5,14 +5,15 @@ mod option;
 #[cfg(test)]
 pub(super) mod tests;
 
+use crate::flow::Direction;
 use crate::parse::checksum::{ChecksumState, Sum, transport_checksum};
-use crate::parse::{Headers, Network, Protocol, TcpFlags, Transport};
+use crate::parse::{Addr, Headers, Network, Protocol, TcpFlags, Transport};
 
 use super::language::fields::{CHECKSUMS, PACKET_FIELDS};
 use super::matcher::Unmatchable;
 use super::rule::{
     BitTest, Condition, Endpoints, FlagTest, FlowTest, Header, HeaderProtocol, HowBits, IpOption, NumberTest,
-    PacketProtocol, Way,
+    PacketProtocol,
 };
 pub use number::PacketNumber;
 
@@ -24,7 +25,7 @@ pub struct View<'a> {
     /// What it was parsed from.
     pub bytes: &'a [u8],
     /// Which way it goes; `None`: it is of no flow.
-    pub way: Option<Way>,
+    pub way: Option<Direction>,
     /// Whether both ends of its flow have spoken.
     pub is_established: bool,
     /// Whether it was put together of fragments.
@@ -96,7 +97,7 @@ fn is_between(header: &Header, headers: &Headers) -> bool {
             return has_addresses(header, src, dst) || header.is_both_ways && has_addresses(header, dst, src);
         }
     };
-    let is = |from: (crate::parse::Addr, u16), to: (crate::parse::Addr, u16)| {
+    let is = |from: (Addr, u16), to: (Addr, u16)| {
         has_addresses(header, from.0, to.0)
             && header.source.ports.contains(from.1)
             && header.destination.ports.contains(to.1)
@@ -105,11 +106,11 @@ fn is_between(header: &Header, headers: &Headers) -> bool {
     is(from, to) || header.is_both_ways && is(to, from)
 }
 
-fn has_addresses(header: &Header, src: crate::parse::Addr, dst: crate::parse::Addr) -> bool {
+fn has_addresses(header: &Header, src: Addr, dst: Addr) -> bool {
     has(&header.source, src) && has(&header.destination, dst)
 }
 
-fn has(ends: &Endpoints, addr: crate::parse::Addr) -> bool {
+fn has(ends: &Endpoints, addr: Addr) -> bool {
     match addr.as_v4() {
         Some(octets) => ends.v4.contains(u32::from_be_bytes(octets)),
         None => ends.v6.contains(addr.bits()),

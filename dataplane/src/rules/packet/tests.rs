@@ -36,7 +36,7 @@ fn rule(header: &str, body: &str) -> Rule {
     read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap()
 }
 
-fn matches(rule: &Rule, frame: &[u8], way: Option<Way>) -> bool {
+fn matches(rule: &Rule, frame: &[u8], way: Option<Direction>) -> bool {
     let headers = parse_ethernet(frame).unwrap();
     let view = View { headers: &headers, bytes: frame, way, is_established: true, is_reassembled: false };
     let holds = |condition: &Condition| Check::new(condition).unwrap().unwrap().holds(&view);
@@ -75,7 +75,7 @@ fn the_header_says_which_packets_are_meant() {
         ("tcp 192.0.2.9 1024 <> 10.0.0.1 any", false),
         ("http any any -> any any", true),
     ] {
-        assert_eq!(matches(&rule(header, ""), &frame, Some(Way::ToServer)), is_meant, "{header}");
+        assert_eq!(matches(&rule(header, ""), &frame, Some(Direction::Forward)), is_meant, "{header}");
     }
     assert!(!matches(&rule("http any any -> any any", ""), &frame, None));
     // Of a fragment the ports are not known.
@@ -127,7 +127,7 @@ fn conditions_hold_or_not() {
         ("vlan.layers:0;", true),
     ] {
         assert_eq!(
-            matches(&rule("ip any any -> any any", body), &frame, Some(Way::ToServer)),
+            matches(&rule("ip any any -> any any", body), &frame, Some(Direction::Forward)),
             holds,
             "{body}"
         );

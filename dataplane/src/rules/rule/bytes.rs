@@ -352,24 +352,10 @@ pub enum Transform {
     Tld,
     Xor(Box<[u8]>),
     PcreXform(Box<str>),
-    FromBase64 {
-        bytes: Option<Amount>,
-        offset: Amount,
-        mode: Base64Mode,
-    },
-    Gunzip {
-        bytes_max: u32,
-    },
-    ZlibDeflate {
-        bytes_max: u32,
-    },
-    /// Not what is done but which piece is meant: the name after `frame:`.
-    Frame(Box<str>),
-    Subslice {
-        offset: i64,
-        len: Option<i64>,
-        truncate: bool,
-    },
+    FromBase64 { bytes: Option<Amount>, offset: Amount, mode: Base64Mode },
+    Gunzip { bytes_max: u32 },
+    ZlibDeflate { bytes_max: u32 },
+    Subslice { offset: i64, len: Option<i64>, truncate: bool },
 }
 
 /// How strict Base64 is read.

@@ -10,6 +10,7 @@ pub use condition::*;
 pub use effect::*;
 
 use super::ranges::RangeSet;
+use crate::flow::Direction;
 
 /// A rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -176,7 +177,7 @@ impl Endpoints {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FlowTest {
     /// Which way the packet goes.
-    pub way: Option<Way>,
+    pub way: Option<Direction>,
     /// Whether both ends have spoken, or have not.
     pub established: Option<bool>,
     /// `true`: only the stream; `false`: only packets.
@@ -185,23 +186,32 @@ pub struct FlowTest {
     pub fragments: Option<bool>,
 }
 
-/// Which way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Way {
-    ToServer,
-    ToClient,
-}
-
-/// A buffer, and what must hold in it.
+/// What must hold in a buffer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
     /// Where to look.
-    pub buffer: BufferId,
-    /// What is done to the bytes first.
-    pub transforms: Vec<Transform>,
+    pub seen: Seen,
     /// What must hold, in the order of the text.
     pub tests: Vec<Test>,
+}
+
+/// A buffer as tests see it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// Where it comes from.
+    pub buffer: BufferId,
+    /// Which piece of it: the name behind `frame:`.
+    pub frame: Option<Box<str>>,
+    /// What is done to the bytes first.
+    pub transforms: Vec<Transform>,
+}
+
+impl Seen {
+    /// The buffer as it comes.
+    #[must_use]
+    pub const fn plain(buffer: BufferId) -> Self {
+        Self { buffer, frame: None, transforms: Vec::new() }
+    }
 }
 
 /// Index into [`BUFFERS`](crate::rules::language::buffers::BUFFERS).
