@@ -4,7 +4,7 @@
 //! the configuration, the API's certificates and the policies are told in one go where the configuration can be read at all.
 
 use crate::cli::{self, ConfigFlag};
-use crate::config::{PortFlags, Ports, Service};
+use crate::config::{PortFlags, Ports, Rules, Service};
 use crate::failure::Failure;
 use crate::{rules, setup, trust};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
     let rules = match typed.rules.is_empty() {
         true => Ok(Vec::new()),
-        false => rules::load(&typed.rules).and_then(|loaded| rules::checked(&loaded)),
+        false => rules::load(&typed.rules, &Rules::default()).and_then(|loaded| rules::checked(&loaded)),
     };
     match (configuration(typed), rules) {
         (Ok(mut lines), Ok(more)) => {

@@ -247,6 +247,9 @@ pub(crate) struct Replay {
     /// Policy file, instead of the configuration's.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// Rules in Suricata's language, instead of the configuration's: files, directories (their *.rules) or quoted patterns.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub rules: Vec<PathBuf>,
     /// Where events go (EVE JSON, one a line); `-` is the standard output.
     #[arg(long, value_name = "FILE")]
     pub eve: PathBuf,

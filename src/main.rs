@@ -125,6 +125,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         policy: Arc::new(policy),
         settings: workers::settings(&config),
         apps: None,
+        rules: None,
     };
     let (door, doors, receivers) = door(first, plan.workers.len(), Some(Box::new(live_wire.clone())));
     let door = Arc::new(door);

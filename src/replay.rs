@@ -11,7 +11,7 @@
 use crate::cli::{self, ChecksumFlag};
 use crate::config::{Checksum, Config, Mode, PortFlags, Ports};
 use crate::failure::Failure;
-use crate::{setup, workers};
+use crate::{rules, setup, workers};
 use controlplane::services::{EveTypes, EventCounts, EventPump, Names};
 use controlplane::store::EveFile;
 use dataplane::control::{Door, PortGauges, Snapshot, WorkerDoor, door};
@@ -47,6 +47,9 @@ const SEED: u64 = 0x6a61_7276_6973;
 pub(crate) fn run(typed: &cli::Replay) -> Result<(), Failure> {
     let mut config = setup::read_config(&typed.config, &PortFlags::default(), Ports::Optional)?;
     config.policy_file = typed.policy.clone().or(config.policy_file);
+    if !typed.rules.is_empty() {
+        config.rules.files.clone_from(&typed.rules);
+    }
     config.mode = if typed.inline { Mode::Inline } else { Mode::Tap };
     config.worker.count = 1;
     setup::assume_ports(&mut config);
@@ -96,10 +99,14 @@ impl Replay {
         let inspection = setup::inspection(config)?;
         let mut policies = setup::policies(config, inspection.as_ref());
         let set = setup::load_policies(&mut policies, config)?;
+        let (signatures, unready) = rules::set(&config.rules)?;
+        for line in unready {
+            eprintln!("left out: {line}");
+        }
         let names = Arc::new(Names::new(workers::port_names(config)));
         names.remember_set(&set);
         let first =
-            Snapshot { version: 1, policy: Arc::new(set), settings: workers::settings(config), apps: None };
+            Snapshot { version: 1, policy: Arc::new(set), settings: workers::settings(config), apps: None, rules: signatures.map(Arc::new) };
         let (door, inside, receivers) = door(first, 1, None);
         let inside = inside.into_iter().next().expect("one worker was asked for");
         let counts = Arc::new(EventCounts::default());

@@ -1,8 +1,11 @@
 //! Which rules does a box have? Files, directories and patterns of names become one set, or everything that is wrong with them.
 
+use crate::config::Rules;
 use crate::failure::Failure;
 use dataplane::rules::load::{FileReport, Loaded, Loader};
-use dataplane::rules::{Kind, Variables};
+use dataplane::rules::memory::Names;
+use dataplane::rules::set::Options;
+use dataplane::rules::{Kind, RuleSet, Variables};
 use std::path::{Path, PathBuf};
 
 /// Largest file of rules, bytes.
@@ -13,11 +16,50 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 /// # Errors
 ///
 /// Every place where nothing is, or that cannot be read.
-pub(crate) fn load(places: &[PathBuf]) -> Result<Loaded, Failure> {
-    let mut loader = Loader::new(Variables::usual());
+pub(crate) fn load(places: &[PathBuf], config: &Rules) -> Result<Loaded, Failure> {
+    let mut loader = Loader::new(variables(config)?);
     let read = places.iter().map(|place| read(&mut loader, place));
     let wrong = read.filter_map(Result::err).reduce(Failure::and);
     wrong.map_or_else(|| Ok(loader.finish()), Err)
+}
+
+/// Address and port groups: Suricata's usual ones, and the operator's.
+fn variables(config: &Rules) -> Result<Variables, Failure> {
+    let mut variables = Variables::usual();
+    for (name, group) in &config.addresses {
+        variables.set_addresses(name, group);
+    }
+    for (name, group) in &config.ports {
+        variables.set_ports(name, group);
+    }
+    let wrong = variables.faults().into_iter().map(|(name, why)| format!("rules.{name}: {why}"));
+    let wrong: Vec<_> = wrong.collect();
+    if wrong.is_empty() { Ok(variables) } else { Err(Failure::lines(wrong)) }
+}
+
+/// The rules that can be tried, as one set; and a line for each that cannot, with file, line and column.
+///
+/// # Errors
+///
+/// What [`load`] cannot read; or there are more rules than a set can have.
+pub(crate) fn set(config: &Rules) -> Result<(Option<RuleSet>, Vec<String>), Failure> {
+    if config.files.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let loaded = load(&config.files, config)?;
+    let wrong = loaded.files.iter().flat_map(faults).collect();
+    let options = Options { midstream: config.midstream };
+    let set = RuleSet::new(loaded.signatures, &mut Names::default(), options);
+    let set = set.map_err(|error| Failure::line(format!("the rules are no set: {error}")))?;
+    Ok((Some(set), wrong))
+}
+
+fn faults(file: &FileReport) -> Vec<String> {
+    let told = file.faults.iter().map(|fault| {
+        let kind = if fault.kind == Kind::Unsupported { "unsupported: " } else { "" };
+        format!("{kind}{}:{fault}", file.name)
+    });
+    told.collect()
 }
 
 fn read(loader: &mut Loader, place: &Path) -> Result<(), Failure> {
@@ -61,18 +103,10 @@ fn files(place: &Path) -> Result<Vec<PathBuf>, Failure> {
 ///
 /// Everything that is wrong, each with file, line and column.
 pub(crate) fn checked(loaded: &Loaded) -> Result<Vec<String>, Failure> {
-    let faults = |file: &FileReport| {
-        let name = file.name.clone();
-        let told = file.faults.iter().map(move |fault| {
-            let kind = if fault.kind == Kind::Unsupported { "unsupported: " } else { "" };
-            format!("{kind}{name}:{fault}")
-        });
-        told.collect::<Vec<_>>()
-    };
     let wrong: Vec<String> = loaded.files.iter().flat_map(faults).collect();
     let total: usize = loaded.files.iter().map(|file| file.rules).sum();
     let summary =
-        format!("{} of {total} rules in {} files can be loaded", loaded.rules.len(), loaded.files.len());
+        format!("{} of {total} rules in {} files can be loaded", loaded.signatures.len(), loaded.files.len());
     if wrong.is_empty() {
         return Ok(vec![summary]);
     }

@@ -313,6 +313,7 @@ pub(crate) fn event_file(config: &Config) -> Result<(Option<EveFile>, EveTypes),
     let wanted = &config.eve.types;
     let types = EveTypes {
         flow: wanted.flow,
+        alert: wanted.alert,
         drop: wanted.drop,
         anomaly: wanted.anomaly,
         transactions: if wanted.transactions {

@@ -13,6 +13,7 @@ mod admit;
 mod batch;
 mod config;
 mod deciding;
+mod detect;
 mod inspect;
 mod judge;
 mod limits;
@@ -76,6 +77,8 @@ pub struct Engine {
     notices: Notices,
     neighbours: Neighbours,
     sweep: Sweep,
+    /// What rules matched of one packet; empty between packets.
+    hits: Vec<crate::rules::Hit>,
     counters: Counters,
     started: Option<Tick>,
     evaluations: u64,
@@ -145,6 +148,7 @@ impl Engine {
             notices: Notices::default(),
             neighbours: Neighbours::default(),
             sweep: Sweep::default(),
+            hits: Vec::new(),
             counters: Counters::default(),
             started: None,
             evaluations: 0,
@@ -165,6 +169,7 @@ impl Engine {
         }
         if let Some(inspector) = &mut self.inspector {
             inspector.set_when_full(when_full(self.config.mode, snapshot.settings.exceptions));
+            inspector.follow_rules(snapshot.rules.as_ref());
             if let Some(apps) = &snapshot.apps {
                 inspector.follow(apps);
             }

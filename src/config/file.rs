@@ -6,6 +6,7 @@
 //! What the values mean together is decided in [`super::meaning`].
 
 use super::problem::{Problem, nearest};
+use std::collections::BTreeMap;
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -223,6 +224,27 @@ impl<'doc, 'text> Section<'doc, 'text> {
     }
 
     /// Every table of an array of tables (`[[port]]`), each read by `read`.
+    /// A table whose keys are anybody's names, and its texts.
+    pub(crate) fn names(&mut self, key: &'static str) -> BTreeMap<String, String> {
+        let mut names = BTreeMap::new();
+        let Some((line, value)) = self.entry(key) else { return names };
+        let Some(table) = self.as_table(key, line, value) else { return names };
+        for (name, value) in table {
+            let line = self.document.line_at(name.span().start);
+            match value.get_ref().as_str() {
+                Some(text) => {
+                    names.insert(name.get_ref().to_string(), text.to_owned());
+                }
+                None => {
+                    let full = self.full(key);
+                    let what = name_of(value.get_ref());
+                    self.note(Some(line), format!("{full}.{} must be a text, not {what}", name.get_ref()));
+                }
+            }
+        }
+        names
+    }
+
     pub(crate) fn sections<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
         let Some((line, value)) = self.entry(key) else { return Vec::new() };
         let Some(array) = value.as_array() else {

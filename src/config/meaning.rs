@@ -10,6 +10,7 @@ use dataplane::stream::Policy;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Serialize, Serializer};
 use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub eve: Eve,
     /// Recognition of protocols and applications.
     pub inspect: Inspect,
+    /// Signatures.
+    pub rules: Rules,
     /// Logs of events.
     pub store: Store,
     /// Where what must outlive the process is kept.
@@ -453,6 +456,8 @@ pub(crate) struct Eve {
 pub(crate) struct EveTypes {
     /// One a flow, at its end.
     pub flow: bool,
+    /// Signatures that matched.
+    pub alert: bool,
     /// One a flow that policy drops.
     pub drop: bool,
     /// Counters, every few seconds.
@@ -496,6 +501,19 @@ pub(crate) struct Inspect {
     pub enabled: bool,
     /// The operator's own applications, read after those that come with the program.
     pub applications: Option<PathBuf>,
+}
+
+/// Signatures in Suricata's language.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Rules {
+    /// Files, directories or patterns.
+    pub files: Vec<PathBuf>,
+    /// Whether TCP that is seen from its middle is looked into.
+    pub midstream: bool,
+    /// Address groups by name, beside the usual ones.
+    pub addresses: BTreeMap<String, String>,
+    /// Port groups by name, beside the usual ones.
+    pub ports: BTreeMap<String, String>,
 }
 
 fn name<S: Serializer>(algorithm: &Algorithm, serializer: S) -> Result<S::Ok, S::Error> {

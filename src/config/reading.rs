@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
     Api, Auth, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow,
-    Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Service,
+    Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Rules, Service,
     Store, Stream, TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name, name_form,
 };
 use super::problem::Problem;
@@ -185,6 +185,15 @@ fn read(
         enabled: inspect.flag("enabled").unwrap_or(true),
         applications: inspect.text("applications").map(|at| base.join(at.value)),
     });
+    let rules = root.section("rules", |rules| Rules {
+        files: rules
+            .parsed_list::<PathBuf>("files", "a file, a directory or a pattern such as \"rules/*.rules\"")
+            .map(|at| at.value.into_iter().map(|place| base.join(place)).collect())
+            .unwrap_or_default(),
+        midstream: rules.flag("midstream").unwrap_or(false),
+        addresses: rules.names("addresses"),
+        ports: rules.names("ports"),
+    });
     let state_directory = root.section("state", |state| {
         state.text("directory").map_or_else(|| PathBuf::from("/var/lib/jarvis"), |at| base.join(at.value))
     });
@@ -208,6 +217,7 @@ fn read(
         auth,
         eve,
         inspect,
+        rules,
         store,
         state_directory,
         notices,
@@ -527,11 +537,12 @@ fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Eve {
     let file = eve.text("file");
     let types = eve.parsed_list::<EveType>(
         "types",
-        "one of flow, drop, stats, anomaly, transactions, or a protocol's event type such as tls or dns",
+        "one of flow, alert, drop, stats, anomaly, transactions, or a protocol's event type such as tls or dns",
     );
     let types = match types {
         Some(at) => EveTypes {
             flow: at.value.contains(&EveType::Flow),
+            alert: at.value.contains(&EveType::Alert),
             drop: at.value.contains(&EveType::Drop),
             stats: at.value.contains(&EveType::Stats),
             anomaly: at.value.contains(&EveType::Anomaly),
@@ -547,6 +558,7 @@ fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Eve {
         },
         None => EveTypes {
             flow: true,
+            alert: true,
             drop: true,
             stats: true,
             anomaly: true,
@@ -599,6 +611,7 @@ impl FromStr for Interval {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum EveType {
     Flow,
+    Alert,
     Drop,
     Stats,
     Anomaly,
@@ -613,6 +626,7 @@ impl FromStr for EveType {
     fn from_str(word: &str) -> Result<Self, ()> {
         match word {
             "flow" => Ok(Self::Flow),
+            "alert" => Ok(Self::Alert),
             "drop" => Ok(Self::Drop),
             "stats" => Ok(Self::Stats),
             "anomaly" => Ok(Self::Anomaly),

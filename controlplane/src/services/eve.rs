@@ -6,7 +6,7 @@
 //!
 //! Absent: `pcap_cnt`, `pkt_src` and `max_regions`, which nothing here knows; docs/eve.md has the whole list.
 
-use dataplane::control::{DropRecord, FlowEnd, StateChange, Transaction, TransportFields};
+use dataplane::control::{Alert, DropRecord, FlowEnd, StateChange, Transaction, TransportFields};
 use dataplane::dpi::Summary;
 use dataplane::flow::{Decision, EndReason, FlowRecord, TcpState};
 use dataplane::parse::{Addr, Mac, Protocol, TcpFlags, Tunnel};
@@ -18,10 +18,12 @@ use serde::{Serialize, Serializer};
 use super::names::{self, Names, PolicyNamer};
 use super::stamp::Stamp;
 
+mod alert;
 mod community;
 mod risks;
 mod transaction;
 
+use alert::{AlertBody, FlowSoFar, direction};
 use community::{CommunityId, icmp_ports};
 use risks::{RiskDetails, RiskNames};
 use transaction::TransactionView;
@@ -70,6 +72,11 @@ impl Formatter {
     /// Appends a `drop` event.
     pub fn drop(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, record: &DropRecord) {
         self.packet(out, names, worker, record, ("drop", Body::Drop(DropBody(record))));
+    }
+
+    /// Appends an `alert` event.
+    pub fn alert(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, alert: &Alert) {
+        self.packet(out, names, worker, &alert.record, ("alert", Body::Alert(AlertBody(alert))));
     }
 
     /// Appends an `anomaly` event.
@@ -411,6 +418,7 @@ struct PacketView<'a> {
 #[serde(untagged)]
 enum Body<'a> {
     Drop(DropBody<'a>),
+    Alert(AlertBody<'a>),
     Anomaly {
         #[serde(rename = "type")]
         layer: &'static str,
@@ -518,7 +526,20 @@ impl Serialize for PacketView<'_> {
         if let Some(id) = self.community_id {
             map.serialize_entry("community_id", &id)?;
         }
+        if let Body::Alert(AlertBody(Alert { transaction: Some(transaction), .. })) = self.body {
+            map.serialize_entry("tx_id", transaction)?;
+        }
         map.serialize_entry(self.event_type, &self.body)?;
+        if let Body::Alert(AlertBody(alert)) = self.body {
+            let protocol = alert.summary.protocol.filter(|_| ports);
+            if let Some(protocol) = protocol {
+                map.serialize_entry("app_proto", protocol.eve.unwrap_or(protocol.name))?;
+            }
+            if let Some(way) = alert.way {
+                map.serialize_entry("direction", direction(way))?;
+                map.serialize_entry("flow", &FlowSoFar::of(alert))?;
+            }
+        }
         map.serialize_entry(
             "ether",
             &Ether { src_mac: MacText(record.macs.0), dest_mac: MacText(record.macs.1) },

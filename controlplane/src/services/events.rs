@@ -51,6 +51,8 @@ impl Transactions {
 pub struct EveTypes {
     /// Flows that ended.
     pub flow: bool,
+    /// Signatures that matched.
+    pub alert: bool,
     /// Frames dropped or rejected.
     pub drop: bool,
     /// Malformed frames, state violations, and what is wrong with payload.
@@ -70,6 +72,7 @@ impl Default for EveTypes {
         // Eight seconds, as Suricata.
         Self {
             flow: true,
+            alert: true,
             drop: true,
             anomaly: true,
             transactions: Transactions::All,
@@ -347,6 +350,7 @@ impl EventPump {
         let (topic, is_typed) = match event {
             Event::Flow(_) => (Topic::Flows, self.types.flow),
             Event::Drop(_) => (Topic::Alerts, self.types.drop),
+            Event::Alert(_) => (Topic::Alerts, self.types.alert),
             Event::Anomaly(_) => (Topic::Alerts, self.types.anomaly),
             Event::State(_) => (Topic::System, self.types.engine),
             Event::Transaction(_) => (Topic::Protocols, false),
@@ -365,6 +369,7 @@ impl EventPump {
             Event::Flow(end) => self.formatter.flow(lines, names, worker, end, &self.fields),
             Event::Transaction(_) => {}
             Event::Drop(record) => self.formatter.drop(lines, names, worker, record),
+            Event::Alert(alert) => self.formatter.alert(lines, names, worker, alert),
             Event::Anomaly(record) => self.formatter.anomaly(lines, names, worker, record),
             Event::State(_) => {}
         }
@@ -373,6 +378,7 @@ impl EventPump {
             let facts = match event {
                 Event::Flow(end) => self.staged.of_flow(names, end),
                 Event::Drop(record) => self.staged.of_record(names, "drop", record),
+                Event::Alert(alert) => self.staged.of_record(names, "alert", &alert.record),
                 Event::Anomaly(record) => self.staged.of_record(names, "anomaly", record),
                 Event::State(_) => Facts::default(),
                 Event::Transaction(told) => staged::of_transaction(told),

@@ -167,6 +167,7 @@ impl Daemon {
             policy: Arc::new(set),
             settings: Settings::default(),
             apps: None,
+            rules: None,
         };
         let wire: Option<Box<dyn WireControl>> =
             if options.wire { Some(Box::new(MemoryWire::default())) } else { None };

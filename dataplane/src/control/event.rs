@@ -3,11 +3,14 @@
 //! `alerts` (drops by policy, anomalies) and `records` (flows, transactions). A full `records` ring aggregates flows:
 //! the number of lost records is carried by the next one that fits, so stored + aggregated + shed = happened.
 
+use std::sync::Arc;
+
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::dpi::{HostName, Summary};
 use crate::flow::{Decision, Direction, FlowRecord};
 use crate::parse::{Addr, Mac, TcpFlags};
+use crate::rules::Signature;
 use crate::time::Wall;
 use crate::verdict::Reason;
 
@@ -30,6 +33,8 @@ pub enum Event {
     Drop(DropRecord),
     /// A malformed frame or a state violation: the first one of its reason in a second.
     Anomaly(DropRecord),
+    /// A signature matched.
+    Alert(Box<Alert>),
     /// Something about the worker itself, or about the daemon around it.
     State(StateChange),
 }
@@ -112,6 +117,35 @@ pub struct DropRecord {
 
 // A slot of a ring holds either, so this one costs no memory while it is not the larger.
 const _: () = assert!(size_of::<DropRecord>() <= size_of::<FlowRecord>());
+
+/// A signature that matched, and the packet on which it did.
+#[derive(Debug, Clone)]
+pub struct Alert {
+    /// The packet.
+    pub record: DropRecord,
+    /// The signature.
+    pub signature: Arc<Signature>,
+    /// Which way what it matched goes, where it is of a flow.
+    pub way: Option<Direction>,
+    /// Of which transaction of the flow, EVE's `tx_id`.
+    pub transaction: Option<u32>,
+    /// Whether the packet was kept from going on.
+    pub is_blocked: bool,
+    /// What the flow is known as.
+    pub summary: Summary,
+    /// Packets of the flow so far, by direction.
+    pub packets: [u64; 2],
+    /// Bytes of the flow so far, by direction.
+    pub bytes: [u64; 2],
+}
+
+impl PartialEq for Alert {
+    fn eq(&self, other: &Self) -> bool {
+        self.record == other.record && Arc::ptr_eq(&self.signature, &other.signature)
+    }
+}
+
+impl Eq for Alert {}
 
 /// What an analyst wants to see of the IP header of a dropped packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,7 +271,7 @@ impl EventSender {
             Event::Flow(end) => self.send_flow(end, &[]),
             // Only with its fields: see `send_transaction`.
             Event::Transaction(_) => false,
-            Event::Drop(_) | Event::Anomaly(_) | Event::State(_) => {
+            Event::Drop(_) | Event::Anomaly(_) | Event::Alert(_) | Event::State(_) => {
                 let fits = self.alerts.push(event).is_ok();
                 if fits {
                     self.sent += 1;

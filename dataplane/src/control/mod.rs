@@ -21,7 +21,7 @@ mod wire;
 pub use board::{Board, FlowGauges, PortGauges, WorkerReading};
 pub use door::{Door, QueryError, WorkerDoor, door};
 pub use event::{
-    DropRecord, Event, EventReceiver, EventSender, FlowEnd, IpFields, StateChange, Transaction,
+    Alert, DropRecord, Event, EventReceiver, EventSender, FlowEnd, IpFields, StateChange, Transaction,
     TransportFields,
 };
 pub use histogram::{SharedHistogram, VALUE_MAX_NS};

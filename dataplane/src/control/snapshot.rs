@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::dpi::AppTable;
 use crate::policy::{PolicySet, Supplied};
+use crate::rules::RuleSet;
 
 /// Everything that a worker needs to judge, of one moment.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Snapshot {
     pub policy: Arc<PolicySet>,
     /// What the configuration says besides.
     pub settings: Settings,
+    /// Signatures; `None` where there are none.
+    pub rules: Option<Arc<RuleSet>>,
     /// Applications that are recognised; `None` for those that the engines were built with.
     pub apps: Option<Arc<AppTable>>,
 }
@@ -152,7 +155,8 @@ impl Publisher {
             retired.apps.extend(current.apps.clone());
         }
         let apps = apps.or_else(|| current.apps.clone());
-        self.current.store(Arc::new(Snapshot { version, policy, settings, apps }));
+        let rules = current.rules.clone();
+        self.current.store(Arc::new(Snapshot { version, policy, settings, apps, rules }));
         retired.snapshots.push(current);
         version
     }

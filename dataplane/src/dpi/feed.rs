@@ -17,6 +17,8 @@ use super::protocols;
 use super::risk::clues::{Clues, PageId, Store};
 use crate::flow::Direction;
 use crate::parse::{self, Addr};
+use crate::rules::Detector;
+use crate::rules::detect::{FlowPlace, Telling};
 use crate::time::Wall;
 
 /// Unread bytes of a direction after which they are lost.
@@ -62,7 +64,7 @@ pub fn flows(protocol: &Protocol) -> impl Iterator<Item = FlowView> {
             initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
             responder: (Addr::v4([198, 51, 100, 7]), port),
             protocol: number,
-            is_midstream: false,
+            is_midstream: false, is_established: true,
         })
 }
 
@@ -115,6 +117,7 @@ pub fn feed_parser<'a>(
     notes: &mut Notes,
     records: &mut dyn FnMut(Record<'_>),
 ) -> Step {
+    let (mut rules, mut place) = (Detector::default(), FlowPlace::default());
     let mut cx = Context {
         flow,
         at: Wall(1_700_000_000_000_000_000),
@@ -125,6 +128,7 @@ pub fn feed_parser<'a>(
         transactions: &mut 0,
         apps,
         foresight: &Foresight::default(),
+        rules: Telling::nobody(&mut rules, &mut place),
         parsers: &mut IdleParsers::default(),
         nesting: 0,
     };

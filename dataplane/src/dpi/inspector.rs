@@ -27,8 +27,12 @@ use super::risk::clues::{Clues, Page, PageId, Store};
 use super::risk::flow;
 use crate::flow::{Direction, NO_INSPECTION};
 use crate::parse::{self, TcpFlags};
+use crate::rules::detect::{FlowPlace, Moment, PacketFacts, Telling};
+use crate::rules::packet::View;
+use crate::rules::{Detector, RuleSet};
 use crate::stream::{Acked, Anomaly, FLOW_BYTES_MAX, Memory, Mended, Mode, Streams, What};
 use crate::time::Wall;
+use crate::verdict::Verdict;
 
 /// Bytes of a direction after which nobody looks any more (Suricata's `stream.reassembly.depth`).
 pub const DEPTH_BYTES: u64 = 1024 * 1024;
@@ -128,8 +132,10 @@ impl Summary {
 pub struct Looked {
     /// Protocol or application are others than before: policy is to be asked again.
     pub changed: bool,
-    /// Nobody will look at this flow again.
+    /// Nobody will read this flow any more.
     pub finished: bool,
+    /// Rules still look at its payload.
+    pub is_kept: bool,
     /// There was no room for the payload, and it was not looked at: [`WhenFull::LeaveSegment`].
     pub refused: bool,
 }
@@ -161,6 +167,9 @@ struct Desk {
     scratch: Fields,
     parsers: IdleParsers,
     clues: Store,
+    rules: Detector,
+    /// Whether a match is acted on.
+    is_inline: bool,
 }
 
 impl Desk {
@@ -181,6 +190,13 @@ impl Desk {
             transactions: &mut known.transactions,
             apps: &self.apps,
             foresight: &self.foresight,
+            rules: Telling {
+                is_on: self.rules.is_on_for(flow.protocol == parse::Protocol::TCP && flow.is_midstream),
+                detector: &mut self.rules,
+                place: &mut known.rules,
+                moment: moment_of(flow, at),
+                is_inline: self.is_inline,
+            },
             parsers: &mut self.parsers,
             nesting: 0,
         }
@@ -195,6 +211,7 @@ struct Known {
     payloads: u16,
     detection_tick: u16,
     page: PageId,
+    rules: FlowPlace,
 }
 
 /// What is needed while a flow is looked at.
@@ -209,6 +226,8 @@ struct Active {
     streams: Streams,
     /// The payload that comes next was rewritten.
     is_rewritten: bool,
+    /// Nobody reads any more; rules still look at what comes.
+    is_read: bool,
     ways: [Way; 2],
 }
 
@@ -274,6 +293,8 @@ impl Inspector {
                 scratch: Fields::roomy(),
                 parsers: IdleParsers::default(),
                 clues: Store::new(flows_max),
+                rules: Detector::default(),
+                is_inline: false,
             },
             // Reserved, so that no packet waits for a move; pages cost nothing until they are used.
             known: Vec::with_capacity(flows_max),
@@ -304,8 +325,85 @@ impl Inspector {
     /// How overlapping segments are treated from now on; beside the wire unless told otherwise. With [`Mode::Inline`]
     /// the caller asks [`Self::first_seen`] of each segment and hands over each acknowledgement
     /// ([`Self::acknowledged`]), without which bytes are remembered up to the flow's cap.
-    pub const fn set_mode(&mut self, mode: Mode) {
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.desk.is_inline = mode.is_inline();
         self.reassembly.mode = mode;
+    }
+
+    /// Rules are these from now on. One comparison where they are the same ones.
+    #[inline]
+    pub fn follow_rules(&mut self, set: Option<&Arc<RuleSet>>) {
+        self.desk.rules.follow(set);
+    }
+
+    /// The rules, for what they matched.
+    pub const fn rules(&mut self) -> &mut Detector {
+        &mut self.desk.rules
+    }
+
+    /// Tries the rules of packets on one. `slot` is its flow's; [`NO_INSPECTION`] where it has none.
+    ///
+    /// Returns where it lies what they remember of a flow without a slot: the caller keeps it with [`Self::remember`] or lets it go.
+    pub fn try_packet(&mut self, slot: u32, view: &View<'_>, facts: &PacketFacts<'_>) -> Option<FlowPlace> {
+        let Self { desk, known, active, .. } = self;
+        let mut nowhere = FlowPlace::default();
+        let (place, facts) = match known.get_mut(slot as usize) {
+            Some(known) => {
+                let is_in_stream = facts.is_in_stream && (known.active as usize) < active.len();
+                let application = eve_name(&known.notes);
+                (&mut known.rules, PacketFacts { application, is_in_stream, ..*facts })
+            }
+            None => (&mut nowhere, PacketFacts { is_in_stream: false, ..*facts }),
+        };
+        desk.rules.packet(place, view, &facts);
+        (nowhere != FlowPlace::default()).then_some(nowhere)
+    }
+
+    /// What rules remember of a flow that began without a slot.
+    pub fn remember(&mut self, slot: u32, place: FlowPlace) {
+        if let Some(known) = self.known.get_mut(slot as usize) {
+            known.rules = place;
+        }
+    }
+
+    /// Whether there are rules.
+    #[must_use]
+    #[inline]
+    pub const fn has_rules(&self) -> bool {
+        self.desk.rules.is_on()
+    }
+
+    /// Whether rules look into TCP that is seen from its middle.
+    #[must_use]
+    pub fn rules_look_into_midstream(&self) -> bool {
+        self.desk.rules.is_on_for(true)
+    }
+
+    /// No other rule is asked about a flow.
+    pub fn pass_rules(&mut self, slot: u32) {
+        if let Some(known) = self.known.get_mut(slot as usize) {
+            self.desk.rules.pass(&mut known.rules);
+        }
+    }
+
+    /// A rule ended a flow.
+    pub fn end_by_rule(&mut self, slot: u32, verdict: Verdict) {
+        if let Some(known) = self.known.get_mut(slot as usize) {
+            self.desk.rules.end(&mut known.rules, verdict);
+        }
+    }
+
+    /// What rules made of a flow, where one ended it.
+    #[must_use]
+    pub fn ruled(&self, slot: u32) -> Option<Verdict> {
+        self.desk.rules.ruled(self.known.get(slot as usize)?.rules)
+    }
+
+    /// Whether somebody reads a flow.
+    #[must_use]
+    pub fn is_reading(&self, slot: u32) -> bool {
+        let active = self.known.get(slot as usize).and_then(|known| self.active.get(known.active as usize));
+        active.is_some_and(|active| !active.is_read)
     }
 
     /// What becomes of a segment for which there is no room, from now on.
@@ -388,7 +486,9 @@ impl Inspector {
     pub fn leave(&mut self, slot: u32, view: &FlowView, at: Wall, records: &mut dyn FnMut(Record<'_>)) {
         let Self { desk, known, active, .. } = self;
         let Some(known) = known.get_mut(slot as usize) else { return };
-        if let Some(active) = active.get_mut(known.active as usize) {
+        if let Some(active) = active.get_mut(known.active as usize)
+            && !active.is_read
+        {
             let mut cx = desk.context(known, view, at, records);
             active.settle(&mut cx);
             active.end(&mut cx);
@@ -441,12 +541,12 @@ impl Inspector {
             Acked::Ready => active.read(recogniser, of, &[], &mut cx),
             Acked::HoleIsHopeless => active.go_on(recogniser, of, None, reassembly, &mut cx),
         };
-        if finished {
-            active.end(&mut cx);
-        } else if !active.streams.keep(of, &[], reassembly.mode, &mut reassembly.memory) {
+        active.try_rules(of, &mut cx);
+        let is_kept = active.conclude(finished, false, &mut cx);
+        if (!finished || is_kept) && !active.streams.keep(of, &[], reassembly.mode, &mut reassembly.memory) {
             debug_assert!(false, "nothing was taken, so there is nothing to keep");
         }
-        Looked { changed: self.conclude(slot, view, finished), finished, refused: false }
+        self.conclude(slot, view, Looked { finished, is_kept, ..Looked::default() })
     }
 
     /// Looks at a payload; records go to `records`.
@@ -480,27 +580,30 @@ impl Inspector {
             Some(_) => active.streams.depth(way),
             None => active.ways[way as usize].bytes,
         };
-        if depth > DEPTH_BYTES && !finished {
+        let is_deep = depth > DEPTH_BYTES;
+        if is_deep && !finished {
             finished = true;
             self.depth_reached += 1;
         }
-        if finished {
-            active.end(&mut cx);
-        }
-        Looked { changed: self.conclude(slot, view, finished), finished, refused }
+        let is_kept = active.conclude(finished, is_deep, &mut cx);
+        self.conclude(slot, view, Looked { finished, is_kept, refused, ..Looked::default() })
     }
 
     /// Lets a flow go that is finished, and says whether what is known of it changed.
-    fn conclude(&mut self, slot: u32, view: &FlowView, finished: bool) -> bool {
-        if finished {
-            self.release(slot, view);
+    fn conclude(&mut self, slot: u32, view: &FlowView, looked: Looked) -> Looked {
+        if looked.finished {
+            if looked.is_kept {
+                self.settle(slot, view);
+            } else {
+                self.release(slot, view);
+            }
         }
         let known = &mut self.known[slot as usize];
         let changed = known.notes.take_changed();
         if changed {
             known.detection_tick = known.payloads;
         }
-        changed
+        Looked { changed, ..looked }
     }
 
     /// What is known of a flow.
@@ -551,6 +654,7 @@ impl Inspector {
         let host = self.known[slot as usize].notes.take_host();
         self.known[slot as usize].notes = Notes::default();
         self.desk.clues.give_back(&mut self.known[slot as usize].page);
+        self.desk.rules.release(&mut self.known[slot as usize].rules);
         self.free.push(slot);
         (summary, host)
     }
@@ -569,6 +673,12 @@ impl Inspector {
             self.free_active.push(known.active);
         }
         known.active = NO_INSPECTION;
+        self.settle(slot, view);
+    }
+
+    /// Nobody reads the flow any more: what is known of it is all there will be.
+    fn settle(&mut self, slot: u32, view: &FlowView) {
+        let known = &mut self.known[slot as usize];
         if !hides_application(&known.notes) {
             known.notes.forget_app_of(Evidence::Dns);
         }
@@ -582,6 +692,22 @@ impl Inspector {
             known.notes.set_app(app, GUESS, Evidence::Address);
         }
     }
+}
+
+/// What rules are asked about.
+const fn moment_of(flow: &FlowView, at: Wall) -> Moment {
+    Moment {
+        initiator: flow.initiator,
+        responder: flow.responder,
+        protocol: flow.protocol,
+        is_established: flow.is_established,
+        at_ns: at.0,
+    }
+}
+
+/// What rules call the protocol of a flow.
+fn eve_name(notes: &Notes) -> Option<&'static str> {
+    notes.protocol().map(|protocol| protocol.eve.unwrap_or(protocol.name))
 }
 
 /// Whether the payload says nothing of its application: unknown, or encrypted.
@@ -633,7 +759,7 @@ impl Active {
             tell_of_stream(&mut reassembly.met, cx, way, Anomaly::OverlapDifferentData);
         }
         let first = seq.wrapping_add(u32::from(flags.syn()));
-        let mut is_syn = flags.syn();
+        let (mut is_syn, mut is_over) = (flags.syn(), false);
         // Each turn but the last gives a hole up, or what waited: they are at most as many as pieces may wait.
         loop {
             let Reassembly { mode, when_full, memory, met } = reassembly;
@@ -645,23 +771,64 @@ impl Active {
             if let Some(anomaly) = taken.anomaly {
                 tell_of_stream(met, cx, way, anomaly);
             }
+            if taken.what != What::Full {
+                self.tell_rules(way, bytes, cx);
+            }
             match taken.what {
                 What::Nothing => break,
-                What::Ready if self.read(recogniser, way, bytes, cx) => return Segment::Taken(true),
+                What::Ready if self.read(recogniser, way, bytes, cx) => {
+                    is_over = true;
+                    break;
+                }
                 What::Ready => break,
                 What::Full if *when_full == WhenFull::LeaveSegment => return Segment::Refused,
                 What::Full => {
                     if self.go_on(recogniser, way, Some(first), reassembly, cx) {
-                        return Segment::Taken(true);
+                        is_over = true;
+                        break;
                     }
                 }
             }
+        }
+        self.try_rules(way, cx);
+        if is_over {
+            // Whoever looks on needs none of it.
+            let unread = self.streams.ready(way, bytes).len();
+            self.streams.consume(way, unread);
         }
         let is_kept = self.streams.keep(way, bytes, reassembly.mode, &mut reassembly.memory);
         if !is_kept {
             tell_of_stream(&mut reassembly.met, cx, way, Anomaly::InsertMemcap);
         }
-        Segment::Taken(!is_kept && self.gap(way, 0, cx))
+        Segment::Taken(is_over || (!is_kept && self.gap(way, 0, cx)))
+    }
+
+    /// Shows rules what came in order; they try it when it was read, because what it speaks may become known.
+    fn tell_rules(&mut self, way: Direction, payload: &[u8], cx: &mut Context<'_>) {
+        if cx.rules.is_on() {
+            let fresh = self.streams.unshown(way, payload);
+            cx.rules.detector.keep_stream(cx.rules.place, way, fresh);
+        }
+    }
+
+    fn try_rules(&mut self, way: Direction, cx: &mut Context<'_>) {
+        if cx.rules.is_on() {
+            let application = eve_name(cx.notes);
+            let Telling { detector, place, moment, .. } = &mut cx.rules;
+            detector.stream(place, moment, way, application);
+        }
+    }
+
+    /// Ends a flow that is `finished`; whether rules look on, which `is_deep` denies.
+    fn conclude(&mut self, finished: bool, is_deep: bool, cx: &mut Context<'_>) -> bool {
+        if finished && !self.is_read {
+            self.end(cx);
+        }
+        let is_tcp = cx.flow.protocol == parse::Protocol::TCP;
+        // What is encrypted matches nothing from here on.
+        let is_open = !matches!(eve_name(cx.notes), Some("tls" | "ssh"));
+        self.is_read |= finished;
+        self.is_read && !is_deep && is_tcp && is_open && cx.rules.is_on() && cx.rules.detector.wants_streams()
     }
 
     /// What the flow's streams may hold, now that its parser keeps what it keeps.
@@ -681,15 +848,20 @@ impl Active {
         let lost = self.streams.give_up_hole(way, seq, reassembly.mode, &mut reassembly.memory);
         if !lost.is_nothing() {
             tell_of_stream(&mut reassembly.met, cx, way, Anomaly::SeqGap);
+            cx.rules.detector.stream_gap(*cx.rules.place, way, lost.hole);
             if self.gap(way, lost.hole, cx) {
                 return true;
             }
         }
+        self.tell_rules(way, &[], cx);
         !self.streams.ready(way, &[]).is_empty() && self.read(recogniser, way, &[], cx)
     }
 
     /// Tells the parser that bytes are missing.
     fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Finished {
+        if self.is_read {
+            return false;
+        }
         let held = self.streams.bytes_held();
         match &mut self.parser {
             Some(parser) => {
@@ -712,6 +884,11 @@ impl Active {
         payload: &[u8],
         cx: &mut Context<'_>,
     ) -> Finished {
+        if self.is_read {
+            let unread = self.streams.ready(way, payload).len();
+            self.streams.consume(way, unread);
+            return false;
+        }
         if self.parser.is_none() {
             // Taken out while the rest of the flow is changed, which costs no copy of bytes.
             let streams = std::mem::take(&mut self.streams);
@@ -903,7 +1080,7 @@ mod tests {
             initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
             responder: (Addr::v4([192, 0, 2, 2]), 9),
             protocol: parse::Protocol::TCP,
-            is_midstream: false,
+            is_midstream: false, is_established: true,
         }
     }
 

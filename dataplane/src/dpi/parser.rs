@@ -12,6 +12,7 @@ use super::protocol::Protocol;
 use super::risk::clues;
 use crate::flow::Direction;
 use crate::parse::Addr;
+use crate::rules::detect::Telling;
 use crate::time::Wall;
 
 /// Reads the transactions of one flow.
@@ -59,6 +60,8 @@ pub struct FlowView {
     pub protocol: u8,
     /// Whether it was seen from its middle.
     pub is_midstream: bool,
+    /// Whether both ends have spoken; of TCP, whether the connection stands.
+    pub is_established: bool,
 }
 
 /// What a parser may use besides bytes.
@@ -81,6 +84,8 @@ pub struct Context<'a> {
     pub(super) apps: &'a AppTable,
     /// Flows and names to come.
     pub(super) foresight: &'a Foresight,
+    /// What rules are told of the flow.
+    pub rules: Telling<'a>,
     /// Parsers for flows and for what flows carry.
     pub(super) parsers: &'a mut IdleParsers,
     /// How many parsers hand this payload on to one inside their own, see [`Context::within`].

@@ -47,6 +47,9 @@ impl Engine {
         let verify_ipv4 = self.checksum_mode(packet.in_port) != ChecksumMode::AssumeGood;
         if let Err(reason) = parse_frame_into(packet.bytes, packet.link, verify_ipv4, headers) {
             self.notices.anomaly(reason, packet, None, events);
+            if self.has_rules() {
+                let _stricter = self.detect_alone(&Headers::NONE, Some(reason), packet, events);
+            }
             return Admission::Leaves(self.count_drop(reason));
         }
         if self.config.service.exists()
@@ -55,6 +58,13 @@ impl Engine {
             return Admission::Leaves(disposition);
         }
         let Network::Ip { src, dst, .. } = &headers.network else {
+            if self.has_rules()
+                && let Some(verdict) = self.detect_alone(headers, None, packet, events)
+                && let Some(reason) = verdict.reason()
+                && self.is_inline()
+            {
+                return Admission::Leaves(self.count_drop(reason));
+            }
             self.counters.count(Verdict::Forward, packet.bytes.len() as u64);
             return Admission::Leaves(self.across(packet.in_port));
         };

@@ -40,11 +40,24 @@ impl Engine {
         at: Now,
         events: &mut EventSender,
     ) -> CachedDecision {
+        let decision = self.evaluate_policy(snapshot, facts, id, len_bytes, at, events);
+        self.under_rules(id, decision)
+    }
+
+    fn evaluate_policy(
+        &mut self,
+        snapshot: &Snapshot,
+        facts: &mut Facts<'_>,
+        id: FlowId,
+        len_bytes: Option<u32>,
+        at: Now,
+        events: &mut EventSender,
+    ) -> CachedDecision {
         self.tell_of_payload(snapshot, facts, id);
         let supplied = Supplied {
             // Nobody will tell what nobody looks at any more.
             application: snapshot.settings.supplied.application
-                && (self.inspector.is_none() || self.flows.flow(id).is_looked_at()),
+                && (self.inspector.is_none() || self.is_read(id)),
             ..snapshot.settings.supplied
         };
         expect(facts, supplied);

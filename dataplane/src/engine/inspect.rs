@@ -51,12 +51,21 @@ pub(super) const fn when_full(mode: Mode, exceptions: Exceptions) -> WhenFull {
 }
 
 impl Engine {
+    /// Whether somebody reads what the flow says, or will.
+    pub(super) fn is_read(&self, id: FlowId) -> bool {
+        let flow = self.flows.flow(id);
+        let is_begun = flow.inspection != NO_INSPECTION;
+        flow.is_looked_at()
+            && self.inspector.as_ref().is_some_and(|inspector| !is_begun || inspector.is_reading(flow.inspection))
+    }
+
     /// A flow has begun: its payload is to be looked at where inspection is on.
     #[inline]
     pub(super) fn look_at_new(&mut self, id: FlowId) {
         if self.inspector.is_some() {
+            let has_rules = self.has_rules();
             let flow = self.flows.flow_mut(id);
-            flow.look_at(Inspector::looks_into(flow.key().protocol()));
+            flow.look_at(Inspector::looks_into(flow.key().protocol()) || has_rules);
         }
     }
 
@@ -76,7 +85,9 @@ impl Engine {
         let Found { id, direction, .. } = found;
         let is_known = self.flows.flow(id).inspection != NO_INSPECTION;
         let has_payload = headers.payload_offset < headers.end;
-        if !has_payload && !is_known {
+        // Rules may ask about packets of any protocol; parsers do not.
+        let is_read = Inspector::looks_into(self.flows.flow(id).key().protocol());
+        if !is_read || (!has_payload && !is_known) {
             return None;
         }
         let Transport::Tcp(tcp) = headers.transport else {
@@ -228,9 +239,10 @@ impl Engine {
                     let _begins = inspector.syn(slot, way, next.wrapping_sub(1));
                 }
             }
+            let has_rules = inspector.has_rules();
             let flow = self.flows.flow_mut(id);
             flow.inspection = slot;
-            flow.look_at(looks);
+            flow.look_at(looks || has_rules);
             if !looks {
                 return true;
             }
@@ -259,8 +271,10 @@ impl Engine {
 
     /// Takes what inspection learned of a flow.
     fn learn(&mut self, id: FlowId, looked: Looked) {
+        // Rules look at packets of flows that nobody reads any more.
+        let is_let_go = looked.finished && !looked.is_kept && !self.has_rules();
         let flow = self.flows.flow_mut(id);
-        if looked.finished {
+        if is_let_go {
             flow.look_at(false);
         }
         // What was decided without this knowledge is no longer the answer; nor is what waited for it.
@@ -310,12 +324,16 @@ pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, 
                 responder: dst,
                 protocol: record.key.protocol(),
                 is_midstream: record.midstream,
+                is_established: true,
             };
             let head = || head_of(&view, record.flow_id, record.in_port, &record.key, record.last);
             let mut told = sender(events, head);
             inspector.leave(record.inspection, &view, record.last, &mut told);
             clues = inspector.clues(record.inspection).copied();
-            inspector.end(record.inspection, &view, record.last, &mut told)
+            let known = inspector.end(record.inspection, &view, record.last, &mut told);
+            drop(told);
+            super::detect::tell_of_end(inspector, events, &record, known.0);
+            known
         }
         Some(_) => (Summary::by_number(record.key.protocol()), None),
         None => (Summary::default(), None),
@@ -328,12 +346,26 @@ fn summary_of(inspector: &Inspector, slot: u32, protocol: u8) -> Summary {
     if slot == NO_INSPECTION { Summary::by_number(protocol) } else { inspector.summary(slot) }
 }
 
-fn view_of(flow: &crate::flow::Flow) -> FlowView {
+/// Whether both ends have spoken; of TCP, whether the connection stands.
+pub(super) fn is_established(flow: &crate::flow::Flow) -> bool {
+    match flow.tcp_state() {
+        // Of what is no TCP too.
+        TcpState::Unopened if flow.key().protocol() != crate::parse::Protocol::TCP => {
+            flow.packets().iter().all(|packets| *packets > 0)
+        }
+        TcpState::Unopened | TcpState::SynSent | TcpState::SynSentBoth => false,
+        // The segment that brings the payload acknowledges too.
+        _ => true,
+    }
+}
+
+pub(super) fn view_of(flow: &crate::flow::Flow) -> FlowView {
     FlowView {
         initiator: flow.initiator(),
         responder: flow.responder(),
         protocol: flow.key().protocol(),
         is_midstream: flow.is_midstream(),
+        is_established: is_established(flow),
     }
 }
 

@@ -226,7 +226,18 @@ impl Engine {
             }
             return self.except(action, reason, Some(found), snapshot, headers, packet, out, events);
         }
-        let decision = self.decide(snapshot, found, headers, packet, events);
+        let ruled = if self.has_rules() && self.flows.flow(id).is_looked_at() {
+            self.detect(entry, found, packet, events)
+        } else {
+            None
+        };
+        let mut decision = self.decide(snapshot, found, headers, packet, events);
+        if let Some(verdict) = ruled
+            && self.is_inline()
+        {
+            // Of this packet alone, beside what is stored of the flow.
+            decision.verdict = decision.verdict.strictest(verdict);
+        }
         if decision.verdict == Verdict::Forward {
             let outcome = self.flows.track(id, direction, headers, strict, now);
             if outcome != TcpOutcome::Ok
@@ -509,6 +520,10 @@ impl Engine {
         events: &mut EventSender,
     ) -> Disposition {
         let headers = entry.headers;
+        let ruled = match self.has_rules() {
+            true => self.detect_alone(headers, None, packet, events).filter(|_| self.is_inline()),
+            false => None,
+        };
         let found = self.flows.find_at(entry.located, entry.key, entry.src_is_lo);
         let verdict = match found {
             Some(found) => {
@@ -539,6 +554,7 @@ impl Engine {
                 }
             }
         };
+        let verdict = ruled.map_or(verdict, |ruled| verdict.strictest(ruled));
         let verdict = match verdict {
             Verdict::Redirect(_) => Verdict::Drop(Reason::RedirectImpossible),
             Verdict::Reject(reason) => {

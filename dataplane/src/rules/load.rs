@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::changes::{Candidate, Changes, any};
 use super::language::{Fault, Kind, RuleText, Variables, read, rules_and_comments};
-use super::matcher::{Matcher, Unmatchable};
-use super::rule::{Action, Rule};
-use super::transform::Chain;
+use super::matcher::Unmatchable;
+use super::rule::Action;
+use super::signature::Signature;
 
 /// What came of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,7 +29,7 @@ pub struct FileReport {
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// The rules, in the order of files and lines.
-    pub rules: Vec<Rule>,
+    pub signatures: Vec<Signature>,
     /// What came of each file.
     pub files: Vec<FileReport>,
 }
@@ -39,8 +39,8 @@ pub struct Loaded {
 pub struct Loader {
     variables: Variables,
     changes: Changes,
-    rules: Vec<Rule>,
-    /// Of a generator and number: place in `rules`, file and line.
+    signatures: Vec<Signature>,
+    /// Of a generator and number: place in `signatures`, file and line.
     known: HashMap<(u32, u32), Place>,
     files: Vec<FileReport>,
 }
@@ -59,7 +59,7 @@ impl Loader {
         Self {
             variables,
             changes: Changes::default(),
-            rules: Vec::new(),
+            signatures: Vec::new(),
             known: HashMap::new(),
             files: Vec::new(),
         }
@@ -89,9 +89,9 @@ impl Loader {
                     report.rules += 1;
                     report.disabled += 1;
                 }
-                Ok(Some(rule)) => {
+                Ok(Some(signature)) => {
                     report.rules += 1;
-                    self.take(rule, &text, file);
+                    self.take(signature, &text, file);
                 }
                 Err(fault) => {
                     report.rules += 1;
@@ -102,10 +102,10 @@ impl Loader {
     }
 
     /// A rule as an operator wants it; `None`: not at all.
-    fn changed(&mut self, text: &RuleText<'_>, file: &str, is_comment: bool) -> Result<Option<Rule>, Fault> {
-        let mut rule = self.readable(text)?;
+    fn changed(&mut self, text: &RuleText<'_>, file: &str, is_comment: bool) -> Result<Option<Signature>, Fault> {
+        let mut signature = self.readable(text)?;
         let Changes { disable, enable, drop, modify } = &self.changes;
-        let candidate = Candidate { rule: &rule, text: text.bytes(), file };
+        let candidate = Candidate { rule: &signature.rule, text: text.bytes(), file };
         let is_off = (is_comment || any(disable, &candidate)) && !any(enable, &candidate);
         if is_off {
             return Ok(None);
@@ -120,43 +120,43 @@ impl Loader {
         }
         if let Some(written) = written {
             let read = self.readable(&RuleText::of(&written));
-            rule = read.map_err(|fault| {
+            signature = read.map_err(|fault| {
                 let detail = format!("after it was modified: {}", fault.detail);
                 Fault { line: text.line, column: 1, detail, ..fault }
             })?;
         }
-        if drops && rule.action == Action::Alert {
-            rule.action = Action::Drop;
+        let action = &mut signature.rule.action;
+        if drops && *action == Action::Alert {
+            *action = Action::Drop;
         }
-        Ok(Some(rule))
+        Ok(Some(signature))
     }
 
     /// A rule whose tests can be tried.
-    fn readable(&mut self, text: &RuleText<'_>) -> Result<Rule, Fault> {
+    fn readable(&mut self, text: &RuleText<'_>) -> Result<Signature, Fault> {
         let rule = read(text, &mut self.variables)?;
-        match unmatchable(&rule) {
-            None => Ok(rule),
-            Some(why) => Err(of_rule(&rule, text, &why)),
-        }
+        let sid = rule.sid;
+        Signature::new(rule).map_err(|why| of_rule(sid, text, &why))
     }
 
     /// Of two rules of one number that with the later revision counts, as with Suricata.
-    fn take(&mut self, rule: Rule, text: &RuleText<'_>, file: usize) {
-        let place = Place { rule: self.rules.len(), file, line: text.line };
+    fn take(&mut self, signature: Signature, text: &RuleText<'_>, file: usize) {
+        let rule = &signature.rule;
+        let place = Place { rule: self.signatures.len(), file, line: text.line };
         let Some(other) = self.known.get(&(rule.generator, rule.sid)).copied() else {
             self.known.insert((rule.generator, rule.sid), place);
-            self.rules.push(rule);
+            self.signatures.push(signature);
             self.files[file].loaded += 1;
             return;
         };
-        let before = &mut self.rules[other.rule];
-        if rule.revision > before.revision {
+        let before = &mut self.signatures[other.rule];
+        if rule.revision > before.rule.revision {
             self.files[other.file].loaded -= 1;
             self.files[other.file].replaced += 1;
             self.files[file].loaded += 1;
             self.known.insert((rule.generator, rule.sid), Place { rule: other.rule, ..place });
-            *before = rule;
-        } else if rule.revision < before.revision {
+            *before = signature;
+        } else if rule.revision < before.rule.revision {
             self.files[file].replaced += 1;
         } else {
             let name = &self.files[other.file].name;
@@ -176,23 +176,16 @@ impl Loader {
     /// The set.
     #[must_use]
     pub fn finish(self) -> Loaded {
-        Loaded { rules: self.rules, files: self.files }
+        Loaded { signatures: self.signatures, files: self.files }
     }
 }
 
-/// Why the tests of a rule cannot be tried.
-fn unmatchable(rule: &Rule) -> Option<Unmatchable> {
-    rule.parts
-        .iter()
-        .find_map(|part| Matcher::new(part).err().or_else(|| Chain::new(&part.seen.transforms).err()))
-}
-
-fn of_rule(rule: &Rule, text: &RuleText<'_>, why: &Unmatchable) -> Fault {
+fn of_rule(sid: u32, text: &RuleText<'_>, why: &Unmatchable) -> Fault {
     let kind = match why {
         Unmatchable::Expression(_) => Kind::Syntax,
         Unmatchable::Unsupported(_) => Kind::Unsupported,
     };
-    Fault { line: text.line, column: 1, sid: Some(rule.sid), keyword: None, kind, detail: why.to_string() }
+    Fault { line: text.line, column: 1, sid: Some(sid), keyword: None, kind, detail: why.to_string() }
 }
 
 #[cfg(test)]
@@ -211,7 +204,7 @@ mod tests {
         let loaded = loader.finish();
         let counts = |file: &FileReport| (file.rules, file.loaded, file.replaced, file.faults.len());
         assert_eq!(loaded.files.iter().map(counts).collect::<Vec<_>>(), [(3, 2, 1, 0), (4, 1, 1, 2)]);
-        let kept: Vec<_> = loaded.rules.iter().map(|rule| (rule.sid, rule.revision)).collect();
+        let kept: Vec<_> = loaded.signatures.iter().map(|one| (one.rule.sid, one.rule.revision)).collect();
         assert_eq!(kept, [(1, 2), (2, 5), (3, 1)]);
         let told = loaded.files[1].faults[0].to_string();
         assert_eq!(told, "3:1: sid 3: a rule of this sid and rev is at a.rules:3 already");
@@ -235,7 +228,7 @@ mod tests {
                     # alert tcp any any -> any any (msg:\"off\"; sid:6;)\n";
         loader.add("rules/a.rules", file.as_bytes());
         let loaded = loader.finish();
-        let rules: Vec<_> = loaded.rules.iter().map(|rule| (rule.sid, rule.action, &*rule.message)).collect();
+        let rules: Vec<_> = loaded.signatures.iter().map(|one| (one.rule.sid, one.rule.action, &*one.rule.message)).collect();
         assert_eq!(rules, [(2, Action::Drop, "noisy"), (3, Action::Pass, "other"), (4, Action::Drop, "off")]);
         let report = &loaded.files[0];
         assert_eq!((report.rules, report.loaded, report.disabled, report.faults.len()), (5, 3, 2, 1));

@@ -48,6 +48,12 @@ impl FlowMemory {
         self.bits.is_empty() && self.numbers.is_empty()
     }
 
+    /// Forgets all of it.
+    pub fn clear(&mut self) {
+        self.bits.clear();
+        self.numbers.clear();
+    }
+
     fn has(&self, bit: u16) -> bool {
         self.bits.binary_search(&bit).is_ok()
     }

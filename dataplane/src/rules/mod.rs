@@ -15,6 +15,7 @@
 //! | `ranges`, `number` | sets and tests of numbers |
 
 mod base64;
+pub mod detect;
 pub mod changes;
 pub mod counting;
 pub mod language;
@@ -26,8 +27,12 @@ pub mod packet;
 pub mod ranges;
 pub mod prefilter;
 pub mod rule;
+pub mod set;
 pub mod signature;
 pub mod transform;
 
 pub use language::{Fault, Kind, Variables};
+pub use detect::{Detector, Hit};
 pub use rule::Rule;
+pub use set::RuleSet;
+pub use signature::Signature;

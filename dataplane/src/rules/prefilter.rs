@@ -12,16 +12,16 @@ use super::rule::{Content, FastPattern, Part, Rule, Seen, Test};
 use super::transform::Chain;
 
 /// Bytes of a pattern that are looked for; what follows is left to the match itself.
-const PATTERN_BYTES_MAX: usize = 32;
+pub(super) const PATTERN_BYTES_MAX: usize = 32;
 
 /// Patterns above which an automaton's memory counts more than its speed: then it is one that is compressed.
 const DENSE_PATTERNS_MAX: usize = 2_000;
 
 /// Rules by what must be found of them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Prefilter {
     groups: Vec<Group>,
-    /// Rules that nothing finds, in the order of the set.
+    /// Rules that nothing finds, in the order in which they were given.
     always: Vec<u32>,
 }
 
@@ -32,7 +32,7 @@ pub struct Group {
     pub seen: Seen,
     chain: Chain,
     automaton: AhoCorasick,
-    /// Rules of each pattern, by their places in the set.
+    /// Rules of each pattern, by their numbers.
     rules: Vec<Vec<u32>>,
 }
 
@@ -78,31 +78,40 @@ impl Gathered {
 }
 
 impl Prefilter {
-    /// Over a set of rules, whose places in it are what [`Group::candidates`] tells.
+    /// Over rules with the numbers that [`Group::candidates`] tells; only parts that are `meant` may find one.
     ///
     /// # Errors
     ///
     /// [`Unmatchable`] where there are more patterns than an automaton can have, or a transform cannot be done.
-    pub fn new(rules: &[Rule]) -> Result<Self, Unmatchable> {
+    pub fn new<'a>(
+        rules: impl IntoIterator<Item = (u32, &'a Rule)>,
+        meant: impl Fn(&Part) -> bool,
+    ) -> Result<Self, Unmatchable> {
         let mut always = Vec::new();
         let mut gathered: Vec<Gathered> = Vec::new();
         let mut groups: HashMap<Seen, usize> = HashMap::new();
-        for (place, rule) in rules.iter().enumerate() {
-            let Some((part, pattern)) = fast_pattern(rule) else {
-                always.push(place as u32);
+        for (number, rule) in rules {
+            let Some((part, pattern)) = fast_pattern(rule, &meant) else {
+                always.push(number);
                 continue;
             };
             let group = *groups.entry(part.seen.clone()).or_insert_with_key(|seen| {
                 gathered.push(Gathered::of(seen.clone()));
                 gathered.len() - 1
             });
-            gathered[group].add(pattern, place as u32);
+            gathered[group].add(pattern, number);
         }
         let groups = gathered.into_iter().map(Gathered::finish);
         Ok(Self { groups: groups.collect::<Result<_, _>>()?, always })
     }
 
-    /// Rules that are candidates whatever the bytes are, by their places in the set.
+    /// Whether there is no rule.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.always.is_empty()
+    }
+
+    /// Rules that are candidates whatever the bytes are.
     #[must_use]
     pub fn always(&self) -> &[u32] {
         &self.always
@@ -137,9 +146,9 @@ impl Group {
 }
 
 /// The part and the pattern by which a rule is found; `None`: none of its contents must be there.
-fn fast_pattern(rule: &Rule) -> Option<(&Part, Vec<u8>)> {
+fn fast_pattern<'a>(rule: &'a Rule, meant: &impl Fn(&Part) -> bool) -> Option<(&'a Part, Vec<u8>)> {
     let mut best: Option<(&Part, &Content, usize)> = None;
-    for part in &rule.parts {
+    for part in rule.parts.iter().filter(|part| meant(part)) {
         // Where the buffer may be missing, nothing of it must be there.
         if part.tests.iter().any(|test| matches!(test, Test::Absent { .. })) {
             continue;
@@ -203,7 +212,7 @@ mod tests {
 
     fn pattern(body: &str) -> Option<(&'static str, String)> {
         let rule = rule(body);
-        let (part, pattern) = fast_pattern(&rule)?;
+        let (part, pattern) = fast_pattern(&rule, &|_| true)?;
         Some((part.seen.buffer.buffer().name, String::from_utf8(pattern).unwrap()))
     }
 
@@ -242,7 +251,8 @@ mod tests {
             bytes in proptest::collection::vec(prop::sample::select(b"abABx".to_vec()), 0..20),
         ) {
             let rules: Vec<_> = bodies.iter().map(|body| rule(body)).collect();
-            let prefilter = Prefilter::new(&rules).unwrap();
+            let numbered = rules.iter().enumerate().map(|(number, rule)| (number as u32, rule));
+            let prefilter = Prefilter::new(numbered, |_| true).unwrap();
             let (mut found, mut scratch) = (prefilter.always().to_vec(), Vec::new());
             for group in prefilter.groups() {
                 group.candidates(&bytes, &mut scratch, &mut found);

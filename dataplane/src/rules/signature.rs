@@ -1,29 +1,94 @@
-//! A rule, ready: does it match this packet? Each rule tried whole, which is what everything faster is held against.
+//! A rule, ready: what of it is asked of packets, of the stream, and of what a flow speaks.
 
 use super::language::buffers::{BASE64_DATA, PAYLOAD, Source};
+use super::language::fields::FIELDS;
 use super::matcher::{Matcher, Scratch, Unmatchable};
-use super::memory::{FlowMemory, Names, Remembered, TooManyNames};
-use super::packet::{Check, View, concerns};
-use super::rule::{BufferId, Condition, Rule};
+use super::memory::{Names, Remembered, TooManyNames};
+use super::packet::Check;
+use super::rule::{
+    Action, AppLayerProtocol, BufferId, Condition, Content, HeaderProtocol, NumberTest, PacketProtocol, Rule,
+    StreamSize, Test,
+};
 use super::transform::Chain;
-use crate::parse::{Network, Protocol};
+use crate::flow::Direction;
+
+/// Parts and questions that one rule may have together: they are bits of a number.
+const PIECES_MAX: usize = 64;
 
 /// A rule with its tests ready to be tried.
 #[derive(Debug)]
 pub struct Signature {
     /// The rule.
     pub rule: Rule,
-    checks: Vec<Check>,
-    parts: Vec<Part>,
-    remembered: Remembered,
-    is_of_packets: bool,
+    /// What must hold of the packet's headers.
+    pub(super) checks: Vec<Check>,
+    /// What must hold of the flow and of what it speaks.
+    pub(super) asks: Vec<Ask>,
+    /// What bytes must be.
+    pub(super) parts: Vec<Part>,
+    /// What is asked of the flow's memory, and changed in it.
+    pub(super) remembered: Remembered,
+    /// What it is tried on.
+    pub(super) kind: Kind,
+    /// Protocols of applications that it is asked about; `None`: whatever the flow speaks.
+    pub(super) applications: Option<Applications>,
 }
 
+/// What a rule is tried on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Packets, each for itself.
+    Packet,
+    /// TCP's payload in order; where `and_packets`, of single packets too.
+    Stream { and_packets: bool },
+    /// What parsers tell.
+    Transaction,
+}
+
+/// Names in EVE; one of them.
+pub(super) type Applications = Vec<&'static str>;
+
+/// What must hold in one buffer.
 #[derive(Debug)]
-struct Part {
-    buffer: BufferId,
-    chain: Chain,
-    matcher: Matcher,
+pub(super) struct Part {
+    pub buffer: BufferId,
+    /// The name behind `frame:`.
+    pub frame: Option<Box<str>>,
+    pub chain: Chain,
+    pub matcher: Matcher,
+    /// Which way what it looks into goes.
+    pub way: Option<Direction>,
+    pub absent: Absent,
+}
+
+/// What it means for a part that its buffer is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// It does not hold.
+    Fails,
+    /// It holds, and does not where there is one.
+    Holds,
+    /// It holds, and where there is one its tests decide.
+    OrElse,
+}
+
+/// What must hold of a flow, and of what it speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// A number of the transaction: index into [`FIELDS`].
+    Number(u16, NumberTest),
+    /// Bytes of a buffer.
+    Size(BufferId, NumberTest),
+    /// A parser met this: protocol, name.
+    Event(&'static str, Box<str>),
+    /// What the flow speaks.
+    Protocol(AppLayerProtocol),
+    /// Bytes that a side has sent.
+    StreamSize(StreamSize),
+    /// Decoding of the packet met this.
+    Decode(&'static str),
+    /// TCP met this.
+    Stream(&'static str),
 }
 
 /// Why a rule is not ready.
@@ -38,165 +103,216 @@ pub enum NotReady {
 }
 
 impl Signature {
-    /// Makes a rule ready; `names` are those of the whole set.
+    /// Makes a rule ready.
     ///
     /// # Errors
     ///
-    /// [`NotReady`].
-    pub fn new(rule: Rule, names: &mut Names) -> Result<Self, NotReady> {
+    /// [`Unmatchable`]: something of it cannot be tried.
+    pub fn new(rule: Rule) -> Result<Self, Unmatchable> {
         let parts = rule.parts.iter().map(|part| {
-            let (chain, matcher) = (Chain::new(&part.seen.transforms)?, Matcher::new(part)?);
-            Ok(Part { buffer: part.seen.buffer, chain, matcher })
+            let absent = part.tests.iter().find_map(|test| match test {
+                Test::Absent { or_else: true } => Some(Absent::OrElse),
+                Test::Absent { or_else: false } => Some(Absent::Holds),
+                _ => None,
+            });
+            Ok(Part {
+                buffer: part.seen.buffer,
+                frame: part.seen.frame.clone(),
+                chain: Chain::new(&part.seen.transforms)?,
+                matcher: Matcher::new(part)?,
+                way: part.seen.buffer.buffer().way,
+                absent: absent.unwrap_or(Absent::Fails),
+            })
         });
         let parts = parts.collect::<Result<Vec<_>, Unmatchable>>()?;
-        let (mut checks, mut is_of_packets) = (Vec::new(), true);
+        let (mut checks, mut asks) = (Vec::new(), Vec::new());
         for condition in &rule.conditions {
             match Check::new(condition)? {
                 Some(check) => checks.push(check),
-                // What is remembered is asked below.
-                None => is_of_packets &= matches!(condition, Condition::FlowBits(_) | Condition::FlowInt(..)),
+                None => asks.extend(ask(condition)?),
             }
         }
-        is_of_packets &= parts.iter().all(|part| is_of_packet(part.buffer));
-        let remembered = Remembered::of(&rule, names)?;
-        Ok(Self { rule, checks, parts, remembered, is_of_packets })
-    }
-
-    /// Whether a packet alone, and what is remembered of its flow, says all that the rule asks.
-    #[must_use]
-    pub const fn is_of_packets(&self) -> bool {
-        self.is_of_packets
-    }
-
-    /// Whether the packet matches. `false` for a rule that is not [`Self::is_of_packets`].
-    #[must_use]
-    pub fn matches(&self, view: &View<'_>, memory: &FlowMemory) -> bool {
-        if !self.is_of_packets || !concerns(&self.rule.header, &self.rule.flow, view) {
-            return false;
+        if rule.action == Action::Config {
+            return Err(Unmatchable::Unsupported("the action config"));
         }
-        if !self.checks.iter().all(|check| check.holds(view)) || !self.remembered.holds(memory) {
-            return false;
+        if parts.len() + asks.len() > PIECES_MAX {
+            return Err(Unmatchable::Unsupported("a rule of more than 64 parts and questions"));
         }
-        let (mut scratch, mut changed) = (Scratch::of(&self.rule), Vec::new());
-        self.parts.iter().all(|part| {
-            // What was decoded is taken out while it is looked into.
-            let decoded = std::mem::take(&mut scratch.decoded);
-            let bytes =
-                if part.buffer == BASE64_DATA { Some(&decoded[..]) } else { bytes_of(part.buffer, view) };
-            let Some(bytes) = bytes else { return false };
-            let bytes = if part.chain.is_empty() {
-                bytes
-            } else {
-                part.chain.apply(bytes, &mut changed);
-                &changed[..]
-            };
-            part.matcher.matches(bytes, &mut scratch)
-        })
+        let kind = kind(&rule, !checks.is_empty(), &parts, &asks);
+        let applications = applications(&rule, &parts, &asks);
+        Ok(Self { checks, asks, parts, remembered: Remembered::default(), kind, applications, rule })
     }
 
-    /// What a match changes in the memory of its flow.
-    pub fn remember(&self, memory: &mut FlowMemory) {
-        self.remembered.apply(memory);
+    /// Gives what it remembers its numbers; `names` are those of the whole set.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyNames`].
+    pub(super) fn name(&mut self, names: &mut Names) -> Result<(), TooManyNames> {
+        self.remembered = Remembered::of(&self.rule, names)?;
+        Ok(())
+    }
+
+    /// What parts and questions together are, as bits.
+    pub(super) const fn all_pieces(&self) -> u64 {
+        match self.parts.len() + self.asks.len() {
+            PIECES_MAX => u64::MAX,
+            count => (1 << count) - 1,
+        }
+    }
+
+    /// Whether it may be asked about flows of this application.
+    pub(super) fn is_of(&self, application: Option<&str>) -> bool {
+        self.applications
+            .as_ref()
+            .is_none_or(|names| application.is_some_and(|application| names.contains(&application)))
+    }
+
+    /// The same of a packet, whose flow may speak what nobody knows yet.
+    pub(super) fn is_of_packet(&self, application: Option<&str>) -> bool {
+        self.is_of(application)
+    }
+
+    /// A scratch for its tests.
+    pub(super) fn scratch(&self, scratch: &mut Scratch) {
+        scratch.variables.clear();
+        scratch.variables.resize(self.rule.variables.len(), 0);
+        scratch.decoded.clear();
+        scratch.is_dce_little_endian = true;
+    }
+
+    /// Which way what it is about goes, where only one is possible.
+    pub(super) fn way(&self) -> Option<Direction> {
+        self.rule.flow.way
     }
 }
 
-/// Whether a packet alone has a buffer.
-fn is_of_packet(buffer: BufferId) -> bool {
-    let is_header = |name: &str| name.ends_with(".hdr") && !matches!(name, "ether.hdr" | "arp.hdr");
-    match buffer.buffer().of {
-        Source::Payload | Source::Decoded => true,
-        Source::Packet => is_header(buffer.buffer().name),
-        Source::File | Source::Transaction(_) | Source::Frame => false,
+impl Part {
+    /// Whether its tests hold in `bytes`; `changed` is for what transforms make.
+    pub fn holds(&self, bytes: &[u8], scratch: &mut Scratch, changed: &mut Vec<u8>) -> bool {
+        if self.chain.is_empty() {
+            return self.matcher.matches(bytes, scratch);
+        }
+        self.chain.apply(bytes, changed);
+        self.matcher.matches(changed, scratch)
+    }
+
+    /// Whether it looks into a payload, or what was decoded of one.
+    pub fn is_payload(&self) -> bool {
+        matches!(self.buffer, PAYLOAD | BASE64_DATA)
     }
 }
 
-/// The bytes of a buffer; `None`: the packet does not have it.
-fn bytes_of<'a>(buffer: BufferId, view: &View<'a>) -> Option<&'a [u8]> {
-    if buffer == PAYLOAD {
-        return Some(view.headers.payload(view.bytes));
+/// The question; `None`: something else asks it.
+fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
+    let unsupported = |what| Err(Unmatchable::Unsupported(what));
+    Ok(Some(match condition {
+        Condition::Transaction(field, test, _which) => Ask::Number(*field, *test),
+        Condition::BufferSize(buffer, test) => Ask::Size(*buffer, *test),
+        Condition::AppLayerEvent(protocol, event) => Ask::Event(protocol, event.clone()),
+        Condition::AppLayerProtocol(protocol) => Ask::Protocol(*protocol),
+        Condition::StreamSize(size) => Ask::StreamSize(*size),
+        Condition::DecodeEvent(event) => Ask::Decode(event),
+        Condition::StreamEvent(event) => Ask::Stream(event),
+        // What is remembered is asked for itself, and headers too.
+        Condition::FlowBits(_) | Condition::FlowInt(..) => return Ok(None),
+        Condition::Packet(..)
+        | Condition::DataSize(_)
+        | Condition::Flags(_)
+        | Condition::IpOption(_)
+        | Condition::FragmentBits(_)
+        | Condition::SameIp
+        | Condition::Checksum(..) => return Ok(None),
+        Condition::Country(_) => return unsupported("geoip"),
+        Condition::IpReputation(_) => return unsupported("iprep"),
+        Condition::XBits(..) => return unsupported("xbits"),
+        Condition::File(_) => return unsupported("a test of files"),
+        Condition::Rpc(..) => return unsupported("rpc"),
+        Condition::DceInterface(_) => return unsupported("dcerpc.iface"),
+        Condition::DceOperation(_) => return unsupported("dcerpc.opnum"),
+        Condition::Modbus(_) => return unsupported("modbus"),
+        Condition::Cip(_) => return unsupported("cip_service"),
+        Condition::Dnp3Object(..) => return unsupported("dnp3_obj"),
+        Condition::Dnp3Indications(_) => return unsupported("dnp3_ind"),
+    }))
+}
+
+impl Ask {
+    /// Whether parsers answer it.
+    const fn is_of_transaction(&self) -> bool {
+        matches!(self, Self::Number(..) | Self::Size(..) | Self::Event(..))
     }
-    let headers = view.headers;
-    let Network::Ip { src, protocol, .. } = headers.network else { return None };
-    let (l3, l4) = (usize::from(headers.l3_offset), usize::from(headers.l4_offset));
-    let (payload, end) = (usize::from(headers.payload_offset), usize::from(headers.end));
-    let (from, to) = match buffer.buffer().name {
-        "ipv4.hdr" if src.is_v4() => (l3, l4),
-        "ipv6.hdr" if !src.is_v4() => (l3, l4),
-        "tcp.hdr" if protocol == Protocol::TCP => (l4, payload),
-        "udp.hdr" if protocol == Protocol::UDP => (l4, payload),
-        "icmpv4.hdr" if protocol == Protocol::ICMP => (l4, payload),
-        "icmpv6.hdr" if protocol == Protocol::ICMPV6 => (l4, payload),
-        "igmp.hdr" if protocol == super::packet::IGMP => (l4, end),
-        _ => return None,
+}
+
+fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
+    let is_told = |part: &Part| {
+        matches!(part.buffer.buffer().of, Source::File | Source::Transaction(_) | Source::Frame)
     };
-    view.bytes.get(from..to)
+    if parts.iter().any(is_told) || asks.iter().any(Ask::is_of_transaction) {
+        return Kind::Transaction;
+    }
+    let is_of_streams = match rule.header.protocol {
+        HeaderProtocol::Packet(protocol) => {
+            matches!(
+                protocol,
+                PacketProtocol::Tcp
+                    | PacketProtocol::TcpStream
+                    | PacketProtocol::Ip
+                    | PacketProtocol::Ipv4
+                    | PacketProtocol::Ipv6
+            )
+        }
+        HeaderProtocol::Application(_) => true,
+    };
+    let is_of_packets = has_checks || rule.flow.stream == Some(false);
+    let has_payload = parts.iter().any(|part| part.buffer == PAYLOAD);
+    if !is_of_streams || is_of_packets || !has_payload {
+        return Kind::Packet;
+    }
+    let is_stream_alone = rule.header.protocol == HeaderProtocol::Packet(PacketProtocol::TcpStream)
+        || rule.flow.stream == Some(true);
+    // A place in the payload may be meant of the packet, as Suricata reads it.
+    let has_place = rule.parts.iter().flat_map(|part| &part.tests).any(|test| {
+        matches!(test, Test::Content(Content { depth, offset, startswith, .. })
+            if depth.is_some() || offset.is_some() || *startswith)
+    });
+    let has_size = asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_)));
+    Kind::Stream { and_packets: !is_stream_alone && (has_place || has_size) }
 }
 
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
-mod tests {
-    use super::*;
-    use crate::flow::Direction;
-    use crate::parse::parse_ethernet;
-    use crate::rules::language::{RuleText, Variables, read};
-    use crate::rules::packet::tests::tcp;
-
-    /// Which of the rules match packets with these payloads, one after the other of one flow; a letter each.
-    fn tried(rules: &[&str], payloads: &[&[u8]]) -> Vec<String> {
-        let mut names = Names::default();
-        let signatures: Vec<_> = rules
-            .iter()
-            .map(|text| {
-                let rule = read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap();
-                Signature::new(rule, &mut names).unwrap()
-            })
-            .collect();
-        let mut memory = FlowMemory::default();
-        let mut tried = Vec::new();
-        for payload in payloads {
-            let frame = tcp(1_024, 80, 0x18, payload);
-            let headers = parse_ethernet(&frame).unwrap();
-            let view = View {
-                headers: &headers,
-                bytes: &frame,
-                way: Some(Direction::Forward),
-                is_established: true,
-                is_reassembled: false,
-            };
-            let mut met = String::new();
-            for signature in &signatures {
-                let matches = signature.matches(&view, &memory);
-                met.push(if matches { '+' } else { '-' });
-                if matches {
-                    signature.remember(&mut memory);
-                }
-            }
-            tried.push(met);
+fn applications(rule: &Rule, parts: &[Part], asks: &[Ask]) -> Option<Applications> {
+    let mut names: Option<Applications> = match rule.header.protocol {
+        HeaderProtocol::Application(name) => Some(meant_by(name)),
+        HeaderProtocol::Packet(_) => None,
+    };
+    let mut narrow = |of: Applications| match &mut names {
+        Some(names) => names.retain(|name| of.contains(name)),
+        None => names = Some(of),
+    };
+    for part in parts {
+        if let Source::Transaction(of) = part.buffer.buffer().of {
+            narrow(of.iter().flat_map(|name| meant_by(name)).collect());
         }
-        tried
     }
-
-    #[test]
-    fn a_rule_matches_where_all_of_it_holds() {
-        let rules = [
-            r#"alert tcp any any -> any 80 (flow:established,to_server; content:"user="; content:"root"; within:4; sid:1;)"#,
-            r#"alert tcp any 80 -> any any (content:"user="; sid:2;)"#,
-            r#"alert tcp any any -> any any (flags:PA; ttl:64; content:"user="; sid:3;)"#,
-            r#"alert tcp any any -> any any (content:"b64:"; base64_decode:relative; base64_data; content:"hello"; sid:4;)"#,
-            r#"alert ip any any -> any any (ipv4.hdr; content:"|45|"; startswith; tcp.hdr; content:"|04 00 00 50|"; startswith; sid:5;)"#,
-            r#"alert ip any any -> any any (udp.hdr; content:"|04 00|"; sid:6;)"#,
-            r#"alert http any any -> any any (http.uri; content:"/"; sid:7;)"#,
-        ];
-        let met = tried(&rules, &[b"user=root", b"user=ruth", b"b64:aGVsbG8=", b""]);
-        assert_eq!(met, ["+-+-+--", "--+-+--", "---++--", "----+--"]);
+    for ask in asks {
+        match ask {
+            Ask::Number(field, _) => {
+                narrow(FIELDS[usize::from(*field)].of.iter().flat_map(|name| meant_by(name)).collect());
+            }
+            Ask::Event(protocol, _) if *protocol != "applayer" => narrow(meant_by(protocol)),
+            _ => {}
+        }
     }
+    names
+}
 
-    #[test]
-    fn what_one_match_remembers_another_asks() {
-        let rules = [
-            r#"alert tcp any any -> any any (content:"login"; flowbits:set,in; noalert; sid:1;)"#,
-            r#"alert tcp any any -> any any (content:"get"; flowbits:isset,in; sid:2;)"#,
-        ];
-        assert_eq!(tried(&rules, &[b"get", b"login", b"get"]), ["--", "+-", "-+"]);
+/// The protocols that a name of the language means.
+fn meant_by(name: &'static str) -> Applications {
+    match name {
+        "http" => vec!["http", "http2", "doh2"],
+        "http1" => vec!["http"],
+        "http2" => vec!["http2", "doh2"],
+        "dns" => vec!["dns", "doh2"],
+        other => vec![other],
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Stream {
     held: Held,
     /// Bytes in order since the beginning.
     passed: u64,
+    /// Of these, bytes that were shown to whoever asks for all of them.
+    shown: u64,
     /// Bytes to come that nobody reads.
     skip: u64,
     /// Sequence number of the byte after the last one in order.
@@ -228,6 +230,19 @@ impl Stream {
         end.checked_sub(self.unread as usize).and_then(|at| self.buffer.get(at..end)).unwrap_or_default()
     }
 
+    /// What came in order since this was asked last.
+    pub(super) fn unshown<'a>(&'a mut self, payload: &'a [u8]) -> &'a [u8] {
+        let new = self.passed.saturating_sub(self.shown);
+        self.shown = self.passed;
+        let new = usize::try_from(new).unwrap_or(usize::MAX);
+        let (bytes, end) = if self.fresh as usize >= new {
+            (payload, payload.len())
+        } else {
+            (&self.buffer[..], self.next.wrapping_sub(self.start) as usize)
+        };
+        bytes.get(..end).map_or(&[], |bytes| &bytes[bytes.len().saturating_sub(new)..])
+    }
+
     pub(super) fn consume(&mut self, len: usize) {
         let ready = if self.direct > 0 { &mut self.direct } else { &mut self.unread };
         let done = (*ready as usize).min(len);
@@ -283,6 +298,7 @@ impl Stream {
         let skipped = self.skip.min(u64::from(hole));
         self.skip -= skipped;
         self.passed += u64::from(hole);
+        self.shown += u64::from(hole);
         if hole > 0 && rules.mode.is_inline() {
             self.forget_to(self.next.wrapping_add(hole));
         }

@@ -208,6 +208,12 @@ impl Streams {
         self.ways[way as usize].ready(payload)
     }
 
+    /// What came in order since this was asked last, whoever reads it or skips it; `payload` as for [`Self::ready`]. Bytes that are
+    /// gone, because nothing kept them, are not told.
+    pub fn unshown<'a>(&'a mut self, way: Direction, payload: &'a [u8]) -> &'a [u8] {
+        self.ways[way as usize].unshown(payload)
+    }
+
     /// The first `len` bytes of [`Self::ready`] are done with; more than there are skips what comes.
     pub fn consume(&mut self, way: Direction, len: usize) {
         self.ways[way as usize].consume(len);

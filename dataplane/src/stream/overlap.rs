@@ -136,7 +136,7 @@ impl Mode {
         !matches!(self.policy(), Policy::First | Policy::Vista | Policy::Last)
     }
 
-    pub(super) const fn is_inline(self) -> bool {
+    pub(crate) const fn is_inline(self) -> bool {
         matches!(self, Self::Inline)
     }
 }

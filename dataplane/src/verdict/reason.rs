@@ -213,6 +213,12 @@ reasons! {
         /// The worker was stopping.
         Stopping = "stopping",
     }
+    Rule {
+        /// A signature said drop.
+        RuleDrop = "rule_drop",
+        /// A signature said reject.
+        RuleReject = "rule_reject",
+    }
     Policy {
         /// A policy said drop.
         PolicyDrop = "policy_drop",
@@ -268,6 +274,8 @@ reasons! {
         RejectSuppressed = "reject_suppressed",
         /// A record that found its event ring full and was aggregated.
         RecordAggregated = "record_aggregated",
+        /// A signature matched, and was told of.
+        RuleAlert = "rule_alert",
         /// An alert that found its event ring full.
         AlertShed = "alert_shed",
     }

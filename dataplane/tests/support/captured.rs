@@ -117,5 +117,5 @@ fn view_of(headers: &Headers) -> (FlowView, bool) {
     };
     let (from, to) = ((src, src_port), (dst, dst_port));
     let (initiator, responder) = if flipped { (to, from) } else { (from, to) };
-    (FlowView { initiator, responder, protocol, is_midstream }, flipped)
+    (FlowView { initiator, responder, protocol, is_midstream, is_established: true }, flipped)
 }

@@ -97,7 +97,7 @@ pub fn policy(json: &str) -> Arc<PolicySet> {
 
 /// A snapshot of `policy`.
 pub fn snapshot(json: &str) -> Snapshot {
-    Snapshot { version: 1, policy: policy(json), settings: Settings::default(), apps: None }
+    Snapshot { version: 1, policy: policy(json), settings: Settings::default(), apps: None, rules: None }
 }
 
 /// An engine's settings: inline, two ports, tables for tests.

@@ -101,7 +101,7 @@ impl Bench {
             inspection,
             streams: StreamConfig::default(),
         };
-        let first = Snapshot { version: 1, policy, settings: Settings::default(), apps: None };
+        let first = Snapshot { version: 1, policy, settings: Settings::default(), apps: None, rules: None };
         let (door, mut workers, mut receivers) = door(first, 1, None);
         let worker = workers.pop().expect("one worker was asked for");
         let receiver = receivers.pop().expect("one worker was asked for");

@@ -324,6 +324,39 @@ impl BufferId {
     }
 }
 
+/// The number of a buffer's name.
+///
+/// # Panics
+///
+/// Where there is no such buffer: it is for constants, which do not compile then.
+#[must_use]
+pub const fn buffer(name: &str) -> BufferId {
+    let mut index = 0;
+    while index < BUFFERS.len() {
+        if is_same(BUFFERS[index].name, name) {
+            return BufferId(index as u16);
+        }
+        index += 1;
+    }
+    panic!("no buffer has this name")
+}
+
+/// Whether two names are the same, for constants.
+pub(in crate::rules) const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < one.len() {
+        if one[index] != other[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
 /// The buffer of a name in [`BUFFERS`]; the payload where there is none, which a test of this table excludes.
 pub(super) fn named(name: &str) -> BufferId {
     match by_keyword(name) {

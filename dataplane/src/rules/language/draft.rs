@@ -27,6 +27,8 @@ pub(super) struct Draft<'a> {
     waiting: Option<Value<'a>>,
     /// The part that the last content went to, and its place there; other tests may stand behind it.
     last: Option<(usize, usize)>,
+    /// The part that the content before was moved to, of the older language: what is relative to it follows it.
+    moved: Option<usize>,
 }
 
 impl<'a> Draft<'a> {
@@ -45,7 +47,8 @@ impl<'a> Draft<'a> {
             variables: Vec::new(),
             threshold: None,
             detection_filter: None,
-            is_silent: false,
+            // Who passes tells nobody, unless it says so.
+            is_silent: matches!(action, Action::Pass),
             prefilter: false,
             bypass: false,
             target: None,
@@ -54,7 +57,7 @@ impl<'a> Draft<'a> {
             references: Vec::new(),
             metadata: Vec::new(),
         };
-        Self { rule, whole, current: Seen::plain(PAYLOAD), waiting: None, last: None }
+        Self { rule, whole, current: Seen::plain(PAYLOAD), waiting: None, last: None, moved: None }
     }
 
     /// Tests that follow look into this buffer.
@@ -67,6 +70,7 @@ impl<'a> Draft<'a> {
         self.is_used()?;
         let buffer = seen.buffer;
         self.current = seen;
+        self.moved = None;
         // `pkt_data` and `base64_data` may stand for themselves.
         self.waiting = (buffer != PAYLOAD && buffer != BASE64_DATA).then_some(word);
         self.last = None;
@@ -98,6 +102,12 @@ impl<'a> Draft<'a> {
 
     /// A test in the buffer that was named last.
     pub(super) fn test(&mut self, test: Test) -> Result<(), Wrong> {
+        if let Some(part) = self.moved.filter(|_| self.is_in_payload()) {
+            if follows(&test) {
+                return self.put(Some(part), self.rule.parts[part].seen.clone(), test);
+            }
+            self.moved = None;
+        }
         let seen = self.current.clone();
         // A buffer of which a transaction has several is asked anew each time it is named.
         let is_anew = self.waiting.take().is_some() && seen.buffer.buffer().is_multiple;
@@ -130,7 +140,10 @@ impl<'a> Draft<'a> {
         let test = from.tests.remove(place);
         self.last = None;
         let seen = Seen::plain(buffer);
-        self.put(self.part_of(&seen), seen, test)
+        let part = self.part_of(&seen);
+        self.put(part, seen, test)?;
+        self.moved = Some(part.unwrap_or(self.rule.parts.len() - 1));
+        Ok(())
     }
 
     /// The part of a buffer, the last one.
@@ -232,6 +245,19 @@ impl<'a> Draft<'a> {
             fits(rule, part).map_err(|detail| whole.wrong(detail))?;
         }
         Ok(self.rule)
+    }
+}
+
+/// Whether a test belongs where the content before it went.
+const fn follows(test: &Test) -> bool {
+    match test {
+        Test::Byte(test) => test.is_relative,
+        Test::Jump(jump) => jump.is_relative,
+        Test::Extract(extract) => extract.is_relative,
+        Test::Math(math) => math.is_relative,
+        Test::DataAt(data) => data.is_relative,
+        Test::Base64(decode) => decode.is_relative,
+        _ => false,
     }
 }
 

@@ -104,7 +104,7 @@ pub(super) fn noalert(draft: &mut Draft<'_>, _value: Value<'_>) -> Result<(), Wr
     Ok(())
 }
 
-/// Ends what a `flowbits:noalert` of an included rule would say.
+/// A match is told, whatever was said before: of a rule that passes, too.
 pub(super) fn alert(draft: &mut Draft<'_>, _value: Value<'_>) -> Result<(), Wrong> {
     draft.rule.is_silent = false;
     Ok(())

@@ -61,12 +61,12 @@ enum Ready {
     DataAt(DataAt),
     Size(NumberTest),
     Base64(Base64Decode),
-    /// Where tests are tried, the buffer is there.
+    /// `absent`: where tests are tried, the buffer is there.
     Never,
 }
 
 /// What tests of one rule share while they are tried.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Scratch {
     /// What was taken from bytes, by [`Amount::Variable`].
     pub variables: Vec<u64>,
@@ -91,9 +91,12 @@ impl Matcher {
     ///
     /// [`Unmatchable`].
     pub fn new(part: &Part) -> Result<Self, Unmatchable> {
-        let tests = part.tests.iter().enumerate().map(|(index, test)| {
-            let next = part.tests.get(index + 1);
-            Ok(Step { test: ready(test)?, is_followed: next.is_some_and(is_relative) })
+        // Where the buffer may be missing or hold something, what it holds is tried like any other.
+        let is_tried = |test: &&Test| !matches!(test, Test::Absent { or_else: true });
+        let tried: Vec<_> = part.tests.iter().filter(is_tried).collect();
+        let tests = tried.iter().enumerate().map(|(index, test)| {
+            let next = tried.get(index + 1);
+            Ok(Step { test: ready(test)?, is_followed: next.is_some_and(|next| is_relative(next)) })
         });
         Ok(Self { steps: tests.collect::<Result<_, _>>()? })
     }

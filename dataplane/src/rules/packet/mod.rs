@@ -32,11 +32,16 @@ pub struct View<'a> {
     pub is_reassembled: bool,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// The payload.
     #[must_use]
-    pub fn payload(&self) -> &[u8] {
-        self.headers.payload(self.bytes)
+    pub fn payload(&self) -> &'a [u8] {
+        let payload = self.headers.payload(self.bytes);
+        match self.headers.network {
+            // RFC 9776 4: what follows the eight bytes that all versions have.
+            Network::Ip { protocol: IGMP, .. } => payload.get(IGMP_HEADER_BYTES..).unwrap_or_default(),
+            _ => payload,
+        }
     }
 }
 
@@ -74,6 +79,9 @@ fn is_of(kind: PacketProtocol, headers: &Headers) -> bool {
     }
 }
 
+/// Bytes of an IGMP header.
+const IGMP_HEADER_BYTES: usize = 8;
+
 /// RFC 9776.
 pub(super) const IGMP: u8 = 2;
 
@@ -83,6 +91,30 @@ fn is_in(flow: &FlowTest, view: &View<'_>) -> bool {
     let is_pieced = flow.fragments.is_none_or(|wanted| view.is_reassembled == wanted);
     // A packet is not the stream.
     is_way && is_state && is_pieced && flow.stream != Some(true)
+}
+
+/// The part before the parenthesis, of a flow: whether what goes from one end to the other is what the rule asks about.
+#[must_use]
+pub fn concerns_ends(header: &Header, protocol: u8, (from, to): ((Addr, u16), (Addr, u16))) -> bool {
+    let is_kind = match header.protocol {
+        HeaderProtocol::Application(_) => true,
+        HeaderProtocol::Packet(kind) => match kind {
+            PacketProtocol::Ip | PacketProtocol::PacketHeader => true,
+            PacketProtocol::Ipv4 => from.0.is_v4(),
+            PacketProtocol::Ipv6 => !from.0.is_v4(),
+            PacketProtocol::Tcp | PacketProtocol::TcpStream => protocol == Protocol::TCP,
+            PacketProtocol::Udp => protocol == Protocol::UDP,
+            PacketProtocol::Sctp => protocol == Protocol::SCTP,
+            _ => false,
+        },
+    };
+    is_kind && (goes(header, from, to) || header.is_both_ways && goes(header, to, from))
+}
+
+fn goes(header: &Header, from: (Addr, u16), to: (Addr, u16)) -> bool {
+    has_addresses(header, from.0, to.0)
+        && header.source.ports.contains(from.1)
+        && header.destination.ports.contains(to.1)
 }
 
 fn is_between(header: &Header, headers: &Headers) -> bool {
@@ -97,13 +129,8 @@ fn is_between(header: &Header, headers: &Headers) -> bool {
             return has_addresses(header, src, dst) || header.is_both_ways && has_addresses(header, dst, src);
         }
     };
-    let is = |from: (Addr, u16), to: (Addr, u16)| {
-        has_addresses(header, from.0, to.0)
-            && header.source.ports.contains(from.1)
-            && header.destination.ports.contains(to.1)
-    };
     let (from, to) = ((src, src_port), (dst, dst_port));
-    is(from, to) || header.is_both_ways && is(to, from)
+    goes(header, from, to) || header.is_both_ways && goes(header, to, from)
 }
 
 fn has_addresses(header: &Header, src: Addr, dst: Addr) -> bool {

@@ -18,6 +18,7 @@ pub struct Head<'a> {
     pub content_type: Option<&'a [u8]>,
     pub content_range: Option<&'a [u8]>,
     pub content_encoded: bool,
+    pub content_encoding: Option<&'a [u8]>,
     pub content_length: Option<u64>,
     /// Two lengths that differ, or a length that is no number.
     pub length_is_wrong: bool,
@@ -45,9 +46,11 @@ pub fn head_len(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from.saturating_sub(3);
     while let Some(found) = bytes.get(at..)?.iter().position(|byte| *byte == b'\n') {
         let next = at + found + 1;
-        match bytes.get(next..)? {
-            [b'\n', ..] => return Some(next + 1),
-            [b'\r', b'\n', ..] => return Some(next + 2),
+        let rest = bytes.get(next..)?;
+        // Nothing but blanks is an empty line, as clients read it.
+        let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
+        match rest.get(blanks) {
+            Some(b'\n') => return Some(next + blanks + 1),
             _ => at = next,
         }
     }
@@ -57,16 +60,61 @@ pub fn head_len(bytes: &[u8], from: usize) -> Option<usize> {
 /// Reads the head that `bytes` are, first line and fields.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Head<'_> {
-    let mut lines = bytes.split(|byte| *byte == b'\n');
-    let mut head = Head { first: lines.next().unwrap_or_default().trim_ascii(), ..Head::default() };
-    for line in lines {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-        let (name, value) = line.split_at(colon);
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
-        head.fields += 1;
-        field(&mut head, name.trim_ascii(), value);
+    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
+    let (first, block) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+    let mut head = Head { first: first.trim_ascii(), ..Head::default() };
+    for (name, value) in fields(block) {
+        if let Some(name) = name {
+            head.fields += 1;
+            field(&mut head, name, value);
+        }
     }
     head
+}
+
+/// Names and values of the fields in `block`, which ends with an empty line; no name where there is no colon. What begins
+/// with a blank goes on with the line before, whose value then has line ends in it; a carriage return alone ends a line.
+pub fn fields(block: &[u8]) -> impl Iterator<Item = (Option<&[u8]>, &[u8])> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = block.get(at..)?;
+        let mut end = line_len(rest);
+        if trim(rest.get(..end)?).is_empty() {
+            return None;
+        }
+        while rest.get(end).is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+            let next = rest.get(end..)?;
+            let len = line_len(next);
+            if trim(next.get(..len)?).is_empty() {
+                break;
+            }
+            end += len;
+        }
+        at += end;
+        let line = rest.get(..end)?;
+        Some(match line.iter().position(|byte| *byte == b':') {
+            Some(colon) => (Some(trim(line.get(..colon)?)), trim(line.get(colon + 1..)?)),
+            None => (None, trim(line)),
+        })
+    })
+}
+
+/// Length of the first line with its end.
+fn line_len(bytes: &[u8]) -> usize {
+    match bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        Some(end) if bytes.get(end) == Some(&b'\r') && bytes.get(end + 1) == Some(&b'\n') => end + 2,
+        // Carriage returns before an empty line belong to it.
+        Some(end) => end + 1,
+        None => bytes.len(),
+    }
+}
+
+/// Without blanks and controls at both ends.
+fn trim(bytes: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| *byte <= b' ';
+    let from = bytes.iter().position(|byte| !is_blank(byte)).unwrap_or(bytes.len());
+    let to = bytes.iter().rposition(|byte| !is_blank(byte)).map_or(from, |last| last + 1);
+    bytes.get(from..to).unwrap_or_default()
 }
 
 fn field<'a>(head: &mut Head<'a>, name: &[u8], value: &'a [u8]) {
@@ -95,7 +143,10 @@ fn field<'a>(head: &mut Head<'a>, name: &[u8], value: &'a [u8]) {
         }
         15 if is("x-forwarded-for") => head.forwarded_for = Some(value),
         16 if is("proxy-connection") => head.is_for_proxy = true,
-        16 if is("content-encoding") => head.content_encoded = !value.eq_ignore_ascii_case(b"identity"),
+        16 if is("content-encoding") => {
+            head.content_encoding = head.content_encoding.or(Some(value));
+            head.content_encoded = !value.eq_ignore_ascii_case(b"identity");
+        }
         17 if is("transfer-encoding") => head.is_chunked |= has_word(value, b"chunked"),
         19 if is("proxy-authorization") => {
             head.is_for_proxy = true;
@@ -152,8 +203,8 @@ pub const fn is_token(byte: u8) -> bool {
 #[must_use]
 pub fn status_of(line: &[u8]) -> Option<u16> {
     let blank = line.iter().position(|byte| *byte == b' ')?;
-    let digits = line.get(blank..)?.trim_ascii_start().get(..3)?;
-    let status = decimal(digits)? as u16;
+    let word = line.get(blank..)?.trim_ascii_start().split(|byte| byte.is_ascii_whitespace()).next()?;
+    let status = decimal(word.get(..3).filter(|_| !word.get(3).is_some_and(u8::is_ascii_digit))?)? as u16;
     (100..1_000).contains(&status).then_some(status)
 }
 

@@ -9,12 +9,15 @@ use std::collections::VecDeque;
 use super::head::{self, HEAD_BYTES_MAX, Head, RequestLine};
 use super::inside::Inside;
 use super::judge::{self, is_harmless};
+use super::body::Codings;
+use super::told::{self, FILE_DATA, REQUEST_BODY, RESPONSE_BODY};
 use super::{http2, rides, websocket};
 use crate::dpi::{
     Category, Context, Fields, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk,
     Step,
 };
 use crate::flow::Direction;
+use crate::rules::rule::BufferId;
 
 /// HTTP/1 and older.
 pub static HTTP: Protocol = Protocol {
@@ -27,6 +30,8 @@ pub static HTTP: Protocol = Protocol {
 
 /// Requests that wait for their response.
 const PENDING_MAX: usize = 16;
+/// Bytes of the line end behind a chunk.
+const CHUNK_END: u64 = 2;
 /// Bytes of a body that are looked at.
 const SNIFF_BYTES: u64 = 256;
 /// A request line that is longer is none.
@@ -106,6 +111,8 @@ struct Http {
     ways: [Way; 2],
     pending: VecDeque<Pending>,
     inside: Option<Box<Inside>>,
+    /// Messages so far, by direction: rules know a transaction by its number.
+    messages: [u32; 2],
 }
 
 #[derive(Default)]
@@ -123,6 +130,14 @@ struct Way {
     len: u64,
     /// The response that waits for its length.
     waiting: Option<Pending>,
+    /// What rules are told of the message.
+    told: Option<Box<Told>>,
+}
+
+/// A message whose body rules are told.
+struct Told {
+    transaction: u32,
+    codings: Codings,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -166,11 +181,12 @@ impl Parser for Http {
         let index = way as usize;
         match self.ways[index].state {
             State::Head => self.head(way, bytes, cx),
-            State::Body(left) => self.body(index, bytes, left, cx),
+            State::Body(left) => self.body(way, bytes, left, cx),
             State::Chunk(left) => self.chunk(way, bytes, left, cx),
             State::Trailer => self.trailer(way, bytes, cx),
             State::UntilEnd => {
                 self.sniff(index, bytes, cx);
+                self.tell_body(way, bytes, cx);
                 self.ways[index].len += bytes.len() as u64;
                 Step::Consumed(bytes.len())
             }
@@ -213,6 +229,7 @@ impl Parser for Http {
     fn end(&mut self, cx: &mut Context<'_>) {
         for way in [Direction::Forward, Direction::Reverse] {
             self.finish(way, cx);
+            self.end_body(way, cx);
         }
         while let Some(pending) = self.pending.pop_front() {
             cx.tell("http", Direction::Forward, &pending.fields);
@@ -234,7 +251,7 @@ impl Http {
     fn head(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let own = &mut self.ways[way as usize];
         // RFC 9112 2.2: empty lines before a request are passed over.
-        let blanks = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let blanks = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n' | b' ' | b'\t')).count();
         if blanks > 0 {
             return Step::Consumed(blanks);
         }
@@ -249,12 +266,12 @@ impl Http {
         let (head_bytes, _) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
         let head = head::read(head_bytes);
         if head.first.starts_with(b"HTTP/") || head.first.starts_with(b"ICY ") {
-            self.response(way, &head, cx);
+            self.response(way, &head, head_bytes, cx);
         } else if let Some(line) = head::request_line(head.first) {
             if line.version.is_none() {
                 cx.anomaly("request_without_version");
             }
-            self.request(way, &line, &head, cx);
+            self.request(way, &line, &head, head_bytes, cx);
         } else {
             cx.anomaly("unable_to_match_response_to_request");
             if !cx.flow.is_midstream {
@@ -282,14 +299,21 @@ impl Http {
             && line.method == b"GET"
         {
             self.ways[way as usize].searched = 0;
-            self.request(way, &line, &Head::default(), cx);
+            self.request(way, &line, &Head::default(), bytes.get(..=end).unwrap_or_default(), cx);
             self.ways[way.opposite() as usize].state = State::UntilEnd;
             return Step::Consumed(end + 1);
         }
         Step::Consumed(0)
     }
 
-    fn request(&mut self, way: Direction, line: &RequestLine<'_>, head: &Head<'_>, cx: &mut Context<'_>) {
+    fn request(
+        &mut self,
+        way: Direction,
+        line: &RequestLine<'_>,
+        head: &Head<'_>,
+        head_bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) {
         let RequestLine { method, target, version } = *line;
         let host = match head.host {
             _ if method == b"CONNECT" => Some(target),
@@ -363,12 +387,58 @@ impl Http {
             _ if matches!(kind, Kind::WebSocket | Kind::Http2) => State::Switching,
             _ => State::Head,
         };
+        let (transaction, is_last) = self.begin_body(way, head, cx);
+        told::request(cx, transaction, (method, target, version), head_bytes, is_last);
     }
 
-    fn response(&mut self, way: Direction, head: &Head<'_>, cx: &mut Context<'_>) {
+    /// A message begins: the number of its transaction, and whether its head is all that rules are told of it.
+    fn begin_body(&mut self, way: Direction, head: &Head<'_>, cx: &Context<'_>) -> (u32, bool) {
+        let messages = &mut self.messages[way as usize];
+        let transaction = *messages;
+        *messages = messages.wrapping_add(1);
+        if !cx.rules.is_on() {
+            return (transaction, true);
+        }
+        let own = &mut self.ways[way as usize];
+        let has_body = matches!(own.state, State::Body(_) | State::Chunk(_) | State::UntilEnd);
+        let buffers = Self::bodies(way);
+        let is_wanted = has_body && buffers.iter().any(|buffer| cx.rules.wants(*buffer));
+        let codings = Codings::of(head.content_encoding.unwrap_or_default());
+        own.told = is_wanted.then(|| Box::new(Told { transaction, codings }));
+        (transaction, !is_wanted)
+    }
+
+    const fn bodies(way: Direction) -> [BufferId; 2] {
+        match way {
+            Direction::Forward => [REQUEST_BODY, FILE_DATA],
+            Direction::Reverse => [RESPONSE_BODY, FILE_DATA],
+        }
+    }
+
+    /// Tells rules a piece of a body.
+    fn tell_body(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) {
+        let Some(told) = &mut self.ways[way as usize].told else { return };
+        let Told { transaction, codings } = &mut **told;
+        codings.decode(bytes, &mut |piece| {
+            for buffer in Self::bodies(way) {
+                cx.rules.body(told::NAME, (*transaction, buffer), way, piece, false);
+            }
+        });
+    }
+
+    /// A message is over.
+    fn end_body(&mut self, way: Direction, cx: &mut Context<'_>) {
+        let Some(told) = self.ways[way as usize].told.take() else { return };
+        for buffer in Self::bodies(way) {
+            cx.rules.body(told::NAME, (told.transaction, buffer), way, &[], true);
+        }
+        cx.rules.stage(told::NAME, told.transaction, way, true);
+    }
+
+    fn response(&mut self, way: Direction, head: &Head<'_>, head_bytes: &[u8], cx: &mut Context<'_>) {
         let status = head::status_of(head.first).unwrap_or_default();
         // RFC 9110 15.2: an interim response is followed by the final one.
-        if (100..200).contains(&status) && status != 101 {
+        if matches!(status, 100 | 103) {
             return;
         }
         if let Some(server) = head.server {
@@ -420,6 +490,8 @@ impl Http {
         if let State::Body(len) = state {
             own.len = len;
         }
+        let (transaction, is_last) = self.begin_body(way, head, cx);
+        told::response(cx, transaction, head_bytes, is_last);
         if matches!(state, State::Head | State::Body(_)) {
             self.finish(way, cx);
         }
@@ -453,7 +525,8 @@ impl Http {
         }
     }
 
-    fn body(&mut self, index: usize, bytes: &[u8], left: u64, cx: &mut Context<'_>) -> Step {
+    fn body(&mut self, way: Direction, bytes: &[u8], left: u64, cx: &mut Context<'_>) -> Step {
+        let index = way as usize;
         let wanted = left.min(SNIFF_BYTES);
         let own = &self.ways[index];
         if !own.sniffed && (bytes.len() as u64) < wanted.min(16) {
@@ -461,6 +534,13 @@ impl Http {
         }
         let inside = bytes.get(..left.min(bytes.len() as u64) as usize).unwrap_or_default();
         self.sniff(index, inside, cx);
+        if self.ways[index].told.is_some() && (inside.len() as u64) < left {
+            self.tell_body(way, inside, cx);
+            self.ways[index].state = State::Body(left - inside.len() as u64);
+            return Step::Consumed(inside.len());
+        }
+        self.tell_body(way, inside, cx);
+        self.end_body(way, cx);
         self.ways[index].state = State::Head;
         Step::Consumed(usize::try_from(left).unwrap_or(usize::MAX / 2).min(usize::MAX / 2))
     }
@@ -477,13 +557,21 @@ impl Http {
     fn chunk(&mut self, way: Direction, bytes: &[u8], left: u64, cx: &mut Context<'_>) -> Step {
         let index = way as usize;
         if left > 0 {
-            self.sniff(index, bytes, cx);
+            let data = left.saturating_sub(CHUNK_END).min(bytes.len() as u64);
+            let inside = bytes.get(..data as usize).unwrap_or_default();
+            self.sniff(index, inside, cx);
+            if self.ways[index].told.is_some() {
+                self.tell_body(way, inside, cx);
+                let read = left.min(bytes.len() as u64);
+                self.ways[index].state = State::Chunk(left - read);
+                return Step::Consumed(read as usize);
+            }
             self.ways[index].state = State::Chunk(0);
             return Step::Consumed(usize::try_from(left).unwrap_or(usize::MAX / 2).min(usize::MAX / 2));
         }
         let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
             return if bytes.len() > 1_024 {
-                self.wrong_chunk(way, bytes.len(), cx)
+                self.wrong_chunk(way, bytes, cx)
             } else {
                 Step::Consumed(0)
             };
@@ -497,18 +585,26 @@ impl Http {
             Some(size) if size < 1 << 48 => {
                 self.ways[index].len += size;
                 // The chunk and its line end.
-                self.ways[index].state = State::Chunk(size + 2);
+                self.ways[index].state = State::Chunk(size + CHUNK_END);
             }
-            _ => return self.wrong_chunk(way, bytes.len(), cx),
+            _ => return self.wrong_chunk(way, bytes, cx),
         }
         Step::Consumed(end + 1)
     }
 
-    fn wrong_chunk(&mut self, way: Direction, len: usize, cx: &mut Context<'_>) -> Step {
+    fn wrong_chunk(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         cx.anomaly("invalid_response_chunk_len");
         self.finish(way, cx);
+        let own = &mut self.ways[way as usize];
+        if own.told.is_some() && !own.is_request {
+            // Some clients take what comes as the body itself.
+            own.state = State::UntilEnd;
+            self.tell_body(way, bytes, cx);
+            return Step::Consumed(bytes.len());
+        }
+        self.end_body(way, cx);
         self.ways[way as usize] = Way { state: State::Lost, ..Way::default() };
-        Step::Consumed(len)
+        Step::Consumed(bytes.len())
     }
 
     fn trailer(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
@@ -517,6 +613,7 @@ impl Http {
         };
         if bytes.get(..end).unwrap_or_default().trim_ascii().is_empty() {
             self.finish(way, cx);
+            self.end_body(way, cx);
             self.ways[way as usize].state = State::Head;
         }
         Step::Consumed(end + 1)
@@ -524,7 +621,7 @@ impl Http {
 }
 
 /// The authority of an absolute target (RFC 9112 3.2.2).
-fn authority_of(target: &[u8]) -> Option<&[u8]> {
+pub(super) fn authority_of(target: &[u8]) -> Option<&[u8]> {
     let colon = target.windows(3).position(|window| window == b"://")?;
     let rest = target.get(colon + 3..)?;
     let authority = rest.split(|byte| *byte == b'/').next()?;
@@ -532,7 +629,7 @@ fn authority_of(target: &[u8]) -> Option<&[u8]> {
 }
 
 /// Name and port of a `Host`.
-fn split_port(host: &[u8]) -> (&[u8], Option<u64>) {
+pub(super) fn split_port(host: &[u8]) -> (&[u8], Option<u64>) {
     match host.iter().rposition(|byte| *byte == b':') {
         Some(colon) => match host.get(colon + 1..).and_then(crate::dpi::text::decimal) {
             Some(port) if port <= 65_535 => (host.get(..colon).unwrap_or(host), Some(port)),
@@ -595,7 +692,7 @@ mod tests {
         use crate::parse::{Addr, TcpFlags};
         let mut inspector = Inspector::new(Recogniser::new().into(), AppTable::default().into(), 1);
         let end = |last| (Addr::v4([192, 0, 2, last]), 80);
-        let view = FlowView { initiator: end(1), responder: end(2), protocol: 6, is_midstream: false };
+        let view = FlowView { initiator: end(1), responder: end(2), protocol: 6, is_midstream: false, is_established: true };
         let (slot, _) = inspector.start(&view, crate::time::Wall(0));
         let mut count = 0;
         for (way, bytes) in [(Direction::Forward, request), (Direction::Reverse, response)] {

@@ -1,6 +1,7 @@
 //! What is spoken between browsers and servers? HTTP in all versions, and what rides on it.
 
 pub mod backend;
+mod body;
 pub mod discovery;
 pub mod haproxy;
 pub mod head;
@@ -10,6 +11,7 @@ pub mod http2;
 pub mod inside;
 mod judge;
 pub mod rides;
+mod told;
 pub mod websocket;
 
 use crate::dpi::Protocol;

@@ -1,0 +1,115 @@
+//! What a signature that matched says: Suricata's object `alert`, and what stands beside it.
+
+use dataplane::control::Alert;
+use dataplane::flow::Direction;
+use dataplane::rules::Signature;
+use dataplane::rules::rule::{Action, End, Rule};
+use dataplane::rules::set::PRIORITY;
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+
+/// The object `alert`.
+pub(super) struct AlertBody<'a>(pub &'a Alert);
+
+impl Serialize for AlertBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Alert { signature, is_blocked, .. } = self.0;
+        let rule = &signature.rule;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("action", if *is_blocked { "blocked" } else { "allowed" })?;
+        map.serialize_entry("gid", &rule.generator)?;
+        map.serialize_entry("signature_id", &rule.sid)?;
+        map.serialize_entry("rev", &rule.revision)?;
+        map.serialize_entry("signature", &*rule.message)?;
+        map.serialize_entry("category", rule.class.as_deref().unwrap_or(""))?;
+        map.serialize_entry("severity", &rule.priority.unwrap_or(PRIORITY))?;
+        if let Some(target) = rule.target {
+            let (source, target) = match target {
+                End::Source => ("dest_ip", "src_ip"),
+                End::Destination => ("src_ip", "dest_ip"),
+            };
+            map.serialize_entry("source", &source)?;
+            map.serialize_entry("target", &target)?;
+        }
+        if !rule.metadata.is_empty() {
+            map.serialize_entry("metadata", &Metadata(rule))?;
+        }
+        if rule.action != Action::Alert {
+            map.serialize_entry("rule_action", action(signature))?;
+        }
+        map.end()
+    }
+}
+
+const fn action(signature: &Signature) -> &'static str {
+    match signature.rule.action {
+        Action::Alert => "alert",
+        Action::Pass => "pass",
+        Action::Drop => "drop",
+        Action::Reject(_) => "reject",
+        Action::Config => "config",
+    }
+}
+
+/// Each name with the list of its values.
+struct Metadata<'a>(&'a Rule);
+
+impl Serialize for Metadata<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let all = &self.0.metadata;
+        let mut map = serializer.serialize_map(None)?;
+        for (place, (name, _)) in all.iter().enumerate() {
+            let is_first = all[..place].iter().all(|(other, _)| other != name);
+            if is_first {
+                map.serialize_entry(name, &Values { all, name })?;
+            }
+        }
+        map.end()
+    }
+}
+
+struct Values<'a> {
+    all: &'a [(Box<str>, Box<str>)],
+    name: &'a str,
+}
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for (name, value) in self.all {
+            if **name == *self.name {
+                list.serialize_element(&**value)?;
+            }
+        }
+        list.end()
+    }
+}
+
+/// Which way, as EVE says it.
+pub(super) const fn direction(way: Direction) -> &'static str {
+    match way {
+        Direction::Forward => "to_server",
+        Direction::Reverse => "to_client",
+    }
+}
+
+/// Packets and bytes of the flow up to the alert.
+#[derive(Serialize)]
+pub(super) struct FlowSoFar {
+    pkts_toserver: u64,
+    pkts_toclient: u64,
+    bytes_toserver: u64,
+    bytes_toclient: u64,
+}
+
+impl FlowSoFar {
+    pub(super) const fn of(alert: &Alert) -> Self {
+        let Alert { packets, bytes, .. } = alert;
+        Self {
+            pkts_toserver: packets[0],
+            pkts_toclient: packets[1],
+            bytes_toserver: bytes[0],
+            bytes_toclient: bytes[1],
+        }
+    }
+}

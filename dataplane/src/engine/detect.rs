@@ -1,0 +1,310 @@
+//! What do rules say of this packet, and who is told?
+//!
+//! Streams and transactions were tried while the payload was inspected; here the rules of packets are tried, and what matched
+//! becomes alerts and a verdict. A rule that passes ends the others, one that drops ends its flow where it matched what the flow
+//! speaks, else the packet.
+
+use std::sync::Arc;
+
+use super::inspect::is_established;
+use super::notices::describe;
+use super::{Engine, Entry, Packet};
+use crate::control::{Alert, DropRecord, Event, EventSender, TransportFields};
+use crate::dpi::Summary;
+use crate::dpi::inspector::Inspector;
+use crate::flow::{CachedDecision, Direction, FlowId, FlowRecord, Found, NO_INSPECTION};
+use crate::parse::{Headers, Transport};
+use crate::rules::Hit;
+use crate::rules::detect::{FlowPlace, PacketFacts};
+use crate::rules::packet::View;
+use crate::rules::rule::Action;
+use crate::time::Wall;
+use crate::verdict::{Reason, Verdict};
+
+impl Engine {
+    /// Whether there are rules.
+    #[inline]
+    pub(super) fn has_rules(&self) -> bool {
+        self.inspector.as_ref().is_some_and(|inspector| inspector.has_rules())
+    }
+
+    /// Tries rules on a packet of a flow, and tells what matched. Returns what they make of this packet alone; what they make of
+    /// its flow is kept with it.
+    #[inline(never)]
+    pub(super) fn detect(
+        &mut self,
+        entry: &Entry<'_>,
+        found: Found,
+        packet: &Packet<'_>,
+        events: &mut EventSender,
+    ) -> Option<Verdict> {
+        let headers = entry.headers;
+        let Found { id, direction, .. } = found;
+        let flow = self.flows.flow(id);
+        let slot = flow.inspection;
+        let view = View {
+            headers,
+            bytes: packet.bytes,
+            way: Some(direction),
+            is_established: is_established(flow) && !self.is_unseen_midstream(id),
+            is_reassembled: entry.datagram.is_some(),
+        };
+        let is_in_stream = matches!(headers.transport, Transport::Tcp(_))
+            && slot != NO_INSPECTION
+            && !self.is_unseen_midstream(id);
+        let facts = PacketFacts { is_in_stream, at_ns: packet.at.wall.0, ..PacketFacts::default() };
+        let inspector = self.inspector.as_mut()?;
+        let remembered = inspector.try_packet(slot, &view, &facts);
+        if let Some(place) = remembered {
+            self.keep_memory(id, place, packet.at.wall);
+        }
+        self.tell_hits(Some(found), headers, packet, events)
+    }
+
+    /// Tries rules on a packet that belongs to no flow.
+    #[inline(never)]
+    pub(super) fn detect_alone(
+        &mut self,
+        headers: &Headers,
+        reason: Option<Reason>,
+        packet: &Packet<'_>,
+        events: &mut EventSender,
+    ) -> Option<Verdict> {
+        let view = View { headers, bytes: packet.bytes, way: None, is_established: false, is_reassembled: false };
+        let decoded = reason.and_then(decode_event);
+        let facts =
+            PacketFacts { decoded: decoded.as_slice(), at_ns: packet.at.wall.0, ..PacketFacts::default() };
+        let nothing_remembered = self.inspector.as_mut()?.try_packet(NO_INSPECTION, &view, &facts);
+        if let (Some(mut place), Some(inspector)) = (nothing_remembered, &mut self.inspector) {
+            inspector.rules().release(&mut place);
+        }
+        self.tell_hits(None, headers, packet, events)
+    }
+
+    /// A flow of TCP that was seen from its middle, into which rules do not look.
+    fn is_unseen_midstream(&self, id: FlowId) -> bool {
+        self.flows.flow(id).is_midstream()
+            && self.inspector.as_ref().is_some_and(|inspector| !inspector.rules_look_into_midstream())
+    }
+
+    /// Gives a flow whose payload nobody looked at yet a place for what rules remember of it.
+    #[cold]
+    fn keep_memory(&mut self, id: FlowId, mut place: FlowPlace, at: Wall) {
+        let view = super::inspect::view_of(self.flows.flow(id));
+        let Some(inspector) = &mut self.inspector else { return };
+        let (slot, looks) = inspector.start(&view, at);
+        if slot == NO_INSPECTION {
+            inspector.rules().release(&mut place);
+            return;
+        }
+        inspector.remember(slot, place);
+        let flow = self.flows.flow_mut(id);
+        flow.inspection = slot;
+        flow.look_at(looks);
+    }
+
+    /// Makes alerts and a verdict of what matched.
+    fn tell_hits(
+        &mut self,
+        found: Option<Found>,
+        headers: &Headers,
+        packet: &Packet<'_>,
+        events: &mut EventSender,
+    ) -> Option<Verdict> {
+        let inspector = self.inspector.as_mut()?;
+        if !inspector.rules().has_hits() {
+            return None;
+        }
+        let mut hits = std::mem::take(&mut self.hits);
+        inspector.rules().take_hits(&mut hits);
+        let (mut of_packet, mut of_flow) = (None, None);
+        for hit in &hits {
+            let Some(signature) = self.inspector.as_mut().and_then(|inspector| inspector.rules().signature(hit))
+            else {
+                continue;
+            };
+            let signature = Arc::clone(signature);
+            let passes = signature.rule.action == Action::Pass;
+            let verdict = match signature.rule.action {
+                Action::Pass | Action::Alert | Action::Config => None,
+                Action::Drop => Some(Verdict::Drop(Reason::RuleDrop)),
+                Action::Reject(_) => Some(Verdict::Reject(Reason::RuleReject)),
+            };
+            if let Some(verdict) = verdict {
+                let stricter = if hit.is_of_flow { &mut of_flow } else { &mut of_packet };
+                stricter.get_or_insert(verdict);
+            }
+            if hit.is_told {
+                self.counters.notice(Reason::RuleAlert);
+                let is_blocked = self.is_inline() && (of_packet.is_some() || of_flow.is_some());
+                let alert = self.alert(hit, signature, is_blocked, found, headers, packet);
+                events.send(Event::Alert(Box::new(alert)));
+            }
+            if passes {
+                if let Some(found) = found
+                    && hit.is_of_flow
+                {
+                    self.pass_rules(found.id);
+                }
+                break;
+            }
+        }
+        hits.clear();
+        self.hits = hits;
+        if let (Some(verdict), Some(found)) = (of_flow, found) {
+            self.end_by_rule(found.id, verdict, packet.at.wall, events);
+        }
+        of_packet.or(of_flow)
+    }
+
+    fn alert(
+        &self,
+        hit: &Hit,
+        signature: Arc<crate::rules::Signature>,
+        is_blocked: bool,
+        found: Option<Found>,
+        headers: &Headers,
+        packet: &Packet<'_>,
+    ) -> Alert {
+        let reason = if is_blocked { Reason::RuleDrop } else { Reason::RuleAlert };
+        let mut record = describe(reason, packet, Some(headers));
+        let mut alert = Alert {
+            signature,
+            way: hit.way,
+            transaction: hit.transaction,
+            is_blocked,
+            summary: Summary::default(),
+            packets: [0; 2],
+            bytes: [0; 2],
+            record,
+        };
+        if let Some(found) = found {
+            let flow = self.flows.flow(found.id);
+            record.flow_id = self.flows.flow_id(found.id);
+            let stored = flow.decision();
+            record.decision = crate::flow::Decision {
+                policy_version: stored.policy_version,
+                policy_index: stored.policy_index,
+                reason: is_blocked.then_some(reason),
+            };
+            alert = Alert { record, packets: flow.packets(), bytes: flow.bytes(), ..alert };
+            if let Some(inspector) = &self.inspector {
+                alert.summary = inspector.summary(flow.inspection);
+            }
+        }
+        alert
+    }
+
+    /// A rule passed what a flow speaks: no other is asked about it.
+    #[cold]
+    fn pass_rules(&mut self, id: FlowId) {
+        let slot = self.flows.flow(id).inspection;
+        if let Some(inspector) = &mut self.inspector {
+            inspector.pass_rules(slot);
+        }
+    }
+
+    /// A rule ends a flow: it stays dropped, whatever policy says later.
+    #[cold]
+    fn end_by_rule(&mut self, id: FlowId, verdict: Verdict, at: Wall, events: &mut EventSender) {
+        // Beside the wire a verdict is advice; what was dropped is looked at no longer all the same.
+        if !self.is_inline() {
+            self.pass_rules(id);
+            return;
+        }
+        let slot = self.flows.flow(id).inspection;
+        if let Some(inspector) = &mut self.inspector {
+            inspector.end_by_rule(slot, verdict);
+        }
+        self.leave(id, at, events);
+        let flow = self.flows.flow_mut(id);
+        flow.set_decision(CachedDecision { policy_version: 0, decided: false, ..flow.decision() });
+    }
+
+    /// A decision with what rules said of its flow: the stricter of both stands.
+    pub(super) fn under_rules(&self, id: FlowId, decision: CachedDecision) -> CachedDecision {
+        let slot = self.flows.flow(id).inspection;
+        let ruled = self.inspector.as_ref().and_then(|inspector| inspector.ruled(slot));
+        match ruled {
+            Some(verdict) if verdict.rank() > decision.verdict.rank() => {
+                CachedDecision { verdict, decided: true, ..decision }
+            }
+            _ => decision,
+        }
+    }
+}
+
+/// Tells what matched when a flow ended and what its parser still held was seen.
+pub(super) fn tell_of_end(
+    inspector: &mut Inspector,
+    events: &mut EventSender,
+    record: &FlowRecord,
+    summary: Summary,
+) {
+    if !inspector.rules().has_hits() {
+        return;
+    }
+    let mut hits = Vec::new();
+    inspector.rules().take_hits(&mut hits);
+    let (src, dst) = record.endpoints();
+    let labels = record.key.labels();
+    for hit in &hits {
+        let Some(signature) = inspector.rules().signature(hit).map(Arc::clone) else { continue };
+        let (src, dst) = if hit.way == Some(Direction::Reverse) { (dst, src) } else { (src, dst) };
+        let told = DropRecord {
+            time: record.last,
+            reason: Reason::RuleAlert,
+            rejected: false,
+            count: 1,
+            in_port: record.in_port,
+            len_bytes: 0,
+            macs: (record.src_mac, record.dst_mac),
+            vlans: (labels.vlan_outer, labels.vlan_inner),
+            src: Some(src),
+            dst: Some(dst),
+            protocol: labels.protocol,
+            ip: None,
+            transport: TransportFields::None,
+            flow_id: record.flow_id,
+            decision: record.decision,
+        };
+        let hit_passes = signature.rule.action == Action::Pass;
+        if hit.is_told {
+            let alert = Alert {
+                record: told,
+                signature,
+                way: hit.way,
+                transaction: hit.transaction,
+                is_blocked: false,
+                summary,
+                packets: record.packets,
+                bytes: record.bytes,
+            };
+            events.send(Event::Alert(Box::new(alert)));
+        }
+        if hit_passes {
+            break;
+        }
+    }
+}
+
+/// Suricata's name of what was met while a packet was decoded.
+fn decode_event(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::EthernetTruncated => "ethernet.pkt_too_small",
+        Reason::VlanTruncated => "vlan.header_too_small",
+        Reason::VlanTooDeep => "vlan.too_many_layers",
+        Reason::MplsTruncated => "mpls.pkt_too_small",
+        Reason::PppoeTruncated => "pppoe.pkt_too_small",
+        Reason::ArpTruncated => "arp.pkt_too_small",
+        Reason::Ipv4Truncated => "ipv4.pkt_too_small",
+        Reason::Ipv4Version => "ipv4.wrong_ip_version",
+        Reason::Ipv4HeaderLength => "ipv4.hlen_too_small",
+        Reason::Ipv4TotalLength => "ipv4.trunc_pkt",
+        Reason::Ipv4Options => "ipv4.opt_invalid_len",
+        Reason::Ipv6Truncated => "ipv6.pkt_too_small",
+        Reason::Ipv6Version => "ipv6.wrong_ip_version",
+        Reason::Ipv6PayloadLength => "ipv6.trunc_pkt",
+        _ => return None,
+    })
+}

@@ -1,0 +1,195 @@
+//! What does one flow have of the rules? What it remembers, what was matched in part, and the end of each direction's bytes.
+
+use crate::flow::Direction;
+use crate::rules::counting::Counter;
+use crate::rules::memory::FlowMemory;
+use crate::rules::rule::BufferId;
+use crate::verdict::Verdict;
+
+/// Transactions of a flow that are under way at once; the oldest goes first.
+const TRANSACTIONS_MAX: usize = 64;
+
+/// Rules of one transaction that were told, or matched in part.
+const NOTED_MAX: usize = 256;
+
+/// Counters of one flow (`track by_flow`).
+const COUNTERS_MAX: usize = 32;
+
+/// Where a flow's state lies; [`NO_STATE`] where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowPlace(pub u32);
+
+/// No place.
+pub const NO_STATE: u32 = u32::MAX;
+
+impl Default for FlowPlace {
+    fn default() -> Self {
+        Self(NO_STATE)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct FlowState {
+    generation: u32,
+    pub memory: FlowMemory,
+    pub counters: Counters,
+    pub streams: [Window; 2],
+    transactions: Vec<Transaction>,
+    pub is_passed: bool,
+    /// What a rule made of the flow.
+    pub ruled: Option<Verdict>,
+}
+
+/// Counters by rule.
+#[derive(Debug, Default)]
+pub(super) struct Counters(Vec<(u32, Counter)>);
+
+impl Counters {
+    /// That of a rule; `None`: there is no room.
+    pub fn of(&mut self, rule: u32) -> Option<&mut Counter> {
+        let place = match self.0.iter().position(|(number, _)| *number == rule) {
+            Some(place) => place,
+            None if self.0.len() < COUNTERS_MAX => {
+                self.0.push((rule, Counter::default()));
+                self.0.len() - 1
+            }
+            None => return None,
+        };
+        self.0.get_mut(place).map(|(_, counter)| counter)
+    }
+}
+
+/// The end of what a direction has brought in order.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    pub bytes: Vec<u8>,
+    /// Bytes that came before `bytes`.
+    pub before: u64,
+    /// Bytes at the end of `bytes` that were not tried yet.
+    pub fresh: usize,
+    /// Bytes since rules that were told may be told again.
+    pub since_told: usize,
+    pub told: Vec<u32>,
+    /// Rules of which a pattern was seen and which did not match yet.
+    pub waiting: Vec<u32>,
+}
+
+impl Window {
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.told.clear();
+        self.waiting.clear();
+        (self.before, self.fresh, self.since_told) = (0, 0, 0);
+    }
+}
+
+/// What is known of one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    pub number: u32,
+    /// Rules that were told, and of which way.
+    pub told: Vec<(u32, Direction)>,
+    /// Rules that matched in part: which pieces hold.
+    pub held: Vec<(u32, u64)>,
+    /// Bytes that come piece by piece.
+    pub bodies: Vec<Body>,
+}
+
+/// A buffer of which bytes come piece by piece.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub buffer: BufferId,
+    pub way: Direction,
+    pub bytes: Vec<u8>,
+    /// Bytes that were looked at.
+    pub seen: usize,
+    /// Bytes that came before `bytes`.
+    pub before: u64,
+}
+
+impl Transaction {
+    pub fn is_told(&self, rule: u32, way: Direction, of_one_way: bool) -> bool {
+        self.told.iter().any(|(told, other)| *told == rule && (of_one_way || *other == way))
+    }
+
+    pub fn tell(&mut self, rule: u32, way: Direction) {
+        if self.told.len() < NOTED_MAX {
+            self.told.push((rule, way));
+        }
+        self.held.retain(|(held, _)| *held != rule);
+    }
+
+    pub fn pieces(&self, rule: u32) -> u64 {
+        self.held.iter().find(|(held, _)| *held == rule).map_or(0, |(_, pieces)| *pieces)
+    }
+
+    pub fn hold(&mut self, rule: u32, pieces: u64) {
+        match self.held.iter().position(|(held, _)| *held == rule) {
+            Some(place) => self.held[place].1 = pieces,
+            None if pieces != 0 && self.held.len() < NOTED_MAX => self.held.push((rule, pieces)),
+            None => {}
+        }
+    }
+
+    fn begin(&mut self, number: u32) {
+        self.number = number;
+        self.told.clear();
+        self.held.clear();
+        self.bodies.clear();
+    }
+}
+
+impl FlowState {
+    /// Rules are those of another set: their numbers mean nothing any more. What the flow remembers stays.
+    pub fn follow(&mut self, generation: u32) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.counters.0.clear();
+            self.transactions.clear();
+            for way in &mut self.streams {
+                way.told.clear();
+                way.waiting.clear();
+            }
+        }
+    }
+
+    /// Forgets the flow, and keeps its memory for the next one.
+    pub fn clear(&mut self) {
+        self.memory.clear();
+        self.counters.0.clear();
+        for way in &mut self.streams {
+            way.clear();
+        }
+        self.transactions.clear();
+        (self.is_passed, self.ruled) = (false, None);
+    }
+
+    /// A transaction, which begins where it is not known.
+    pub fn transaction(&mut self, number: u32) -> &mut Transaction {
+        let all = &mut self.transactions;
+        let place = match all.iter().position(|one| one.number == number) {
+            Some(place) => place,
+            None => {
+                let mut one =
+                    if all.len() >= TRANSACTIONS_MAX { all.remove(0) } else { Transaction::default() };
+                one.begin(number);
+                all.push(one);
+                all.len() - 1
+            }
+        };
+        &mut all[place]
+    }
+
+    /// A transaction is over.
+    pub fn end_transaction(&mut self, number: u32) {
+        self.transactions.retain(|one| one.number != number);
+    }
+
+    /// The windows with what is remembered, and a transaction.
+    pub fn split(&mut self, number: u32) -> (&mut FlowMemory, &mut Counters, &[Window; 2], &mut Transaction) {
+        let _begun = self.transaction(number);
+        let Self { memory, counters, streams, transactions, .. } = self;
+        let place = transactions.iter().position(|one| one.number == number).unwrap_or(0);
+        (memory, counters, streams, &mut transactions[place])
+    }
+}

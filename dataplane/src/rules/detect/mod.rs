@@ -1,0 +1,237 @@
+//! Which rules match, packet by packet, stream by stream, transaction by transaction? The state of one worker.
+//!
+//! ```text
+//! parser ─► Telling::show ─► Telling::stage ─┐
+//! TCP in order ─────────────► stream ────────┼─► Hit ─► the engine: verdict, alert
+//! packet ───────────────────► packet ────────┘
+//! ```
+//!
+//! Each way in finds candidates by their patterns, tries them whole in the order of the set, and changes at once what the flow
+//! remembers, so that a later rule of the same packet sees it.
+
+mod flow;
+mod packet;
+mod shown;
+mod stream;
+mod thresholds;
+mod transaction;
+
+pub use flow::{FlowPlace, NO_STATE};
+pub use packet::PacketFacts;
+pub use shown::{FieldId, Shown, field};
+pub use transaction::{BODY_BYTES_MAX, Telling};
+
+use std::sync::Arc;
+
+use super::matcher::Scratch;
+use super::rule::BufferId;
+use super::set::RuleSet;
+use super::signature::Signature;
+use crate::flow::Direction;
+use crate::parse::Addr;
+use crate::verdict::Verdict;
+use flow::FlowState;
+use thresholds::{Counted, Thresholds};
+
+/// Matches of one packet that are told; Suricata's `packet-alert-max`.
+const HITS_MAX: usize = 15;
+
+/// A rule matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hit {
+    /// Its number in the set.
+    pub rule: u32,
+    /// Which way what it matched goes; `None`: it is of no flow.
+    pub way: Option<Direction>,
+    /// Of which transaction, where it is of one.
+    pub transaction: Option<u32>,
+    /// Whether it is told; else it only acts.
+    pub is_told: bool,
+    /// Whether it matched what the flow says, not one packet alone: then it acts on the flow.
+    pub is_of_flow: bool,
+}
+
+/// What rules are asked about: between whom, when, and how far the flow is.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Initiator's address and port.
+    pub initiator: (Addr, u16),
+    /// Responder's address and port.
+    pub responder: (Addr, u16),
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Whether both ends have spoken.
+    pub is_established: bool,
+    /// Nanoseconds, as of the packet.
+    pub at_ns: u64,
+}
+
+impl Moment {
+    /// Source and destination of what goes `way`.
+    fn ends(&self, way: Direction) -> ((Addr, u16), (Addr, u16)) {
+        match way {
+            Direction::Forward => (self.initiator, self.responder),
+            Direction::Reverse => (self.responder, self.initiator),
+        }
+    }
+}
+
+/// The rules of one worker, and what flows have of them.
+#[derive(Debug, Default)]
+pub struct Detector {
+    set: Option<Arc<RuleSet>>,
+    /// Counts sets, so that flows know whether theirs is the one in force.
+    generation: u32,
+    flows: Vec<FlowState>,
+    free: Vec<u32>,
+    thresholds: Thresholds,
+    shown: Shown,
+    desk: Desk,
+    hits: Vec<Hit>,
+}
+
+/// Memory that is reused from rule to rule.
+#[derive(Debug, Default)]
+struct Desk {
+    found: Vec<u32>,
+    changed: Vec<u8>,
+    bytes: Vec<u8>,
+    tests: Scratch,
+}
+
+impl Detector {
+    /// Rules are these from now on. One comparison where they are the same ones.
+    #[inline]
+    pub fn follow(&mut self, set: Option<&Arc<RuleSet>>) {
+        let is_same = match (&self.set, set) {
+            (Some(own), Some(set)) => Arc::ptr_eq(own, set),
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_same {
+            self.set = set.filter(|set| !set.is_empty()).map(Arc::clone);
+            self.generation = self.generation.wrapping_add(1);
+        }
+    }
+
+    /// Whether there are rules.
+    #[must_use]
+    #[inline]
+    pub const fn is_on(&self) -> bool {
+        self.set.is_some()
+    }
+
+    /// Whether rules are asked about a flow; `is_midstream` of TCP that was seen from its middle.
+    #[must_use]
+    pub fn is_on_for(&self, is_midstream: bool) -> bool {
+        self.set.as_ref().is_some_and(|set| !is_midstream || set.options().midstream)
+    }
+
+    /// Whether a rule asks for a buffer.
+    #[must_use]
+    pub fn wants(&self, buffer: BufferId) -> bool {
+        self.set.as_ref().is_some_and(|set| set.wants(buffer))
+    }
+
+    /// Whether rules look into the payload of TCP.
+    #[must_use]
+    pub fn wants_streams(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| {
+            [Direction::Forward, Direction::Reverse].iter().any(|way| !set.of_stream(*way).is_empty())
+        })
+    }
+
+    /// What matched since this was asked last, in the order of the set.
+    pub fn take_hits(&mut self, to: &mut Vec<Hit>) {
+        to.clear();
+        self.hits.sort_by_key(|hit| hit.rule);
+        to.extend(self.hits.drain(..).take(HITS_MAX));
+    }
+
+    /// Whether anything matched since hits were taken.
+    #[must_use]
+    #[inline]
+    pub const fn has_hits(&self) -> bool {
+        !self.hits.is_empty()
+    }
+
+    /// A rule of the set in force.
+    #[must_use]
+    pub fn signature(&self, hit: &Hit) -> Option<&Arc<Signature>> {
+        self.set.as_ref()?.signatures().get(hit.rule as usize)
+    }
+
+    /// What a flow has, which gets a place where it has none.
+    fn state<'a>(
+        flows: &'a mut Vec<FlowState>,
+        free: &mut Vec<u32>,
+        generation: u32,
+        place: &mut FlowPlace,
+    ) -> &'a mut FlowState {
+        if place.0 == NO_STATE {
+            place.0 = free.pop().unwrap_or_else(|| {
+                flows.push(FlowState::default());
+                (flows.len() - 1) as u32
+            });
+        }
+        let state = &mut flows[place.0 as usize];
+        state.follow(generation);
+        state
+    }
+
+    /// No other rule is asked about a flow.
+    pub fn pass(&mut self, place: &mut FlowPlace) {
+        let Self { flows, free, generation, .. } = self;
+        Self::state(flows, free, *generation, place).is_passed = true;
+    }
+
+    /// A rule ended a flow.
+    pub fn end(&mut self, place: &mut FlowPlace, verdict: Verdict) {
+        let Self { flows, free, generation, .. } = self;
+        Self::state(flows, free, *generation, place).ruled = Some(verdict);
+    }
+
+    /// What a rule made of a flow.
+    #[must_use]
+    pub fn ruled(&self, place: FlowPlace) -> Option<Verdict> {
+        self.flows.get(place.0 as usize)?.ruled
+    }
+
+    /// Whether a flow was passed.
+    fn is_passed(&self, place: FlowPlace) -> bool {
+        self.flows.get(place.0 as usize).is_some_and(|state| state.is_passed)
+    }
+
+    /// A flow is over.
+    pub fn release(&mut self, place: &mut FlowPlace) {
+        let Some(state) = self.flows.get_mut(place.0 as usize) else { return };
+        state.clear();
+        self.free.push(place.0);
+        place.0 = NO_STATE;
+    }
+}
+
+/// A rule matched: counts, changes what is remembered, and notes the hit. `false`: it does not count.
+fn matched(
+    number: u32,
+    one: &Signature,
+    state: &mut FlowState,
+    thresholds: &mut Thresholds,
+    (way, transaction, is_of_flow): (Option<Direction>, Option<u32>, bool),
+    (src, dst, at_ns): (Addr, Addr, u64),
+    hits: &mut Vec<Hit>,
+) -> bool {
+    let counted = thresholds.count(number, &one.rule, &mut Counted { src, dst, at_ns, flow: &mut state.counters });
+    let Some(is_told) = counted else { return false };
+    one.remembered.apply(&mut state.memory);
+    let acts = one.rule.action != super::rule::Action::Alert;
+    // A packet and the stream that it belongs to are one match.
+    if transaction.is_none() && hits.iter().any(|hit| hit.rule == number && hit.transaction.is_none()) {
+        return true;
+    }
+    let is_told = is_told && !one.rule.is_silent;
+    if (is_told || acts) && hits.len() < HITS_MAX * 4 {
+        hits.push(Hit { rule: number, way, transaction, is_told, is_of_flow });
+    }
+    true
+}

@@ -1,0 +1,97 @@
+//! What a parser tells rules of a transaction at one stage: bytes of buffers, numbers, events.
+
+use std::ops::Range;
+
+use crate::rules::language::fields::FIELDS;
+use crate::rules::rule::BufferId;
+
+/// Bytes that are shown at one stage at most; what is more is not seen.
+const BYTES_MAX: usize = 256 << 10;
+
+/// Buffers and numbers of one stage.
+const ITEMS_MAX: usize = 1_024;
+
+/// Index into [`FIELDS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldId(pub u16);
+
+/// The number of a name in [`FIELDS`].
+///
+/// # Panics
+///
+/// Where there is no such name: it is for constants, which do not compile then.
+#[must_use]
+pub const fn field(name: &str) -> FieldId {
+    let mut index = 0;
+    while index < FIELDS.len() {
+        if crate::rules::language::buffers::is_same(FIELDS[index].name, name) {
+            return FieldId(index as u16);
+        }
+        index += 1;
+    }
+    panic!("no number of transactions has this name")
+}
+
+/// What was told.
+#[derive(Debug, Default)]
+pub struct Shown {
+    bytes: Vec<u8>,
+    buffers: Vec<(BufferId, Range<usize>)>,
+    numbers: Vec<(u16, u64)>,
+    events: Vec<&'static str>,
+}
+
+impl Shown {
+    /// Adds a buffer that `write` makes.
+    pub fn add_with(&mut self, buffer: BufferId, write: impl FnOnce(&mut Vec<u8>)) {
+        let from = self.bytes.len();
+        if self.buffers.len() >= ITEMS_MAX || from >= BYTES_MAX {
+            return;
+        }
+        write(&mut self.bytes);
+        self.bytes.truncate(BYTES_MAX.max(from));
+        self.buffers.push((buffer, from..self.bytes.len()));
+    }
+
+    /// Adds a number.
+    pub fn add_number(&mut self, field: FieldId, number: u64) {
+        if self.numbers.len() < ITEMS_MAX {
+            self.numbers.push((field.0, number));
+        }
+    }
+
+    /// Adds something that a parser objects to.
+    pub fn add_event(&mut self, event: &'static str) {
+        if self.events.len() < ITEMS_MAX {
+            self.events.push(event);
+        }
+    }
+
+    /// Forgets all of it.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.buffers.clear();
+        self.numbers.clear();
+        self.events.clear();
+    }
+
+    /// The bytes of a buffer, as often as there are some.
+    pub(super) fn all_of(&self, buffer: BufferId) -> impl Iterator<Item = &[u8]> {
+        let ranges = self.buffers.iter().filter(move |(id, _)| *id == buffer);
+        ranges.map(|(_, range)| &self.bytes[range.clone()])
+    }
+
+    pub(super) fn numbers_of(&self, field: u16) -> impl Iterator<Item = u64> {
+        self.numbers.iter().filter(move |(id, _)| *id == field).map(|(_, number)| *number)
+    }
+
+    pub(super) fn has_event(&self, event: &str) -> bool {
+        self.events.iter().any(|shown| *shown == event)
+    }
+
+    /// Whether nothing was told.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.buffers.is_empty() && self.numbers.is_empty() && self.events.is_empty()
+    }
+}

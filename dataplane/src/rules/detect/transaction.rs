@@ -1,0 +1,331 @@
+//! Do rules match what a parser tells of a transaction? Told stage by stage and way by way.
+//!
+//! A rule may need pieces of several stages, and of both ways: which of its pieces hold is kept with the transaction. A rule is
+//! told once of a transaction, and once each way where nothing of it says which way it goes, as Suricata tells it.
+
+use super::flow::{Body, FlowPlace, Transaction, Window};
+use super::shown::{FieldId, Shown};
+use super::{Desk, Detector, Moment, matched, stream};
+use crate::flow::Direction;
+use crate::rules::language::buffers::{BASE64_DATA, FRAME, PAYLOAD};
+use crate::rules::memory::FlowMemory;
+use crate::rules::packet::concerns_ends;
+use crate::rules::rule::{AppLayerMode, AppLayerProtocol, BufferId, StreamEnd, StreamSize};
+use crate::rules::signature::{Absent, Ask, Signature};
+
+/// Bytes of a body that are gathered before rules see them, where its end does not come first (Suricata's
+/// `request-body-minimal-inspect-size`).
+const BODY_BYTES: usize = 32 << 10;
+
+/// Bytes of a body that stay when rules have seen it, so that what lies across is found (`request-body-inspect-window`).
+const BODY_WINDOW_BYTES: usize = 4 << 10;
+
+/// Bytes of a body that rules see (`request-body-limit`).
+pub const BODY_BYTES_MAX: u64 = 100 << 10;
+
+/// Telling rules of one flow.
+pub struct Telling<'a> {
+    pub(crate) detector: &'a mut Detector,
+    pub(crate) place: &'a mut FlowPlace,
+    pub(crate) moment: Moment,
+    /// Whether rules are asked at all.
+    pub(crate) is_on: bool,
+    /// Whether a match is acted on, so that it cannot wait for the end of a body.
+    pub(crate) is_inline: bool,
+}
+
+impl<'a> Telling<'a> {
+    /// Tells nobody: there are no rules.
+    pub(crate) fn nobody(detector: &'a mut Detector, place: &'a mut FlowPlace) -> Self {
+        let nobody = (crate::parse::Addr::default(), 0);
+        let moment =
+            Moment { initiator: nobody, responder: nobody, protocol: 0, is_established: false, at_ns: 0 };
+        Self { detector, place, moment, is_on: false, is_inline: false }
+    }
+}
+
+impl Telling<'_> {
+    /// Whether a rule asks for a buffer: what nobody asks for needs not be told.
+    #[must_use]
+    pub fn wants(&self, buffer: BufferId) -> bool {
+        self.is_on && self.detector.wants(buffer)
+    }
+
+    /// Whether there are rules at all.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// Tells bytes of a buffer; of one that may be there several times, each time.
+    pub fn show(&mut self, buffer: BufferId, bytes: &[u8]) {
+        self.show_with(buffer, |out| out.extend_from_slice(bytes));
+    }
+
+    /// Tells bytes of a buffer that is made only where a rule asks for it.
+    pub fn show_with(&mut self, buffer: BufferId, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.wants(buffer) {
+            self.detector.shown.add_with(buffer, write);
+        }
+    }
+
+    /// Tells a number.
+    pub fn number(&mut self, field: FieldId, number: u64) {
+        if self.is_on {
+            self.detector.shown.add_number(field, number);
+        }
+    }
+
+    /// Tells something that a parser objects to.
+    pub fn event(&mut self, event: &'static str) {
+        if self.is_on && self.detector.set.as_ref().is_some_and(|set| set.wants_events()) {
+            self.detector.shown.add_event(event);
+        }
+    }
+
+    /// What was told belongs to this transaction of `application`, and goes `way`; rules are asked now. After `is_last` nothing
+    /// more of it goes that way.
+    pub fn stage(&mut self, application: &'static str, transaction: u32, way: Direction, is_last: bool) {
+        if !self.is_on {
+            return;
+        }
+        self.detector.stage(self.place, &self.moment, &Stage { application, transaction, way, is_last });
+    }
+
+    /// A piece of a body, in order. Rules see it when there is enough of it, or at its end.
+    pub fn body(
+        &mut self,
+        application: &'static str,
+        (transaction, buffer): (u32, BufferId),
+        way: Direction,
+        bytes: &[u8],
+        is_end: bool,
+    ) {
+        if !self.wants(buffer) {
+            return;
+        }
+        let Detector { flows, free, generation, .. } = &mut *self.detector;
+        let state = Detector::state(flows, free, *generation, self.place);
+        let one = state.transaction(transaction);
+        let place = one.bodies.iter().position(|body| body.buffer == buffer && body.way == way);
+        let body = match place {
+            Some(place) => &mut one.bodies[place],
+            None if bytes.is_empty() => return,
+            None => {
+                one.bodies.push(Body { buffer, way, bytes: Vec::new(), seen: 0, before: 0 });
+                let last = one.bodies.len() - 1;
+                &mut one.bodies[last]
+            }
+        };
+        let passed = body.before + body.bytes.len() as u64;
+        let left = usize::try_from(BODY_BYTES_MAX.saturating_sub(passed)).unwrap_or(usize::MAX);
+        body.bytes.extend_from_slice(&bytes[..bytes.len().min(left)]);
+        let is_full = body.bytes.len() >= BODY_BYTES;
+        let fresh = body.bytes.len() - body.seen;
+        // Where a match is acted on, each piece counts; what was seen is looked at again as often as it grows by a part.
+        let is_due = self.is_inline && fresh > 0 && fresh * 8 >= body.bytes.len();
+        if fresh == 0 || !(is_full || is_end || is_due) {
+            if is_end {
+                one.bodies.retain(|body| !(body.buffer == buffer && body.way == way));
+            }
+            return;
+        }
+        body.seen = body.bytes.len();
+        let shown = std::mem::take(&mut body.bytes);
+        self.show(buffer, &shown);
+        self.stage(application, transaction, way, false);
+        let Detector { flows, free, generation, .. } = &mut *self.detector;
+        let one = Detector::state(flows, free, *generation, self.place).transaction(transaction);
+        if is_end {
+            one.bodies.retain(|body| !(body.buffer == buffer && body.way == way));
+        } else if let Some(body) =
+            one.bodies.iter_mut().find(|body| body.buffer == buffer && body.way == way)
+        {
+            body.bytes = shown;
+            if is_full {
+                let gone = body.bytes.len() - BODY_WINDOW_BYTES;
+                body.bytes.drain(..gone);
+                body.before += gone as u64;
+                body.seen = body.bytes.len();
+            }
+        }
+    }
+
+    /// A transaction is over.
+    pub fn end(&mut self, transaction: u32) {
+        if let Some(state) = self.detector.flows.get_mut(self.place.0 as usize) {
+            state.end_transaction(transaction);
+        }
+    }
+}
+
+impl std::fmt::Debug for Telling<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Telling").field("is_on", &self.is_on).field("moment", &self.moment).finish_non_exhaustive()
+    }
+}
+
+/// What a parser has told so far.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stage {
+    pub application: &'static str,
+    pub transaction: u32,
+    pub way: Direction,
+    pub is_last: bool,
+}
+
+impl Detector {
+    fn stage(&mut self, place: &mut FlowPlace, moment: &Moment, stage: &Stage) {
+        if self.is_passed(*place) {
+            self.shown.clear();
+            return;
+        }
+        let Self { set, generation, flows, free, thresholds, shown, desk, hits } = self;
+        let Some(set) = set else { return };
+        let Some(prefilter) = set.of_application(stage.application, stage.way) else {
+            shown.clear();
+            return;
+        };
+        let state = Self::state(flows, free, *generation, place);
+        let mut found = std::mem::take(&mut desk.found);
+        found.clear();
+        found.extend_from_slice(prefilter.always());
+        for group in prefilter.groups() {
+            for bytes in shown.all_of(group.seen.buffer) {
+                group.candidates(bytes, &mut desk.changed, &mut found);
+            }
+        }
+        let one = state.transaction(stage.transaction);
+        found.extend(one.held.iter().map(|(rule, _)| *rule));
+        found.sort_unstable();
+        found.dedup();
+        let (src, dst) = moment.ends(stage.way);
+        for number in &found {
+            let Some(signature) = set.signatures().get(*number as usize) else { continue };
+            let (memory, _, streams, one) = state.split(stage.transaction);
+            let asked = Asked { stage, moment, shown, memory, streams };
+            if !asked.concerns(signature, one, *number) {
+                continue;
+            }
+            let pieces = asked.pieces(signature, one.pieces(*number), desk);
+            if pieces != signature.all_pieces() || !signature.remembered.holds(memory) {
+                one.hold(*number, pieces);
+                continue;
+            }
+            one.tell(*number, stage.way);
+            let of = (Some(stage.way), Some(stage.transaction), true);
+            matched(*number, signature, state, thresholds, of, (src.0, dst.0, moment.at_ns), hits);
+        }
+        desk.found = found;
+        shown.clear();
+    }
+}
+
+/// What a rule is asked about.
+struct Asked<'a> {
+    stage: &'a Stage,
+    moment: &'a Moment,
+    shown: &'a Shown,
+    memory: &'a FlowMemory,
+    streams: &'a [Window; 2],
+}
+
+impl Asked<'_> {
+    /// Whether the rule asks about this flow and way, and was not told of it.
+    fn concerns(&self, signature: &Signature, one: &Transaction, number: u32) -> bool {
+        let way = self.stage.way;
+        let of_one_way = signature.parts.iter().any(|part| part.way.is_some()) || signature.way().is_some();
+        signature.is_of(Some(self.stage.application))
+            && !one.is_told(number, way, of_one_way)
+            && signature.rule.flow.established.is_none_or(|wanted| wanted == self.moment.is_established)
+            && concerns_ends(&signature.rule.header, self.moment.protocol, self.moment.ends(way))
+    }
+
+    /// Which pieces hold, those included that held before.
+    fn pieces(&self, signature: &Signature, held: u64, desk: &mut Desk) -> u64 {
+        let Desk { changed, tests, .. } = desk;
+        signature.scratch(tests);
+        let way = self.stage.way;
+        let mut pieces = held;
+        for (place, part) in signature.parts.iter().enumerate() {
+            let bit = 1 << place;
+            if pieces & bit != 0 || part.way.is_some_and(|other| other != way) {
+                continue;
+            }
+            let holds = match part.buffer {
+                PAYLOAD => part.holds(&self.streams[way as usize].bytes, tests, changed),
+                BASE64_DATA => {
+                    // What was decoded is taken out while it is looked into.
+                    let decoded = std::mem::take(&mut tests.decoded);
+                    let holds = part.holds(&decoded, tests, changed);
+                    tests.decoded = decoded;
+                    holds
+                }
+                FRAME => false,
+                buffer => {
+                    let mut all = self.shown.all_of(buffer).peekable();
+                    if all.peek().is_none() {
+                        part.absent != Absent::Fails && self.stage.is_last
+                    } else {
+                        all.any(|bytes| part.holds(bytes, tests, changed))
+                    }
+                }
+            };
+            if holds {
+                pieces |= bit;
+            } else if part.is_payload() {
+                // What follows may depend on it.
+                break;
+            }
+        }
+        for (place, ask) in signature.asks.iter().enumerate() {
+            let bit = 1 << (signature.parts.len() + place);
+            if pieces & bit == 0 && self.answers(ask) {
+                pieces |= bit;
+            }
+        }
+        pieces
+    }
+
+    fn answers(&self, ask: &Ask) -> bool {
+        match ask {
+            Ask::Number(field, test) => self.shown.numbers_of(*field).any(|number| test.holds(number)),
+            Ask::Size(buffer, test) => {
+                self.shown.all_of(*buffer).any(|bytes| test.holds(bytes.len() as u64))
+            }
+            Ask::Event(_, event) => self.shown.has_event(event),
+            Ask::Protocol(asked) => speaks(asked, Some(self.stage.application)),
+            Ask::StreamSize(size) => has_size(size, self.streams),
+            Ask::Decode(_) | Ask::Stream(_) => false,
+        }
+    }
+}
+
+/// Whether a flow speaks what a rule asks for; `None`: it is not known.
+pub(super) fn speaks(asked: &AppLayerProtocol, application: Option<&str>) -> bool {
+    // Both ways speak the same here, and what was spoken before an upgrade is not kept.
+    let AppLayerProtocol { protocol, is_negated, mode } = asked;
+    let known = match (application, mode) {
+        (Some(name), _) => name,
+        (None, AppLayerMode::Final) => return false,
+        (None, _) => "unknown",
+    };
+    let is_it = *protocol == known
+        || (*protocol == "http" && matches!(known, "http2" | "doh2"))
+        || (*protocol == "http1" && known == "http");
+    // What is not known is not another protocol yet.
+    if *is_negated { !is_it && (application.is_some() || *protocol == "unknown") } else { is_it }
+}
+
+/// Whether the sides have sent so much.
+pub(super) fn has_size(size: &StreamSize, streams: &[Window; 2]) -> bool {
+    let [client, server] = [0, 1].map(|way: usize| stream::passed(&streams[way]));
+    let StreamSize { of, test } = size;
+    match of {
+        StreamEnd::Client => test.holds(client),
+        StreamEnd::Server => test.holds(server),
+        StreamEnd::Both => test.holds(client) && test.holds(server),
+        StreamEnd::Either => test.holds(client) || test.holds(server),
+    }
+}
+

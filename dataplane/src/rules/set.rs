@@ -1,0 +1,293 @@
+//! All rules of a moment, in the order in which they are tried, each behind what finds it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::language::buffers::PAYLOAD;
+use super::matcher::Unmatchable;
+use super::memory::Names;
+use super::prefilter::Prefilter;
+use super::rule::{
+    Action, BitQuery, Condition, Effect, HeaderProtocol, IntQuery, PacketProtocol, Part, Where,
+};
+use super::signature::{Ask, Kind, NotReady, Signature};
+use crate::flow::Direction;
+use crate::parse::{Headers, Network, Protocol};
+
+/// Rules, compiled. What nobody changes any more: workers share it.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    signatures: Vec<Arc<Signature>>,
+    /// Rules of single packets, by [`Class`].
+    packets: [Prefilter; Class::COUNT],
+    /// Rules of a TCP direction's payload in order.
+    streams: [Prefilter; 2],
+    /// The same, for packets of which no stream is made.
+    unordered: Prefilter,
+    /// Rules of what parsers tell, by protocol and direction.
+    applications: HashMap<&'static str, [Prefilter; 2], foldhash::quality::RandomState>,
+    /// Bit by [`super::rule::BufferId`].
+    wanted: Vec<bool>,
+    /// Whether a rule asks what parsers object to.
+    wants_events: bool,
+    /// Whether a rule asks for the payload of TCP in order, by itself or beside what parsers tell.
+    keeps_streams: bool,
+    options: Options,
+}
+
+/// How rules are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Whether TCP that is seen from its middle is looked at as what began with a SYN is (Suricata's `stream.midstream`).
+    pub midstream: bool,
+}
+
+/// Packets that are asked about alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    Tcp,
+    Udp,
+    Icmp,
+    OtherIp,
+    NoIp,
+}
+
+impl Class {
+    const COUNT: usize = 5;
+    const ALL: [Self; Self::COUNT] = [Self::Tcp, Self::Udp, Self::Icmp, Self::OtherIp, Self::NoIp];
+
+    pub(super) fn of(headers: &Headers) -> Self {
+        let Network::Ip { protocol, .. } = headers.network else { return Self::NoIp };
+        match protocol {
+            // Of a fragment the transport is not known.
+            _ if headers.fragment.is_some() => Self::OtherIp,
+            Protocol::TCP => Self::Tcp,
+            Protocol::UDP => Self::Udp,
+            Protocol::ICMP | Protocol::ICMPV6 => Self::Icmp,
+            _ => Self::OtherIp,
+        }
+    }
+
+    /// Whether packets of this class may be meant.
+    fn has(self, protocol: HeaderProtocol) -> bool {
+        use PacketProtocol as Of;
+        let HeaderProtocol::Packet(protocol) = protocol else {
+            return matches!(self, Self::Tcp | Self::Udp | Self::OtherIp);
+        };
+        match protocol {
+            Of::PacketHeader => true,
+            Of::Ip | Of::Ipv4 | Of::Ipv6 => self != Self::NoIp,
+            Of::Tcp | Of::TcpPacket | Of::TcpStream => self == Self::Tcp,
+            Of::Udp => self == Self::Udp,
+            Of::Icmp | Of::Icmpv4 | Of::Icmpv6 => self == Self::Icmp,
+            Of::Sctp | Of::Igmp => self == Self::OtherIp,
+            Of::Arp | Of::Ethernet => self == Self::NoIp,
+        }
+    }
+}
+
+impl RuleSet {
+    /// Of rules that are ready; `names` are those under which flows remember, of all sets one after the other.
+    ///
+    /// # Errors
+    ///
+    /// [`NotReady`]: there are too many patterns or names.
+    pub fn new(signatures: Vec<Signature>, names: &mut Names, options: Options) -> Result<Self, NotReady> {
+        let mut signatures = signatures;
+        signatures.sort_by_key(order);
+        for signature in &mut signatures {
+            signature.name(names)?;
+        }
+        let mut set = Self { signatures: signatures.into_iter().map(Arc::new).collect(), options, ..Self::default() };
+        set.find()?;
+        Ok(set)
+    }
+
+    /// The rules, by the numbers that matches tell.
+    #[must_use]
+    pub fn signatures(&self) -> &[Arc<Signature>] {
+        &self.signatures
+    }
+
+    /// Whether there is no rule.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.signatures.is_empty()
+    }
+
+    /// How rules are asked.
+    #[must_use]
+    pub const fn options(&self) -> Options {
+        self.options
+    }
+
+    /// Whether a rule asks for a buffer.
+    pub(super) fn wants(&self, buffer: super::rule::BufferId) -> bool {
+        self.wanted.get(usize::from(buffer.0)).is_some_and(|wanted| *wanted)
+    }
+
+    /// Whether a rule asks what parsers object to.
+    pub(super) const fn wants_events(&self) -> bool {
+        self.wants_events
+    }
+
+    pub(super) fn of_packets(&self, class: Class) -> &Prefilter {
+        &self.packets[class as usize]
+    }
+
+    pub(super) const fn of_stream(&self, way: Direction) -> &Prefilter {
+        &self.streams[way as usize]
+    }
+
+    /// Whether a rule asks for the payload of TCP in order, by itself or beside what parsers tell.
+    pub(super) const fn keeps_streams(&self) -> bool {
+        self.keeps_streams
+    }
+
+    pub(super) const fn of_unordered(&self) -> &Prefilter {
+        &self.unordered
+    }
+
+    pub(super) fn of_application(&self, name: &str, way: Direction) -> Option<&Prefilter> {
+        self.applications.get(name).map(|ways| &ways[way as usize])
+    }
+
+    fn find(&mut self) -> Result<(), Unmatchable> {
+        let all = || self.signatures.iter().enumerate().map(|(number, one)| (number as u32, &**one));
+        let is_payload = |part: &Part| part.seen.buffer == PAYLOAD;
+        let mut packets: [Prefilter; Class::COUNT] = Default::default();
+        for class in Class::ALL {
+            let meant = all().filter(|(_, one)| {
+                matches!(one.kind, Kind::Packet | Kind::Stream { and_packets: true })
+                    && class.has(one.rule.header.protocol)
+            });
+            packets[class as usize] = prefilter(meant, is_payload)?;
+        }
+        let of_streams = || all().filter(|(_, one)| matches!(one.kind, Kind::Stream { .. }));
+        let mut streams: [Prefilter; 2] = Default::default();
+        for way in [Direction::Forward, Direction::Reverse] {
+            let meant = of_streams().filter(|(_, one)| one.way().is_none_or(|other| other == way));
+            streams[way as usize] = prefilter(meant, is_payload)?;
+        }
+        let unordered = prefilter(
+            of_streams().filter(|(_, one)| {
+                matches!(one.kind, Kind::Stream { and_packets: false })
+                    && one.rule.header.protocol != HeaderProtocol::Packet(PacketProtocol::TcpStream)
+            }),
+            is_payload,
+        )?;
+        let mut applications: HashMap<&'static str, [Prefilter; 2], _> = HashMap::default();
+        let of_transactions: Vec<_> = all().filter(|(_, one)| one.kind == Kind::Transaction).collect();
+        for name in application_names(&of_transactions) {
+            let mut ways: [Prefilter; 2] = Default::default();
+            for way in [Direction::Forward, Direction::Reverse] {
+                let meant = of_transactions.iter().copied().filter(|(_, one)| {
+                    one.is_of(Some(name))
+                        && one.way().is_none_or(|other| other == way)
+                        && is_asked_of(one, way)
+                });
+                ways[way as usize] = prefilter(meant, |part| !is_payload(part) && goes(part, way))?;
+            }
+            applications.insert(name, ways);
+        }
+        let mut wanted = vec![false; super::language::buffers::BUFFERS.len()];
+        for (_, one) in all() {
+            for part in &one.parts {
+                wanted[usize::from(part.buffer.0)] = true;
+            }
+            for ask in &one.asks {
+                if let Ask::Size(buffer, _) = ask {
+                    wanted[usize::from(buffer.0)] = true;
+                }
+            }
+        }
+        let has_size = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_)));
+        let keeps_streams = wanted[usize::from(PAYLOAD.0)] || all().any(|(_, one)| has_size(one));
+        let wants_events = all().any(|(_, one)| one.asks.iter().any(|ask| matches!(ask, Ask::Event(..))));
+        (self.packets, self.streams, self.unordered) = (packets, streams, unordered);
+        (self.applications, self.wanted, self.wants_events) = (applications, wanted, wants_events);
+        self.keeps_streams = keeps_streams;
+        Ok(())
+    }
+}
+
+fn prefilter<'a>(
+    rules: impl Iterator<Item = (u32, &'a Signature)>,
+    meant: impl Fn(&Part) -> bool,
+) -> Result<Prefilter, Unmatchable> {
+    // An automaton's search is case-insensitive, and its rules are told in their order by whoever sorts.
+    Prefilter::new(rules.map(|(number, one)| (number, &one.rule)), meant)
+}
+
+/// Whether a part looks into what goes that way.
+fn goes(part: &Part, way: Direction) -> bool {
+    part.seen.buffer.buffer().way.is_none_or(|other| other == way)
+}
+
+/// Whether anything of a rule is to be seen that way.
+fn is_asked_of(one: &Signature, way: Direction) -> bool {
+    let mut told = one.parts.iter().filter(|part| !part.is_payload()).peekable();
+    let of_parts = told.peek().is_some();
+    if !of_parts {
+        return true;
+    }
+    told.any(|part| part.way.is_none_or(|other| other == way))
+        || one.asks.iter().any(|ask| matches!(ask, Ask::Number(..) | Ask::Event(..)))
+}
+
+/// Protocols that rules of transactions name, and those that carry files where one asks for files.
+fn application_names(rules: &[(u32, &Signature)]) -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = FILE_CARRIERS.to_vec();
+    names.extend(rules.iter().filter_map(|(_, one)| one.applications.as_ref()).flatten());
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Protocols in which files are told.
+const FILE_CARRIERS: &[&str] = &["http", "http2", "smtp", "ftp-data", "smb", "nfs"];
+
+/// The order in which rules are tried: what passes first, then what drops, what rejects, what alerts; what remembers before what
+/// asks for it; then priority. As Suricata sorts them (`detect-engine-sigorder.c`, `action-order`).
+fn order(one: &Signature) -> (u8, u8, u8, u8, u8) {
+    let rule = &one.rule;
+    let action = match rule.action {
+        Action::Pass => 0,
+        Action::Drop => 1,
+        Action::Reject(_) => 2,
+        Action::Alert | Action::Config => 3,
+    };
+    let rank = |sets: bool, asks: bool| match (sets, asks) {
+        (true, false) => 0,
+        (true, true) => 1,
+        (false, true) => 2,
+        (false, false) => 3,
+    };
+    let sets = |wanted: &dyn Fn(&Effect) -> bool| rule.effects.iter().any(wanted);
+    let asks = |wanted: &dyn Fn(&Condition) -> bool| rule.conditions.iter().any(wanted);
+    let is_bit = |place: Where| place == Where::Flow;
+    let bits = rank(
+        sets(&|effect| match effect {
+            Effect::Set(place, ..) | Effect::Unset(place, _) | Effect::Toggle(place, _) => is_bit(*place),
+            _ => false,
+        }),
+        asks(&|condition| matches!(condition, Condition::FlowBits(BitQuery::IsSet(_) | BitQuery::IsNotSet(_)))),
+    );
+    let numbers = rank(
+        sets(&|effect| matches!(effect, Effect::Int(..))),
+        asks(&|condition| {
+            matches!(condition, Condition::FlowInt(_, IntQuery::IsSet | IntQuery::IsNotSet | IntQuery::Compares(..)))
+        }),
+    );
+    let hosts = rank(
+        sets(&|effect| match effect {
+            Effect::Set(place, ..) | Effect::Unset(place, _) | Effect::Toggle(place, _) => !is_bit(*place),
+            _ => false,
+        }),
+        asks(&|condition| matches!(condition, Condition::XBits(..))),
+    );
+    (action, bits, numbers, hosts, rule.priority.unwrap_or(PRIORITY))
+}
+
+/// Of a rule that says none.
+pub const PRIORITY: u8 = 3;
