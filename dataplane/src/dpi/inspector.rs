@@ -344,7 +344,13 @@ impl Inspector {
     /// Tries the rules of packets on one. `slot` is its flow's; [`NO_INSPECTION`] where it has none.
     ///
     /// Returns where it lies what they remember of a flow without a slot: the caller keeps it with [`Self::remember`] or lets it go.
-    pub fn try_packet(&mut self, slot: u32, view: &View<'_>, facts: &PacketFacts<'_>) -> Option<FlowPlace> {
+    pub fn try_packet(
+        &mut self,
+        slot: u32,
+        flow: Option<&FlowView>,
+        view: &View<'_>,
+        facts: &PacketFacts<'_>,
+    ) -> Option<FlowPlace> {
         let Self { desk, known, active, .. } = self;
         let mut nowhere = FlowPlace::default();
         let (place, facts) = match known.get_mut(slot as usize) {
@@ -355,7 +361,8 @@ impl Inspector {
             }
             None => (&mut nowhere, PacketFacts { is_in_stream: false, ..*facts }),
         };
-        desk.rules.packet(place, view, &facts);
+        let moment = flow.map(|flow| moment_of(flow, Wall(facts.at_ns)));
+        desk.rules.packet(place, view, moment.as_ref(), &facts);
         (nowhere != FlowPlace::default()).then_some(nowhere)
     }
 
@@ -541,7 +548,6 @@ impl Inspector {
             Acked::Ready => active.read(recogniser, of, &[], &mut cx),
             Acked::HoleIsHopeless => active.go_on(recogniser, of, None, reassembly, &mut cx),
         };
-        active.try_rules(of, &mut cx);
         let is_kept = active.conclude(finished, false, &mut cx);
         if (!finished || is_kept) && !active.streams.keep(of, &[], reassembly.mode, &mut reassembly.memory) {
             debug_assert!(false, "nothing was taken, so there is nothing to keep");
@@ -790,7 +796,6 @@ impl Active {
                 }
             }
         }
-        self.try_rules(way, cx);
         if is_over {
             // Whoever looks on needs none of it.
             let unread = self.streams.ready(way, bytes).len();
@@ -808,14 +813,6 @@ impl Active {
         if cx.rules.is_on() {
             let fresh = self.streams.unshown(way, payload);
             cx.rules.detector.keep_stream(cx.rules.place, way, fresh);
-        }
-    }
-
-    fn try_rules(&mut self, way: Direction, cx: &mut Context<'_>) {
-        if cx.rules.is_on() {
-            let application = eve_name(cx.notes);
-            let Telling { detector, place, moment, .. } = &mut cx.rules;
-            detector.stream(place, moment, way, application);
         }
     }
 
@@ -1016,6 +1013,7 @@ impl Active {
         if let Some(parser) = &mut self.parser {
             parser.end(cx);
         }
+        cx.rules.finish();
         let [one, two] = &self.ways;
         let heads = [&one.first, &one.previous, &two.first, &two.previous].map(Head::as_slice);
         flow::judge(&flow::Sample { heads, bytes: one.bytes + two.bytes }, cx);

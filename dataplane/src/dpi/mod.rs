@@ -25,6 +25,7 @@ pub mod protocols;
 pub mod recogniser;
 pub mod risk;
 pub mod text;
+mod told;
 
 #[cfg(test)]
 mod properties;

@@ -10,6 +10,7 @@ use super::idle::IdleParsers;
 use super::notes::{Evidence, HOST_BYTES_MAX, HintKind, HostKind, Notes, normal_host};
 use super::protocol::Protocol;
 use super::risk::clues;
+use super::told;
 use crate::flow::Direction;
 use crate::parse::Addr;
 use crate::rules::detect::Telling;
@@ -113,6 +114,9 @@ impl Context<'_> {
     pub fn tell(&mut self, event_type: &'static str, way: Direction, fields: &Fields) {
         let transaction = *self.transactions;
         *self.transactions += 1;
+        if self.rules.is_on() {
+            told::record(&mut self.rules, event_type, way, transaction, fields);
+        }
         (self.records)(Record { event_type, way, transaction, fields });
     }
 
@@ -158,11 +162,17 @@ impl Context<'_> {
 
     /// Something is wrong with the payload; `event` is a lower-case name such as `invalid_record_length`.
     pub fn anomaly(&mut self, event: &'static str) {
+        let protocol =
+            self.notes.protocol().map_or("failed", |protocol| protocol.eve.unwrap_or(protocol.name));
+        if self.rules.is_on() {
+            for way in [Direction::Forward, Direction::Reverse] {
+                self.rules.event(event);
+                self.rules.stage(protocol, *self.transactions, way, false);
+            }
+        }
         if !self.notes.may_tell_anomaly() {
             return;
         }
-        let protocol =
-            self.notes.protocol().map_or("failed", |protocol| protocol.eve.unwrap_or(protocol.name));
         self.tell_with("anomaly", Direction::Forward, |fields| {
             fields.text("app_proto", protocol);
             fields.text("type", "applayer");

@@ -53,8 +53,9 @@ impl Engine {
             && slot != NO_INSPECTION
             && !self.is_unseen_midstream(id);
         let facts = PacketFacts { is_in_stream, at_ns: packet.at.wall.0, ..PacketFacts::default() };
+        let known = super::inspect::view_of(flow);
         let inspector = self.inspector.as_mut()?;
-        let remembered = inspector.try_packet(slot, &view, &facts);
+        let remembered = inspector.try_packet(slot, Some(&known), &view, &facts);
         if let Some(place) = remembered {
             self.keep_memory(id, place, packet.at.wall);
         }
@@ -74,7 +75,7 @@ impl Engine {
         let decoded = reason.and_then(decode_event);
         let facts =
             PacketFacts { decoded: decoded.as_slice(), at_ns: packet.at.wall.0, ..PacketFacts::default() };
-        let nothing_remembered = self.inspector.as_mut()?.try_packet(NO_INSPECTION, &view, &facts);
+        let nothing_remembered = self.inspector.as_mut()?.try_packet(NO_INSPECTION, None, &view, &facts);
         if let (Some(mut place), Some(inspector)) = (nothing_remembered, &mut self.inspector) {
             inspector.rules().release(&mut place);
         }

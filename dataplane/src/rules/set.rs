@@ -158,8 +158,13 @@ impl RuleSet {
         let mut packets: [Prefilter; Class::COUNT] = Default::default();
         for class in Class::ALL {
             let meant = all().filter(|(_, one)| {
-                matches!(one.kind, Kind::Packet | Kind::Stream { and_packets: true })
-                    && class.has(one.rule.header.protocol)
+                let is_tried = match one.kind {
+                    Kind::Packet => true,
+                    // What has no stream is looked at packet by packet.
+                    Kind::Stream { and_packets } => and_packets || class != Class::Tcp,
+                    Kind::Transaction => false,
+                };
+                is_tried && class.has(one.rule.header.protocol)
             });
             packets[class as usize] = prefilter(meant, is_payload)?;
         }

@@ -6,8 +6,8 @@ use super::matcher::{Matcher, Scratch, Unmatchable};
 use super::memory::{Names, Remembered, TooManyNames};
 use super::packet::Check;
 use super::rule::{
-    Action, AppLayerProtocol, BufferId, Condition, Content, HeaderProtocol, NumberTest, PacketProtocol, Rule,
-    StreamSize, Test,
+    Action, AppLayerProtocol, BufferId, Condition, Content, DceInterface, FileTest, HeaderProtocol, NumberSpan,
+    NumberTest, PacketProtocol, Rule, StreamSize, Test,
 };
 use super::transform::Chain;
 use crate::flow::Direction;
@@ -89,6 +89,14 @@ pub(super) enum Ask {
     Decode(&'static str),
     /// TCP met this.
     Stream(&'static str),
+    /// An interface of DCE/RPC.
+    Interface(DceInterface),
+    /// An operation of DCE/RPC, within one of these.
+    Operation(Vec<NumberSpan>),
+    /// Bytes of a file.
+    FileSize(NumberTest),
+    /// The end of a file's name, or a piece of it, upper or lower case.
+    FileName { is_negated: bool, is_end: bool, text: Box<str> },
 }
 
 /// Why a rule is not ready.
@@ -226,10 +234,19 @@ fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
         Condition::Country(_) => return unsupported("geoip"),
         Condition::IpReputation(_) => return unsupported("iprep"),
         Condition::XBits(..) => return unsupported("xbits"),
-        Condition::File(_) => return unsupported("a test of files"),
+        Condition::File(FileTest::Size(test)) => Ask::FileSize(*test),
+        Condition::File(FileTest::Name { is_negated, name }) => {
+            Ask::FileName { is_negated: *is_negated, is_end: false, text: name.clone() }
+        }
+        Condition::File(FileTest::Extension { is_negated, extension }) => {
+            let text = format!(".{extension}").into();
+            Ask::FileName { is_negated: *is_negated, is_end: true, text }
+        }
+        Condition::File(FileTest::Magic { .. }) => return unsupported("filemagic"),
+        Condition::File(FileTest::Hash { .. }) => return unsupported("a list of hashes of files"),
         Condition::Rpc(..) => return unsupported("rpc"),
-        Condition::DceInterface(_) => return unsupported("dcerpc.iface"),
-        Condition::DceOperation(_) => return unsupported("dcerpc.opnum"),
+        Condition::DceInterface(interface) => Ask::Interface(*interface),
+        Condition::DceOperation(spans) => Ask::Operation(spans.clone()),
         Condition::Modbus(_) => return unsupported("modbus"),
         Condition::Cip(_) => return unsupported("cip_service"),
         Condition::Dnp3Object(..) => return unsupported("dnp3_obj"),
@@ -239,8 +256,9 @@ fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
 
 impl Ask {
     /// Whether parsers answer it.
-    const fn is_of_transaction(&self) -> bool {
-        matches!(self, Self::Number(..) | Self::Size(..) | Self::Event(..))
+    fn is_of_transaction(&self) -> bool {
+        !matches!(self, Self::Protocol(_) | Self::StreamSize(_) | Self::Decode(_) | Self::Stream(_))
+            && !matches!(self, Self::Event("applayer", _))
     }
 }
 
@@ -300,6 +318,7 @@ fn applications(rule: &Rule, parts: &[Part], asks: &[Ask]) -> Option<Application
                 narrow(FIELDS[usize::from(*field)].of.iter().flat_map(|name| meant_by(name)).collect());
             }
             Ask::Event(protocol, _) if *protocol != "applayer" => narrow(meant_by(protocol)),
+            Ask::Interface(_) | Ask::Operation(_) => narrow(meant_by("dcerpc")),
             _ => {}
         }
     }
@@ -313,6 +332,8 @@ fn meant_by(name: &'static str) -> Applications {
         "http1" => vec!["http"],
         "http2" => vec!["http2", "doh2"],
         "dns" => vec!["dns", "doh2"],
+        // It goes through pipes of SMB, too.
+        "dcerpc" => vec!["dcerpc", "smb"],
         other => vec![other],
     }
 }

@@ -98,6 +98,8 @@ pub(super) struct Transaction {
 /// A buffer of which bytes come piece by piece.
 #[derive(Debug)]
 pub(super) struct Body {
+    /// Of what it is.
+    pub application: &'static str,
     pub buffer: BufferId,
     pub way: Direction,
     pub bytes: Vec<u8>,
@@ -178,6 +180,15 @@ impl FlowState {
             }
         };
         &mut all[place]
+    }
+
+    /// All bodies, with the transactions that they are of.
+    pub fn take_bodies(&mut self) -> Vec<(u32, Body)> {
+        let each = |one: &mut Transaction| {
+            let number = one.number;
+            std::mem::take(&mut one.bodies).into_iter().map(move |body| (number, body)).collect::<Vec<_>>()
+        };
+        self.transactions.iter_mut().flat_map(each).collect()
     }
 
     /// A transaction is over.

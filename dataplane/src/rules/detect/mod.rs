@@ -94,6 +94,8 @@ pub struct Detector {
 #[derive(Debug, Default)]
 struct Desk {
     found: Vec<u32>,
+    /// Rules and on what they are tried.
+    tried: Vec<(u32, u8)>,
     changed: Vec<u8>,
     bytes: Vec<u8>,
     tests: Scratch,

@@ -2,7 +2,10 @@
 
 use super::flow::FlowPlace;
 use super::transaction::{has_size, speaks};
-use super::{Detector, FlowState, matched};
+use super::flow::FlowState;
+use super::stream::{self, Met};
+use super::{Desk, Detector, Moment, matched};
+use crate::flow::Direction;
 use crate::parse::{Headers, Network, Protocol};
 use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD};
 use crate::rules::packet::{View, concerns};
@@ -26,61 +29,94 @@ pub struct PacketFacts<'a> {
     pub at_ns: u64,
 }
 
+/// A rule is tried on the packet, on what came of a direction, or both.
+const PACKET: u8 = 1;
+const STREAM: [u8; 2] = [2, 4];
+
 impl Detector {
-    /// Tries the rules of packets.
-    pub fn packet(&mut self, place: &mut FlowPlace, view: &View<'_>, facts: &PacketFacts<'_>) {
-        let Some(set) = self.set.clone() else { return };
+    /// Tries the rules of packets on one, and those of streams on what came of its flow with it.
+    pub fn packet(
+        &mut self,
+        place: &mut FlowPlace,
+        view: &View<'_>,
+        moment: Option<&Moment>,
+        facts: &PacketFacts<'_>,
+    ) {
         if self.is_passed(*place) {
             return;
         }
-        self.packet_of(set.of_packets(Class::of(view.headers)), place, view, facts);
-        let is_tcp = matches!(view.headers.network, Network::Ip { protocol: Protocol::TCP, .. });
-        if is_tcp && !facts.is_in_stream && !view.payload().is_empty() {
-            self.packet_of(set.of_unordered(), place, view, facts);
-        }
-    }
-
-    fn packet_of(
-        &mut self,
-        prefilter: &Prefilter,
-        place: &mut FlowPlace,
-        view: &View<'_>,
-        facts: &PacketFacts<'_>,
-    ) {
         let Self { set, generation, flows, free, thresholds, desk, hits, .. } = self;
         let Some(set) = set else { return };
-        let mut found = std::mem::take(&mut desk.found);
+        let (mut found, mut tried) = (std::mem::take(&mut desk.found), std::mem::take(&mut desk.tried));
+        tried.clear();
         found.clear();
-        let payload = view.payload();
-        if !payload.is_empty() {
-            for group in prefilter.groups() {
-                group.candidates(payload, &mut desk.changed, &mut found);
+        let is_tcp = matches!(view.headers.network, Network::Ip { protocol: Protocol::TCP, .. });
+        by_packet(set.of_packets(Class::of(view.headers)), view, &mut desk.changed, &mut found);
+        if is_tcp && !facts.is_in_stream && !view.payload().is_empty() {
+            by_packet(set.of_unordered(), view, &mut desk.changed, &mut found);
+        }
+        tried.extend(found.drain(..).map(|number| (number, PACKET)));
+        if let (Some(_), Some(state)) = (moment, flows.get_mut(place.0 as usize)) {
+            state.follow(*generation);
+            for way in [Direction::Forward, Direction::Reverse] {
+                let window = &mut state.streams[way as usize];
+                stream::candidates(set.of_stream(way), window, &mut desk.changed, &mut found);
+                tried.extend(found.drain(..).map(|number| (number, STREAM[way as usize])));
             }
         }
-        found.extend_from_slice(prefilter.always());
-        found.sort_unstable();
-        found.dedup();
+        desk.found = found;
+        tried.sort_unstable();
+        tried.dedup_by(|next, kept| {
+            let is_same = next.0 == kept.0;
+            kept.1 |= if is_same { next.1 } else { 0 };
+            is_same
+        });
         let nothing = FlowState::default();
-        for number in &found {
-            let Some(signature) = set.signatures().get(*number as usize) else { continue };
-            let known = flows.get(place.0 as usize);
-            if !is_met(signature, view, facts, known.unwrap_or(&nothing), desk) {
-                continue;
+        for (number, how) in tried.iter().copied() {
+            let Some(signature) = set.signatures().get(number as usize) else { continue };
+            let mut met = None;
+            for way in [Direction::Forward, Direction::Reverse] {
+                if how & STREAM[way as usize] == 0 {
+                    continue;
+                }
+                let (Some(moment), Some(state)) = (moment, flows.get_mut(place.0 as usize)) else { continue };
+                let told = stream::is_met((number, signature), state, moment, way, facts.application, desk);
+                stream::note(&mut state.streams[way as usize], number, told);
+                if told == Met::Yes {
+                    let (src, dst) = moment.ends(way);
+                    met = met.or(Some(((Some(way), None, true), (src.0, dst.0))));
+                }
             }
-            let ends = view.headers.addrs().unwrap_or_default();
+            if met.is_none() && how & PACKET != 0 {
+                let known = flows.get(place.0 as usize).unwrap_or(&nothing);
+                if is_met(signature, view, facts, known, desk) {
+                    // What asks for nothing but ends and protocol is of the whole flow.
+                    let is_of_flow = signature.checks.is_empty() && signature.parts.is_empty();
+                    let ends = view.headers.addrs().unwrap_or_default();
+                    met = Some(((view.way, None, is_of_flow), ends));
+                }
+            }
+            let Some((of, (src, dst))) = met else { continue };
             // Without a flow nothing is remembered.
             let mut of_no_flow = FlowState::default();
             let state = match view.way {
                 Some(_) => Self::state(flows, free, *generation, place),
                 None => &mut of_no_flow,
             };
-            // What asks for nothing but ends and protocol is of the whole flow.
-            let is_of_flow = signature.checks.is_empty() && signature.parts.is_empty();
-            let of = (view.way, None, is_of_flow);
-            matched(*number, signature, state, thresholds, of, (ends.0, ends.1, facts.at_ns), hits);
+            matched(number, signature, state, thresholds, of, (src, dst, facts.at_ns), hits);
         }
-        desk.found = found;
+        desk.tried = tried;
     }
+}
+
+fn by_packet(prefilter: &Prefilter, view: &View<'_>, changed: &mut Vec<u8>, found: &mut Vec<u32>) {
+    let payload = view.payload();
+    if !payload.is_empty() {
+        for group in prefilter.groups() {
+            group.candidates(payload, changed, found);
+        }
+    }
+    found.extend_from_slice(prefilter.always());
 }
 
 fn is_met(
@@ -88,7 +124,7 @@ fn is_met(
     view: &View<'_>,
     facts: &PacketFacts<'_>,
     state: &FlowState,
-    desk: &mut super::Desk,
+    desk: &mut Desk,
 ) -> bool {
     let rule = &signature.rule;
     // Whoever asks of the stream is asked here where there is none.
@@ -101,23 +137,29 @@ fn is_met(
             Ask::StreamSize(size) => view.way.is_some() && has_size(size, &state.streams),
             Ask::Decode(event) => facts.decoded.contains(event),
             Ask::Stream(event) => facts.of_stream.contains(event),
-            Ask::Number(..) | Ask::Size(..) | Ask::Event(..) => false,
+            _ => false,
         })
         && signature.remembered.holds(&state.memory)
-        && parts_hold(signature, view, desk)
+        && parts_hold(signature, desk, |buffer| bytes_of(buffer, view))
 }
 
-fn parts_hold(signature: &Signature, view: &View<'_>, desk: &mut super::Desk) -> bool {
-    let super::Desk { tests, changed, .. } = desk;
+/// Whether all that a rule asks of bytes holds; `bytes_of` has the buffers.
+pub(super) fn parts_hold<'a>(
+    signature: &Signature,
+    desk: &mut Desk,
+    bytes_of: impl Fn(BufferId) -> Option<&'a [u8]>,
+) -> bool {
+    let Desk { tests, changed, .. } = desk;
     signature.scratch(tests);
     signature.parts.iter().all(|part| match part.buffer {
         BASE64_DATA => {
+            // What was decoded is taken out while it is looked into.
             let decoded = std::mem::take(&mut tests.decoded);
             let holds = part.holds(&decoded, tests, changed);
             tests.decoded = decoded;
             holds
         }
-        buffer => bytes_of(buffer, view).is_some_and(|bytes| part.holds(bytes, tests, changed)),
+        buffer => bytes_of(buffer).is_some_and(|bytes| part.holds(bytes, tests, changed)),
     })
 }
 

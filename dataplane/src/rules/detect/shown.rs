@@ -39,6 +39,8 @@ pub struct Shown {
     buffers: Vec<(BufferId, Range<usize>)>,
     numbers: Vec<(u16, u64)>,
     events: Vec<&'static str>,
+    interfaces: Vec<([u8; 16], u16)>,
+    file_size: Option<u64>,
 }
 
 impl Shown {
@@ -67,12 +69,34 @@ impl Shown {
         }
     }
 
+    /// Adds an interface of DCE/RPC.
+    pub fn add_interface(&mut self, uuid: [u8; 16], version: u16) {
+        if self.interfaces.len() < ITEMS_MAX {
+            self.interfaces.push((uuid, version));
+        }
+    }
+
+    pub(super) fn interfaces(&self) -> &[([u8; 16], u16)] {
+        &self.interfaces
+    }
+
+    /// Says how long a file is.
+    pub const fn set_file_size(&mut self, bytes: u64) {
+        self.file_size = Some(bytes);
+    }
+
+    pub(super) const fn file_size(&self) -> Option<u64> {
+        self.file_size
+    }
+
     /// Forgets all of it.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.buffers.clear();
         self.numbers.clear();
         self.events.clear();
+        self.interfaces.clear();
+        self.file_size = None;
     }
 
     /// The bytes of a buffer, as often as there are some.
@@ -89,9 +113,4 @@ impl Shown {
         self.events.iter().any(|shown| *shown == event)
     }
 
-    /// Whether nothing was told.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.buffers.is_empty() && self.numbers.is_empty() && self.events.is_empty()
-    }
 }

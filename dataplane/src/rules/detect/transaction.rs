@@ -4,10 +4,10 @@
 //! told once of a transaction, and once each way where nothing of it says which way it goes, as Suricata tells it.
 
 use super::flow::{Body, FlowPlace, Transaction, Window};
-use super::shown::{FieldId, Shown};
+use super::shown::{FieldId, Shown, field};
 use super::{Desk, Detector, Moment, matched, stream};
 use crate::flow::Direction;
-use crate::rules::language::buffers::{BASE64_DATA, FRAME, PAYLOAD};
+use crate::rules::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, buffer};
 use crate::rules::memory::FlowMemory;
 use crate::rules::packet::concerns_ends;
 use crate::rules::rule::{AppLayerMode, AppLayerProtocol, BufferId, StreamEnd, StreamSize};
@@ -22,6 +22,9 @@ const BODY_WINDOW_BYTES: usize = 4 << 10;
 
 /// Bytes of a body that rules see (`request-body-limit`).
 pub const BODY_BYTES_MAX: u64 = 100 << 10;
+
+const OPERATION: FieldId = field("dcerpc.opnum");
+const FILE_NAME: BufferId = buffer("file.name");
 
 /// Telling rules of one flow.
 pub struct Telling<'a> {
@@ -76,6 +79,31 @@ impl Telling<'_> {
         }
     }
 
+    /// Tells an interface of DCE/RPC that a call is of: its UUID as it is written, and its version.
+    pub fn interface(&mut self, uuid: [u8; 16], version: u16) {
+        if self.is_on {
+            self.detector.shown.add_interface(uuid, version);
+        }
+    }
+
+    /// Tells how long a file is, when all of it was seen.
+    pub fn file_size(&mut self, bytes: u64) {
+        if self.is_on {
+            self.detector.shown.set_file_size(bytes);
+        }
+    }
+
+    /// The flow is over: what was gathered of bodies is shown.
+    pub fn finish(&mut self) {
+        let Some(state) = self.detector.flows.get_mut(self.place.0 as usize) else { return };
+        for (transaction, mut body) in state.take_bodies() {
+            if self.is_on && body.seen < body.bytes.len() {
+                self.show(body.buffer, &std::mem::take(&mut body.bytes));
+                self.stage(body.application, transaction, body.way, true);
+            }
+        }
+    }
+
     /// Tells something that a parser objects to.
     pub fn event(&mut self, event: &'static str) {
         if self.is_on && self.detector.set.as_ref().is_some_and(|set| set.wants_events()) {
@@ -112,7 +140,7 @@ impl Telling<'_> {
             Some(place) => &mut one.bodies[place],
             None if bytes.is_empty() => return,
             None => {
-                one.bodies.push(Body { buffer, way, bytes: Vec::new(), seen: 0, before: 0 });
+                one.bodies.push(Body { application, buffer, way, bytes: Vec::new(), seen: 0, before: 0 });
                 let last = one.bodies.len() - 1;
                 &mut one.bodies[last]
             }
@@ -234,7 +262,9 @@ impl Asked<'_> {
     /// Whether the rule asks about this flow and way, and was not told of it.
     fn concerns(&self, signature: &Signature, one: &Transaction, number: u32) -> bool {
         let way = self.stage.way;
-        let of_one_way = signature.parts.iter().any(|part| part.way.is_some()) || signature.way().is_some();
+        let of_one_way = signature.parts.iter().any(|part| part.way.is_some())
+            || signature.way().is_some()
+            || signature.asks.iter().any(|ask| matches!(ask, Ask::Event(..)));
         signature.is_of(Some(self.stage.application))
             && !one.is_told(number, way, of_one_way)
             && signature.rule.flow.established.is_none_or(|wanted| wanted == self.moment.is_established)
@@ -296,9 +326,30 @@ impl Asked<'_> {
             Ask::Event(_, event) => self.shown.has_event(event),
             Ask::Protocol(asked) => speaks(asked, Some(self.stage.application)),
             Ask::StreamSize(size) => has_size(size, self.streams),
+            Ask::Interface(asked) => self.shown.interfaces().iter().any(|(uuid, version)| {
+                asked.uuid == *uuid && asked.version.is_none_or(|test| test.holds(u64::from(*version)))
+            }),
+            Ask::Operation(spans) => self
+                .shown
+                .numbers_of(OPERATION.0)
+                .any(|number| spans.iter().any(|span| (span.low..=span.high).contains(&number))),
+            Ask::FileSize(test) => self.shown.file_size().is_some_and(|size| test.holds(size)),
+            Ask::FileName { is_negated, is_end, text } => self
+                .shown
+                .all_of(FILE_NAME)
+                .any(|name| has_text(name, text.as_bytes(), *is_end) != *is_negated),
             Ask::Decode(_) | Ask::Stream(_) => false,
         }
     }
+}
+
+/// Whether a name has a text, at its end or anywhere.
+fn has_text(name: &[u8], text: &[u8], is_end: bool) -> bool {
+    if is_end {
+        let end = name.len().checked_sub(text.len()).and_then(|at| name.get(at..));
+        return end.is_some_and(|end| end.eq_ignore_ascii_case(text));
+    }
+    text.is_empty() || name.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text))
 }
 
 /// Whether a flow speaks what a rule asks for; `None`: it is not known.

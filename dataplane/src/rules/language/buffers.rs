@@ -169,7 +169,7 @@ pub const BUFFERS: &[Buffer] = &[
     many("quic.cyu.hash", QUIC, SERVER),
     many("quic.cyu.string", QUIC, SERVER),
     // DNS and what looks like it.
-    many("dns.query", DNS, EITHER).or(&["dns_query"]),
+    many("dns.query", DNS, SERVER).or(&["dns_query"]),
     many("dns.query.name", DNS, EITHER),
     many("dns.answer.name", DNS, EITHER),
     many("dns.queries.rrname", DNS_ALIKE, EITHER),

@@ -9,6 +9,9 @@ use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
 use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol};
 use crate::flow::Direction;
+use crate::rules::detect::field;
+use crate::rules::language::buffers::buffer;
+use crate::rules::rule::BufferId;
 use crate::parse::Addr;
 
 /// DCE/RPC.
@@ -153,17 +156,31 @@ const fn order32(bytes: [u8; 4], is_little: bool) -> u32 {
     if is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }
 }
 
+/// What calls carry.
+const STUB: BufferId = buffer("dcerpc.stub_data");
+
+/// Transactions of calls, apart from those of records.
+const FIRST_CALL: u32 = 0x8000_0000;
+
+/// Where the bytes of a little-endian UUID stand in its text.
+const LITTLE: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+
+/// The bytes of a UUID as its text has them.
+fn in_text_order(raw: [u8; 16], is_little: bool) -> [u8; 16] {
+    if is_little { LITTLE.map(|place| raw[place]) } else { raw }
+}
+
 /// `e1af8308-5d1f-11c9-91a4-08002b14a0fa`.
 fn uuid_text(raw: [u8; 16], is_little: bool) -> [u8; 36] {
-    const LITTLE: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    let raw = in_text_order(raw, is_little);
     let mut text = [b'-'; 36];
     let mut place = 0;
     for index in 0..16 {
         if matches!(index, 4 | 6 | 8 | 10) {
             place += 1;
         }
-        let byte = raw[if is_little { LITTLE[index] } else { index }];
+        let byte = raw[index];
         text[place] = HEX[usize::from(byte >> 4)];
         text[place + 1] = HEX[usize::from(byte & 15)];
         place += 2;
@@ -260,6 +277,7 @@ impl Calls {
                 let read = at.skip(4).and_then(|()| Some((at.array::<2>()?, at.array::<2>()?)));
                 let Some((context, operation)) = read else { return };
                 let (context, operation) = (order16(context, is_little), order16(operation, is_little));
+                self.tell_rules(way, head, (context, operation), at.rest(), cx);
                 let len = at.rest().len() as u32;
                 match self.waiting.iter_mut().find(|call| call.id == head.call && head.flags & 1 == 0) {
                     Some(call) => {
@@ -277,6 +295,9 @@ impl Calls {
             }
             RESPONSE => {
                 let stub = body.get(8..).unwrap_or_default();
+                if let Some(call) = self.waiting.iter().find(|call| call.id == head.call).copied() {
+                    self.tell_rules(way, head, (call.context, call.operation), stub, cx);
+                }
                 if let Some(call) = self.waiting.iter_mut().find(|call| call.id == head.call) {
                     call.answered_fragments += 1;
                     call.answered_bytes = call.answered_bytes.saturating_add(stub.len() as u32);
@@ -293,6 +314,38 @@ impl Calls {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Tells rules of a fragment of a call: its interface, its operation, and what it carries.
+    fn tell_rules(
+        &self,
+        way: Direction,
+        head: Head,
+        (context, operation): (u16, u16),
+        stub: &[u8],
+        cx: &mut Context<'_>,
+    ) {
+        if !cx.rules.is_on() {
+            return;
+        }
+        let name = if self.around.is_some() { "smb" } else { "dcerpc" };
+        let transaction = FIRST_CALL | head.call;
+        // C706 12.6.3.1: PFC_FIRST_FRAG, PFC_LAST_FRAG.
+        let (is_first, is_last) = (head.flags & 1 != 0, head.flags & 2 != 0);
+        if is_first {
+            if let Some(known) = self.interface(context) {
+                cx.rules.interface(in_text_order(known.uuid, known.is_little), known.version.0);
+            }
+            cx.rules.number(field("dcerpc.opnum"), operation.into());
+            cx.rules.stage(name, transaction, way, false);
+        }
+        cx.rules.body(name, (transaction, STUB), way, stub, is_last);
+        if is_last {
+            cx.rules.stage(name, transaction, way, true);
+            if way == Direction::Reverse {
+                cx.rules.end(transaction);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ pub mod rsync;
 pub mod smb;
 pub mod stores;
 pub mod tftp;
+mod transfers;
 
 use crate::dpi::Protocol;
 

@@ -5,6 +5,7 @@
 
 use super::super::names::line::Line;
 use super::dcerpc::Calls;
+use super::transfers::Transfers;
 use super::ntlmssp::Authenticate;
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
@@ -83,6 +84,7 @@ struct Session {
     old_dialects: Vec<Kept>,
     is_old_chosen: bool,
     pipe: Vec<Pipe>,
+    files: Transfers,
     told: u32,
     /// Transactions begun.
     begun: u32,
@@ -169,6 +171,7 @@ impl Parser for Session {
         for mut pipe in std::mem::take(&mut self.pipe) {
             pipe.calls.end(cx);
         }
+        self.files.end(cx);
     }
 
     fn start_over(&mut self) -> bool {
@@ -184,6 +187,7 @@ const NEGOTIATE: u16 = 0;
 const SESSION_SETUP: u16 = 1;
 const TREE_CONNECT: u16 = 3;
 const CREATE: u16 = 5;
+const CLOSE: u16 = 6;
 const READ: u16 = 8;
 const GET_INFO: u16 = 16;
 const OPLOCK_BREAK: u16 = 18;
@@ -488,8 +492,14 @@ impl Session {
             WRITE => {
                 let file = body.get(16..32).and_then(|file| file.first_chunk::<16>()).copied();
                 let data = piece(le16(2), le16(4));
+                self.files.data(file, way, data, cx);
                 self.pipe_asked(way, file, data, &mut waiting, cx);
                 return;
+            }
+            CLOSE => {
+                if let Some(file) = body.get(8..24).and_then(|file| file.first_chunk::<16>()) {
+                    self.files.close(*file, cx);
+                }
             }
             READ => waiting.file = body.get(16..32).and_then(|file| file.first_chunk::<16>()).copied(),
             IOCTL => {
@@ -641,6 +651,7 @@ impl Session {
                 let (offset, len) =
                     (usize::from(body.get(2).copied().unwrap_or(0)), usize::from(le16(4).unwrap_or(0)));
                 let data = message.get(offset..offset + len).unwrap_or_default();
+                self.files.data(file, way, data, cx);
                 self.pipe(way, file, data, (Some(status), tree, session), None, cx);
                 return;
             }
@@ -804,7 +815,11 @@ impl Session {
             OLD_READ => {
                 let offset =
                     words.get(12..14).map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])));
+                // MS-CIFS 2.2.4.42.2: DataLength.
+                let len =
+                    words.get(10..12).map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])));
                 let data = message.get(offset..).unwrap_or_default();
+                self.files.data(waiting.file, way, data.get(..len).unwrap_or(data), cx);
                 self.pipe(way, waiting.file, data, (Some(status), tree.into(), user.into()), None, cx);
             }
             _ => {}
@@ -921,11 +936,15 @@ impl Session {
                 self.pipe_asked(way, waiting.file, message.get(offset..).unwrap_or_default(), waiting, cx);
             }
             OLD_WRITE => {
-                let offset = usize::from(le16(22));
+                // MS-CIFS 2.2.4.43.1: DataLength and DataOffset.
+                let (len, offset) = (usize::from(le16(20)), usize::from(le16(22)));
                 let file = Some(pipe_of(le16(4)));
+                let data = message.get(offset..).unwrap_or_default();
+                self.files.data(file, way, data.get(..len).unwrap_or(data), cx);
                 self.pipe_asked(way, file, message.get(offset..).unwrap_or_default(), waiting, cx);
             }
             OLD_READ => waiting.file = Some(pipe_of(le16(4))),
+            OLD_CLOSE => self.files.close(pipe_of(le16(0)), cx),
             _ => {}
         }
     }
@@ -982,6 +1001,7 @@ const fn pipe_of(file: u16) -> [u8; 16] {
 // Commands of SMB 1 (MS-CIFS 2.2.2.1).
 const OLD_TRANSACTION: u16 = 0x25;
 const OLD_TRANSACTION2: u16 = 0x32;
+const OLD_CLOSE: u16 = 0x04;
 const OLD_READ: u16 = 0x2e;
 const OLD_WRITE: u16 = 0x2f;
 const OLD_NEGOTIATE: u16 = 0x72;

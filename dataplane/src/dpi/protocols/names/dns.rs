@@ -7,7 +7,7 @@
 use super::asked::Asked;
 use super::line::Line;
 use super::message::{HEADER_BYTES, Header, Name, Question, Rr, Section, be16, rcode_name, type_name};
-use super::{rdata, suspicion};
+use super::{rdata, suspicion, told};
 use crate::dpi::text::starts_with_word;
 use crate::dpi::{
     Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown, Step,
@@ -255,9 +255,23 @@ impl Reader {
         if header.counts[0] > QUESTIONS_MAX {
             next = None;
         }
+        self.tell_rules(way, message, header, next, cx);
         if header.is_response() {
             self.response(way, message, header, first, next, cx);
         }
+    }
+
+    /// Tells rules the names of a message, whose records begin at `records`.
+    fn tell_rules(
+        &self,
+        way: Direction,
+        message: &[u8],
+        header: Header,
+        records: Option<usize>,
+        cx: &mut Context<'_>,
+    ) {
+        let transaction = *cx.transactions;
+        told::message(self.dialect.event(), (way, transaction), message, header, records, cx);
     }
 
     /// The first name is the flow's; bytes that no host name has are shown as question marks.

@@ -11,6 +11,7 @@ pub mod netbios;
 mod rdata;
 mod suspicion;
 pub mod time;
+mod told;
 
 use crate::dpi::Protocol;
 pub(in crate::dpi) use suspicion::entropy;

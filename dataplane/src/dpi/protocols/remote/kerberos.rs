@@ -4,6 +4,8 @@ use super::super::ber::{Element, Elements, head, integer};
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::{Category, Fields, First, HostKind, Match, Over, Probe, Protocol, Risk};
 use crate::flow::Direction;
+use crate::rules::detect::field;
+use crate::rules::language::buffers::buffer;
 
 /// Kerberos 5.
 pub static KERBEROS: Protocol = Protocol {
@@ -146,6 +148,7 @@ fn read(way: Direction, bytes: &[u8], asked: &mut Option<u8>, cx: &mut Context<'
     if let Some(6 | 18 | 24) = message.error {
         cx.risk(Risk::FailedLogin, format_args!("kerberos error {}", message.error.unwrap_or(0)));
     }
+    tell_rules(way, kind, &message, cx);
     cx.tell_with("krb5", way, |krb5| {
         krb5.text_if("msg_type", kind_name(kind));
         if kind == ERROR {
@@ -172,6 +175,35 @@ fn read(way: Direction, bytes: &[u8], asked: &mut Option<u8>, cx: &mut Context<'
     Some(())
 }
 
+/// Tells rules of a message: its numbers, and each part of its names.
+fn tell_rules(way: Direction, kind: u8, message: &Message<'_>, cx: &mut Context<'_>) {
+    if !cx.rules.is_on() {
+        return;
+    }
+    let transaction = *cx.transactions;
+    let rules = &mut cx.rules;
+    rules.number(field("krb5_msg_type"), kind.into());
+    if let Some(error) = message.error {
+        rules.number(field("krb5_err_code"), error.into());
+    }
+    for (name, contents) in [("krb5.cname", message.client), ("krb5.sname", message.service)] {
+        let buffer = if name == "krb5.cname" { buffer("krb5.cname") } else { buffer("krb5.sname") };
+        for part in texts_of(contents).into_iter().flatten() {
+            rules.show(buffer, part.contents);
+        }
+    }
+    if let Some(kind) = message.ticket_encryption.or(message.encryption) {
+        rules.show(buffer("krb5.ticket_encryption_name"), encryption_name(kind).as_bytes());
+    }
+    rules.stage("krb5", transaction, way, true);
+}
+
+/// The texts of a PrincipalName.
+fn texts_of(contents: Option<&[u8]>) -> Option<Elements<'_>> {
+    let parts = Elements::of(Elements::of(contents?).tagged(0x30)?).find(|part| part.tag == 0xa1)?;
+    Some(Elements::of(Elements::of(parts.contents).tagged(0x30)?))
+}
+
 /// What stands where a name is missing.
 const EMPTY: &[u8] = b"<empty>";
 
@@ -194,10 +226,7 @@ fn encryption_of(contents: &[u8]) -> Option<u32> {
 
 /// PrincipalName: a kind and texts, which `/` joins.
 fn name(fields: &mut Fields, key: &str, contents: Option<&[u8]>) {
-    let texts = || {
-        let parts = Elements::of(Elements::of(contents?).tagged(0x30)?).find(|part| part.tag == 0xa1)?;
-        Some(Elements::of(Elements::of(parts.contents).tagged(0x30)?))
-    };
+    let texts = || texts_of(contents);
     let Some(texts) = texts() else {
         fields.text(key, EMPTY);
         return;

@@ -14,7 +14,7 @@ use super::super::names::line::Line;
 use super::weak;
 use crate::dpi::fingerprint::Text;
 use crate::dpi::{Context, Fields, HintKind, HostKind, Risk, Shown};
-use name::Name;
+use name::{NAME_BYTES_MAX, Name};
 
 /// Names that are told of one certificate.
 const NAMES_MAX: usize = 64;
@@ -97,24 +97,40 @@ impl<'a> Certificate<'a> {
         })
     }
 
-    /// Writes what Suricata writes of it.
-    pub(crate) fn write(&self, fields: &mut Fields) {
-        fields.text("subject", self.subject.line());
-        fields.text("issuerdn", self.issuer.line());
-        let mut serial = Line::<{ 3 * SERIAL_BYTES_MAX }>::new();
+    /// Subject and issuer as text.
+    pub(super) fn lines(&self) -> (Line<NAME_BYTES_MAX>, Line<NAME_BYTES_MAX>) {
+        (self.subject.line(), self.issuer.line())
+    }
+
+    /// The serial number: upper-case digits in pairs.
+    pub(super) fn serial_text(&self) -> Line<{ 3 * SERIAL_BYTES_MAX }> {
+        let mut serial = Line::new();
         for (index, byte) in self.serial.iter().take(SERIAL_BYTES_MAX).enumerate() {
             let colon = if index > 0 { ":" } else { "" };
             serial.add(format_args!("{colon}{byte:02X}"));
         }
-        fields.text("serial", serial);
-        let mut fingerprint = Text::<60>::default();
+        serial
+    }
+
+    /// SHA-1 of it, lower-case digits in pairs.
+    pub(super) fn fingerprint(&self) -> Text<60> {
+        let mut fingerprint = Text::default();
         for (index, byte) in Sha1::digest(self.der).iter().enumerate() {
             if index > 0 {
                 fingerprint.push(b":");
             }
             fingerprint.push_hex(&[*byte]);
         }
-        fields.text("fingerprint", fingerprint.as_bytes());
+        fingerprint
+    }
+
+    /// Writes what Suricata writes of it.
+    pub(crate) fn write(&self, fields: &mut Fields) {
+        let (subject, issuer) = self.lines();
+        fields.text("subject", subject);
+        fields.text("issuerdn", issuer);
+        fields.text("serial", self.serial_text());
+        fields.text("fingerprint", self.fingerprint().as_bytes());
         for (key, time) in [("notbefore", self.not_before), ("notafter", self.not_after)] {
             fields.text(key, Line::<32>::of(format_args!("{time}")));
         }
@@ -183,7 +199,7 @@ impl<'a> Certificate<'a> {
     }
 
     /// The host names beside the subject (RFC 5280 4.2.1.6).
-    fn names(&self) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a [u8]> {
         Elements::of(self.alternatives).filter(|name| name.tag == DNS_NAME).map(|name| name.contents)
     }
 }

@@ -46,6 +46,8 @@ impl<'a> Extensions<'a> {
 pub(crate) struct ClientHello<'a> {
     /// Version of the header, which is not what the client can do best.
     pub(crate) version: u16,
+    /// 32 bytes.
+    pub(crate) random: &'a [u8],
     pub(crate) session_id: &'a [u8],
     /// Pairs of bytes.
     pub(crate) ciphers: &'a [u8],
@@ -57,7 +59,7 @@ impl<'a> ClientHello<'a> {
     pub(crate) fn read(body: &'a [u8], has_cookie: bool) -> Option<Self> {
         let mut cursor = Cursor::new(body);
         let version = cursor.be16()?;
-        cursor.take(32)?;
+        let random = cursor.take(32)?;
         let session_id = cursor.vec8()?;
         if has_cookie {
             cursor.vec8()?;
@@ -65,7 +67,7 @@ impl<'a> ClientHello<'a> {
         let ciphers = cursor.vec16()?;
         cursor.vec8()?;
         let extensions = Extensions(extensions_of(&mut cursor));
-        (session_id.len() <= 32).then_some(Self { version, session_id, ciphers, extensions })
+        (session_id.len() <= 32).then_some(Self { version, random, session_id, ciphers, extensions })
     }
 
     /// The server's name: the first one of type `host_name` (RFC 6066 3).
@@ -124,6 +126,8 @@ impl<'a> ClientHello<'a> {
 pub(crate) struct ServerHello<'a> {
     /// Version of the header.
     pub(crate) version: u16,
+    /// 32 bytes.
+    pub(crate) random: &'a [u8],
     pub(crate) session_id: &'a [u8],
     pub(crate) cipher: u16,
     pub(crate) extensions: Extensions<'a>,
@@ -142,7 +146,8 @@ impl<'a> ServerHello<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(body);
         let version = cursor.be16()?;
-        let is_retry = cursor.take(32)? == RETRY_RANDOM;
+        let random = cursor.take(32)?;
+        let is_retry = random == RETRY_RANDOM;
         // Drafts of TLS 1.3 up to 21 have neither session nor compression in it.
         let is_short = (0x7f00..=0x7f15).contains(&version);
         let session_id = if is_short { &[] } else { cursor.vec8()? };
@@ -151,7 +156,7 @@ impl<'a> ServerHello<'a> {
             cursor.u8()?;
         }
         let extensions = Extensions(extensions_of(&mut cursor));
-        (session_id.len() <= 32).then_some(Self { version, session_id, cipher, extensions, is_retry })
+        (session_id.len() <= 32).then_some(Self { version, random, session_id, cipher, extensions, is_retry })
     }
 
     /// The version that was agreed on.

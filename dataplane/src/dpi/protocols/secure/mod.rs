@@ -9,6 +9,7 @@ mod pieces;
 pub mod quic;
 mod session;
 pub mod tls;
+mod told;
 mod tor;
 pub(crate) mod weak;
 

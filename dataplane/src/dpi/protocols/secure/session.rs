@@ -5,7 +5,7 @@
 
 use super::certificate::Certificate;
 use super::hello::{self, ClientHello, ServerHello, extension};
-use super::tor;
+use super::{told, tor};
 use crate::dpi::fingerprint::{ja3, ja4};
 use crate::dpi::{Context, Fields, HintKind, HostKind, Kept, Risk, Shown};
 use crate::flow::Direction;
@@ -80,6 +80,7 @@ impl Session {
         self.has_alpn = hello.alpns().next().is_some();
         self.version = self.version.or(Some(hello.best_version()));
         let (ja3, ja4) = (ja3::of_client(hello), ja4::of_client(hello, transport));
+        told::client(hello, (ja3.hash.as_bytes(), ja3.string.as_bytes(), ja4.as_bytes()), cx);
         let fields = &mut self.client;
         fields.text_if("sni", hello.server_name());
         fields.object("ja3", |fields| {
@@ -135,6 +136,7 @@ impl Session {
             self.session_id_len = 0;
         }
         let ja3s = ja3::of_server(hello);
+        told::server(hello, (ja3s.hash.as_bytes(), ja3s.string.as_bytes()), cx);
         let fields = &mut self.server;
         fields.object("ja3s", |fields| {
             fields.text("hash", ja3s.hash.as_bytes());
@@ -180,6 +182,7 @@ impl Session {
         } else if der.is_some() {
             cx.anomaly("invalid_certificate");
         }
+        told::end(certificate.as_ref(), der, cx);
         cx.tell_with(event, way, |fields| {
             if let Some(certificate) = &certificate {
                 certificate.write(fields);

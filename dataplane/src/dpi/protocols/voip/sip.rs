@@ -7,6 +7,8 @@ use crate::dpi::{
     Category, Context, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step,
 };
 use crate::flow::Direction;
+use crate::rules::language::buffers::buffer;
+use crate::rules::rule::BufferId;
 use crate::parse::Addr;
 
 /// SIP.
@@ -129,6 +131,7 @@ fn message(way: Direction, head: &[u8], body: &[u8], cx: &mut Context<'_>) {
         return;
     };
     let third = words.next();
+    tell_rules(head, body, cx);
     if first.starts_with(b"SIP/") {
         let code = decimal(second).unwrap_or(0);
         if code == 403 || code == 404 || code >= 500 {
@@ -167,9 +170,69 @@ fn message(way: Direction, head: &[u8], body: &[u8], cx: &mut Context<'_>) {
     }
 }
 
+/// Fields that rules look into: name, compact name, buffer.
+const TOLD: [(&[u8], &[u8], BufferId); 6] = [
+    (b"from", b"f", buffer("sip.from")),
+    (b"to", b"t", buffer("sip.to")),
+    (b"via", b"v", buffer("sip.via")),
+    (b"user-agent", b"", buffer("sip.user_agent")),
+    (b"content-type", b"c", buffer("sip.content_type")),
+    (b"content-length", b"l", buffer("sip.content_length")),
+];
+
+/// Lines of a session description (RFC 8866 5): letter, buffer of the session, buffer of a medium.
+const SDP: [(u8, Option<BufferId>, Option<BufferId>); 13] = [
+    (b'o', Some(buffer("sdp.origin")), None),
+    (b's', Some(buffer("sdp.session_name")), None),
+    (b'i', Some(buffer("sdp.session_info")), Some(buffer("sdp.media.session_info"))),
+    (b'u', Some(buffer("sdp.uri")), None),
+    (b'e', Some(buffer("sdp.email")), None),
+    (b'p', Some(buffer("sdp.phone_number")), None),
+    (b'c', Some(buffer("sdp.connection_data")), Some(buffer("sdp.media.connection_data"))),
+    (b'b', Some(buffer("sdp.bandwidth")), Some(buffer("sdp.media.bandwidth"))),
+    (b't', Some(buffer("sdp.time")), None),
+    (b'r', Some(buffer("sdp.repeat_time")), None),
+    (b'z', Some(buffer("sdp.timezone")), None),
+    (b'k', Some(buffer("sdp.encryption_key")), Some(buffer("sdp.media.encryption_key"))),
+    (b'a', Some(buffer("sdp.attribute")), Some(buffer("sdp.media.attribute"))),
+];
+
+/// Tells rules what EVE's record does not have; they are asked with that.
+fn tell_rules(head: &[u8], body: &[u8], cx: &mut Context<'_>) {
+    if !cx.rules.is_on() {
+        return;
+    }
+    for (name, short, buffer) in TOLD {
+        headers(head, name, short).for_each(|value| cx.rules.show(buffer, value));
+    }
+    cx.rules.show(buffer("sip.body"), body);
+    if !header(head, b"content-type", b"c").is_some_and(|value| has_word(value, b"sdp")) {
+        return;
+    }
+    let mut is_of_medium = false;
+    for line in body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        let [letter, b'=', value @ ..] = line else { continue };
+        if *letter == b'm' {
+            is_of_medium = true;
+            cx.rules.show(buffer("sdp.media.media"), value);
+            continue;
+        }
+        let known = SDP.iter().find(|(known, ..)| known == letter);
+        let place = known.and_then(|(_, session, medium)| if is_of_medium { *medium } else { *session });
+        if let Some(buffer) = place {
+            cx.rules.show(buffer, value);
+        }
+    }
+}
+
 /// The value of a header, by its long or its compact name.
 fn header<'a>(head: &'a [u8], name: &[u8], short: &[u8]) -> Option<&'a [u8]> {
-    head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
+    headers(head, name, short).next()
+}
+
+/// The values of all headers of a name.
+fn headers<'a>(head: &'a [u8], name: &[u8], short: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    head.split(|byte| *byte == b'\n').skip(1).filter_map(move |line| {
         let colon = line.iter().position(|byte| *byte == b':')?;
         let (key, value) = line.split_at_checked(colon)?;
         let key = key.trim_ascii();

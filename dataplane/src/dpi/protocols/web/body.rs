@@ -60,7 +60,7 @@ impl Codings {
             // Clients are content with the word, whatever stands around it.
             let is = |wanted: &str| has_word(name, wanted.as_bytes());
             if is("gzip") {
-                layers.push(Layer::new(&[Framing::Gzip, Framing::Zlib, Framing::Raw]));
+                layers.push(Layer::new(&[Framing::Gzip, Framing::Zlib]));
             } else if is("deflate") {
                 layers.push(Layer::new(&[Framing::Raw, Framing::Zlib, Framing::Gzip]));
             }

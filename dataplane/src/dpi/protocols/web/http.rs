@@ -403,7 +403,9 @@ impl Http {
         let has_body = matches!(own.state, State::Body(_) | State::Chunk(_) | State::UntilEnd);
         let buffers = Self::bodies(way);
         let is_wanted = has_body && buffers.iter().any(|buffer| cx.rules.wants(*buffer));
-        let codings = Codings::of(head.content_encoding.unwrap_or_default());
+        // What clients send is told as it comes.
+        let coding = head.content_encoding.filter(|_| way == Direction::Reverse);
+        let codings = Codings::of(coding.unwrap_or_default());
         own.told = is_wanted.then(|| Box::new(Told { transaction, codings }));
         (transaction, !is_wanted)
     }

@@ -5,7 +5,7 @@ use super::super::super::names::line::Line;
 use super::{OID, SEQUENCE};
 
 /// Bytes of a name that are written.
-const NAME_BYTES_MAX: usize = 1_024;
+pub(super) const NAME_BYTES_MAX: usize = 1_024;
 
 /// `SET`, of which each part of a name is one.
 const SET: u8 = 0x31;

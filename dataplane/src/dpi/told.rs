@@ -1,0 +1,304 @@
+//! What rules are told of transactions whose fields are those of EVE: one table, event type and key to buffer or number.
+//!
+//! Parsers whose rules need more than EVE has, or need it before the transaction is over, tell it themselves
+//! ([`Telling`](crate::rules::detect::Telling)): those of HTTP/1, TLS and DNS all of it, others some of it beside this table.
+
+use super::fields::{Fields, Value};
+use crate::flow::Direction;
+use crate::rules::detect::{FieldId, Telling, field};
+use crate::rules::language::buffers::buffer;
+use crate::rules::language::fields::FIELDS;
+use crate::rules::rule::BufferId;
+
+/// What a field is to rules.
+#[derive(Clone, Copy)]
+enum Target {
+    Bytes(BufferId),
+    Number(FieldId),
+}
+
+/// Key within the record, with dots; what it is; which way it goes, where that is not the record's.
+type Entry = (&'static str, Target, Option<Direction>);
+
+const SERVER: Option<Direction> = Some(Direction::Forward);
+const CLIENT: Option<Direction> = Some(Direction::Reverse);
+
+const fn bytes(key: &'static str, name: &'static str, way: Option<Direction>) -> Entry {
+    (key, Target::Bytes(buffer(name)), way)
+}
+
+const fn number(key: &'static str, name: &'static str, way: Option<Direction>) -> Entry {
+    (key, Target::Number(field(name)), way)
+}
+
+/// By event type, which is the protocol's name in rules too.
+const RECORDS: &[(&str, &[Entry])] = &[
+    (
+        "ssh",
+        &[
+            bytes("client.proto_version", "ssh.proto", SERVER),
+            bytes("client.software_version", "ssh.software", SERVER),
+            bytes("client.hassh.hash", "ssh.hassh", SERVER),
+            bytes("client.hassh.string", "ssh.hassh.string", SERVER),
+            bytes("server.proto_version", "ssh.proto", CLIENT),
+            bytes("server.software_version", "ssh.software", CLIENT),
+            bytes("server.hassh.hash", "ssh.hassh.server", CLIENT),
+            bytes("server.hassh.string", "ssh.hassh.server.string", CLIENT),
+        ],
+    ),
+    (
+        "snmp",
+        &[
+            number("version", "snmp.version", None),
+            bytes("community", "snmp.community", None),
+            bytes("usm", "snmp.usm", None),
+        ],
+    ),
+    (
+        "sip",
+        &[
+            bytes("method", "sip.method", SERVER),
+            bytes("uri", "sip.uri", SERVER),
+            bytes("version", "sip.protocol", None),
+            bytes("request_line", "sip.request_line", SERVER),
+            bytes("code", "sip.stat_code", CLIENT),
+            bytes("reason", "sip.stat_msg", CLIENT),
+            bytes("response_line", "sip.response_line", CLIENT),
+        ],
+    ),
+    (
+        "rfb",
+        &[
+            bytes("framebuffer.name", "rfb.name", CLIENT),
+            number("authentication.security_type", "rfb.sectype", CLIENT),
+            number("authentication.security_result", "rfb.secresult", CLIENT),
+        ],
+    ),
+    (
+        "mqtt",
+        &[
+            bytes("connect.client_id", "mqtt.connect.clientid", SERVER),
+            bytes("connect.username", "mqtt.connect.username", SERVER),
+            bytes("connect.password", "mqtt.connect.password", SERVER),
+            bytes("connect.will.topic", "mqtt.connect.willtopic", SERVER),
+            bytes("connect.will.message", "mqtt.connect.willmessage", SERVER),
+            bytes("connect.protocol_string", "mqtt.connect.protocol_string", SERVER),
+            number("connect.protocol_version", "mqtt.protocol_version", SERVER),
+            bytes("publish.topic", "mqtt.publish.topic", None),
+            bytes("publish.message", "mqtt.publish.message", None),
+            bytes("subscribe.topics.topic", "mqtt.subscribe.topic", SERVER),
+            bytes("unsubscribe.topics", "mqtt.unsubscribe.topic", SERVER),
+            number("connack.return_code", "mqtt.reason_code", CLIENT),
+        ],
+    ),
+    (
+        "dhcp",
+        &[
+            number("lease_time", "dhcp.leasetime", None),
+            number("rebinding_time", "dhcp.rebinding_time", None),
+            number("renewal_time", "dhcp.renewal_time", None),
+        ],
+    ),
+    (
+        "ike",
+        &[
+            bytes("init_spi", "ike.init_spi", None),
+            bytes("resp_spi", "ike.resp_spi", None),
+            number("exchange_type", "ike.exchtype", None),
+            bytes("ikev1.vendor_ids", "ike.vendor", SERVER),
+        ],
+    ),
+    (
+        "ldap",
+        &[
+            bytes("request.search_request.base_object", "ldap.request.dn", SERVER),
+            bytes("request.bind_request.name", "ldap.request.dn", SERVER),
+            bytes("request.modify_request.object", "ldap.request.dn", SERVER),
+            bytes("request.add_request.entry", "ldap.request.dn", SERVER),
+            bytes("request.del_request.dn", "ldap.request.dn", SERVER),
+            bytes("request.mod_dn_request.entry", "ldap.request.dn", SERVER),
+            bytes("request.compare_request.entry", "ldap.request.dn", SERVER),
+            bytes("request.search_request.attributes", "ldap.request.attribute_type", SERVER),
+        ],
+    ),
+    (
+        "websocket",
+        &[number("mask", "websocket.mask", None), number("opcode", "websocket.opcode", None)],
+    ),
+    (
+        "smb",
+        &[
+            bytes("named_pipe", "smb.named_pipe", SERVER),
+            bytes("share", "smb.share", SERVER),
+            bytes("ntlmssp.user", "smb.ntlmssp_user", SERVER),
+            bytes("ntlmssp.domain", "smb.ntlmssp_domain", SERVER),
+        ],
+    ),
+    (
+        "ftp",
+        &[
+            bytes("command", "ftp.command", SERVER),
+            bytes("command_data", "ftp.command_data", SERVER),
+            bytes("reply", "ftp.reply", CLIENT),
+            bytes("completion_code", "ftp.completion_code", CLIENT),
+            number("dynamic_port", "ftp.dynamic_port", None),
+        ],
+    ),
+    (
+        "smtp",
+        &[
+            bytes("helo", "smtp.helo", SERVER),
+            bytes("mail_from", "smtp.mail_from", SERVER),
+            bytes("rcpt_to", "smtp.rcpt_to", SERVER),
+            bytes("/email.from", "email.from", SERVER),
+            bytes("/email.to", "email.to", SERVER),
+            bytes("/email.cc", "email.cc", SERVER),
+            bytes("/email.subject", "email.subject", SERVER),
+            bytes("/email.date", "email.date", SERVER),
+            bytes("/email.message_id", "email.message_id", SERVER),
+            bytes("/email.x_mailer", "email.x_mailer", SERVER),
+            bytes("/email.url", "email.url", SERVER),
+            bytes("/email.received", "email.received", SERVER),
+        ],
+    ),
+    (
+        "quic",
+        &[
+            bytes("sni", "quic.sni", SERVER),
+            bytes("ua", "quic.ua", SERVER),
+            bytes("version", "quic.version", None),
+            bytes("cyu.hash", "quic.cyu.hash", SERVER),
+            bytes("cyu.string", "quic.cyu.string", SERVER),
+            bytes("ja3.hash", "ja3.hash", SERVER),
+            bytes("ja3.string", "ja3.string", SERVER),
+            bytes("ja3s.hash", "ja3s.hash", CLIENT),
+            bytes("ja3s.string", "ja3s.string", CLIENT),
+            bytes("ja4", "ja4.hash", SERVER),
+        ],
+    ),
+    (
+        "enip",
+        &[
+            number("request.command", "enip_command", SERVER),
+            number("request.cip.class", "enip.cip_class", SERVER),
+            number("request.cip.instance", "enip.cip_instance", SERVER),
+            number("request.cip.attribute", "enip.cip_attribute", SERVER),
+            number("response.status", "enip.status", CLIENT),
+            number("response.cip.status", "enip.cip_status", CLIENT),
+            bytes("response.list_identity.product_name", "enip.product_name", CLIENT),
+        ],
+    ),
+];
+
+/// Keys of a record that are followed, one within the other.
+const DEPTH_MAX: usize = 8;
+
+/// Tells rules of a record, whatever else its parser told them before: each way once.
+pub(super) fn record(
+    rules: &mut Telling<'_>,
+    event_type: &'static str,
+    way: Direction,
+    transaction: u32,
+    fields: &Fields,
+) {
+    let Some((_, entries)) = RECORDS.iter().find(|(name, _)| *name == event_type) else { return };
+    let ways = [way, way.opposite()];
+    for (place, of) in ways.into_iter().enumerate() {
+        let is_own = place == 0;
+        let is_meant = |entry: &&Entry| entry.2.map_or(is_own, |other| other == of);
+        if !is_own && !entries.iter().any(|entry| is_meant(&entry)) {
+            continue;
+        }
+        walk(fields, &mut |path, value| {
+            for (_, target, _) in entries.iter().filter(is_meant).filter(|(key, ..)| *key == path) {
+                show(rules, *target, value);
+            }
+        });
+        rules.stage(event_type, transaction, of, true);
+    }
+}
+
+fn show(rules: &mut Telling<'_>, target: Target, value: Value<'_>) {
+    match (target, value) {
+        (Target::Bytes(buffer), Value::Text(text)) => rules.show(buffer, text),
+        (Target::Bytes(buffer), Value::Bytes(bytes)) => rules.show_with(buffer, |out| {
+            out.extend(bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
+        }),
+        (Target::Bytes(buffer), Value::Unsigned(number)) => rules.show(buffer, number.to_string().as_bytes()),
+        (Target::Number(field), Value::Unsigned(number)) => rules.number(field, number),
+        (Target::Number(field), Value::Text(text)) => {
+            if let Some(number) = number_of(field, text) {
+                rules.number(field, number);
+            }
+        }
+        _ => {}
+    }
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// The number that a name of EVE stands for.
+fn number_of(field: FieldId, text: &[u8]) -> Option<u64> {
+    let names = FIELDS.get(usize::from(field.0))?.names;
+    let found = names.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text));
+    found.map(|(_, number)| *number).or_else(|| super::text::decimal(text))
+}
+
+/// Each value with its keys, joined by dots.
+fn walk(fields: &Fields, each: &mut dyn FnMut(&str, Value<'_>)) {
+    let (mut path, mut lens) = (String::new(), [0_usize; DEPTH_MAX]);
+    let mut depth = 0;
+    for (key, value) in fields.iter() {
+        let before = path.len();
+        if value == Value::Close {
+            depth -= usize::from(depth > 0);
+            path.truncate(lens.get(depth).copied().unwrap_or(0));
+            continue;
+        }
+        if !key.is_empty() {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(key);
+        }
+        if matches!(value, Value::OpenObject | Value::OpenList) {
+            if let Some(len) = lens.get_mut(depth) {
+                *len = before;
+            }
+            depth += 1;
+        } else {
+            each(&path, value);
+            path.truncate(before);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_by_their_keys() {
+        let mut fields = Fields::new();
+        fields.text("a", "1");
+        fields.object("b", |b| {
+            b.number("c", 2_u8);
+            b.list("d", |d| {
+                d.text("", "3");
+                d.object("", |e| e.text("f", "4"));
+            });
+        });
+        fields.text("g", "5");
+        let mut paths = Vec::new();
+        walk(&fields, &mut |path, _value| paths.push(path.to_owned()));
+        assert_eq!(paths, ["a", "b.c", "b.d", "b.d.f", "g"]);
+    }
+
+    #[test]
+    fn names_are_numbers_where_rules_know_them() {
+        let field = crate::rules::detect::field("rfb.secresult");
+        assert_eq!(number_of(field, b"FAIL"), Some(1));
+        assert_eq!(number_of(field, b"7"), Some(7));
+        assert_eq!(number_of(field, b"what"), None);
+    }
+}
