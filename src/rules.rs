@@ -48,7 +48,7 @@ pub(crate) fn set(config: &Rules) -> Result<(Option<RuleSet>, Vec<String>), Fail
     }
     let loaded = load(&config.files, config)?;
     let wrong = loaded.files.iter().flat_map(faults).collect();
-    let options = Options { midstream: config.midstream };
+    let options = Options { midstream: config.midstream, alerts_per_packet: config.alerts_per_packet.into() };
     let set = RuleSet::new(loaded.signatures, &mut Names::default(), options);
     let set = set.map_err(|error| Failure::line(format!("the rules are no set: {error}")))?;
     Ok((Some(set), wrong))

@@ -510,6 +510,8 @@ pub(crate) struct Rules {
     pub files: Vec<PathBuf>,
     /// Whether TCP that is seen from its middle is looked into.
     pub midstream: bool,
+    /// Matches of one packet that are told.
+    pub alerts_per_packet: u16,
     /// Address groups by name, beside the usual ones.
     pub addresses: BTreeMap<String, String>,
     /// Port groups by name, beside the usual ones.

@@ -191,6 +191,7 @@ fn read(
             .map(|at| at.value.into_iter().map(|place| base.join(place)).collect())
             .unwrap_or_default(),
         midstream: rules.flag("midstream").unwrap_or(false),
+        alerts_per_packet: value_or(rules.integer("alerts_per_packet", 1..=256), 15),
         addresses: rules.names("addresses"),
         ports: rules.names("ports"),
     });

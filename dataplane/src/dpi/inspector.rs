@@ -380,6 +380,12 @@ impl Inspector {
         self.desk.rules.is_on()
     }
 
+    /// Whether a rule asks what decoding of packets met.
+    #[must_use]
+    pub fn rules_want_decoding(&self) -> bool {
+        self.desk.rules.wants_decoding()
+    }
+
     /// Whether rules look into TCP that is seen from its middle.
     #[must_use]
     pub fn rules_look_into_midstream(&self) -> bool {

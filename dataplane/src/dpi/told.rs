@@ -216,6 +216,7 @@ pub(super) fn record(
         });
         rules.stage(event_type, transaction, of, true);
     }
+    rules.end(transaction);
 }
 
 fn show(rules: &mut Telling<'_>, target: Target, value: Value<'_>) {

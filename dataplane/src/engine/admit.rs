@@ -45,7 +45,13 @@ impl Engine {
         }
         // `assume-good` is Suricata's `-k none`: captures of offloaded traffic have no right checksum anywhere.
         let verify_ipv4 = self.checksum_mode(packet.in_port) != ChecksumMode::AssumeGood;
-        if let Err(reason) = parse_frame_into(packet.bytes, packet.link, verify_ipv4, headers) {
+        let mut parsed = parse_frame_into(packet.bytes, packet.link, verify_ipv4, headers);
+        if parsed == Err(Reason::Ipv4Checksum) && !self.is_inline() {
+            // Captured where it is sent, a packet has the checksum that the card has not written yet: told, and read on.
+            self.notices.anomaly(Reason::Ipv4Checksum, packet, None, events);
+            parsed = parse_frame_into(packet.bytes, packet.link, false, headers);
+        }
+        if let Err(reason) = parsed {
             self.notices.anomaly(reason, packet, None, events);
             if self.has_rules() {
                 let _stricter = self.detect_alone(&Headers::NONE, Some(reason), packet, events);
@@ -116,7 +122,16 @@ impl Engine {
         {
             return Admission::Leaves(Disposition::HandOff { worker, hop: Hop::Owner });
         }
-        match self.defrag.offer(packet.at.tick, packet.bytes, headers) {
+        let offered = self.defrag.offer(packet.at.tick, packet.bytes, headers);
+        if self.has_rules() {
+            let refused = match offered {
+                Offer::Refused { reason, .. } => Some(reason),
+                Offer::Held(_) | Offer::Complete { .. } => None,
+            };
+            // Each fragment is a packet of its own to rules; a verdict waits for the datagram.
+            let _advice = self.detect_alone(headers, refused, packet, events);
+        }
+        match offered {
             Offer::Held(hold) => Admission::Leaves(match self.is_inline() {
                 true => Disposition::Hold(hold),
                 false => Disposition::Consume,

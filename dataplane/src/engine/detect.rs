@@ -17,6 +17,7 @@ use crate::parse::{Headers, Transport};
 use crate::rules::Hit;
 use crate::rules::detect::{FlowPlace, PacketFacts};
 use crate::rules::packet::View;
+use crate::rules::packet::decode::{Met, extension_headers};
 use crate::rules::rule::Action;
 use crate::time::Wall;
 use crate::verdict::{Reason, Verdict};
@@ -52,7 +53,13 @@ impl Engine {
         let is_in_stream = matches!(headers.transport, Transport::Tcp(_))
             && slot != NO_INSPECTION
             && !self.is_unseen_midstream(id);
-        let facts = PacketFacts { is_in_stream, at_ns: packet.at.wall.0, ..PacketFacts::default() };
+        let met = self.decoded(headers, None, packet);
+        let facts = PacketFacts {
+            is_in_stream,
+            decoded: met.as_slice(),
+            at_ns: packet.at.wall.0,
+            ..PacketFacts::default()
+        };
         let known = super::inspect::view_of(flow);
         let inspector = self.inspector.as_mut()?;
         let remembered = inspector.try_packet(slot, Some(&known), &view, &facts);
@@ -72,14 +79,36 @@ impl Engine {
         events: &mut EventSender,
     ) -> Option<Verdict> {
         let view = View { headers, bytes: packet.bytes, way: None, is_established: false, is_reassembled: false };
-        let decoded = reason.and_then(decode_event);
+        let met = self.decoded(headers, reason, packet);
         let facts =
-            PacketFacts { decoded: decoded.as_slice(), at_ns: packet.at.wall.0, ..PacketFacts::default() };
+            PacketFacts { decoded: met.as_slice(), at_ns: packet.at.wall.0, ..PacketFacts::default() };
         let nothing_remembered = self.inspector.as_mut()?.try_packet(NO_INSPECTION, None, &view, &facts);
         if let (Some(mut place), Some(inspector)) = (nothing_remembered, &mut self.inspector) {
             inspector.rules().release(&mut place);
         }
         self.tell_hits(None, headers, packet, events)
+    }
+
+    /// What decoding met, where a rule asks for it.
+    fn decoded(&self, headers: &Headers, reason: Option<Reason>, packet: &Packet<'_>) -> Met {
+        let mut met = Met::default();
+        if !self.inspector.as_ref().is_some_and(|inspector| inspector.rules_want_decoding()) {
+            return met;
+        }
+        let is_v4 = headers.addrs().is_some_and(|(src, _)| src.is_v4());
+        if let Some(name) = reason.and_then(|reason| decode_event(reason, is_v4)) {
+            met.add(name);
+        }
+        let is_known = !matches!(headers.network, crate::parse::Network::Other);
+        // Of what could not be parsed, the usual place: behind Ethernet, or at the beginning.
+        let at = match packet.link {
+            _ if is_known => usize::from(headers.l3_offset),
+            crate::parse::LinkType::Ethernet if packet.bytes.get(12..14) == Some(&[0x86, 0xdd]) => 14,
+            crate::parse::LinkType::Ethernet => return met,
+            _ => 0,
+        };
+        extension_headers(packet.bytes.get(at..).unwrap_or_default(), &mut met);
+        met
     }
 
     /// A flow of TCP that was seen from its middle, into which rules do not look.
@@ -290,8 +319,13 @@ pub(super) fn tell_of_end(
 }
 
 /// Suricata's name of what was met while a packet was decoded.
-fn decode_event(reason: Reason) -> Option<&'static str> {
+fn decode_event(reason: Reason, is_v4: bool) -> Option<&'static str> {
     Some(match reason {
+        Reason::FragmentOverlap if is_v4 => "ipv4.frag_overlap",
+        Reason::FragmentOverlap => "ipv6.frag_overlap",
+        Reason::FragmentTooLarge if is_v4 => "ipv4.frag_pkt_too_large",
+        Reason::FragmentTooLarge => "ipv6.frag_pkt_too_large",
+        Reason::FragmentLength if !is_v4 => "ipv6.frag_invalid_length",
         Reason::EthernetTruncated => "ethernet.pkt_too_small",
         Reason::VlanTruncated => "vlan.header_too_small",
         Reason::VlanTooDeep => "vlan.too_many_layers",
@@ -306,6 +340,11 @@ fn decode_event(reason: Reason) -> Option<&'static str> {
         Reason::Ipv6Truncated => "ipv6.pkt_too_small",
         Reason::Ipv6Version => "ipv6.wrong_ip_version",
         Reason::Ipv6PayloadLength => "ipv6.trunc_pkt",
+        Reason::Ipv6ExtensionTruncated => "ipv6.trunc_exthdr",
+        Reason::UdpLength => "udp.len_invalid",
+        Reason::UdpTruncated => "udp.pkt_too_small",
+        Reason::TcpTruncated => "tcp.pkt_too_small",
+        Reason::TcpHeaderLength => "tcp.hlen_too_small",
         _ => return None,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::language::buffers::PAYLOAD;
+use super::language::buffers::{FRAME, PAYLOAD, Source};
 use super::matcher::Unmatchable;
 use super::memory::Names;
 use super::prefilter::Prefilter;
@@ -28,18 +28,30 @@ pub struct RuleSet {
     applications: HashMap<&'static str, [Prefilter; 2], foldhash::quality::RandomState>,
     /// Bit by [`super::rule::BufferId`].
     wanted: Vec<bool>,
+    /// Buffers that rules ask for together with what is told later, or before.
+    kept: Vec<bool>,
     /// Whether a rule asks what parsers object to.
     wants_events: bool,
+    /// Whether a rule asks what decoding of packets met.
+    wants_decoding: bool,
     /// Whether a rule asks for the payload of TCP in order, by itself or beside what parsers tell.
     keeps_streams: bool,
     options: Options,
 }
 
 /// How rules are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Whether TCP that is seen from its middle is looked at as what began with a SYN is (Suricata's `stream.midstream`).
     pub midstream: bool,
+    /// Matches of one packet that are told (`packet-alert-max`).
+    pub alerts_per_packet: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { midstream: false, alerts_per_packet: 15 }
+    }
 }
 
 /// Packets that are asked about alike.
@@ -126,6 +138,11 @@ impl RuleSet {
         self.wanted.get(usize::from(buffer.0)).is_some_and(|wanted| *wanted)
     }
 
+    /// Whether a buffer is asked for at later stages of its transaction.
+    pub(super) fn keeps(&self, buffer: super::rule::BufferId) -> bool {
+        self.kept.get(usize::from(buffer.0)).is_some_and(|kept| *kept)
+    }
+
     /// Whether a rule asks what parsers object to.
     pub(super) const fn wants_events(&self) -> bool {
         self.wants_events
@@ -142,6 +159,11 @@ impl RuleSet {
     /// Whether a rule asks for the payload of TCP in order, by itself or beside what parsers tell.
     pub(super) const fn keeps_streams(&self) -> bool {
         self.keeps_streams
+    }
+
+    /// Whether a rule asks what decoding of packets met.
+    pub(super) const fn wants_decoding(&self) -> bool {
+        self.wants_decoding
     }
 
     pub(super) const fn of_unordered(&self) -> &Prefilter {
@@ -191,7 +213,7 @@ impl RuleSet {
                         && one.way().is_none_or(|other| other == way)
                         && is_asked_of(one, way)
                 });
-                ways[way as usize] = prefilter(meant, |part| !is_payload(part) && goes(part, way))?;
+                ways[way as usize] = prefilter(meant, |part| !is_payload(part) && part.seen.buffer != FRAME && goes(part, way))?;
             }
             applications.insert(name, ways);
         }
@@ -206,12 +228,21 @@ impl RuleSet {
                 }
             }
         }
+        let mut kept = vec![false; wanted.len()];
+        for (_, one) in all().filter(|(_, one)| is_of_stages(one)) {
+            for part in one.parts.iter().filter(|part| !part.is_payload() && !is_body(part.buffer)) {
+                kept[usize::from(part.buffer.0)] = true;
+            }
+        }
+        self.kept = kept;
         let has_size = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_)));
         let keeps_streams = wanted[usize::from(PAYLOAD.0)] || all().any(|(_, one)| has_size(one));
         let wants_events = all().any(|(_, one)| one.asks.iter().any(|ask| matches!(ask, Ask::Event(..))));
         (self.packets, self.streams, self.unordered) = (packets, streams, unordered);
         (self.applications, self.wanted, self.wants_events) = (applications, wanted, wants_events);
         self.keeps_streams = keeps_streams;
+        let wants_decoding = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::Decode(_)));
+        self.wants_decoding = self.signatures.iter().any(|one| wants_decoding(one));
         Ok(())
     }
 }
@@ -222,6 +253,23 @@ fn prefilter<'a>(
 ) -> Result<Prefilter, Unmatchable> {
     // An automaton's search is case-insensitive, and its rules are told in their order by whoever sorts.
     Prefilter::new(rules.map(|(number, one)| (number, &one.rule)), meant)
+}
+
+/// Whether what a rule asks of a transaction is told at several stages.
+fn is_of_stages(one: &Signature) -> bool {
+    let mut told = one.parts.iter().filter(|part| !part.is_payload());
+    let Some(first) = told.next() else { return false };
+    let is_same = |part: &super::signature::Part| {
+        part.way == first.way && is_body(part.buffer) == is_body(first.buffer)
+    };
+    !told.all(is_same)
+}
+
+/// Whether a buffer comes piece by piece, after what else is told.
+fn is_body(buffer: super::rule::BufferId) -> bool {
+    let buffer = buffer.buffer();
+    matches!(buffer.of, Source::File)
+        || matches!(buffer.name, "http.request_body" | "http.response_body" | "dcerpc.stub_data")
 }
 
 /// Whether a part looks into what goes that way.

@@ -6,7 +6,7 @@ use super::matcher::{Matcher, Scratch, Unmatchable};
 use super::memory::{Names, Remembered, TooManyNames};
 use super::packet::Check;
 use super::rule::{
-    Action, AppLayerProtocol, BufferId, Condition, Content, DceInterface, FileTest, HeaderProtocol, NumberSpan,
+    Action, AppLayerProtocol, BufferId, Condition, Content, DceInterface, FileTest, FlowTest, HeaderProtocol, NumberSpan,
     NumberTest, PacketProtocol, Rule, StreamSize, Test,
 };
 use super::transform::Chain;
@@ -75,8 +75,8 @@ pub(super) enum Absent {
 /// What must hold of a flow, and of what it speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// A number of the transaction: index into [`FIELDS`].
-    Number(u16, NumberTest),
+    /// A number of the transaction: index into [`FIELDS`], and which of several is meant.
+    Number(u16, NumberTest, Nth),
     /// Bytes of a buffer.
     Size(BufferId, NumberTest),
     /// A parser met this: protocol, name.
@@ -97,6 +97,47 @@ pub(super) enum Ask {
     FileSize(NumberTest),
     /// The end of a file's name, or a piece of it, upper or lower case.
     FileName { is_negated: bool, is_end: bool, text: Box<str> },
+}
+
+/// Which of several numbers must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nth {
+    Any,
+    All,
+    /// All, and there is one.
+    AllOfSome,
+    /// This one; from the end where it is negative.
+    At(i32),
+    /// So many of them.
+    Count(NumberTest),
+}
+
+impl Nth {
+    fn of(which: Option<&str>) -> Result<Self, Unmatchable> {
+        Ok(match which {
+            None | Some("any") => Self::Any,
+            Some("all") => Self::All,
+            Some("all1") => Self::AllOfSome,
+            Some(text) => Self::At(text.parse().map_err(|_| Unmatchable::Unsupported("which of several"))?),
+        })
+    }
+
+    /// Whether `test` holds of those that are meant.
+    pub(super) fn holds(self, test: &NumberTest, numbers: impl Iterator<Item = u64> + Clone) -> bool {
+        let all = |mut numbers: std::iter::Map<_, _>| numbers.all(|holds| holds);
+        let holding = numbers.clone().map(|number| test.holds(number));
+        match self {
+            Self::Any => numbers.clone().any(|number| test.holds(number)),
+            Self::All => all(holding),
+            Self::AllOfSome => numbers.clone().next().is_some() && all(holding),
+            Self::At(place) => {
+                let place = if place < 0 { numbers.clone().count() as i64 + i64::from(place) } else { place.into() };
+                let nth = usize::try_from(place).ok().and_then(|place| numbers.clone().nth(place));
+                nth.is_some_and(|number| test.holds(number))
+            }
+            Self::Count(count) => count.holds(holding.filter(|holds| *holds).count() as u64),
+        }
+    }
 }
 
 /// Why a rule is not ready.
@@ -189,6 +230,11 @@ impl Signature {
         scratch.is_dce_little_endian = true;
     }
 
+    /// Whether it asks for nothing but ends and protocol, so that it is of whole flows.
+    pub(super) fn is_of_flow(&self) -> bool {
+        self.checks.is_empty() && self.parts.is_empty() && self.rule.flow == FlowTest::default()
+    }
+
     /// Which way what it is about goes, where only one is possible.
     pub(super) fn way(&self) -> Option<Direction> {
         self.rule.flow.way
@@ -215,7 +261,9 @@ impl Part {
 fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
     let unsupported = |what| Err(Unmatchable::Unsupported(what));
     Ok(Some(match condition {
-        Condition::Transaction(field, test, _which) => Ask::Number(*field, *test),
+        Condition::Transaction(field, test, which) => {
+            Ask::Number(*field, *test, Nth::of(which.as_deref())?)
+        }
         Condition::BufferSize(buffer, test) => Ask::Size(*buffer, *test),
         Condition::AppLayerEvent(protocol, event) => Ask::Event(protocol, event.clone()),
         Condition::AppLayerProtocol(protocol) => Ask::Protocol(*protocol),
@@ -314,7 +362,7 @@ fn applications(rule: &Rule, parts: &[Part], asks: &[Ask]) -> Option<Application
     }
     for ask in asks {
         match ask {
-            Ask::Number(field, _) => {
+            Ask::Number(field, ..) => {
                 narrow(FIELDS[usize::from(*field)].of.iter().flat_map(|name| meant_by(name)).collect());
             }
             Ask::Event(protocol, _) if *protocol != "applayer" => narrow(meant_by(protocol)),

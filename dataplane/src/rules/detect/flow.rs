@@ -1,5 +1,6 @@
 //! What does one flow have of the rules? What it remembers, what was matched in part, and the end of each direction's bytes.
 
+use super::shown::Shown;
 use crate::flow::Direction;
 use crate::rules::counting::Counter;
 use crate::rules::memory::FlowMemory;
@@ -91,6 +92,8 @@ pub(super) struct Transaction {
     pub told: Vec<(u32, Direction)>,
     /// Rules that matched in part: which pieces hold.
     pub held: Vec<(u32, u64)>,
+    /// What was shown that rules ask for at later stages, too.
+    pub kept: Shown,
     /// Bytes that come piece by piece.
     pub bodies: Vec<Body>,
 }
@@ -137,6 +140,7 @@ impl Transaction {
         self.number = number;
         self.told.clear();
         self.held.clear();
+        self.kept.clear();
         self.bodies.clear();
     }
 }

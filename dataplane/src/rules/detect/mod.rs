@@ -33,8 +33,8 @@ use crate::verdict::Verdict;
 use flow::FlowState;
 use thresholds::{Counted, Thresholds};
 
-/// Matches of one packet that are told; Suricata's `packet-alert-max`.
-const HITS_MAX: usize = 15;
+/// Matches of one packet that are noted; fewer are told.
+const HITS_MAX: usize = 256;
 
 /// A rule matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +135,12 @@ impl Detector {
         self.set.as_ref().is_some_and(|set| set.wants(buffer))
     }
 
+    /// Whether a rule asks what decoding of packets met.
+    #[must_use]
+    pub fn wants_decoding(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| set.wants_decoding())
+    }
+
     /// Whether rules look into the payload of TCP.
     #[must_use]
     pub fn wants_streams(&self) -> bool {
@@ -147,7 +153,8 @@ impl Detector {
     pub fn take_hits(&mut self, to: &mut Vec<Hit>) {
         to.clear();
         self.hits.sort_by_key(|hit| hit.rule);
-        to.extend(self.hits.drain(..).take(HITS_MAX));
+        let max = self.set.as_ref().map_or(0, |set| set.options().alerts_per_packet);
+        to.extend(self.hits.drain(..).take(max));
     }
 
     /// Whether anything matched since hits were taken.
@@ -232,7 +239,7 @@ fn matched(
         return true;
     }
     let is_told = is_told && !one.rule.is_silent;
-    if (is_told || acts) && hits.len() < HITS_MAX * 4 {
+    if (is_told || acts) && hits.len() < HITS_MAX {
         hits.push(Hit { rule: number, way, transaction, is_told, is_of_flow });
     }
     true

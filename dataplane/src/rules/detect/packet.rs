@@ -91,7 +91,7 @@ impl Detector {
                 let known = flows.get(place.0 as usize).unwrap_or(&nothing);
                 if is_met(signature, view, facts, known, desk) {
                     // What asks for nothing but ends and protocol is of the whole flow.
-                    let is_of_flow = signature.checks.is_empty() && signature.parts.is_empty();
+                    let is_of_flow = signature.is_of_flow();
                     let ends = view.headers.addrs().unwrap_or_default();
                     met = Some(((view.way, None, is_of_flow), ends));
                 }

@@ -8,6 +8,9 @@ use crate::rules::rule::BufferId;
 /// Bytes that are shown at one stage at most; what is more is not seen.
 const BYTES_MAX: usize = 256 << 10;
 
+/// Bytes of a transaction that are kept for later stages; one more buffer may go beyond.
+const KEPT_BYTES_MAX: usize = 16 << 10;
+
 /// Buffers and numbers of one stage.
 const ITEMS_MAX: usize = 1_024;
 
@@ -41,6 +44,7 @@ pub struct Shown {
     events: Vec<&'static str>,
     interfaces: Vec<([u8; 16], u16)>,
     file_size: Option<u64>,
+    frames: Vec<(&'static str, Range<usize>)>,
 }
 
 impl Shown {
@@ -80,6 +84,21 @@ impl Shown {
         &self.interfaces
     }
 
+    /// Adds a piece that a parser names.
+    pub fn add_frame(&mut self, name: &'static str, bytes: &[u8]) {
+        let from = self.bytes.len();
+        if self.frames.len() < ITEMS_MAX && from + bytes.len() <= BYTES_MAX {
+            self.bytes.extend_from_slice(bytes);
+            self.frames.push((name, from..self.bytes.len()));
+        }
+    }
+
+    /// The pieces of a name.
+    pub(super) fn frames_of(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let frames = self.frames.iter().filter(move |(own, _)| *own == name);
+        frames.map(|(_, range)| &self.bytes[range.clone()])
+    }
+
     /// Says how long a file is.
     pub const fn set_file_size(&mut self, bytes: u64) {
         self.file_size = Some(bytes);
@@ -87,6 +106,17 @@ impl Shown {
 
     pub(super) const fn file_size(&self) -> Option<u64> {
         self.file_size
+    }
+
+    /// Adds what another stage showed of the buffers that are `meant`, and its numbers.
+    pub(super) fn keep(&mut self, other: &Self, meant: impl Fn(BufferId) -> bool) {
+        for (buffer, range) in &other.buffers {
+            if meant(*buffer) && self.bytes.len() < KEPT_BYTES_MAX {
+                self.add_with(*buffer, |out| out.extend_from_slice(&other.bytes[range.clone()]));
+            }
+        }
+        let room = ITEMS_MAX.saturating_sub(self.numbers.len());
+        self.numbers.extend(other.numbers.iter().take(room));
     }
 
     /// Forgets all of it.
@@ -97,6 +127,7 @@ impl Shown {
         self.events.clear();
         self.interfaces.clear();
         self.file_size = None;
+        self.frames.clear();
     }
 
     /// The bytes of a buffer, as often as there are some.
@@ -105,7 +136,7 @@ impl Shown {
         ranges.map(|(_, range)| &self.bytes[range.clone()])
     }
 
-    pub(super) fn numbers_of(&self, field: u16) -> impl Iterator<Item = u64> {
+    pub(super) fn numbers_of(&self, field: u16) -> impl Iterator<Item = u64> + Clone {
         self.numbers.iter().filter(move |(id, _)| *id == field).map(|(_, number)| *number)
     }
 

@@ -8,7 +8,6 @@ use super::shown::{FieldId, Shown, field};
 use super::{Desk, Detector, Moment, matched, stream};
 use crate::flow::Direction;
 use crate::rules::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, buffer};
-use crate::rules::memory::FlowMemory;
 use crate::rules::packet::concerns_ends;
 use crate::rules::rule::{AppLayerMode, AppLayerProtocol, BufferId, StreamEnd, StreamSize};
 use crate::rules::signature::{Absent, Ask, Signature};
@@ -69,6 +68,13 @@ impl Telling<'_> {
     pub fn show_with(&mut self, buffer: BufferId, write: impl FnOnce(&mut Vec<u8>)) {
         if self.wants(buffer) {
             self.detector.shown.add_with(buffer, write);
+        }
+    }
+
+    /// Tells a piece that rules may name (`frame`).
+    pub fn frame(&mut self, name: &'static str, bytes: &[u8]) {
+        if self.wants(FRAME) {
+            self.detector.shown.add_frame(name, bytes);
         }
     }
 
@@ -231,7 +237,8 @@ impl Detector {
         for number in &found {
             let Some(signature) = set.signatures().get(*number as usize) else { continue };
             let (memory, _, streams, one) = state.split(stage.transaction);
-            let asked = Asked { stage, moment, shown, memory, streams };
+            let kept = &one.kept;
+            let asked = Asked { stage, moment, shown, kept, streams };
             if !asked.concerns(signature, one, *number) {
                 continue;
             }
@@ -245,6 +252,10 @@ impl Detector {
             matched(*number, signature, state, thresholds, of, (src.0, dst.0, moment.at_ns), hits);
         }
         desk.found = found;
+        let one = state.transaction(stage.transaction);
+        if !(stage.is_last && stage.way == Direction::Reverse) {
+            one.kept.keep(shown, |buffer| set.keeps(buffer));
+        }
         shown.clear();
     }
 }
@@ -254,7 +265,8 @@ struct Asked<'a> {
     stage: &'a Stage,
     moment: &'a Moment,
     shown: &'a Shown,
-    memory: &'a FlowMemory,
+    /// What was shown at earlier stages.
+    kept: &'a Shown,
     streams: &'a [Window; 2],
 }
 
@@ -262,13 +274,15 @@ impl Asked<'_> {
     /// Whether the rule asks about this flow and way, and was not told of it.
     fn concerns(&self, signature: &Signature, one: &Transaction, number: u32) -> bool {
         let way = self.stage.way;
+        // A rule of whole transactions says where requests go.
+        let sent = if signature.rule.header.is_of_transactions { Direction::Forward } else { way };
         let of_one_way = signature.parts.iter().any(|part| part.way.is_some())
             || signature.way().is_some()
             || signature.asks.iter().any(|ask| matches!(ask, Ask::Event(..)));
         signature.is_of(Some(self.stage.application))
             && !one.is_told(number, way, of_one_way)
             && signature.rule.flow.established.is_none_or(|wanted| wanted == self.moment.is_established)
-            && concerns_ends(&signature.rule.header, self.moment.protocol, self.moment.ends(way))
+            && concerns_ends(&signature.rule.header, self.moment.protocol, self.moment.ends(sent))
     }
 
     /// Which pieces hold, those included that held before.
@@ -291,9 +305,15 @@ impl Asked<'_> {
                     tests.decoded = decoded;
                     holds
                 }
-                FRAME => false,
+                FRAME => {
+                    // Written with the protocol before it, or without.
+                    let name = part.frame.as_deref().unwrap_or_default();
+                    let own = self.stage.application;
+                    let bare = name.strip_prefix(own).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name);
+                    self.shown.frames_of(bare).any(|bytes| part.holds(bytes, tests, changed))
+                }
                 buffer => {
-                    let mut all = self.shown.all_of(buffer).peekable();
+                    let mut all = self.all_of(buffer).peekable();
                     if all.peek().is_none() {
                         part.absent != Absent::Fails && self.stage.is_last
                     } else {
@@ -317,11 +337,19 @@ impl Asked<'_> {
         pieces
     }
 
+    fn all_of(&self, buffer: BufferId) -> impl Iterator<Item = &[u8]> {
+        self.shown.all_of(buffer).chain(self.kept.all_of(buffer))
+    }
+
+    fn numbers_of(&self, field: u16) -> impl Iterator<Item = u64> + Clone {
+        self.shown.numbers_of(field).chain(self.kept.numbers_of(field))
+    }
+
     fn answers(&self, ask: &Ask) -> bool {
         match ask {
-            Ask::Number(field, test) => self.shown.numbers_of(*field).any(|number| test.holds(number)),
+            Ask::Number(field, test, nth) => nth.holds(test, self.numbers_of(*field)),
             Ask::Size(buffer, test) => {
-                self.shown.all_of(*buffer).any(|bytes| test.holds(bytes.len() as u64))
+                self.all_of(*buffer).any(|bytes| test.holds(bytes.len() as u64))
             }
             Ask::Event(_, event) => self.shown.has_event(event),
             Ask::Protocol(asked) => speaks(asked, Some(self.stage.application)),
@@ -330,7 +358,6 @@ impl Asked<'_> {
                 asked.uuid == *uuid && asked.version.is_none_or(|test| test.holds(u64::from(*version)))
             }),
             Ask::Operation(spans) => self
-                .shown
                 .numbers_of(OPERATION.0)
                 .any(|number| spans.iter().any(|span| (span.low..=span.high).contains(&number))),
             Ask::FileSize(test) => self.shown.file_size().is_some_and(|size| test.holds(size)),

@@ -122,11 +122,12 @@ fn header(text: Value<'_>, variables: &mut Variables) -> Result<(Action, Header)
         true => protocol.unsupported("hooks behind a protocol are not supported"),
         false => protocol.expected("a protocol"),
     })?;
+    let is_of_transactions = arrow.is("=>");
     let is_both_ways = match arrow.bytes() {
         b"->" => false,
         b"<>" => true,
-        b"=>" => return Err(arrow.unsupported("rules of whole transactions are not supported")),
-        _ => return Err(arrow.expected("`->` or `<>`")),
+        b"=>" => false,
+        _ => return Err(arrow.expected("`->`, `<>` or `=>`")),
     };
     let mut side = |addresses: Value<'_>, ports: Value<'_>| {
         let Addresses { v4, v6 } = variables.addresses(addresses)?;
@@ -135,7 +136,7 @@ fn header(text: Value<'_>, variables: &mut Variables) -> Result<(Action, Header)
     };
     let source = side(source, source_ports)?;
     let destination = side(destination, destination_ports)?;
-    Ok((action, Header { protocol: known, source, destination, is_both_ways }))
+    Ok((action, Header { protocol: known, source, destination, is_both_ways, is_of_transactions }))
 }
 
 /// Words, where white space within `[...]` does not end one.

@@ -1,5 +1,6 @@
 //! Does a rule ask about this packet at all, and does what it says of headers hold?
 
+pub mod decode;
 mod number;
 mod option;
 #[cfg(test)]

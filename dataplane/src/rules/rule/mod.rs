@@ -102,6 +102,8 @@ pub struct Header {
     pub destination: Endpoints,
     /// Both ways: `<>`.
     pub is_both_ways: bool,
+    /// Of whole transactions, whose requests go this way: `=>`.
+    pub is_of_transactions: bool,
 }
 
 /// The header's second word.

@@ -96,4 +96,5 @@ pub(super) fn message(
         }
     }
     rules.stage(name, transaction, way, true);
+    rules.end(transaction);
 }

@@ -196,6 +196,7 @@ fn tell_rules(way: Direction, kind: u8, message: &Message<'_>, cx: &mut Context<
         rules.show(buffer("krb5.ticket_encryption_name"), encryption_name(kind).as_bytes());
     }
     rules.stage("krb5", transaction, way, true);
+    rules.end(transaction);
 }
 
 /// The texts of a PrincipalName.

@@ -111,7 +111,7 @@ impl Parser for Sip {
             return Step::Consumed(0);
         }
         self.messages += 1;
-        message(way, head_bytes, body.get(..len).unwrap_or(body), cx);
+        message(way, bytes.get(..head + len).unwrap_or(bytes), head, cx);
         if self.messages >= MESSAGES_MAX { Step::Done } else { Step::Consumed(head + len) }
     }
 
@@ -121,7 +121,8 @@ impl Parser for Sip {
     }
 }
 
-fn message(way: Direction, head: &[u8], body: &[u8], cx: &mut Context<'_>) {
+fn message(way: Direction, whole: &[u8], head_len: usize, cx: &mut Context<'_>) {
+    let (head, body) = whole.split_at_checked(head_len).unwrap_or((whole, &[]));
     let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
     let mut words = line.splitn(3, |byte| *byte == b' ');
     let (Some(first), Some(second)) = (words.next(), words.next()) else {
@@ -131,7 +132,7 @@ fn message(way: Direction, head: &[u8], body: &[u8], cx: &mut Context<'_>) {
         return;
     };
     let third = words.next();
-    tell_rules(head, body, cx);
+    tell_rules(whole, head, body, cx);
     if first.starts_with(b"SIP/") {
         let code = decimal(second).unwrap_or(0);
         if code == 403 || code == 404 || code >= 500 {
@@ -198,10 +199,24 @@ const SDP: [(u8, Option<BufferId>, Option<BufferId>); 13] = [
 ];
 
 /// Tells rules what EVE's record does not have; they are asked with that.
-fn tell_rules(head: &[u8], body: &[u8], cx: &mut Context<'_>) {
+fn tell_rules(whole: &[u8], head: &[u8], body: &[u8], cx: &mut Context<'_>) {
     if !cx.rules.is_on() {
         return;
     }
+    let line_len = head.iter().position(|byte| *byte == b'\n').map_or(head.len(), |end| end + 1);
+    let (line, fields) = head.split_at_checked(line_len).unwrap_or((head, &[]));
+    let is_answer = line.starts_with(b"SIP/");
+    let names = if is_answer {
+        ["response.line", "response.headers", "response.body"]
+    } else {
+        ["request.line", "request.headers", "request.body"]
+    };
+    for (name, bytes) in names.into_iter().zip([line, fields, body]) {
+        if !bytes.is_empty() {
+            cx.rules.frame(name, bytes);
+        }
+    }
+    cx.rules.frame("pdu", whole);
     for (name, short, buffer) in TOLD {
         headers(head, name, short).for_each(|value| cx.rules.show(buffer, value));
     }

@@ -9,7 +9,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use crate::rules::detect::BODY_BYTES_MAX;
 
 /// Codings within each other that are undone.
-const LAYERS_MAX: usize = 3;
+pub(super) const LAYERS_MAX: usize = 3;
 
 /// Bytes that are decoded at once.
 const STEP_BYTES: usize = 16 << 10;

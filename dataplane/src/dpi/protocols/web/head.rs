@@ -92,7 +92,10 @@ pub fn fields(block: &[u8]) -> impl Iterator<Item = (Option<&[u8]>, &[u8])> {
         }
         at += end;
         let line = rest.get(..end)?;
-        Some(match line.iter().position(|byte| *byte == b':') {
+        // Names of HTTP/2 may begin with one (RFC 9113 8.3).
+        let from = usize::from(line.first() == Some(&b':'));
+        let colon = line.get(from..)?.iter().position(|byte| *byte == b':').map(|colon| colon + from);
+        Some(match colon {
             Some(colon) => (Some(trim(line.get(..colon)?)), trim(line.get(colon + 1..)?)),
             None => (None, trim(line)),
         })

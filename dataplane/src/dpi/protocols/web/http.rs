@@ -10,7 +10,7 @@ use super::head::{self, HEAD_BYTES_MAX, Head, RequestLine};
 use super::inside::Inside;
 use super::judge::{self, is_harmless};
 use super::body::Codings;
-use super::told::{self, FILE_DATA, REQUEST_BODY, RESPONSE_BODY};
+use super::told::{self, FILE_DATA, Message, REQUEST_BODY, RESPONSE_BODY};
 use super::{http2, rides, websocket};
 use crate::dpi::{
     Category, Context, Fields, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk,
@@ -269,7 +269,7 @@ impl Http {
             self.response(way, &head, head_bytes, cx);
         } else if let Some(line) = head::request_line(head.first) {
             if line.version.is_none() {
-                cx.anomaly("request_without_version");
+                cx.anomaly("request_line_missing_protocol");
             }
             self.request(way, &line, &head, head_bytes, cx);
         } else {
@@ -388,7 +388,8 @@ impl Http {
             _ => State::Head,
         };
         let (transaction, is_last) = self.begin_body(way, head, cx);
-        told::request(cx, transaction, (method, target, version), head_bytes, is_last);
+        let message = Message { name: told::NAME, transaction, is_last };
+        told::request(cx, message, (method, target, version), head_bytes);
     }
 
     /// A message begins: the number of its transaction, and whether its head is all that rules are told of it.
@@ -493,7 +494,7 @@ impl Http {
             own.len = len;
         }
         let (transaction, is_last) = self.begin_body(way, head, cx);
-        told::response(cx, transaction, head_bytes, is_last);
+        told::response(cx, Message { name: told::NAME, transaction, is_last }, head_bytes);
         if matches!(state, State::Head | State::Body(_)) {
             self.finish(way, cx);
         }
@@ -572,7 +573,9 @@ impl Http {
             return Step::Consumed(usize::try_from(left).unwrap_or(usize::MAX / 2).min(usize::MAX / 2));
         }
         let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-            return if bytes.len() > 1_024 {
+            // What begins no size is not waited for.
+            let is_size = bytes.trim_ascii_start().first().is_none_or(u8::is_ascii_hexdigit);
+            return if bytes.len() > 1_024 || !is_size {
                 self.wrong_chunk(way, bytes, cx)
             } else {
                 Step::Consumed(0)
@@ -580,6 +583,9 @@ impl Http {
         };
         // RFC 9112 7.1: hexadecimal digits, and extensions after a semicolon.
         let digits = bytes.get(..end).unwrap_or_default();
+        if self.ways[index].is_request && digits.contains(&b';') {
+            cx.anomaly("request_chunk_extension");
+        }
         let digits = digits.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let size = std::str::from_utf8(digits).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
         match size {

@@ -4,6 +4,7 @@
 
 use super::hpack::Decoder;
 use super::rides;
+use super::told::{self, Message};
 use crate::dpi::{
     Category, Context, Fields, First, HintKind, HostKind, Kept, Match, Over, Parser, Peek, Probe, Protocol,
     Risk, Step,
@@ -149,6 +150,48 @@ impl Parser for Http2 {
     }
 }
 
+/// What rules are told of a header block: the head of HTTP/1 that would say the same.
+#[derive(Default)]
+struct Told {
+    method: Vec<u8>,
+    path: Vec<u8>,
+    status: Vec<u8>,
+    fields: Vec<u8>,
+}
+
+/// Bytes of a block that are told; what is more is not.
+const TOLD_BYTES_MAX: usize = 64 << 10;
+
+impl Told {
+    fn add(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b":method" => self.method = value.to_vec(),
+            b":path" => self.path = value.to_vec(),
+            b":status" => self.status = value.to_vec(),
+            _ => {}
+        }
+        if self.fields.len() + name.len() + value.len() < TOLD_BYTES_MAX {
+            self.fields.extend_from_slice(name);
+            self.fields.extend_from_slice(b": ");
+            self.fields.extend_from_slice(value);
+            self.fields.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn tell(self, id: u32, is_last: bool, cx: &mut Context<'_>) {
+        let Self { method, path, status, fields } = self;
+        let message = Message { name: "http2", transaction: id, is_last };
+        if status.is_empty() {
+            let line = [&method[..], b" ", &path, b" HTTP/2\r\n"].concat();
+            let head = [&line[..], &fields, b"\r\n"].concat();
+            told::request(cx, message, (&method, &path, Some(b"HTTP/2")), &head);
+        } else {
+            let head = [b"HTTP/2 ", &status[..], b"\r\n", &fields, b"\r\n"].concat();
+            told::response(cx, message, &head);
+        }
+    }
+}
+
 /// The header block in a HEADERS or PUSH_PROMISE frame (RFC 9113 6.2, 6.6): behind padding, priority, promised stream.
 fn block_of(kind: u8, flags: u8, frame: &[u8]) -> Option<&[u8]> {
     let mut block = frame;
@@ -196,7 +239,7 @@ impl Http2 {
         let part = if kind == CONTINUATION { frame } else { block_of(kind, flags, frame).ok_or(BROKEN)? };
         let is_whole = flags & END_HEADERS != 0;
         if is_whole && begun.block.is_empty() {
-            self.headers(way, begun.id, part, cx).ok_or(BROKEN)?;
+            self.headers(way, (begun.id, begun.ends_stream), part, cx).ok_or(BROKEN)?;
         } else {
             if begun.block.len() + part.len() > FRAME_BYTES_MAX || !begun.block.extend(part) {
                 return Err("header_frame_too_long");
@@ -205,7 +248,7 @@ impl Http2 {
                 self.begun[way as usize] = Some(begun);
                 return Ok(());
             }
-            self.headers(way, begun.id, &begun.block, cx).ok_or(BROKEN)?;
+            self.headers(way, (begun.id, begun.ends_stream), &begun.block, cx).ok_or(BROKEN)?;
         }
         if begun.ends_stream {
             self.close(way, begun.id, cx);
@@ -213,7 +256,13 @@ impl Http2 {
         Ok(())
     }
 
-    fn headers(&mut self, way: Direction, id: u32, block: &[u8], cx: &mut Context<'_>) -> Option<()> {
+    fn headers(
+        &mut self,
+        way: Direction,
+        (id, is_last): (u32, bool),
+        block: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Option<()> {
         let at = match self.streams.iter().position(|stream| stream.id == id) {
             Some(at) => at,
             None => {
@@ -227,7 +276,11 @@ impl Http2 {
         };
         let stream = self.streams.get_mut(at)?;
         let decoder = self.decoders.get_mut(way as usize)?;
+        let mut told = cx.rules.is_on().then(Told::default);
         let read = decoder.block(block, |name, value| {
+            if let Some(told) = &mut told {
+                told.add(name, value);
+            }
             let fields = &mut stream.fields;
             match name {
                 b":method" => {
@@ -239,6 +292,9 @@ impl Http2 {
                     fields.text("url", value);
                 }
                 b":authority" | b"host" => {
+                    if name == b":authority" && value.contains(&b'@') {
+                        cx.anomaly("userinfo_in_uri");
+                    }
                     cx.host(HostKind::Http, value);
                     fields.text("hostname", value);
                 }
@@ -278,6 +334,9 @@ impl Http2 {
                 _ => {}
             }
         });
+        if let Some(told) = told {
+            told.tell(id, is_last, cx);
+        }
         read.ok()
     }
 

@@ -1,7 +1,7 @@
 //! What rules are told of HTTP/1 messages, under Suricata's names: lines, fields and paths as libhtp hands them on.
 //!
 //! Fields of one name are one field whose values are joined by `, `; lines that begin with a blank belong to the field before; the
-//! path is decoded and its dot segments are gone, the query is as it came.
+//! path is decoded and its dot segments are gone, escapes of the query are decoded too.
 
 use super::head;
 use crate::dpi::Context;
@@ -57,45 +57,70 @@ const RESPONSE_FIELDS: &[(&str, BufferId)] = &[
 /// The name of HTTP/1 in rules.
 pub(super) const NAME: &str = "http";
 
+/// Schemes of `Authorization` that are known (RFC 7617, RFC 7616, RFC 6750).
+const SCHEMES: [&[u8]; 3] = [b"basic", b"digest", b"bearer"];
+
 /// Fields of one message that are told; more are not looked at.
 const FIELDS_MAX: usize = 256;
+
+/// Which message is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Message {
+    /// The name of its protocol in rules.
+    pub name: &'static str,
+    pub transaction: u32,
+    /// Whether nothing of it follows the head.
+    pub is_last: bool,
+}
 
 /// Tells the head of a request, whose `head` is all of it; `line` is its first line in parts.
 pub(super) fn request(
     cx: &mut Context<'_>,
-    transaction: u32,
+    message: Message,
     (method, target, version): (&[u8], &[u8], Option<&[u8]>),
     head: &[u8],
-    is_last: bool,
 ) {
     if !cx.rules.is_on() {
         return;
     }
-    let rules = &mut cx.rules;
     let (line, block) = split_line(head);
+    let fields = Fields::of(block);
+    if fields.all.iter().filter(|field| field.is("content-length")).count() > 1 {
+        cx.anomaly("duplicate_content_length_field_in_request");
+    }
+    let scheme = fields.value("authorization").map(|value| value.split(|byte| *byte == b' ').next().unwrap_or(value));
+    if scheme.is_some_and(|scheme| !SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known))) {
+        cx.anomaly("request_auth_unrecognized");
+    }
+    let rules = &mut cx.rules;
     rules.show(METHOD, method);
     rules.show(RAW_URI, target);
     rules.show_with(URI, |out| normal_uri(method, target, out));
     rules.show(PROTOCOL, version.unwrap_or_default());
     rules.show(REQUEST_LINE, line);
-    let fields = Fields::of(block);
-    let authority = super::http::authority_of(target);
+    // HTTP/2 has it among its fields (RFC 9113 8.3.1).
+    let authority = super::http::authority_of(target).or_else(|| fields.value(":authority"));
     if let Some(host) = authority.or_else(|| fields.value("host")) {
         let (name, _port) = super::http::split_port(host);
         rules.show_with(HOST, |out| out.extend(name.iter().map(u8::to_ascii_lowercase)));
         rules.show(RAW_HOST, host);
     }
     tell_fields(rules, &fields, (REQUEST_FIELDS, REQUEST_HEADER, "cookie"), (line, block));
-    rules.stage(NAME, transaction, Direction::Forward, is_last);
+    let Message { name, transaction, is_last } = message;
+    rules.stage(name, transaction, Direction::Forward, is_last);
 }
 
 /// Tells the head of an answer.
-pub(super) fn response(cx: &mut Context<'_>, transaction: u32, head: &[u8], is_last: bool) {
+pub(super) fn response(cx: &mut Context<'_>, message: Message, head: &[u8]) {
     if !cx.rules.is_on() {
         return;
     }
-    let rules = &mut cx.rules;
     let (line, block) = split_line(head);
+    let layers = Fields::of(block).value("content-encoding").map_or(0, |value| value.split(|byte| *byte == b',').count());
+    if layers > super::body::LAYERS_MAX {
+        cx.anomaly("too_many_encoding_layers");
+    }
+    let rules = &mut cx.rules;
     rules.show(RESPONSE_LINE, line);
     let mut words = line.splitn(3, |byte| matches!(byte, b' ' | b'\t'));
     rules.show(PROTOCOL, words.next().unwrap_or_default());
@@ -105,7 +130,8 @@ pub(super) fn response(cx: &mut Context<'_>, transaction: u32, head: &[u8], is_l
     rules.show(STATUS_TEXT, words.next().unwrap_or_default().trim_ascii());
     let fields = Fields::of(block);
     tell_fields(rules, &fields, (RESPONSE_FIELDS, RESPONSE_HEADER, "set-cookie"), (line, block));
-    rules.stage(NAME, transaction, Direction::Reverse, is_last);
+    let Message { name, transaction, is_last } = message;
+    rules.stage(name, transaction, Direction::Reverse, is_last);
 }
 
 fn tell_fields(
@@ -238,28 +264,32 @@ fn normal_uri(method: &[u8], target: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     decode(rest.get(..query).unwrap_or_default(), out);
     remove_dot_segments(out, start);
-    out.extend_from_slice(rest.get(query..).unwrap_or_default());
+    unescape(rest.get(query..).unwrap_or_default(), |byte| out.push(byte));
 }
 
 /// Decodes escapes; a backslash is a slash, and slashes that follow each other are one.
 fn decode(path: &[u8], out: &mut Vec<u8>) {
-    let mut at = 0;
     let start = out.len();
-    while let Some(byte) = path.get(at).copied() {
-        let digits = path.get(at + 1..at + 3);
+    unescape(path, |byte| {
+        let byte = if byte == b'\\' { b'/' } else { byte };
+        let is_again = byte == b'/' && out.len() > start && out.last() == Some(&b'/');
+        if !is_again {
+            out.push(byte);
+        }
+    });
+}
+
+/// Each byte, those written as `%41` decoded.
+fn unescape(bytes: &[u8], mut each: impl FnMut(u8)) {
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at).copied() {
+        let digits = bytes.get(at + 1..at + 3);
         let escaped = digits.filter(|_| byte == b'%').and_then(|digits| match digits {
             [high, low] => Some((hex(*high)? << 4) | hex(*low)?),
             _ => None,
         });
         at += if escaped.is_some() { 3 } else { 1 };
-        let byte = match escaped.unwrap_or(byte) {
-            b'\\' => b'/',
-            byte => byte,
-        };
-        let is_again = byte == b'/' && out.len() > start && out.last() == Some(&b'/');
-        if !is_again {
-            out.push(byte);
-        }
+        each(escaped.unwrap_or(byte));
     }
 }
 
@@ -325,7 +355,7 @@ mod tests {
             ("/a/./b/../c/..", "/a/"),
             ("/../../etc/passwd", "/etc/passwd"),
             ("/a%2", "/a%2"),
-            ("/a?b=%41/../c", "/a?b=%41/../c"),
+            ("/a?b=%41/../c", "/a?b=A/../c"),
             ("http://u@a.example/x/%7e?q", "/x/~?q"),
             ("http://a.example", ""),
             ("*", "*"),

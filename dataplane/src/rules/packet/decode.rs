@@ -1,0 +1,186 @@
+//! What does decoding meet in IPv6's extension headers? Names of Suricata's decoder events, for rules that ask for them.
+//!
+//! The packet path's own parser takes what receivers take and no more; this looks at the same bytes again, only where there are
+//! such rules, and says what is odd about them.
+
+use crate::parse::Protocol;
+
+/// Events of one packet.
+#[derive(Debug, Default)]
+pub struct Met {
+    names: [&'static str; Self::MAX],
+    len: usize,
+}
+
+impl Met {
+    const MAX: usize = 12;
+
+    /// Adds a name, once.
+    pub fn add(&mut self, name: &'static str) {
+        if !self.as_slice().contains(&name)
+            && let Some(place) = self.names.get_mut(self.len)
+        {
+            *place = name;
+            self.len += 1;
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn as_slice(&self) -> &[&'static str] {
+        &self.names[..self.len]
+    }
+}
+
+/// Extension headers that are looked at.
+const HEADERS_MAX: usize = 16;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const NONE: u8 = 59;
+const DESTINATION: u8 = 60;
+
+/// Looks at the extension headers of the IPv6 packet that `packet` begins with (RFC 8200 4).
+pub fn extension_headers(packet: &[u8], met: &mut Met) {
+    let Some(head) = packet.first_chunk::<40>() else { return };
+    if head[0] >> 4 != 6 {
+        return;
+    }
+    let end = (40 + usize::from(u16::from_be_bytes([head[4], head[5]]))).min(packet.len());
+    let (mut next, mut at) = (head[6], 40);
+    let (mut seen, mut destinations) = ([false; 256], 0);
+    for _ in 0..HEADERS_MAX {
+        if !matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION) {
+            break;
+        }
+        let rest = packet.get(at..end).unwrap_or_default();
+        let Some([following, units]) = rest.first_chunk::<2>().copied() else {
+            met.add("ipv6.trunc_exthdr");
+            return;
+        };
+        let len = match next {
+            FRAGMENT => 8,
+            AUTHENTICATION => (usize::from(units) + 2) * 4,
+            _ => (usize::from(units) + 1) * 8,
+        };
+        let is_again = std::mem::replace(&mut seen[usize::from(next)], true);
+        let Some(header) = rest.get(..len) else {
+            met.add("ipv6.trunc_exthdr");
+            return;
+        };
+        match next {
+            FRAGMENT => fragment(header, is_again, end - at - len, met),
+            HOP_BY_HOP if is_again => met.add("ipv6.exthdr_dupl_hh"),
+            ROUTING if is_again => met.add("ipv6.exthdr_dupl_rh"),
+            AUTHENTICATION if is_again => met.add("ipv6.exthdr_dupl_ah"),
+            AUTHENTICATION if header.get(2..4) != Some(&[0, 0]) => met.add("ipv6.exthdr_ah_res_not_null"),
+            ROUTING if header.get(2) == Some(&0) => met.add("ipv6.rh_type_0"),
+            HOP_BY_HOP => options(&header[2..], ["ipv6.hopopts_unknown_opt", "ipv6.hopopts_only_padding"], met),
+            DESTINATION => {
+                destinations += 1;
+                // One before a routing header, one at the end.
+                if destinations > 2 {
+                    met.add("ipv6.exthdr_dupl_dh");
+                }
+                options(&header[2..], ["ipv6.dstopts_unknown_opt", "ipv6.dstopts_only_padding"], met);
+            }
+            _ => {}
+        }
+        // What comes after the first fragment is not a header.
+        let is_later_fragment = next == FRAGMENT && header.get(2..4).is_some_and(|word| word[0] > 0 || word[1] > 7);
+        (next, at) = (following, at + len);
+        if is_later_fragment {
+            return;
+        }
+    }
+    if next == NONE && at < end {
+        met.add("ipv6.data_after_none_header");
+    }
+    if next == Protocol::ICMP {
+        met.add("ipv6.icmpv4");
+    }
+}
+
+fn fragment(header: &[u8], is_again: bool, data_len: usize, met: &mut Met) {
+    let Some([_, reserved, high, low, ..]) = header.first_chunk::<8>().copied() else { return };
+    let word = u16::from_be_bytes([high, low]);
+    let (offset, has_more) = (word >> 3, word & 1 != 0);
+    if is_again {
+        met.add("ipv6.exthdr_dupl_fh");
+    }
+    if reserved != 0 {
+        met.add("ipv6.fh_non_zero_reserved_field");
+    }
+    if offset == 0 && !has_more {
+        met.add("ipv6.exthdr_useless_fh");
+    }
+    // RFC 8200 4.5: all but the last are multiples of eight bytes, and none ends beyond the longest datagram.
+    if has_more && data_len % 8 != 0 {
+        met.add("ipv6.frag_invalid_length");
+    }
+    if usize::from(offset) * 8 + data_len > usize::from(u16::MAX) {
+        met.add("ipv6.frag_pkt_too_large");
+    }
+}
+
+/// Options of a header (RFC 8200 4.2); names for one that nobody knows, and for padding alone.
+fn options(mut bytes: &[u8], [unknown, padding]: [&'static str; 2], met: &mut Met) {
+    let mut has_other = false;
+    while let Some((kind, rest)) = bytes.split_first() {
+        if *kind == 0 {
+            bytes = rest;
+            continue;
+        }
+        let Some((len, rest)) = rest.split_first() else { break };
+        let Some((value, rest)) = rest.split_at_checked(usize::from(*len)) else {
+            met.add("ipv6.exthdr_invalid_optlen");
+            return;
+        };
+        match kind {
+            1 if value.is_empty() => met.add("ipv6.zero_len_padn"),
+            1 => {}
+            // Router alert, jumbo payload, home address, tunnel limit.
+            5 | 0xc2 | 0xc9 | 4 => has_other = true,
+            _ => {
+                has_other = true;
+                met.add(unknown);
+            }
+        }
+        bytes = rest;
+    }
+    if !has_other {
+        met.add(padding);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Events of a packet whose header says `next`, before these bytes.
+    fn met(next: u8, rest: &[u8]) -> Vec<&'static str> {
+        let mut packet = vec![0x60, 0, 0, 0, 0, rest.len() as u8, next, 64];
+        packet.extend([0; 32]);
+        packet.extend(rest);
+        let mut met = Met::default();
+        extension_headers(&packet, &mut met);
+        met.as_slice().to_vec()
+    }
+
+    #[test]
+    fn odd_headers_are_named() {
+        assert_eq!(met(6, &[0; 20]), [""; 0]);
+        assert_eq!(met(44, &[6, 0, 0, 0, 0, 0, 0, 1]), ["ipv6.exthdr_useless_fh"]);
+        assert_eq!(met(44, &[6, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3]), ["ipv6.frag_invalid_length"]);
+        assert_eq!(met(44, &[6, 0, 0xff, 0xf8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]), ["ipv6.frag_pkt_too_large"]);
+        let twice = [44, 0, 0, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0, 0, 0, 1];
+        assert_eq!(met(44, &twice), ["ipv6.exthdr_useless_fh", "ipv6.exthdr_dupl_fh"]);
+        assert_eq!(met(60, &[6, 0, 11, 4, 1, 2, 3, 4]), ["ipv6.dstopts_unknown_opt"]);
+        assert_eq!(met(60, &[6, 0, 1, 4, 0, 0, 0, 0]), ["ipv6.dstopts_only_padding"]);
+        assert_eq!(met(60, &[6, 9, 1, 4, 0, 0, 0, 0]), ["ipv6.trunc_exthdr"]);
+        assert_eq!(met(43, &[6, 0, 0, 0, 0, 0, 0, 0]), ["ipv6.rh_type_0"]);
+        assert_eq!(met(59, &[1]), ["ipv6.data_after_none_header"]);
+    }
+}
