@@ -50,7 +50,8 @@ impl Engine {
             is_established: is_established(flow) && !self.is_unseen_midstream(id),
             is_reassembled: entry.datagram.is_some(),
         };
-        let is_in_stream = matches!(headers.transport, Transport::Tcp(_))
+        // Data of a SYN waits for an answer, and is looked at as a packet's until then.
+        let is_in_stream = matches!(headers.transport, Transport::Tcp(tcp) if !tcp.flags.syn())
             && slot != NO_INSPECTION
             && !self.is_unseen_midstream(id);
         let met = self.decoded(headers, None, packet);

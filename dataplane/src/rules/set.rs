@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::language::buffers::{FRAME, PAYLOAD, Source};
+use super::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, Source};
 use super::matcher::Unmatchable;
 use super::memory::Names;
 use super::prefilter::Prefilter;
@@ -213,7 +213,7 @@ impl RuleSet {
                         && one.way().is_none_or(|other| other == way)
                         && is_asked_of(one, way)
                 });
-                ways[way as usize] = prefilter(meant, |part| !is_payload(part) && part.seen.buffer != FRAME && goes(part, way))?;
+                ways[way as usize] = prefilter(meant, |part| is_searched(part) && goes(part, way))?;
             }
             applications.insert(name, ways);
         }
@@ -270,6 +270,11 @@ fn is_body(buffer: super::rule::BufferId) -> bool {
     let buffer = buffer.buffer();
     matches!(buffer.of, Source::File)
         || matches!(buffer.name, "http.request_body" | "http.response_body" | "dcerpc.stub_data")
+}
+
+/// Whether rules of what parsers tell are found by a part's patterns.
+fn is_searched(part: &Part) -> bool {
+    !matches!(part.seen.buffer, PAYLOAD | BASE64_DATA | FRAME)
 }
 
 /// Whether a part looks into what goes that way.

@@ -14,6 +14,8 @@ mod packet;
 mod shown;
 mod stream;
 mod thresholds;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub use flow::{FlowPlace, NO_STATE};
@@ -97,7 +99,6 @@ struct Desk {
     /// Rules and on what they are tried.
     tried: Vec<(u32, u8)>,
     changed: Vec<u8>,
-    bytes: Vec<u8>,
     tests: Scratch,
 }
 

@@ -255,6 +255,12 @@ impl Mqtt {
             11 => Place::Closes(UNSUBSCRIBE, id),
             _ => Place::Alone,
         };
+        if kind == 0 {
+            cx.anomaly("unassigned_msg_type");
+        }
+        if kind == 2 && self.version == 0 && !cx.flow.is_midstream {
+            cx.anomaly("missing_connect");
+        }
         if kind == CONNECT {
             self.version = connect_version(body)?;
             self.learn(body, cx)?;

@@ -220,6 +220,9 @@ impl Reader {
             cx.anomaly("malformed_data");
             return;
         };
+        if self.dialect == Dialect::Llmnr && header.opcode() != 0 {
+            cx.anomaly("invalid_opcode");
+        }
         if header.z() && self.dialect == Dialect::Dns {
             cx.anomaly("z_flag_set");
         }

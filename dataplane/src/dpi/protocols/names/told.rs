@@ -68,7 +68,9 @@ pub(super) fn message(
         if text.read(message, question.name_at).is_none() {
             break;
         }
-        rules.number(TYPE, question.kind.into());
+        if !header.is_response() {
+            rules.number(TYPE, question.kind.into());
+        }
         let own = own.first().copied();
         for buffer in [QUERY, QUERY_NAME, QUERIES].into_iter().chain(own) {
             rules.show(buffer, text.as_bytes());
@@ -86,6 +88,9 @@ pub(super) fn message(
         for rr in read.records() {
             if text.read(message, rr.name_at).is_none() {
                 continue;
+            }
+            if place == 0 {
+                rules.number(TYPE, rr.kind.into());
             }
             let own = own.get(place + 1).copied();
             let whole = [header.is_response().then_some(RESPONSE), own.and(MDNS.get(4).copied().filter(|_| name == "mdns"))];

@@ -181,6 +181,7 @@ impl Session {
             }
         } else if der.is_some() {
             cx.anomaly("invalid_certificate");
+            cx.anomaly("invalid_handshake_message");
         }
         told::end(certificate.as_ref(), der, cx);
         cx.tell_with(event, way, |fields| {

@@ -111,7 +111,9 @@ impl Parser for Sip {
             return Step::Consumed(0);
         }
         self.messages += 1;
-        message(way, bytes.get(..head + len).unwrap_or(bytes), head, cx);
+        // A datagram is the message, whatever its length field says.
+        let whole = if is_stream { bytes.get(..head + len).unwrap_or(bytes) } else { bytes };
+        message(way, whole, head, cx);
         if self.messages >= MESSAGES_MAX { Step::Done } else { Step::Consumed(head + len) }
     }
 
@@ -185,7 +187,7 @@ const TOLD: [(&[u8], &[u8], BufferId); 6] = [
 const SDP: [(u8, Option<BufferId>, Option<BufferId>); 13] = [
     (b'o', Some(buffer("sdp.origin")), None),
     (b's', Some(buffer("sdp.session_name")), None),
-    (b'i', Some(buffer("sdp.session_info")), Some(buffer("sdp.media.session_info"))),
+    (b'i', Some(buffer("sdp.session_info")), Some(buffer("sdp.media.media_info"))),
     (b'u', Some(buffer("sdp.uri")), None),
     (b'e', Some(buffer("sdp.email")), None),
     (b'p', Some(buffer("sdp.phone_number")), None),
@@ -205,6 +207,8 @@ fn tell_rules(whole: &[u8], head: &[u8], body: &[u8], cx: &mut Context<'_>) {
     }
     let line_len = head.iter().position(|byte| *byte == b'\n').map_or(head.len(), |end| end + 1);
     let (line, fields) = head.split_at_checked(line_len).unwrap_or((head, &[]));
+    // The empty line ends them and is none of them.
+    let fields = fields.strip_suffix(b"\r\n").unwrap_or(fields);
     let is_answer = line.starts_with(b"SIP/");
     let names = if is_answer {
         ["response.line", "response.headers", "response.body"]

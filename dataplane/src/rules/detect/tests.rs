@@ -1,0 +1,208 @@
+//! Rules against packets, streams and transactions, as parsers and the engine show them.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+use super::*;
+use crate::parse::{Addr, parse_ethernet};
+use crate::rules::language::buffers::{FILE_DATA, buffer};
+use crate::rules::language::{RuleText, Variables, read};
+use crate::rules::memory::Names;
+use crate::rules::packet::View;
+use crate::rules::packet::tests::tcp;
+use crate::rules::set::Options;
+
+const URI: BufferId = buffer("http.uri");
+const STATUS: BufferId = buffer("http.stat_code");
+const TO_SERVER: Direction = Direction::Forward;
+const TO_CLIENT: Direction = Direction::Reverse;
+
+/// A flow under rules.
+struct Flow {
+    detector: Detector,
+    place: FlowPlace,
+    moment: Moment,
+}
+
+impl Flow {
+    fn under(rules: &[&str]) -> Self {
+        let signatures = rules.iter().map(|text| {
+            let rule = read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap();
+            Signature::new(rule).unwrap()
+        });
+        let set = RuleSet::new(signatures.collect(), &mut Names::default(), Options::default()).unwrap();
+        let mut detector = Detector::default();
+        detector.follow(Some(&Arc::new(set)));
+        let moment = Moment {
+            initiator: (Addr::v4([10, 0, 0, 1]), 1_024),
+            responder: (Addr::v4([192, 0, 2, 9]), 80),
+            protocol: 6,
+            is_established: true,
+            at_ns: 1_000_000_000,
+        };
+        Self { detector, place: FlowPlace::default(), moment }
+    }
+
+    fn tell(&mut self) -> Telling<'_> {
+        let Self { detector, place, moment } = self;
+        Telling { detector, place, moment: *moment, is_on: true, is_inline: false }
+    }
+
+    /// A segment to the server that is next in its stream, or is in none.
+    fn segment(&mut self, payload: &[u8], is_in_stream: bool) -> Vec<u32> {
+        let frame = tcp(1_024, 80, 0x18, payload);
+        let headers = parse_ethernet(&frame).unwrap();
+        let view = View {
+            headers: &headers,
+            bytes: &frame,
+            way: Some(TO_SERVER),
+            is_established: true,
+            is_reassembled: false,
+        };
+        if is_in_stream {
+            self.detector.keep_stream(&mut self.place, TO_SERVER, payload);
+        }
+        let facts = PacketFacts { is_in_stream, at_ns: self.moment.at_ns, ..PacketFacts::default() };
+        self.detector.packet(&mut self.place, &view, Some(&self.moment), &facts);
+        self.told()
+    }
+
+    /// Numbers of the rules that matched since this was asked last.
+    fn told(&mut self) -> Vec<u32> {
+        let mut hits = Vec::new();
+        self.detector.take_hits(&mut hits);
+        hits.iter().filter(|hit| hit.is_told).map(|hit| self.detector.signature(hit).unwrap().rule.sid).collect()
+    }
+}
+
+#[test]
+fn patterns_are_found_across_segments_and_told_once() {
+    let mut flow = Flow::under(&[
+        r#"alert tcp any any -> any any (content:"needle"; sid:1;)"#,
+        r#"alert tcp any any -> any any (content:"nee"; content:"dle two"; within:7; sid:2;)"#,
+        r#"alert tcp any any -> any any (content:"hay"; content:!"needle"; sid:3;)"#,
+    ]);
+    assert_eq!(flow.segment(b"hay nee", true), [3]);
+    assert_eq!(flow.segment(b"dle", true), [1]);
+    assert_eq!(flow.segment(b" two", true), [2]);
+    assert_eq!(flow.segment(b" needle", true), [0; 0], "it was told of these bytes");
+    flow.segment(&[b'.'; 3_000], true);
+    assert_eq!(flow.segment(b" needle", true), [1], "others came since");
+}
+
+#[test]
+fn bytes_beyond_a_gap_do_not_belong_to_those_before() {
+    let mut flow = Flow::under(&[r#"alert tcp any any -> any any (content:"needle"; sid:1;)"#]);
+    assert_eq!(flow.segment(b"nee", true), [0; 0]);
+    flow.detector.stream_gap(flow.place, TO_SERVER, 10);
+    assert_eq!(flow.segment(b"dle", true), [0; 0]);
+    assert_eq!(flow.segment(b"needle", false), [1], "no stream: the packet itself");
+}
+
+#[test]
+fn a_rule_of_places_is_tried_on_packets_too() {
+    let mut flow = Flow::under(&[
+        r#"alert tcp any any -> any any (content:"GET"; depth:3; sid:1;)"#,
+        r#"alert tcp any any -> any any (flow:only_stream; content:"GET"; depth:3; sid:2;)"#,
+        r#"alert tcp any any -> any any (flow:no_stream; content:"GET"; sid:3;)"#,
+    ]);
+    assert_eq!(flow.segment(b"GET /", true), [1, 2, 3]);
+    assert_eq!(flow.segment(b"GET /", true), [1, 3], "it begins no stream any more");
+}
+
+#[test]
+fn a_transaction_is_told_once_whatever_its_stages() {
+    let mut flow = Flow::under(&[
+        r#"alert http any any -> any any (http.uri; content:"/a"; sid:1;)"#,
+        r#"alert http any any -> any any (http.uri; content:"/a"; http.stat_code; content:"200"; sid:2;)"#,
+        r#"alert http any any -> any any (http.uri; content:"/a"; file.data; content:"secret"; sid:3;)"#,
+        r#"alert http any any -> any any (http.uri; content:!"/a"; sid:4;)"#,
+        r#"alert tls any any -> any any (tls.sni; content:"a"; sid:5;)"#,
+    ]);
+    let mut rules = flow.tell();
+    rules.show(URI, b"/a?x");
+    rules.stage("http", 0, TO_SERVER, true);
+    assert_eq!(flow.told(), [1]);
+    let mut rules = flow.tell();
+    rules.show(STATUS, b"200");
+    rules.stage("http", 0, TO_CLIENT, false);
+    assert_eq!(flow.told(), [2]);
+    let mut rules = flow.tell();
+    rules.body("http", (0, FILE_DATA), TO_CLIENT, b"a sec", false);
+    rules.body("http", (0, FILE_DATA), TO_CLIENT, b"ret", false);
+    assert_eq!(flow.told(), [0; 0], "there may be more");
+    flow.tell().body("http", (0, FILE_DATA), TO_CLIENT, b"", true);
+    assert_eq!(flow.told(), [3]);
+    let mut rules = flow.tell();
+    rules.show(URI, b"/b");
+    rules.stage("http", 1, TO_SERVER, true);
+    assert_eq!(flow.told(), [4]);
+}
+
+#[test]
+fn where_a_match_acts_a_body_is_seen_as_it_comes() {
+    let mut flow = Flow::under(&[r#"drop http any any -> any any (file.data; content:"secret"; sid:3;)"#]);
+    let mut rules = Telling { is_inline: true, ..flow.tell() };
+    rules.body("http", (0, FILE_DATA), TO_CLIENT, b"a sec", false);
+    rules.body("http", (0, FILE_DATA), TO_CLIENT, b"ret", false);
+    assert_eq!(flow.told(), [3]);
+}
+
+#[test]
+fn a_long_body_is_seen_in_windows() {
+    let mut flow = Flow::under(&[
+        r#"alert http any any -> any any (file.data; content:"secret"; sid:1;)"#,
+        r#"alert http any any -> any any (file.data; content:"beyond"; sid:2;)"#,
+    ]);
+    let mut body = vec![b'.'; 80_000];
+    body[40_000..40_006].copy_from_slice(b"secret");
+    body.extend([b'.'; 40_000]);
+    body.extend(b"beyond");
+    for piece in body.chunks(1_000) {
+        flow.tell().body("http", (0, FILE_DATA), TO_CLIENT, piece, false);
+    }
+    flow.tell().body("http", (0, FILE_DATA), TO_CLIENT, b"", true);
+    assert_eq!(flow.told(), [1], "what lies beyond the limit is not seen");
+}
+
+#[test]
+fn what_passes_comes_first_and_ends_the_others() {
+    let mut flow = Flow::under(&[
+        r#"alert http any any -> any any (http.uri; content:"/a"; sid:1;)"#,
+        r#"pass http any any -> any any (http.uri; content:"/a"; alert; sid:2;)"#,
+    ]);
+    let mut rules = flow.tell();
+    rules.show(URI, b"/a");
+    rules.stage("http", 0, TO_SERVER, true);
+    assert_eq!(flow.told(), [2, 1], "in this order, for whoever acts");
+    flow.detector.pass(&mut flow.place);
+    let mut rules = flow.tell();
+    rules.show(URI, b"/a");
+    rules.stage("http", 1, TO_SERVER, true);
+    assert_eq!(flow.told(), [0; 0]);
+}
+
+#[test]
+fn matches_are_counted_and_flows_forget_what_another_set_says() {
+    let rule = r#"alert tcp any any -> any any (content:"x"; dsize:1; threshold:type limit, track by_src, count 2, seconds 60; sid:1;)"#;
+    let mut flow = Flow::under(&[rule]);
+    let told: Vec<_> = (0..4).flat_map(|_| flow.segment(b"x", true)).collect();
+    assert_eq!(told, [1, 1]);
+    let other = Flow::under(&[r#"alert tcp any any -> any any (content:"x"; dsize:1; sid:9;)"#]);
+    flow.detector.follow(other.detector.set.as_ref());
+    assert_eq!(flow.segment(b"x", true), [9]);
+    flow.detector.follow(None);
+    assert!(!flow.detector.is_on());
+    assert_eq!(flow.segment(b"x", true), [0; 0]);
+}
+
+#[test]
+fn a_flow_gives_back_what_it_had() {
+    let mut flow = Flow::under(&[r#"alert tcp any any -> any any (content:"needle"; flowbits:set,x; sid:1;)"#]);
+    flow.segment(b"needle", true);
+    assert_ne!(flow.place, FlowPlace::default());
+    let mut place = flow.place;
+    flow.detector.release(&mut place);
+    assert_eq!(place, FlowPlace::default());
+    assert_eq!(flow.detector.free.len(), 1);
+    assert!(flow.detector.flows[0].memory.is_empty());
+}
