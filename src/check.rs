@@ -7,6 +7,7 @@ use crate::cli::{self, ConfigFlag};
 use crate::config::{PortFlags, Ports, Rules, Service};
 use crate::failure::Failure;
 use crate::{rules, setup, trust};
+use dataplane::rules::memory::Names;
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::path::PathBuf;
 
@@ -62,17 +63,32 @@ fn configuration(typed: &cli::Check) -> Result<Vec<String>, Failure> {
         config.policy_file = Some(path.clone());
     }
     let inspection = setup::inspection(&config)?;
+    let rules = match typed.rules.is_empty() {
+        true => rules::set(&config.rules, &mut Names::default()),
+        // What is named on the command line is told by itself.
+        false => Ok(rules::Outcome::default()),
+    };
     let loaded = setup::load_policies(&mut setup::policies(&config, inspection.as_ref()), &config);
-    let (set, told) = everything(loaded, trust::check(&config), setup::tls(&config))?;
-    let warnings = told.into_iter().chain(setup::policy_warnings(&config));
+    let rules = rules.and_then(|rules| match rules.wrong.is_empty() {
+        true => Ok(rules),
+        false => Err(Failure::lines(rules.wrong)),
+    });
+    let keys = match (trust::check(&config), rules) {
+        (Ok(()), Ok(rules)) => Ok(rules),
+        (Err(wrong), Ok(_)) | (Ok(()), Err(wrong)) => Err(wrong),
+        (Err(wrong), Err(more)) => Err(wrong.and(more)),
+    };
+    let (set, rules, told) = everything(loaded, keys, setup::tls(&config))?;
+    let warnings = told.into_iter().chain(rules.unsupported).chain(setup::policy_warnings(&config));
     let notices = config.notices.iter().map(|notice| format!("notice: {notice}"));
     let mut lines: Vec<String> =
         notices.chain(warnings.map(|warning| format!("warning: {warning}"))).collect();
     let named = |path: &Option<PathBuf>, what: &str| {
         path.as_ref().map_or_else(|| format!("the embedded {what}"), |path| path.display().to_string())
     };
+    let signatures = rules.set.map_or_else(String::new, |rules| format!(", and {} rules", rules.signatures().len()));
     lines.push(format!(
-        "valid: {}, and {} with {} policies",
+        "valid: {}, and {} with {} policies{signatures}",
         named(&typed.config.config, "configuration"),
         named(&config.policy_file, "policy set"),
         set.len(),
@@ -81,11 +97,11 @@ fn configuration(typed: &cli::Check) -> Result<Vec<String>, Failure> {
 }
 
 /// All three, or everything that is wrong with them.
-fn everything<S, T>(
+fn everything<S, R, T>(
     policies: Result<S, Failure>,
-    keys: Result<(), Failure>,
+    keys: Result<R, Failure>,
     tls: Result<(T, Vec<String>), Failure>,
-) -> Result<(S, Vec<String>), Failure> {
+) -> Result<(S, R, Vec<String>), Failure> {
     let mut wrong: Option<Failure> = None;
     let mut note = |failure: Failure| {
         wrong = Some(match wrong.take() {
@@ -97,7 +113,7 @@ fn everything<S, T>(
     let keys = keys.map_err(&mut note).ok();
     let set = policies.map_err(&mut note).ok();
     match (set, keys, told) {
-        (Some(set), Some(()), Some(told)) => Ok((set, told)),
+        (Some(set), Some(keys), Some(told)) => Ok((set, keys, told)),
         _ => Err(wrong.unwrap_or_else(|| Failure::line("the configuration cannot be used"))),
     }
 }

@@ -118,6 +118,8 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let audit = trust::audit(&config, segments, &auth, &subjects)?;
     let policy = policies.start(setup::policy_sources(&config, history), now_s)?;
 
+    let (rules, signatures) = rules::Keeper::start(&config.rules)?;
+
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
     let (live_wire, fresh) = wire::attach(&config).map_err(Failure::line)?;
     let first = Snapshot {
@@ -125,7 +127,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         policy: Arc::new(policy),
         settings: workers::settings(&config),
         apps: None,
-        rules: None,
+        rules: signatures,
     };
     let (door, doors, receivers) = door(first, plan.workers.len(), Some(Box::new(live_wire.clone())));
     let door = Arc::new(door);
@@ -176,7 +178,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         services,
         door,
         live_wire,
-        (links, orders),
+        (links, orders, rules),
     )?;
     fresh.stays();
     serving.until_asked_to_stop();

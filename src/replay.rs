@@ -18,6 +18,7 @@ use dataplane::control::{Door, PortGauges, Snapshot, WorkerDoor, door};
 use dataplane::engine::{BATCH_MAX, Engine, Hop, Outcome, Packet};
 use dataplane::host::Shared;
 use dataplane::parse::{Headers, LinkType, parse_frame};
+use dataplane::rules::memory::Names as RuleNames;
 use dataplane::rx::savefile::SavefileReader;
 use dataplane::time::{Now, Tick, Wall};
 use ipnet::IpNet;
@@ -99,14 +100,14 @@ impl Replay {
         let inspection = setup::inspection(config)?;
         let mut policies = setup::policies(config, inspection.as_ref());
         let set = setup::load_policies(&mut policies, config)?;
-        let (signatures, unready) = rules::set(&config.rules)?;
-        for line in unready {
+        let signatures = rules::set(&config.rules, &mut RuleNames::default())?;
+        for line in signatures.wrong.iter().chain(&signatures.unsupported) {
             eprintln!("left out: {line}");
         }
         let names = Arc::new(Names::new(workers::port_names(config)));
         names.remember_set(&set);
         let first =
-            Snapshot { version: 1, policy: Arc::new(set), settings: workers::settings(config), apps: None, rules: signatures.map(Arc::new) };
+            Snapshot { version: 1, policy: Arc::new(set), settings: workers::settings(config), apps: None, rules: signatures.set };
         let (door, inside, receivers) = door(first, 1, None);
         let inside = inside.into_iter().next().expect("one worker was asked for");
         let counts = Arc::new(EventCounts::default());

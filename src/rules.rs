@@ -2,11 +2,13 @@
 
 use crate::config::Rules;
 use crate::failure::Failure;
+use dataplane::control::Door;
 use dataplane::rules::load::{FileReport, Loaded, Loader};
 use dataplane::rules::memory::Names;
 use dataplane::rules::set::Options;
-use dataplane::rules::{Kind, RuleSet, Variables};
+use dataplane::rules::{Fault, Kind, RuleSet, Variables};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Largest file of rules, bytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -37,29 +39,111 @@ fn variables(config: &Rules) -> Result<Variables, Failure> {
     if wrong.is_empty() { Ok(variables) } else { Err(Failure::lines(wrong)) }
 }
 
-/// The rules that can be tried, as one set; and a line for each that cannot, with file, line and column.
+/// The configured rules that can be tried, as one set, and what is to be said of the others. `names` are those under which flows
+/// remember, of all sets one after the other.
 ///
 /// # Errors
 ///
 /// What [`load`] cannot read; or there are more rules than a set can have.
-pub(crate) fn set(config: &Rules) -> Result<(Option<RuleSet>, Vec<String>), Failure> {
+pub(crate) fn set(config: &Rules, names: &mut Names) -> Result<Outcome, Failure> {
     if config.files.is_empty() {
-        return Ok((None, Vec::new()));
+        return Ok(Outcome::default());
     }
     let loaded = load(&config.files, config)?;
-    let wrong = loaded.files.iter().flat_map(faults).collect();
+    let (mut wrong, mut unsupported) = (Vec::new(), Vec::new());
+    for file in &loaded.files {
+        for fault in &file.faults {
+            let list = if fault.kind == Kind::Unsupported { &mut unsupported } else { &mut wrong };
+            list.push(told(file, fault));
+        }
+    }
     let options = Options { midstream: config.midstream, alerts_per_packet: config.alerts_per_packet.into() };
-    let set = RuleSet::new(loaded.signatures, &mut Names::default(), options);
+    let set = RuleSet::new(loaded.signatures, names, options);
     let set = set.map_err(|error| Failure::line(format!("the rules are no set: {error}")))?;
-    Ok((Some(set), wrong))
+    Ok(Outcome { set: Some(Arc::new(set)), wrong, unsupported })
+}
+
+/// What came of the configured rules.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Those that can be tried; `None` where none are configured.
+    pub set: Option<Arc<RuleSet>>,
+    /// A line for each that is wrong.
+    pub wrong: Vec<String>,
+    /// A line for each that asks for what there is not.
+    pub unsupported: Vec<String>,
+}
+
+/// The configured rules of a running box, to be read again.
+#[derive(Debug, Default)]
+pub(crate) struct Keeper {
+    config: Rules,
+    /// Names under which flows remember: a later set gives them the same numbers.
+    names: Mutex<Names>,
+}
+
+/// Lines about rules that are logged at once; a file of another language would fill the log.
+pub(crate) const LINES_MAX: usize = 50;
+
+impl Keeper {
+    /// Reads the configured rules for the first time. Those that are wrong are left out, and told: a box that guards with all
+    /// others is better than none.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`].
+    pub(crate) fn start(config: &Rules) -> Result<(Self, Option<Arc<RuleSet>>), Failure> {
+        let keeper = Self { config: config.clone(), names: Mutex::default() };
+        let outcome = keeper.read()?;
+        for line in outcome.wrong.iter().take(LINES_MAX) {
+            tracing::error!("a rule is left out: {line}");
+        }
+        keeper.tell(&outcome);
+        Ok((keeper, outcome.set))
+    }
+
+    /// Whether rules are configured.
+    pub(crate) fn is_used(&self) -> bool {
+        !self.config.files.is_empty()
+    }
+
+    /// Reads them again: all of them are put in force, or none where one is wrong.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, each with file, line and column.
+    pub(crate) fn reload(&self, door: &Door) -> Result<Vec<String>, Failure> {
+        let outcome = self.read()?;
+        if !outcome.wrong.is_empty() {
+            return Err(Failure::lines(outcome.wrong));
+        }
+        self.tell(&outcome);
+        door.publisher.publish_rules(outcome.set);
+        Ok(outcome.unsupported)
+    }
+
+    fn read(&self) -> Result<Outcome, Failure> {
+        set(&self.config, &mut self.names.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn tell(&self, outcome: &Outcome) {
+        for line in outcome.unsupported.iter().take(LINES_MAX) {
+            tracing::warn!("a rule is left out: {line}");
+        }
+        if let Some(set) = &outcome.set {
+            let (wrong, unsupported) = (outcome.wrong.len(), outcome.unsupported.len());
+            tracing::info!(rules = set.signatures().len(), wrong, unsupported, "rules were read");
+        }
+    }
+}
+
+fn told(file: &FileReport, fault: &Fault) -> String {
+    let kind = if fault.kind == Kind::Unsupported { "unsupported: " } else { "" };
+    format!("{kind}{}:{fault}", file.name)
 }
 
 fn faults(file: &FileReport) -> Vec<String> {
-    let told = file.faults.iter().map(|fault| {
-        let kind = if fault.kind == Kind::Unsupported { "unsupported: " } else { "" };
-        format!("{kind}{}:{fault}", file.name)
-    });
-    told.collect()
+    file.faults.iter().map(|fault| told(file, fault)).collect()
 }
 
 fn read(loader: &mut Loader, place: &Path) -> Result<(), Failure> {

@@ -8,6 +8,7 @@
 use crate::config::{Config, Wait};
 use crate::cores::{CorePlan, Precedence};
 use crate::failure::Failure;
+use crate::rules::{self, LINES_MAX};
 use crate::levers::Order;
 use crate::links::Links;
 use crate::log;
@@ -60,6 +61,7 @@ pub(crate) struct Serving {
     links: Links,
     asks: Asks,
     orders: Receiver<Order>,
+    rules: rules::Keeper,
     history: HistoryHandle,
     supervisor: Supervisor,
     count: u32,
@@ -82,7 +84,7 @@ impl Serving {
         services: Arc<Services>,
         door: Arc<Door>,
         wire: LiveWire,
-        (links, orders): (Links, Receiver<Order>),
+        (links, orders, rules): (Links, Receiver<Order>, rules::Keeper),
     ) -> Result<Self, Failure> {
         let has_tls = tls.is_some();
         let server_config = api::Config {
@@ -144,6 +146,7 @@ impl Serving {
             links,
             asks,
             orders,
+            rules,
             history,
             supervisor,
             count,
@@ -208,6 +211,7 @@ impl Serving {
             Reloaded { part: "event_file", outcome: event_file, notes: Vec::new() },
             self.reload_certificates(),
             self.reload_policies(),
+            self.reload_rules(),
         ];
         self.supervisor.ready("the wire is served");
         parts
@@ -240,6 +244,29 @@ impl Serving {
             }
         };
         Reloaded { part: "policies", outcome, notes }
+    }
+
+    fn reload_rules(&self) -> Reloaded {
+        let part = "rules";
+        if !self.rules.is_used() {
+            return Reloaded { part, outcome: ReloadOutcome::Absent, notes: Vec::new() };
+        }
+        match self.rules.reload(&self.door) {
+            Ok(notes) => {
+                let after = serde_json::json!({ "unsupported": notes.len() });
+                trust::tell(&self.services, "rules.reload", Some("rules".to_owned()), Some(after));
+                Reloaded { part, outcome: ReloadOutcome::Reloaded, notes }
+            }
+            Err(error) => {
+                let told = error.to_string();
+                for line in told.lines().take(LINES_MAX) {
+                    tracing::error!("{line}");
+                }
+                tracing::error!("rules were not reloaded, the ones before stay in force");
+                let notes = told.lines().take(LINES_MAX).map(str::to_owned).collect();
+                Reloaded { part, outcome: ReloadOutcome::Failed, notes }
+            }
+        }
     }
 
     fn reload_certificates(&self) -> Reloaded {

@@ -14,7 +14,7 @@ use crate::rules::RuleSet;
 /// Everything that a worker needs to judge, of one moment.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Counts up by one with every publication; flows remember it.
+    /// Counts up by one with every publication of policies; flows remember it.
     pub version: u64,
     /// The compiled policies.
     pub policy: Arc<PolicySet>,
@@ -106,8 +106,9 @@ pub struct Publisher {
 #[derive(Debug, Default)]
 struct Retired {
     snapshots: Vec<Arc<Snapshot>>,
-    /// A worker holds its applications a little longer than the snapshot that they came with.
+    /// A worker holds its applications and signatures a little longer than the snapshot that they came with.
     apps: Vec<Arc<AppTable>>,
+    rules: Vec<Arc<RuleSet>>,
 }
 
 /// A worker's end.
@@ -147,6 +148,23 @@ impl Publisher {
         self.replace(policy, settings, Some(apps))
     }
 
+    /// Puts signatures in force, beside the policies that are; flows are not judged anew for it.
+    pub fn publish_rules(&self, rules: Option<Arc<RuleSet>>) {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.load_full();
+        retired.rules.extend(current.rules.clone());
+        let Snapshot { version, policy, settings, apps, .. } = &*current;
+        let next = Snapshot {
+            version: *version,
+            policy: Arc::clone(policy),
+            settings: *settings,
+            apps: apps.clone(),
+            rules,
+        };
+        self.current.store(Arc::new(next));
+        retired.snapshots.push(current);
+    }
+
     fn replace(&self, policy: Arc<PolicySet>, settings: Settings, apps: Option<Arc<AppTable>>) -> u64 {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.current.load_full();
@@ -166,6 +184,7 @@ impl Publisher {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         retired.snapshots.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         retired.apps.retain(|apps| Arc::strong_count(apps) > 1);
+        retired.rules.retain(|rules| Arc::strong_count(rules) > 1);
         retired.snapshots.len()
     }
 }

@@ -663,6 +663,10 @@ impl Inspector {
         }
         self.leave(slot, view, at, records);
         let summary = self.summary(slot);
+        if self.desk.rules.is_on() {
+            let known = &self.known[slot as usize];
+            self.desk.rules.finish_streams(known.rules, &moment_of(view, at), eve_name(&known.notes));
+        }
         let host = self.known[slot as usize].notes.take_host();
         self.known[slot as usize].notes = Notes::default();
         self.desk.clues.give_back(&mut self.known[slot as usize].page);

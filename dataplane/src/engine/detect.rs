@@ -56,6 +56,7 @@ impl Engine {
             && !self.is_unseen_midstream(id);
         let met = self.decoded(headers, None, packet);
         let facts = PacketFacts {
+            is_inline: self.is_inline(),
             is_in_stream,
             decoded: met.as_slice(),
             at_ns: packet.at.wall.0,

@@ -143,6 +143,15 @@ impl Group {
             found.extend_from_slice(&self.rules[hit.pattern().as_usize()]);
         }
     }
+
+    /// The same of a stream, whose first `seen` bytes were searched before: patterns that end there are not told again.
+    pub fn new_candidates(&self, bytes: &[u8], seen: usize, found: &mut Vec<u32>) {
+        for hit in self.automaton.find_overlapping_iter(bytes) {
+            if hit.end() > seen {
+                found.extend_from_slice(&self.rules[hit.pattern().as_usize()]);
+            }
+        }
+    }
 }
 
 /// The part and the pattern by which a rule is found; `None`: none of its contents must be there.

@@ -68,6 +68,8 @@ pub(super) struct Window {
     pub before: u64,
     /// Bytes at the end of `bytes` that were not tried yet.
     pub fresh: usize,
+    /// Of these, bytes that came with the packet that is looked at.
+    pub late: usize,
     /// Bytes since rules that were told may be told again.
     pub since_told: usize,
     pub told: Vec<u32>,
@@ -76,11 +78,16 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// What may be tried now.
+    pub fn tried(&self) -> &[u8] {
+        &self.bytes[..self.bytes.len() - self.late.min(self.bytes.len())]
+    }
+
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.told.clear();
         self.waiting.clear();
-        (self.before, self.fresh, self.since_told) = (0, 0, 0);
+        (self.before, self.fresh, self.late, self.since_told) = (0, 0, 0, 0);
     }
 }
 

@@ -25,6 +25,9 @@ pub struct PacketFacts<'a> {
     pub decoded: &'a [&'static str],
     /// What TCP met (`stream-event`).
     pub of_stream: &'a [&'static str],
+    /// Whether a match is acted on: then it is found with the packet that completes it. Else bytes are tried with the next packet
+    /// of their direction, when they were acknowledged as a rule, as Suricata tries them.
+    pub is_inline: bool,
     /// When it came, nanoseconds.
     pub at_ns: u64,
 }
@@ -60,7 +63,12 @@ impl Detector {
             state.follow(*generation);
             for way in [Direction::Forward, Direction::Reverse] {
                 let window = &mut state.streams[way as usize];
-                stream::candidates(set.of_stream(way), window, &mut desk.changed, &mut found);
+                if facts.is_inline {
+                    window.late = 0;
+                } else if view.way != Some(way) {
+                    continue;
+                }
+                stream::candidates(set.of_stream(way), window, &mut found);
                 tried.extend(found.drain(..).map(|number| (number, STREAM[way as usize])));
             }
         }
@@ -106,6 +114,9 @@ impl Detector {
             matched(number, signature, state, thresholds, of, (src, dst, facts.at_ns), hits);
         }
         desk.tried = tried;
+        if let Some(state) = flows.get_mut(place.0 as usize) {
+            state.streams.iter_mut().for_each(|window| window.late = 0);
+        }
     }
 }
 

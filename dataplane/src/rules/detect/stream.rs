@@ -7,7 +7,7 @@
 use super::flow::{FlowPlace, FlowState, Window};
 use super::packet::parts_hold;
 use super::transaction::{has_size, speaks};
-use super::{Desk, Detector, Moment};
+use super::{Desk, Detector, Moment, matched};
 use crate::flow::Direction;
 use crate::rules::packet::concerns_ends;
 use crate::rules::prefilter::{PATTERN_BYTES_MAX, Prefilter};
@@ -39,6 +39,37 @@ impl Detector {
         }
         window.bytes.extend_from_slice(fresh);
         window.fresh += fresh.len();
+        window.late += fresh.len();
+    }
+
+    /// The flow is over: what was not tried of its directions is tried.
+    pub fn finish_streams(&mut self, place: FlowPlace, moment: &Moment, application: Option<&'static str>) {
+        let Self { set, generation, flows, thresholds, desk, hits, .. } = self;
+        let (Some(set), Some(state)) = (set, flows.get_mut(place.0 as usize)) else { return };
+        state.follow(*generation);
+        if state.is_passed {
+            return;
+        }
+        for way in [Direction::Forward, Direction::Reverse] {
+            let mut found = std::mem::take(&mut desk.found);
+            found.clear();
+            let window = &mut state.streams[way as usize];
+            window.late = 0;
+            candidates(set.of_stream(way), window, &mut found);
+            found.sort_unstable();
+            found.dedup();
+            let (src, dst) = moment.ends(way);
+            for number in found.iter().copied() {
+                let Some(signature) = set.signatures().get(number as usize) else { continue };
+                let met = is_met((number, signature), state, moment, way, application, desk);
+                note(&mut state.streams[way as usize], number, met);
+                if met == Met::Yes {
+                    let of = (Some(way), None, true);
+                    matched(number, signature, state, thresholds, of, (src.0, dst.0, moment.at_ns), hits);
+                }
+            }
+            desk.found = found;
+        }
     }
 
     /// Bytes of a direction are missing: what came before them and what comes do not belong together.
@@ -48,7 +79,7 @@ impl Detector {
             window.before += window.bytes.len() as u64 + len;
             window.bytes.clear();
             window.waiting.clear();
-            window.fresh = 0;
+            (window.fresh, window.late) = (0, 0);
         }
     }
 }
@@ -57,12 +88,12 @@ impl Detector {
 pub(super) fn candidates(
     prefilter: &Prefilter,
     window: &mut Window,
-    changed: &mut Vec<u8>,
     found: &mut Vec<u32>,
-) -> usize {
-    let fresh = std::mem::take(&mut window.fresh);
+) {
+    let fresh = window.fresh - window.late;
+    window.fresh = window.late;
     if fresh == 0 || prefilter.is_empty() {
-        return 0;
+        return;
     }
     window.since_told += fresh;
     if window.since_told >= CHUNK_BYTES {
@@ -70,13 +101,14 @@ pub(super) fn candidates(
         window.told.clear();
     }
     // A pattern may have begun in what was tried before.
-    let from = window.bytes.len().saturating_sub(fresh + PATTERN_BYTES_MAX - 1);
+    let bytes = window.tried();
+    let seen = bytes.len().saturating_sub(fresh);
+    let from = seen.saturating_sub(PATTERN_BYTES_MAX - 1);
     for group in prefilter.groups() {
-        group.candidates(&window.bytes[from..], changed, found);
+        group.new_candidates(&bytes[from..], seen - from, found);
     }
     found.append(&mut window.waiting);
     found.extend_from_slice(prefilter.always());
-    fresh
 }
 
 /// Whether a rule matches a direction.
@@ -108,7 +140,7 @@ pub(super) fn is_met(
     });
     let holds = answers
         && signature.remembered.holds(&state.memory)
-        && parts_hold(signature, desk, |_| Some(&window.bytes[..]));
+        && parts_hold(signature, desk, |_| Some(window.tried()));
     if holds { Met::Yes } else { Met::NotYet }
 }
 

@@ -61,7 +61,8 @@ impl Flow {
         if is_in_stream {
             self.detector.keep_stream(&mut self.place, TO_SERVER, payload);
         }
-        let facts = PacketFacts { is_in_stream, at_ns: self.moment.at_ns, ..PacketFacts::default() };
+        let at_ns = self.moment.at_ns;
+        let facts = PacketFacts { is_in_stream, is_inline: true, at_ns, ..PacketFacts::default() };
         self.detector.packet(&mut self.place, &view, Some(&self.moment), &facts);
         self.told()
     }

@@ -293,11 +293,16 @@ impl Asked<'_> {
         let mut pieces = held;
         for (place, part) in signature.parts.iter().enumerate() {
             let bit = 1 << place;
-            if pieces & bit != 0 || part.way.is_some_and(|other| other != way) {
+            if pieces & bit != 0 {
                 continue;
             }
+            // Of what goes the other way, what was shown before counts.
+            let is_before = part.way.is_some_and(|other| other != way);
             let holds = match part.buffer {
                 PAYLOAD => part.holds(&self.streams[way as usize].bytes, tests, changed),
+                buffer if is_before => {
+                    self.kept.all_of(buffer).any(|bytes| part.holds(bytes, tests, changed))
+                }
                 BASE64_DATA => {
                     // What was decoded is taken out while it is looked into.
                     let decoded = std::mem::take(&mut tests.decoded);
