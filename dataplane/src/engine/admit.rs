@@ -125,7 +125,10 @@ impl Engine {
         let offered = self.defrag.offer(packet.at.tick, packet.bytes, headers);
         if self.has_rules() {
             let refused = match offered {
-                Offer::Refused { reason, .. } => Some(reason),
+                // Told once of a datagram.
+                Offer::Refused { reason, hold } => {
+                    Some(reason).filter(|reason| hold.is_some() || *reason == Reason::FragmentLength)
+                }
                 Offer::Held(_) | Offer::Complete { .. } => None,
             };
             // Each fragment is a packet of its own to rules; a verdict waits for the datagram.

@@ -50,8 +50,9 @@ impl Engine {
             is_established: is_established(flow) && !self.is_unseen_midstream(id),
             is_reassembled: entry.datagram.is_some(),
         };
-        // Data of a SYN waits for an answer, and is looked at as a packet's until then.
-        let is_in_stream = matches!(headers.transport, Transport::Tcp(tcp) if !tcp.flags.syn())
+        // Data of a SYN is part of the stream where it may be (RFC 7413), else of its packet alone.
+        let is_in_stream = matches!(headers.transport, Transport::Tcp(tcp)
+            if !tcp.flags.syn() || asks_fast_open(headers, packet.bytes))
             && slot != NO_INSPECTION
             && !self.is_unseen_midstream(id);
         let met = self.decoded(headers, None, packet);
@@ -316,6 +317,21 @@ pub(super) fn tell_of_end(
         }
         if hit_passes {
             break;
+        }
+    }
+}
+
+/// Whether a TCP header has the option of Fast Open, or its experimental form (RFC 7413 4.1.1, RFC 6994).
+fn asks_fast_open(headers: &Headers, bytes: &[u8]) -> bool {
+    let (from, to) = (usize::from(headers.l4_offset) + 20, usize::from(headers.payload_offset));
+    let mut options = bytes.get(from..to).unwrap_or_default();
+    loop {
+        match options {
+            [] | [0, ..] => return false,
+            [1, rest @ ..] => options = rest,
+            [34, ..] | [254, _, 0xf9, 0x89, ..] => return true,
+            [_, len, ..] => options = options.get(usize::from(*len).max(2)..).unwrap_or_default(),
+            [_] => return false,
         }
     }
 }

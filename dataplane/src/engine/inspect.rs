@@ -19,7 +19,7 @@ use crate::flow::{
 };
 use crate::host::Shared;
 use crate::parse::checksum::mend_tcp;
-use crate::parse::{Headers, TcpFlags, Transport};
+use crate::parse::{Headers, Protocol, TcpFlags, Transport};
 use crate::policy::{Fact, Facts, Kind};
 use crate::stream::{self, Mended};
 use crate::time::Wall;
@@ -324,7 +324,7 @@ pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, 
                 responder: dst,
                 protocol: record.key.protocol(),
                 is_midstream: record.midstream,
-                is_established: true,
+                is_established: was_established(&record),
             };
             let head = || head_of(&view, record.flow_id, record.in_port, &record.key, record.last);
             let mut told = sender(events, head);
@@ -346,11 +346,20 @@ fn summary_of(inspector: &Inspector, slot: u32, protocol: u8) -> Summary {
     if slot == NO_INSPECTION { Summary::by_number(protocol) } else { inspector.summary(slot) }
 }
 
+/// Whether both ends had spoken when a flow ended; of TCP, whether the connection stood.
+fn was_established(record: &FlowRecord) -> bool {
+    let has_opened = !matches!(
+        TcpState::of_number(record.tcp_state),
+        Some(TcpState::Unopened | TcpState::SynSent | TcpState::SynSentBoth | TcpState::SynReceived)
+    );
+    record.packets.iter().all(|packets| *packets > 0) && (record.key.protocol() != Protocol::TCP || has_opened)
+}
+
 /// Whether both ends have spoken; of TCP, whether the connection stands.
 pub(super) fn is_established(flow: &crate::flow::Flow) -> bool {
     match flow.tcp_state() {
         // Of what is no TCP too.
-        TcpState::Unopened if flow.key().protocol() != crate::parse::Protocol::TCP => {
+        TcpState::Unopened if flow.key().protocol() != Protocol::TCP => {
             flow.packets().iter().all(|packets| *packets > 0)
         }
         TcpState::Unopened | TcpState::SynSent | TcpState::SynSentBoth => false,

@@ -45,6 +45,12 @@ impl<T: Bounded> RangeSet<T> {
         Self(vec![(T::MIN, T::MAX)])
     }
 
+    /// First and last number of each range, in order.
+    #[must_use]
+    pub fn spans(&self) -> &[(T, T)] {
+        &self.0
+    }
+
     /// The numbers of ranges that may overlap and come in any order.
     #[must_use]
     pub fn of(mut ranges: Vec<(T, T)>) -> Self {

@@ -18,8 +18,8 @@ use crate::parse::{Headers, Network, Protocol};
 #[derive(Debug, Default)]
 pub struct RuleSet {
     signatures: Vec<Arc<Signature>>,
-    /// Rules of single packets, by [`Class`].
-    packets: [Prefilter; Class::COUNT],
+    /// Rules of single packets, by [`Class`] and direction.
+    packets: [[Prefilter; 2]; Class::COUNT],
     /// Rules of a TCP direction's payload in order.
     streams: [Prefilter; 2],
     /// The same, for packets of which no stream is made.
@@ -148,8 +148,8 @@ impl RuleSet {
         self.wants_events
     }
 
-    pub(super) fn of_packets(&self, class: Class) -> &Prefilter {
-        &self.packets[class as usize]
+    pub(super) const fn of_packets(&self, class: Class, way: Direction) -> &Prefilter {
+        &self.packets[class as usize][way as usize]
     }
 
     pub(super) const fn of_stream(&self, way: Direction) -> &Prefilter {
@@ -177,9 +177,10 @@ impl RuleSet {
     fn find(&mut self) -> Result<(), Unmatchable> {
         let all = || self.signatures.iter().enumerate().map(|(number, one)| (number as u32, &**one));
         let is_payload = |part: &Part| part.seen.buffer == PAYLOAD;
-        let mut packets: [Prefilter; Class::COUNT] = Default::default();
-        for class in Class::ALL {
-            let meant = all().filter(|(_, one)| {
+        let ways = [Direction::Forward, Direction::Reverse];
+        let mut packets: [[Prefilter; 2]; Class::COUNT] = Default::default();
+        for (class, way) in Class::ALL.into_iter().flat_map(|class| ways.map(|way| (class, way))) {
+            let meant = all().filter(|(_, one)| one.way().is_none_or(|other| other == way)).filter(|(_, one)| {
                 let is_tried = match one.kind {
                     Kind::Packet => true,
                     // What has no stream is looked at packet by packet.
@@ -188,11 +189,11 @@ impl RuleSet {
                 };
                 is_tried && class.has(one.rule.header.protocol)
             });
-            packets[class as usize] = prefilter(meant, is_payload)?;
+            packets[class as usize][way as usize] = prefilter(meant, is_payload)?;
         }
         let of_streams = || all().filter(|(_, one)| matches!(one.kind, Kind::Stream { .. }));
         let mut streams: [Prefilter; 2] = Default::default();
-        for way in [Direction::Forward, Direction::Reverse] {
+        for way in ways {
             let meant = of_streams().filter(|(_, one)| one.way().is_none_or(|other| other == way));
             streams[way as usize] = prefilter(meant, is_payload)?;
         }
@@ -206,16 +207,16 @@ impl RuleSet {
         let mut applications: HashMap<&'static str, [Prefilter; 2], _> = HashMap::default();
         let of_transactions: Vec<_> = all().filter(|(_, one)| one.kind == Kind::Transaction).collect();
         for name in application_names(&of_transactions) {
-            let mut ways: [Prefilter; 2] = Default::default();
-            for way in [Direction::Forward, Direction::Reverse] {
+            let mut told: [Prefilter; 2] = Default::default();
+            for way in ways {
                 let meant = of_transactions.iter().copied().filter(|(_, one)| {
                     one.is_of(Some(name))
                         && one.way().is_none_or(|other| other == way)
                         && is_asked_of(one, way)
                 });
-                ways[way as usize] = prefilter(meant, |part| is_searched(part) && goes(part, way))?;
+                told[way as usize] = prefilter(meant, |part| is_searched(part) && goes(part, way))?;
             }
-            applications.insert(name, ways);
+            applications.insert(name, told);
         }
         let mut wanted = vec![false; super::language::buffers::BUFFERS.len()];
         for (_, one) in all() {

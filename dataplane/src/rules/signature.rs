@@ -108,8 +108,6 @@ pub(super) enum Nth {
     AllOfSome,
     /// This one; from the end where it is negative.
     At(i32),
-    /// So many of them.
-    Count(NumberTest),
 }
 
 impl Nth {
@@ -135,7 +133,6 @@ impl Nth {
                 let nth = usize::try_from(place).ok().and_then(|place| numbers.clone().nth(place));
                 nth.is_some_and(|number| test.holds(number))
             }
-            Self::Count(count) => count.holds(holding.filter(|holds| *holds).count() as u64),
         }
     }
 }
@@ -243,7 +240,7 @@ impl Signature {
 
 impl Part {
     /// Whether its tests hold in `bytes`; `changed` is for what transforms make.
-    pub fn holds(&self, bytes: &[u8], scratch: &mut Scratch, changed: &mut Vec<u8>) -> bool {
+    pub(super) fn holds(&self, bytes: &[u8], scratch: &mut Scratch, changed: &mut Vec<u8>) -> bool {
         if self.chain.is_empty() {
             return self.matcher.matches(bytes, scratch);
         }
@@ -252,7 +249,7 @@ impl Part {
     }
 
     /// Whether it looks into a payload, or what was decoded of one.
-    pub fn is_payload(&self) -> bool {
+    pub(super) fn is_payload(&self) -> bool {
         matches!(self.buffer, PAYLOAD | BASE64_DATA)
     }
 }
@@ -330,7 +327,9 @@ fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
         }
         HeaderProtocol::Application(_) => true,
     };
-    let is_of_packets = has_checks || rule.flow.stream == Some(false);
+    // As with Suricata, what is asked of a packet makes all of the rule one of packets.
+    let has_size = asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_)));
+    let is_of_packets = has_checks || has_size || rule.flow.stream == Some(false);
     let has_payload = parts.iter().any(|part| part.buffer == PAYLOAD);
     if !is_of_streams || is_of_packets || !has_payload {
         return Kind::Packet;
@@ -342,8 +341,7 @@ fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
         matches!(test, Test::Content(Content { depth, offset, startswith, .. })
             if depth.is_some() || offset.is_some() || *startswith)
     });
-    let has_size = asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_)));
-    Kind::Stream { and_packets: !is_stream_alone && (has_place || has_size) }
+    Kind::Stream { and_packets: !is_stream_alone && has_place }
 }
 
 fn applications(rule: &Rule, parts: &[Part], asks: &[Ask]) -> Option<Applications> {

@@ -47,7 +47,7 @@ pub(super) struct Counters(Vec<(u32, Counter)>);
 
 impl Counters {
     /// That of a rule; `None`: there is no room.
-    pub fn of(&mut self, rule: u32) -> Option<&mut Counter> {
+    pub(super) fn of(&mut self, rule: u32) -> Option<&mut Counter> {
         let place = match self.0.iter().position(|(number, _)| *number == rule) {
             Some(place) => place,
             None if self.0.len() < COUNTERS_MAX => {
@@ -79,11 +79,11 @@ pub(super) struct Window {
 
 impl Window {
     /// What may be tried now.
-    pub fn tried(&self) -> &[u8] {
+    pub(super) fn tried(&self) -> &[u8] {
         &self.bytes[..self.bytes.len() - self.late.min(self.bytes.len())]
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.told.clear();
         self.waiting.clear();
@@ -120,22 +120,22 @@ pub(super) struct Body {
 }
 
 impl Transaction {
-    pub fn is_told(&self, rule: u32, way: Direction, of_one_way: bool) -> bool {
+    pub(super) fn is_told(&self, rule: u32, way: Direction, of_one_way: bool) -> bool {
         self.told.iter().any(|(told, other)| *told == rule && (of_one_way || *other == way))
     }
 
-    pub fn tell(&mut self, rule: u32, way: Direction) {
+    pub(super) fn tell(&mut self, rule: u32, way: Direction) {
         if self.told.len() < NOTED_MAX {
             self.told.push((rule, way));
         }
         self.held.retain(|(held, _)| *held != rule);
     }
 
-    pub fn pieces(&self, rule: u32) -> u64 {
+    pub(super) fn pieces(&self, rule: u32) -> u64 {
         self.held.iter().find(|(held, _)| *held == rule).map_or(0, |(_, pieces)| *pieces)
     }
 
-    pub fn hold(&mut self, rule: u32, pieces: u64) {
+    pub(super) fn hold(&mut self, rule: u32, pieces: u64) {
         match self.held.iter().position(|(held, _)| *held == rule) {
             Some(place) => self.held[place].1 = pieces,
             None if pieces != 0 && self.held.len() < NOTED_MAX => self.held.push((rule, pieces)),
@@ -154,7 +154,7 @@ impl Transaction {
 
 impl FlowState {
     /// Rules are those of another set: their numbers mean nothing any more. What the flow remembers stays.
-    pub fn follow(&mut self, generation: u32) {
+    pub(super) fn follow(&mut self, generation: u32) {
         if self.generation != generation {
             self.generation = generation;
             self.counters.0.clear();
@@ -167,7 +167,7 @@ impl FlowState {
     }
 
     /// Forgets the flow, and keeps its memory for the next one.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.memory.clear();
         self.counters.0.clear();
         for way in &mut self.streams {
@@ -178,7 +178,7 @@ impl FlowState {
     }
 
     /// A transaction, which begins where it is not known.
-    pub fn transaction(&mut self, number: u32) -> &mut Transaction {
+    pub(super) fn transaction(&mut self, number: u32) -> &mut Transaction {
         let all = &mut self.transactions;
         let place = match all.iter().position(|one| one.number == number) {
             Some(place) => place,
@@ -194,7 +194,7 @@ impl FlowState {
     }
 
     /// All bodies, with the transactions that they are of.
-    pub fn take_bodies(&mut self) -> Vec<(u32, Body)> {
+    pub(super) fn take_bodies(&mut self) -> Vec<(u32, Body)> {
         let each = |one: &mut Transaction| {
             let number = one.number;
             std::mem::take(&mut one.bodies).into_iter().map(move |body| (number, body)).collect::<Vec<_>>()
@@ -203,12 +203,12 @@ impl FlowState {
     }
 
     /// A transaction is over.
-    pub fn end_transaction(&mut self, number: u32) {
+    pub(super) fn end_transaction(&mut self, number: u32) {
         self.transactions.retain(|one| one.number != number);
     }
 
     /// The windows with what is remembered, and a transaction.
-    pub fn split(&mut self, number: u32) -> (&mut FlowMemory, &mut Counters, &[Window; 2], &mut Transaction) {
+    pub(super) fn split(&mut self, number: u32) -> (&mut FlowMemory, &mut Counters, &[Window; 2], &mut Transaction) {
         let _begun = self.transaction(number);
         let Self { memory, counters, streams, transactions, .. } = self;
         let place = transactions.iter().position(|one| one.number == number).unwrap_or(0);

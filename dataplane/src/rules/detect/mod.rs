@@ -26,6 +26,7 @@ pub use transaction::{BODY_BYTES_MAX, Telling};
 use std::sync::Arc;
 
 use super::matcher::Scratch;
+use super::prefilter;
 use super::rule::BufferId;
 use super::set::RuleSet;
 use super::signature::Signature;
@@ -99,6 +100,7 @@ struct Desk {
     /// Rules and on what they are tried.
     tried: Vec<(u32, u8)>,
     changed: Vec<u8>,
+    search: prefilter::Scratch,
     tests: Scratch,
 }
 

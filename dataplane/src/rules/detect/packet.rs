@@ -9,7 +9,7 @@ use crate::flow::Direction;
 use crate::parse::{Headers, Network, Protocol};
 use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD};
 use crate::rules::packet::{View, concerns};
-use crate::rules::prefilter::Prefilter;
+use crate::rules::prefilter::{Prefilter, Scratch};
 use crate::rules::rule::{BufferId, FlowTest};
 use crate::rules::set::Class;
 use crate::rules::signature::{Ask, Signature};
@@ -54,9 +54,12 @@ impl Detector {
         tried.clear();
         found.clear();
         let is_tcp = matches!(view.headers.network, Network::Ip { protocol: Protocol::TCP, .. });
-        by_packet(set.of_packets(Class::of(view.headers)), view, &mut desk.changed, &mut found);
+        let class = Class::of(view.headers);
+        // What is of no flow goes no way; rules that ask for one do not match it.
+        let way = view.way.unwrap_or(Direction::Forward);
+        by_packet(set.of_packets(class, way), view, &mut desk.search, &mut found);
         if is_tcp && !facts.is_in_stream && !view.payload().is_empty() {
-            by_packet(set.of_unordered(), view, &mut desk.changed, &mut found);
+            by_packet(set.of_unordered(), view, &mut desk.search, &mut found);
         }
         tried.extend(found.drain(..).map(|number| (number, PACKET)));
         if let (Some(_), Some(state)) = (moment, flows.get_mut(place.0 as usize)) {
@@ -68,7 +71,8 @@ impl Detector {
                 } else if view.way != Some(way) {
                     continue;
                 }
-                stream::candidates(set.of_stream(way), window, &mut found);
+                let ports = view.headers.ports();
+                stream::candidates(set.of_stream(way), window, ports, &mut desk.search, &mut found);
                 tried.extend(found.drain(..).map(|number| (number, STREAM[way as usize])));
             }
         }
@@ -120,14 +124,14 @@ impl Detector {
     }
 }
 
-fn by_packet(prefilter: &Prefilter, view: &View<'_>, changed: &mut Vec<u8>, found: &mut Vec<u32>) {
+fn by_packet(prefilter: &Prefilter, view: &View<'_>, search: &mut Scratch, found: &mut Vec<u32>) {
     let payload = view.payload();
     if !payload.is_empty() {
         for group in prefilter.groups() {
-            group.candidates(payload, changed, found);
+            group.candidates(payload, search, found);
         }
     }
-    found.extend_from_slice(prefilter.always());
+    prefilter.always(view.headers.ports(), found);
 }
 
 fn is_met(

@@ -10,7 +10,7 @@ use super::transaction::{has_size, speaks};
 use super::{Desk, Detector, Moment, matched};
 use crate::flow::Direction;
 use crate::rules::packet::concerns_ends;
-use crate::rules::prefilter::{PATTERN_BYTES_MAX, Prefilter};
+use crate::rules::prefilter::{PATTERN_BYTES_MAX, Prefilter, Scratch};
 use crate::rules::signature::{Ask, Signature};
 
 /// Bytes of a direction that are looked at together (`stream.reassembly.toserver-chunk-size`).
@@ -55,7 +55,8 @@ impl Detector {
             found.clear();
             let window = &mut state.streams[way as usize];
             window.late = 0;
-            candidates(set.of_stream(way), window, &mut found);
+            let ports = (moment.initiator.1, moment.responder.1);
+            candidates(set.of_stream(way), window, ports, &mut desk.search, &mut found);
             found.sort_unstable();
             found.dedup();
             let (src, dst) = moment.ends(way);
@@ -88,6 +89,8 @@ impl Detector {
 pub(super) fn candidates(
     prefilter: &Prefilter,
     window: &mut Window,
+    ports: (u16, u16),
+    search: &mut Scratch,
     found: &mut Vec<u32>,
 ) {
     let fresh = window.fresh - window.late;
@@ -105,10 +108,10 @@ pub(super) fn candidates(
     let seen = bytes.len().saturating_sub(fresh);
     let from = seen.saturating_sub(PATTERN_BYTES_MAX - 1);
     for group in prefilter.groups() {
-        group.new_candidates(&bytes[from..], seen - from, found);
+        group.new_candidates(&bytes[from..], seen - from, search, found);
     }
     found.append(&mut window.waiting);
-    found.extend_from_slice(prefilter.always());
+    prefilter.always(ports, found);
 }
 
 /// Whether a rule matches a direction.

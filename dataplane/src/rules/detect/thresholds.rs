@@ -38,7 +38,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 impl Thresholds {
     /// Whether a match is told; `None`: it does not count at all.
-    pub fn count(&mut self, number: u32, rule: &Rule, counted: &mut Counted<'_>) -> Option<bool> {
+    pub(super) fn count(&mut self, number: u32, rule: &Rule, counted: &mut Counted<'_>) -> Option<bool> {
         let (mut is_told, at_ns) = (true, counted.at_ns);
         if let Some(filter) = &rule.detection_filter
             && let Some(counter) = self.counter(number, true, (filter.track, filter.seconds), counted)

@@ -223,10 +223,10 @@ impl Detector {
         let state = Self::state(flows, free, *generation, place);
         let mut found = std::mem::take(&mut desk.found);
         found.clear();
-        found.extend_from_slice(prefilter.always());
+        prefilter.always((moment.initiator.1, moment.responder.1), &mut found);
         for group in prefilter.groups() {
             for bytes in shown.all_of(group.seen.buffer) {
-                group.candidates(bytes, &mut desk.changed, &mut found);
+                group.candidates(bytes, &mut desk.search, &mut found);
             }
         }
         let one = state.transaction(stage.transaction);

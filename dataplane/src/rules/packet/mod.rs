@@ -125,9 +125,10 @@ fn is_between(header: &Header, headers: &Headers) -> bool {
     };
     let (src_port, dst_port) = match headers.transport {
         Transport::Tcp(_) | Transport::Udp { .. } | Transport::Sctp { .. } => headers.ports(),
-        // Ports are not asked for where there are none.
+        // A rule about ports is about none of these.
         Transport::Icmp(_) | Transport::None => {
-            return has_addresses(header, src, dst) || header.is_both_ways && has_addresses(header, dst, src);
+            let is_any = header.source.ports.is_all() && header.destination.ports.is_all();
+            return is_any && (has_addresses(header, src, dst) || header.is_both_ways && has_addresses(header, dst, src));
         }
     };
     let (from, to) = ((src, src_port), (dst, dst_port));

@@ -54,7 +54,7 @@ const GZIP_HEADER_BYTES_MAX: usize = 4_096;
 
 impl Codings {
     /// Of the value of `Content-Encoding`.
-    pub fn of(value: &[u8]) -> Self {
+    pub(super) fn of(value: &[u8]) -> Self {
         let mut layers = Vec::new();
         for name in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             // Clients are content with the word, whatever stands around it.
@@ -73,7 +73,7 @@ impl Codings {
     }
 
     /// Undoes the codings of the next bytes.
-    pub fn decode(&mut self, bytes: &[u8], tell: &mut dyn FnMut(&[u8])) {
+    pub(super) fn decode(&mut self, bytes: &[u8], tell: &mut dyn FnMut(&[u8])) {
         let Self { layers, told } = self;
         if *told >= BODY_BYTES_MAX {
             return;

@@ -5,17 +5,18 @@
 
 use std::collections::HashMap;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
+use foldhash::quality::RandomState;
+
+mod grams;
 
 use super::matcher::Unmatchable;
-use super::rule::{Content, FastPattern, Part, Rule, Seen, Test};
+use super::language::buffers::PAYLOAD;
+use super::rule::{Content, FastPattern, Header, Part, Rule, Seen, Test};
 use super::transform::Chain;
+use grams::{Found, Grams};
 
 /// Bytes of a pattern that are looked for; what follows is left to the match itself.
 pub(super) const PATTERN_BYTES_MAX: usize = 32;
-
-/// Patterns above which an automaton's memory counts more than its speed: then it is one that is compressed.
-const DENSE_PATTERNS_MAX: usize = 2_000;
 
 /// Rules by what must be found of them.
 #[derive(Debug, Default)]
@@ -23,7 +24,15 @@ pub struct Prefilter {
     groups: Vec<Group>,
     /// Rules that nothing finds, in the order in which they were given.
     always: Vec<u32>,
+    /// The same of rules that are about few ports, by each of them.
+    by_port: HashMap<u16, Vec<u32>, RandomState>,
 }
+
+/// Ports that a rule may be about to be looked up by them.
+const PORTS_MAX: u32 = 32;
+
+/// Payloads are not searched for patterns that are shorter: nearly every one has them.
+const PAYLOAD_PATTERN_BYTES_MIN: usize = 4;
 
 /// Rules that are found in one buffer.
 #[derive(Debug)]
@@ -31,7 +40,7 @@ pub struct Group {
     /// Which.
     pub seen: Seen,
     chain: Chain,
-    automaton: AhoCorasick,
+    grams: Grams,
     /// Rules of each pattern, by their numbers.
     rules: Vec<Vec<u32>>,
 }
@@ -62,18 +71,8 @@ impl Gathered {
 
     fn finish(self) -> Result<Group, Unmatchable> {
         let Self { seen, texts, rules, .. } = self;
-        let kind = match texts.len() {
-            ..=DENSE_PATTERNS_MAX => AhoCorasickKind::DFA,
-            _ => AhoCorasickKind::ContiguousNFA,
-        };
-        let automaton = AhoCorasickBuilder::new()
-            .match_kind(MatchKind::Standard)
-            .ascii_case_insensitive(true)
-            .kind(Some(kind))
-            .build(&texts)
-            .map_err(|error| Unmatchable::Expression(error.to_string()))?;
         let chain = Chain::new(&seen.transforms)?;
-        Ok(Group { seen, chain, automaton, rules })
+        Ok(Group { seen, chain, grams: Grams::new(texts), rules })
     }
 }
 
@@ -87,12 +86,18 @@ impl Prefilter {
         rules: impl IntoIterator<Item = (u32, &'a Rule)>,
         meant: impl Fn(&Part) -> bool,
     ) -> Result<Self, Unmatchable> {
-        let mut always = Vec::new();
+        let (mut always, mut by_port) = (Vec::new(), HashMap::<u16, Vec<u32>, RandomState>::default());
         let mut gathered: Vec<Gathered> = Vec::new();
         let mut groups: HashMap<Seen, usize> = HashMap::new();
         for (number, rule) in rules {
-            let Some((part, pattern)) = fast_pattern(rule, &meant) else {
-                always.push(number);
+            let is_worth_it = |(part, pattern): &(&Part, Vec<u8>)| {
+                part.seen.buffer != PAYLOAD || pattern.len() >= PAYLOAD_PATTERN_BYTES_MIN
+            };
+            let Some((part, pattern)) = fast_pattern(rule, &meant).filter(is_worth_it) else {
+                match few_ports(rule) {
+                    Some(ports) => ports.for_each(|port| by_port.entry(port).or_default().push(number)),
+                    None => always.push(number),
+                }
                 continue;
             };
             let group = *groups.entry(part.seen.clone()).or_insert_with_key(|seen| {
@@ -102,19 +107,23 @@ impl Prefilter {
             gathered[group].add(pattern, number);
         }
         let groups = gathered.into_iter().map(Gathered::finish);
-        Ok(Self { groups: groups.collect::<Result<_, _>>()?, always })
+        Ok(Self { groups: groups.collect::<Result<_, _>>()?, always, by_port })
     }
 
     /// Whether there is no rule.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.always.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.always.is_empty() && self.by_port.is_empty()
     }
 
-    /// Rules that are candidates whatever the bytes are.
-    #[must_use]
-    pub fn always(&self) -> &[u32] {
-        &self.always
+    /// Adds rules that are candidates whatever the bytes are, between these ports.
+    pub fn always(&self, ports: (u16, u16), found: &mut Vec<u32>) {
+        found.extend_from_slice(&self.always);
+        if !self.by_port.is_empty() {
+            for port in [ports.0, ports.1] {
+                found.extend_from_slice(self.by_port.get(&port).map_or(&[][..], Vec::as_slice));
+            }
+        }
     }
 
     /// Rules by the buffers in which they are found.
@@ -123,35 +132,47 @@ impl Prefilter {
         &self.groups
     }
 
-    /// Bytes that the automata take.
+    /// Bytes that patterns and their grams take.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.groups.iter().map(|group| group.automaton.memory_usage()).sum()
+        self.groups.iter().map(|group| group.grams.memory_bytes()).sum()
     }
 }
 
 impl Group {
-    /// Adds rules that may match where the buffer is `bytes`: in no order, and maybe twice. `scratch` is for what transforms make.
-    pub fn candidates(&self, bytes: &[u8], scratch: &mut Vec<u8>, found: &mut Vec<u32>) {
+    /// Adds rules that may match where the buffer is `bytes`: in no order, each once for each of its patterns.
+    pub fn candidates(&self, bytes: &[u8], scratch: &mut Scratch, found: &mut Vec<u32>) {
+        let Scratch { changed, patterns } = scratch;
         let bytes = if self.chain.is_empty() {
             bytes
         } else {
-            self.chain.apply(bytes, scratch);
-            &scratch[..]
+            self.chain.apply(bytes, changed);
+            &changed[..]
         };
-        for hit in self.automaton.find_overlapping_iter(bytes) {
-            found.extend_from_slice(&self.rules[hit.pattern().as_usize()]);
-        }
+        self.grams.find(bytes, 0, patterns, |pattern| found.extend_from_slice(&self.rules[pattern as usize]));
     }
 
     /// The same of a stream, whose first `seen` bytes were searched before: patterns that end there are not told again.
-    pub fn new_candidates(&self, bytes: &[u8], seen: usize, found: &mut Vec<u32>) {
-        for hit in self.automaton.find_overlapping_iter(bytes) {
-            if hit.end() > seen {
-                found.extend_from_slice(&self.rules[hit.pattern().as_usize()]);
-            }
-        }
+    pub fn new_candidates(&self, bytes: &[u8], seen: usize, scratch: &mut Scratch, found: &mut Vec<u32>) {
+        let each = |pattern: u32| found.extend_from_slice(&self.rules[pattern as usize]);
+        self.grams.find(bytes, seen, &mut scratch.patterns, each);
     }
+}
+
+/// Memory that searches reuse.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    changed: Vec<u8>,
+    patterns: Found,
+}
+
+/// The ports of one side, where a rule is about few.
+fn few_ports(rule: &Rule) -> Option<impl Iterator<Item = u16>> {
+    let Header { source, destination, .. } = &rule.header;
+    let spans = [destination, source].into_iter().map(|ends| ends.ports.spans());
+    let count = |spans: &[(u16, u16)]| spans.iter().map(|(low, high)| u32::from(high - low) + 1).sum::<u32>();
+    let few = spans.filter(|spans| count(spans) <= PORTS_MAX).min_by_key(|spans| count(spans))?;
+    Some(few.to_vec().into_iter().flat_map(|(low, high)| low..=high))
 }
 
 /// The part and the pattern by which a rule is found; `None`: none of its contents must be there.
@@ -211,7 +232,7 @@ fn score(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::rules::language::{RuleText, Variables, read};
-    use crate::rules::matcher::{Matcher, Scratch};
+    use crate::rules::matcher::{self, Matcher};
     use proptest::prelude::*;
 
     fn rule(body: &str) -> Rule {
@@ -262,13 +283,14 @@ mod tests {
             let rules: Vec<_> = bodies.iter().map(|body| rule(body)).collect();
             let numbered = rules.iter().enumerate().map(|(number, rule)| (number as u32, rule));
             let prefilter = Prefilter::new(numbered, |_| true).unwrap();
-            let (mut found, mut scratch) = (prefilter.always().to_vec(), Vec::new());
+            let (mut found, mut scratch) = (Vec::new(), Scratch::default());
+            prefilter.always((1_024, 80), &mut found);
             for group in prefilter.groups() {
                 group.candidates(&bytes, &mut scratch, &mut found);
             }
             for (place, rule) in rules.iter().enumerate() {
                 let matcher = Matcher::new(&rule.parts[0]).unwrap();
-                if matcher.matches(&bytes, &mut Scratch::of(rule)) {
+                if matcher.matches(&bytes, &mut matcher::Scratch::of(rule)) {
                     prop_assert!(found.contains(&(place as u32)), "{}", bodies[place]);
                 }
             }

@@ -1,0 +1,316 @@
+//! Which of many patterns are in these bytes? Upper and lower case alike.
+//!
+//! Each pattern is known by four of its bytes in a row, a *gram*, which are looked up in a bitmap that stays in the first-level cache:
+//! one place does not wait for the one before it, as an automaton's states do. Of a long pattern the grams at four places in a
+//! row are known, so that every fourth place of the text needs a look; of a shorter one two, or one:
+//!
+//! ```text
+//! pattern          G E T _ / e v i l          stride 4: grams at 2, 3, 4, 5
+//!                      └──────────┘
+//! text      . . . . G E T _ / e v i l . .
+//! looked up ^       ^       ^       ^         one of the four lies at a place that is looked up
+//! ```
+//!
+//! A gram that is found leads to the patterns that have it, which are compared whole. Grams are chosen so that few patterns share
+//! one: no text makes a place cost much.
+
+use std::collections::HashMap;
+
+/// Bytes of a gram.
+const GRAM_BYTES: usize = 4;
+
+/// Bits of a bitmap for each gram in it: fewer than one place in so many is looked at in vain.
+const BITS_PER_GRAM: usize = 32;
+
+/// Largest bitmap, bits: 32 KiB.
+const BITMAP_BITS_MAX: u32 = 18;
+
+/// Patterns by their grams.
+#[derive(Debug, Default)]
+pub(super) struct Grams {
+    patterns: Vec<Box<[u8]>>,
+    /// Patterns of which one gram in four, in two, and each place is looked up.
+    strides: [Table; 3],
+    /// Patterns that are shorter than a gram.
+    short: Short,
+}
+
+/// Places between two that are looked up.
+const STRIDES: [usize; 3] = [4, 2, 1];
+
+/// Grams of patterns with one stride.
+#[derive(Debug, Default)]
+struct Table {
+    bitmap: Vec<u64>,
+    /// What a hash is shifted by.
+    shift: u32,
+    /// Starts in `entries`, by hash.
+    buckets: Vec<u32>,
+    entries: Vec<Entry>,
+}
+
+/// A gram of a pattern.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    gram: u32,
+    pattern: u32,
+    /// Where in the pattern it begins.
+    at: u8,
+}
+
+/// Patterns of one to three bytes, by their first two; any second byte where there is one alone.
+#[derive(Debug, Default)]
+struct Short {
+    bitmap: Vec<u64>,
+    /// Patterns by first byte.
+    by_first: Vec<Vec<u32>>,
+}
+
+/// Patterns that were found in one text; memory that is reused.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    bits: Vec<u64>,
+}
+
+impl Found {
+    fn clear(&mut self, patterns: usize) {
+        self.bits.clear();
+        self.bits.resize(patterns.div_ceil(64), 0);
+    }
+
+    /// Whether a pattern is found for the first time.
+    fn add(&mut self, pattern: u32) -> bool {
+        let (word, bit) = (pattern as usize / 64, 1_u64 << (pattern % 64));
+        let is_new = self.bits[word] & bit == 0;
+        self.bits[word] |= bit;
+        is_new
+    }
+}
+
+/// Upper and lower case are the same, and some other bytes too.
+const fn fold(gram: u32) -> u32 {
+    gram | 0x2020_2020
+}
+
+const fn hash(gram: u32, shift: u32) -> usize {
+    (gram.wrapping_mul(0x9e37_79b1) >> shift) as usize
+}
+
+fn gram_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let gram = bytes.get(at..)?.first_chunk::<GRAM_BYTES>()?;
+    Some(fold(u32::from_le_bytes(*gram)))
+}
+
+impl Grams {
+    /// Over patterns, none of them empty.
+    pub(super) fn new(patterns: Vec<Vec<u8>>) -> Self {
+        let mut load: HashMap<u32, u32> = HashMap::new();
+        let mut entries: [Vec<Entry>; 3] = Default::default();
+        let mut short = Vec::new();
+        for (number, pattern) in patterns.iter().enumerate() {
+            let Some(class) = STRIDES.iter().position(|stride| pattern.len() >= GRAM_BYTES + stride - 1) else {
+                short.push(number as u32);
+                continue;
+            };
+            let stride = STRIDES[class];
+            let from = rarest(pattern, stride, &load);
+            for at in from..from + stride {
+                let Some(gram) = gram_at(pattern, at) else { continue };
+                *load.entry(gram).or_default() += 1;
+                entries[class].push(Entry { gram, pattern: number as u32, at: at as u8 });
+            }
+        }
+        let short = Short::new(&patterns, &short);
+        let patterns = patterns.into_iter().map(Vec::into_boxed_slice).collect();
+        Self { patterns, strides: entries.map(Table::new), short }
+    }
+
+    /// Each pattern that is in `bytes` and does not end within the first `seen` of them, once.
+    pub(super) fn find(&self, bytes: &[u8], seen: usize, found: &mut Found, mut each: impl FnMut(u32)) {
+        found.clear(self.patterns.len());
+        let mut compare = |pattern: u32, start: usize| {
+            let text = &*self.patterns[pattern as usize];
+            let end = start + text.len();
+            if end > seen
+                && bytes.get(start..end).is_some_and(|bytes| bytes.eq_ignore_ascii_case(text))
+                && found.add(pattern)
+            {
+                each(pattern);
+            }
+        };
+        for (table, stride) in self.strides.iter().zip(STRIDES) {
+            if !table.entries.is_empty() {
+                table.search(bytes, stride, &mut compare);
+            }
+        }
+        if !self.short.by_first.is_empty() {
+            self.short.search(bytes, &mut compare);
+        }
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let tables = self.strides.iter().map(|table| {
+            table.bitmap.len() * 8 + table.buckets.len() * 4 + table.entries.len() * size_of::<Entry>()
+        });
+        tables.sum::<usize>() + self.patterns.iter().map(|pattern| pattern.len() + 16).sum::<usize>()
+    }
+}
+
+/// Where the grams of a pattern begin that the fewest others have, and that are seldom met.
+fn rarest(pattern: &[u8], stride: usize, load: &HashMap<u32, u32>) -> usize {
+    let span = GRAM_BYTES + stride - 1;
+    let cost = |from: usize| {
+        let grams = (from..from + stride).filter_map(|at| gram_at(pattern, at));
+        let shared = grams.map(|gram| load.get(&gram).copied().unwrap_or(0)).max().unwrap_or(0);
+        let usual = pattern[from..from + span].iter().map(|byte| usualness(*byte)).sum::<u32>();
+        (shared, usual)
+    };
+    (0..=pattern.len() - span).min_by_key(|from| cost(*from)).unwrap_or(0)
+}
+
+/// How often a byte is met in traffic, roughly.
+const fn usualness(byte: u8) -> u32 {
+    match byte {
+        0 | 0xff | b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' => 4,
+        b'\r' | b'\n' | b'/' | b'.' | b':' | b'-' | b'=' | b'0'..=b'9' => 3,
+        byte if byte.is_ascii_alphabetic() => 2,
+        _ => 1,
+    }
+}
+
+impl Table {
+    fn new(mut entries: Vec<Entry>) -> Self {
+        if entries.is_empty() {
+            return Self::default();
+        }
+        let wanted = (entries.len() * BITS_PER_GRAM).next_power_of_two().trailing_zeros();
+        let bits = wanted.clamp(6, BITMAP_BITS_MAX);
+        let shift = 32 - bits;
+        entries.sort_by_key(|entry| (hash(entry.gram, shift), entry.gram, entry.pattern));
+        let mut bitmap = vec![0_u64; (1 << bits) / 64];
+        let mut buckets = vec![0_u32; (1 << bits) + 1];
+        for entry in &entries {
+            let hash = hash(entry.gram, shift);
+            bitmap[hash / 64] |= 1 << (hash % 64);
+            buckets[hash + 1] += 1;
+        }
+        for place in 1..buckets.len() {
+            buckets[place] += buckets[place - 1];
+        }
+        Self { bitmap, shift, buckets, entries }
+    }
+
+    #[inline]
+    fn search(&self, bytes: &[u8], stride: usize, compare: &mut impl FnMut(u32, usize)) {
+        for (at, window) in bytes.windows(GRAM_BYTES).enumerate().step_by(stride) {
+            let Ok(window) = <[u8; GRAM_BYTES]>::try_from(window) else { continue };
+            let gram = fold(u32::from_le_bytes(window));
+            let hash = hash(gram, self.shift);
+            if self.bitmap[hash / 64] >> (hash % 64) & 1 != 0 {
+                self.compare(gram, hash, at, compare);
+            }
+        }
+    }
+
+    /// Compares the patterns of a gram that may be known.
+    #[inline(never)]
+    fn compare(&self, gram: u32, hash: usize, at: usize, compare: &mut impl FnMut(u32, usize)) {
+        let (from, to) = (self.buckets[hash] as usize, self.buckets[hash + 1] as usize);
+        for entry in &self.entries[from..to] {
+            if entry.gram == gram
+                && let Some(start) = at.checked_sub(usize::from(entry.at))
+            {
+                compare(entry.pattern, start);
+            }
+        }
+    }
+}
+
+impl Short {
+    fn new(patterns: &[Vec<u8>], numbers: &[u32]) -> Self {
+        if numbers.is_empty() {
+            return Self::default();
+        }
+        let mut short = Self { bitmap: vec![0; 65_536 / 64], by_first: vec![Vec::new(); 256] };
+        for number in numbers {
+            let pattern = &patterns[*number as usize];
+            let first = fold_byte(pattern[0]);
+            short.by_first[usize::from(first)].push(*number);
+            for second in 0..=u8::MAX {
+                let is_meant = pattern.get(1).is_none_or(|own| fold_byte(*own) == second);
+                if is_meant {
+                    let pair = usize::from(u16::from_le_bytes([first, second]));
+                    short.bitmap[pair / 64] |= 1 << (pair % 64);
+                }
+            }
+        }
+        short
+    }
+
+    #[inline]
+    fn search(&self, bytes: &[u8], compare: &mut impl FnMut(u32, usize)) {
+        for (at, first) in bytes.iter().enumerate() {
+            let first = fold_byte(*first);
+            // The last byte is followed by none: whatever is short enough is compared.
+            let is_met = match bytes.get(at + 1) {
+                Some(second) => {
+                    let pair = usize::from(u16::from_le_bytes([first, fold_byte(*second)]));
+                    self.bitmap[pair / 64] >> (pair % 64) & 1 != 0
+                }
+                None => true,
+            };
+            if is_met {
+                self.by_first[usize::from(first)].iter().for_each(|pattern| compare(*pattern, at));
+            }
+        }
+    }
+}
+
+const fn fold_byte(byte: u8) -> u8 {
+    byte | 0x20
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn found(patterns: &[Vec<u8>], bytes: &[u8], seen: usize) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        Grams::new(patterns.to_vec()).find(bytes, seen, &mut Found::default(), |number| numbers.push(number));
+        numbers.sort_unstable();
+        numbers
+    }
+
+    #[test]
+    fn patterns_of_every_length_are_found_wherever_they_are() {
+        let patterns: Vec<Vec<u8>> = (1..=12).map(|len| b"AbCdEfGhIjKl"[..len].to_vec()).collect();
+        for before in 0..9 {
+            let text = [&vec![b'.'; before][..], b"abcdefghijkl"].concat();
+            assert_eq!(found(&patterns, &text, 0), (0..12).collect::<Vec<_>>(), "behind {before} bytes");
+            assert_eq!(found(&patterns, &text, before + 10), [10, 11], "what ended before is not told");
+        }
+        assert_eq!(found(&patterns, b"", 0), [0; 0]);
+        assert_eq!(found(&[], b"abc", 0), [0; 0]);
+        assert_eq!(found(&[b"\0".to_vec(), b"@`".to_vec()], b" `@`", 0), [1], "other bytes are not the same");
+    }
+
+    proptest! {
+        /// Against looking for each pattern by itself.
+        #[test]
+        fn what_is_there_is_found_and_nothing_else(
+            patterns in proptest::collection::vec(
+                proptest::collection::vec(prop::sample::select(b"abAB\x00\x20@".to_vec()), 1..12), 0..40),
+            bytes in proptest::collection::vec(prop::sample::select(b"abAB\x00\x20@`".to_vec()), 0..60),
+            seen in 0_usize..20,
+        ) {
+            let expected: Vec<u32> = patterns.iter().enumerate().filter(|(_, pattern)| {
+                bytes.windows(pattern.len()).enumerate().any(|(at, window)| {
+                    at + pattern.len() > seen && window.eq_ignore_ascii_case(pattern)
+                })
+            }).map(|(number, _)| number as u32).collect();
+            prop_assert_eq!(found(&patterns, &bytes, seen), expected);
+        }
+    }
+}

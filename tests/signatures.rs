@@ -1,0 +1,86 @@
+//! Do rules hold what real programs send, inline and after a reload?
+//!
+//! Needs root and AF_XDP; without root the tests say so and pass.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+
+mod lab;
+
+use lab::{Lab, eventually};
+use serde_json::Value;
+
+/// curl's exit code and the bytes that it got.
+fn fetch(lab: &Lab, path: &str) -> (Option<i32>, usize) {
+    let url = format!("http://10.77.0.2:8080/{path}");
+    let output = lab.client(&["curl", "--silent", "--max-time", "4", &url]);
+    (output.status.code(), output.stdout.len())
+}
+
+fn alerts(events: &[Value]) -> Vec<(u64, &str)> {
+    let alerts = events.iter().filter(|event| event["event_type"] == "alert");
+    let told = alerts.map(|event| {
+        let alert = &event["alert"];
+        (alert["signature_id"].as_u64().unwrap(), alert["action"].as_str().unwrap())
+    });
+    told.collect()
+}
+
+const RULES: &str = r#"
+alert http any any -> any 8080 (msg:"a request"; http.uri; content:"/plain"; sid:1;)
+drop http any any -> any any (msg:"asked for"; flow:established,to_server; http.uri; content:"/secret"; sid:2;)
+reject http any any -> any any (msg:"answered"; flow:established,to_client; file.data; content:"malware"; sid:3;)
+pass http any any -> any any (msg:"let through"; http.uri; content:"/secret-allowed"; sid:4;)
+drop icmp any any -> any any (msg:"a large ping"; itype:8; dsize:>500; sid:5;)
+"#;
+
+#[test]
+fn what_matches_does_not_cross_and_the_rest_does() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy("[rules]\nfiles = [\"*.rules\"]\n", "");
+    lab.write("box.rules", RULES);
+    let daemon = lab.start();
+    let _http = lab.serve_http(8_080);
+    lab.write("www/plain", "x".repeat(50_000));
+    lab.write("www/bad", "some malware");
+    lab.write("www/secret-allowed", "a");
+    assert_eq!(fetch(&lab, "plain"), (Some(0), 50_000), "{}", lab.log());
+    // 28: nothing came back in time.
+    assert_eq!(fetch(&lab, "secret.html").0, Some(28), "{}", lab.log());
+    // 56: the connection was reset.
+    assert_eq!(fetch(&lab, "bad").0, Some(56), "{}", lab.log());
+    assert_eq!(fetch(&lab, "secret-allowed"), (Some(0), 1), "{}", lab.log());
+    assert_eq!(lab.pings(), 3, "{}", lab.log());
+    let large = lab.client(&["ping", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "1", "-s", "600", "10.77.0.2"]);
+    assert!(lab::said(&large).contains(" 0 received"), "{}", lab::said(&large));
+    assert!(lab.counted("rule_drop") >= 3, "{}", lab.reasons());
+    assert!(lab.counted("rule_reject") >= 1, "{}", lab.reasons());
+    daemon.stop();
+    let events = lab.events();
+    let expected = [(1, "allowed"), (2, "blocked"), (3, "blocked"), (5, "blocked"), (5, "blocked")];
+    assert_eq!(alerts(&events), expected, "{events:?}");
+}
+
+#[test]
+fn rules_are_read_again_under_traffic_and_a_wrong_one_changes_nothing() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy("[rules]\nfiles = [\"box.rules\"]\n", "");
+    lab.write("box.rules", "drop http any any -> any any (http.uri; content:\"/one\"; sid:1;)\n");
+    let daemon = lab.start();
+    let _http = lab.serve_http(8_080);
+    lab.write("www/one", "1");
+    lab.write("www/two", "2");
+    let paced = lab.background(
+        lab::Host::Client,
+        &["ping", "-n", "-q", "-c", "300", "-i", "0.01", "-W", "1", "10.77.0.2"],
+    );
+    assert_eq!((fetch(&lab, "one").0, fetch(&lab, "two").0), (Some(28), Some(0)), "{}", lab.log());
+    lab.write("box.rules", "drop http any any -> any any (http.uri; content:\"/two\"; sid:1; rev:2;)\n");
+    daemon.signal("-HUP");
+    eventually("the new rules are in force", || fetch(&lab, "one").0 == Some(0));
+    assert_eq!(fetch(&lab, "two").0, Some(28), "{}", lab.log());
+    lab.write("box.rules", "drop http any any -> any any (http.uri; content:\"/one\"; nope; sid:1; rev:3;)\n");
+    daemon.signal("-HUP");
+    eventually("the wrong rules are told", || lab.log().contains("box.rules:1:"));
+    assert_eq!((fetch(&lab, "one").0, fetch(&lab, "two").0), (Some(0), Some(28)), "{}", lab.log());
+    let (_, text) = paced.finish();
+    assert!(text.contains(" 300 received"), "{text}\n{}", lab.reasons());
+}
