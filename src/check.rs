@@ -86,7 +86,8 @@ fn configuration(typed: &cli::Check) -> Result<Vec<String>, Failure> {
     let named = |path: &Option<PathBuf>, what: &str| {
         path.as_ref().map_or_else(|| format!("the embedded {what}"), |path| path.display().to_string())
     };
-    let signatures = rules.set.map_or_else(String::new, |rules| format!(", and {} rules", rules.signatures().len()));
+    let signatures =
+        rules.set.map_or_else(String::new, |rules| format!(", and {} rules", rules.signatures().len()));
     lines.push(format!(
         "valid: {}, and {} with {} policies{signatures}",
         named(&typed.config.config, "configuration"),

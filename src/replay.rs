@@ -106,8 +106,13 @@ impl Replay {
         }
         let names = Arc::new(Names::new(workers::port_names(config)));
         names.remember_set(&set);
-        let first =
-            Snapshot { version: 1, policy: Arc::new(set), settings: workers::settings(config), apps: None, rules: signatures.set };
+        let first = Snapshot {
+            version: 1,
+            policy: Arc::new(set),
+            settings: workers::settings(config),
+            apps: None,
+            rules: signatures.set,
+        };
         let (door, inside, receivers) = door(first, 1, None);
         let inside = inside.into_iter().next().expect("one worker was asked for");
         let counts = Arc::new(EventCounts::default());

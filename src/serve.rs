@@ -8,10 +8,10 @@
 use crate::config::{Config, Wait};
 use crate::cores::{CorePlan, Precedence};
 use crate::failure::Failure;
-use crate::rules::{self, LINES_MAX};
 use crate::levers::Order;
 use crate::links::Links;
 use crate::log;
+use crate::rules::{self, LINES_MAX};
 use crate::signals::{Ask, Asks, Supervisor};
 use crate::threads::{Kept, Workers};
 use crate::trust;

@@ -49,7 +49,8 @@ fn what_matches_does_not_cross_and_the_rest_does() {
     assert_eq!(fetch(&lab, "bad").0, Some(56), "{}", lab.log());
     assert_eq!(fetch(&lab, "secret-allowed"), (Some(0), 1), "{}", lab.log());
     assert_eq!(lab.pings(), 3, "{}", lab.log());
-    let large = lab.client(&["ping", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "1", "-s", "600", "10.77.0.2"]);
+    let large =
+        lab.client(&["ping", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "1", "-s", "600", "10.77.0.2"]);
     assert!(lab::said(&large).contains(" 0 received"), "{}", lab::said(&large));
     assert!(lab.counted("rule_drop") >= 3, "{}", lab.reasons());
     assert!(lab.counted("rule_reject") >= 1, "{}", lab.reasons());
@@ -77,7 +78,10 @@ fn rules_are_read_again_under_traffic_and_a_wrong_one_changes_nothing() {
     daemon.signal("-HUP");
     eventually("the new rules are in force", || fetch(&lab, "one").0 == Some(0));
     assert_eq!(fetch(&lab, "two").0, Some(28), "{}", lab.log());
-    lab.write("box.rules", "drop http any any -> any any (http.uri; content:\"/one\"; nope; sid:1; rev:3;)\n");
+    lab.write(
+        "box.rules",
+        "drop http any any -> any any (http.uri; content:\"/one\"; nope; sid:1; rev:3;)\n",
+    );
     daemon.signal("-HUP");
     eventually("the wrong rules are told", || lab.log().contains("box.rules:1:"));
     assert_eq!((fetch(&lab, "one").0, fetch(&lab, "two").0), (Some(0), Some(28)), "{}", lab.log());

@@ -39,7 +39,8 @@ fn view(protocol: u8, client_port: u16, server_port: u16) -> FlowView {
         initiator: (Addr::v4([192, 0, 2, 1]), client_port),
         responder: (Addr::v4([198, 51, 100, 2]), server_port),
         protocol,
-        is_midstream: false, is_established: true,
+        is_midstream: false,
+        is_established: true,
     }
 }
 

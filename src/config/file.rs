@@ -6,8 +6,8 @@
 //! What the values mean together is decided in [`super::meaning`].
 
 use super::problem::{Problem, nearest};
-use std::collections::BTreeMap;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use toml::Spanned;

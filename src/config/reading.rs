@@ -8,8 +8,8 @@ use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
     Api, Auth, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow,
-    Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Rules, Service,
-    Store, Stream, TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name, name_form,
+    Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Rules,
+    Service, Store, Stream, TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name, name_form,
 };
 use super::problem::Problem;
 use controlplane::services::auth::algorithm::Algorithm;

@@ -64,7 +64,8 @@ pub fn flows(protocol: &Protocol) -> impl Iterator<Item = FlowView> {
             initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
             responder: (Addr::v4([198, 51, 100, 7]), port),
             protocol: number,
-            is_midstream: false, is_established: true,
+            is_midstream: false,
+            is_established: true,
         })
 }
 

@@ -1088,7 +1088,8 @@ mod tests {
             initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
             responder: (Addr::v4([192, 0, 2, 2]), 9),
             protocol: parse::Protocol::TCP,
-            is_midstream: false, is_established: true,
+            is_midstream: false,
+            is_established: true,
         }
     }
 

@@ -121,10 +121,7 @@ const RECORDS: &[(&str, &[Entry])] = &[
             bytes("request.search_request.attributes", "ldap.request.attribute_type", SERVER),
         ],
     ),
-    (
-        "websocket",
-        &[number("mask", "websocket.mask", None), number("opcode", "websocket.opcode", None)],
-    ),
+    ("websocket", &[number("mask", "websocket.mask", None), number("opcode", "websocket.opcode", None)]),
     (
         "smb",
         &[
@@ -223,7 +220,11 @@ fn show(rules: &mut Telling<'_>, target: Target, value: Value<'_>) {
     match (target, value) {
         (Target::Bytes(buffer), Value::Text(text)) => rules.show(buffer, text),
         (Target::Bytes(buffer), Value::Bytes(bytes)) => rules.show_with(buffer, |out| {
-            out.extend(bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
+            out.extend(
+                bytes
+                    .iter()
+                    .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]),
+            );
         }),
         (Target::Bytes(buffer), Value::Unsigned(number)) => rules.show(buffer, number.to_string().as_bytes()),
         (Target::Number(field), Value::Unsigned(number)) => rules.number(field, number),
@@ -297,7 +298,7 @@ mod tests {
 
     #[test]
     fn names_are_numbers_where_rules_know_them() {
-        let field = crate::rules::detect::field("rfb.secresult");
+        let field = field("rfb.secresult");
         assert_eq!(number_of(field, b"FAIL"), Some(1));
         assert_eq!(number_of(field, b"7"), Some(7));
         assert_eq!(number_of(field, b"what"), None);

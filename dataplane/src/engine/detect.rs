@@ -81,7 +81,8 @@ impl Engine {
         packet: &Packet<'_>,
         events: &mut EventSender,
     ) -> Option<Verdict> {
-        let view = View { headers, bytes: packet.bytes, way: None, is_established: false, is_reassembled: false };
+        let view =
+            View { headers, bytes: packet.bytes, way: None, is_established: false, is_reassembled: false };
         let met = self.decoded(headers, reason, packet);
         let facts =
             PacketFacts { decoded: met.as_slice(), at_ns: packet.at.wall.0, ..PacketFacts::default() };
@@ -152,7 +153,8 @@ impl Engine {
         inspector.rules().take_hits(&mut hits);
         let (mut of_packet, mut of_flow) = (None, None);
         for hit in &hits {
-            let Some(signature) = self.inspector.as_mut().and_then(|inspector| inspector.rules().signature(hit))
+            let Some(signature) =
+                self.inspector.as_mut().and_then(|inspector| inspector.rules().signature(hit))
             else {
                 continue;
             };

@@ -56,7 +56,10 @@ impl Engine {
         let flow = self.flows.flow(id);
         let is_begun = flow.inspection != NO_INSPECTION;
         flow.is_looked_at()
-            && self.inspector.as_ref().is_some_and(|inspector| !is_begun || inspector.is_reading(flow.inspection))
+            && self
+                .inspector
+                .as_ref()
+                .is_some_and(|inspector| !is_begun || inspector.is_reading(flow.inspection))
     }
 
     /// A flow has begun: its payload is to be looked at where inspection is on.
@@ -352,7 +355,8 @@ fn was_established(record: &FlowRecord) -> bool {
         TcpState::of_number(record.tcp_state),
         Some(TcpState::Unopened | TcpState::SynSent | TcpState::SynSentBoth | TcpState::SynReceived)
     );
-    record.packets.iter().all(|packets| *packets > 0) && (record.key.protocol() != Protocol::TCP || has_opened)
+    record.packets.iter().all(|packets| *packets > 0)
+        && (record.key.protocol() != Protocol::TCP || has_opened)
 }
 
 /// Whether both ends have spoken; of TCP, whether the connection stands.

@@ -102,7 +102,12 @@ impl Loader {
     }
 
     /// A rule as an operator wants it; `None`: not at all.
-    fn changed(&mut self, text: &RuleText<'_>, file: &str, is_comment: bool) -> Result<Option<Signature>, Fault> {
+    fn changed(
+        &mut self,
+        text: &RuleText<'_>,
+        file: &str,
+        is_comment: bool,
+    ) -> Result<Option<Signature>, Fault> {
         let mut signature = self.readable(text)?;
         let Changes { disable, enable, drop, modify } = &self.changes;
         let candidate = Candidate { rule: &signature.rule, text: text.bytes(), file };
@@ -228,7 +233,8 @@ mod tests {
                     # alert tcp any any -> any any (msg:\"off\"; sid:6;)\n";
         loader.add("rules/a.rules", file.as_bytes());
         let loaded = loader.finish();
-        let rules: Vec<_> = loaded.signatures.iter().map(|one| (one.rule.sid, one.rule.action, &*one.rule.message)).collect();
+        let rules: Vec<_> =
+            loaded.signatures.iter().map(|one| (one.rule.sid, one.rule.action, &*one.rule.message)).collect();
         assert_eq!(rules, [(2, Action::Drop, "noisy"), (3, Action::Pass, "other"), (4, Action::Drop, "off")]);
         let report = &loaded.files[0];
         assert_eq!((report.rules, report.loaded, report.disabled, report.faults.len()), (5, 3, 2, 1));

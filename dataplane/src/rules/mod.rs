@@ -31,8 +31,8 @@ pub mod set;
 pub mod signature;
 pub mod transform;
 
-pub use language::{Fault, Kind, Variables};
 pub use detect::{Detector, Hit};
+pub use language::{Fault, Kind, Variables};
 pub use rule::Rule;
 pub use set::RuleSet;
 pub use signature::Signature;

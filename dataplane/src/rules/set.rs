@@ -110,7 +110,8 @@ impl RuleSet {
         for signature in &mut signatures {
             signature.name(names)?;
         }
-        let mut set = Self { signatures: signatures.into_iter().map(Arc::new).collect(), options, ..Self::default() };
+        let mut set =
+            Self { signatures: signatures.into_iter().map(Arc::new).collect(), options, ..Self::default() };
         set.find()?;
         Ok(set)
     }
@@ -180,15 +181,16 @@ impl RuleSet {
         let ways = [Direction::Forward, Direction::Reverse];
         let mut packets: [[Prefilter; 2]; Class::COUNT] = Default::default();
         for (class, way) in Class::ALL.into_iter().flat_map(|class| ways.map(|way| (class, way))) {
-            let meant = all().filter(|(_, one)| one.way().is_none_or(|other| other == way)).filter(|(_, one)| {
-                let is_tried = match one.kind {
-                    Kind::Packet => true,
-                    // What has no stream is looked at packet by packet.
-                    Kind::Stream { and_packets } => and_packets || class != Class::Tcp,
-                    Kind::Transaction => false,
-                };
-                is_tried && class.has(one.rule.header.protocol)
-            });
+            let meant =
+                all().filter(|(_, one)| one.way().is_none_or(|other| other == way)).filter(|(_, one)| {
+                    let is_tried = match one.kind {
+                        Kind::Packet => true,
+                        // What has no stream is looked at packet by packet.
+                        Kind::Stream { and_packets } => and_packets || class != Class::Tcp,
+                        Kind::Transaction => false,
+                    };
+                    is_tried && class.has(one.rule.header.protocol)
+                });
             packets[class as usize][way as usize] = prefilter(meant, is_payload)?;
         }
         let of_streams = || all().filter(|(_, one)| matches!(one.kind, Kind::Stream { .. }));
@@ -330,12 +332,17 @@ fn order(one: &Signature) -> (u8, u8, u8, u8, u8) {
             Effect::Set(place, ..) | Effect::Unset(place, _) | Effect::Toggle(place, _) => is_bit(*place),
             _ => false,
         }),
-        asks(&|condition| matches!(condition, Condition::FlowBits(BitQuery::IsSet(_) | BitQuery::IsNotSet(_)))),
+        asks(&|condition| {
+            matches!(condition, Condition::FlowBits(BitQuery::IsSet(_) | BitQuery::IsNotSet(_)))
+        }),
     );
     let numbers = rank(
         sets(&|effect| matches!(effect, Effect::Int(..))),
         asks(&|condition| {
-            matches!(condition, Condition::FlowInt(_, IntQuery::IsSet | IntQuery::IsNotSet | IntQuery::Compares(..)))
+            matches!(
+                condition,
+                Condition::FlowInt(_, IntQuery::IsSet | IntQuery::IsNotSet | IntQuery::Compares(..))
+            )
         }),
     );
     let hosts = rank(

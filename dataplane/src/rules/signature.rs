@@ -6,8 +6,8 @@ use super::matcher::{Matcher, Scratch, Unmatchable};
 use super::memory::{Names, Remembered, TooManyNames};
 use super::packet::Check;
 use super::rule::{
-    Action, AppLayerProtocol, BufferId, Condition, Content, DceInterface, FileTest, FlowTest, HeaderProtocol, NumberSpan,
-    NumberTest, PacketProtocol, Rule, StreamSize, Test,
+    Action, AppLayerProtocol, BufferId, Condition, Content, DceInterface, FileTest, FlowTest, HeaderProtocol,
+    NumberSpan, NumberTest, PacketProtocol, Rule, StreamSize, Test,
 };
 use super::transform::Chain;
 use crate::flow::Direction;
@@ -121,16 +121,15 @@ impl Nth {
     }
 
     /// Whether `test` holds of those that are meant.
-    pub(super) fn holds(self, test: &NumberTest, numbers: impl Iterator<Item = u64> + Clone) -> bool {
-        let all = |mut numbers: std::iter::Map<_, _>| numbers.all(|holds| holds);
-        let holding = numbers.clone().map(|number| test.holds(number));
+    pub(super) fn holds(self, test: &NumberTest, numbers: &mut (impl Iterator<Item = u64> + Clone)) -> bool {
         match self {
-            Self::Any => numbers.clone().any(|number| test.holds(number)),
-            Self::All => all(holding),
-            Self::AllOfSome => numbers.clone().next().is_some() && all(holding),
+            Self::Any => numbers.any(|number| test.holds(number)),
+            Self::All => numbers.all(|number| test.holds(number)),
+            Self::AllOfSome => numbers.clone().next().is_some() && numbers.all(|number| test.holds(number)),
             Self::At(place) => {
-                let place = if place < 0 { numbers.clone().count() as i64 + i64::from(place) } else { place.into() };
-                let nth = usize::try_from(place).ok().and_then(|place| numbers.clone().nth(place));
+                let place =
+                    if place < 0 { numbers.clone().count() as i64 + i64::from(place) } else { place.into() };
+                let nth = usize::try_from(place).ok().and_then(|place| numbers.nth(place));
                 nth.is_some_and(|number| test.holds(number))
             }
         }
@@ -258,9 +257,7 @@ impl Part {
 fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
     let unsupported = |what| Err(Unmatchable::Unsupported(what));
     Ok(Some(match condition {
-        Condition::Transaction(field, test, which) => {
-            Ask::Number(*field, *test, Nth::of(which.as_deref())?)
-        }
+        Condition::Transaction(field, test, which) => Ask::Number(*field, *test, Nth::of(which.as_deref())?),
         Condition::BufferSize(buffer, test) => Ask::Size(*buffer, *test),
         Condition::AppLayerEvent(protocol, event) => Ask::Event(protocol, event.clone()),
         Condition::AppLayerProtocol(protocol) => Ask::Protocol(*protocol),

@@ -10,7 +10,11 @@ fn clock() -> Now {
 
 fn rig(workers: usize) -> (Door, Vec<WorkerDoor>, Vec<EventReceiver>) {
     let policy = Arc::new(PolicySet::of_default(DefaultAction::Allow));
-    door(Snapshot { version: 1, policy, settings: Settings::default(), apps: None, rules: None }, workers, None)
+    door(
+        Snapshot { version: 1, policy, settings: Settings::default(), apps: None, rules: None },
+        workers,
+        None,
+    )
 }
 
 fn link(port: u8) -> Event {

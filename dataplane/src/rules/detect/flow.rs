@@ -208,7 +208,10 @@ impl FlowState {
     }
 
     /// The windows with what is remembered, and a transaction.
-    pub(super) fn split(&mut self, number: u32) -> (&mut FlowMemory, &mut Counters, &[Window; 2], &mut Transaction) {
+    pub(super) fn split(
+        &mut self,
+        number: u32,
+    ) -> (&mut FlowMemory, &mut Counters, &[Window; 2], &mut Transaction) {
         let _begun = self.transaction(number);
         let Self { memory, counters, streams, transactions, .. } = self;
         let place = transactions.iter().position(|one| one.number == number).unwrap_or(0);

@@ -233,7 +233,8 @@ fn matched(
     (src, dst, at_ns): (Addr, Addr, u64),
     hits: &mut Vec<Hit>,
 ) -> bool {
-    let counted = thresholds.count(number, &one.rule, &mut Counted { src, dst, at_ns, flow: &mut state.counters });
+    let counted =
+        thresholds.count(number, &one.rule, &mut Counted { src, dst, at_ns, flow: &mut state.counters });
     let Some(is_told) = counted else { return false };
     one.remembered.apply(&mut state.memory);
     let acts = one.rule.action != super::rule::Action::Alert;

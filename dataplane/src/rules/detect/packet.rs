@@ -1,9 +1,9 @@
 //! Do rules match a packet, by itself?
 
 use super::flow::FlowPlace;
-use super::transaction::{has_size, speaks};
 use super::flow::FlowState;
 use super::stream::{self, Met};
+use super::transaction::{has_size, speaks};
 use super::{Desk, Detector, Moment, matched};
 use crate::flow::Direction;
 use crate::parse::{Headers, Network, Protocol};
@@ -143,7 +143,8 @@ fn is_met(
 ) -> bool {
     let rule = &signature.rule;
     // Whoever asks of the stream is asked here where there is none.
-    let flow = FlowTest { stream: rule.flow.stream.filter(|stream| *stream && facts.is_in_stream), ..rule.flow };
+    let flow =
+        FlowTest { stream: rule.flow.stream.filter(|stream| *stream && facts.is_in_stream), ..rule.flow };
     signature.is_of_packet(facts.application)
         && concerns(&rule.header, &flow, view)
         && signature.checks.iter().all(|check| check.holds(view))

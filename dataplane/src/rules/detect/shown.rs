@@ -24,6 +24,7 @@ pub struct FieldId(pub u16);
 ///
 /// Where there is no such name: it is for constants, which do not compile then.
 #[must_use]
+#[expect(clippy::panic, reason = "constants are made of it, which then do not compile")]
 pub const fn field(name: &str) -> FieldId {
     let mut index = 0;
     while index < FIELDS.len() {
@@ -141,7 +142,6 @@ impl Shown {
     }
 
     pub(super) fn has_event(&self, event: &str) -> bool {
-        self.events.iter().any(|shown| *shown == event)
+        self.events.contains(&event)
     }
-
 }

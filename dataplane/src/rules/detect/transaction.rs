@@ -172,8 +172,7 @@ impl Telling<'_> {
         let one = Detector::state(flows, free, *generation, self.place).transaction(transaction);
         if is_end {
             one.bodies.retain(|body| !(body.buffer == buffer && body.way == way));
-        } else if let Some(body) =
-            one.bodies.iter_mut().find(|body| body.buffer == buffer && body.way == way)
+        } else if let Some(body) = one.bodies.iter_mut().find(|body| body.buffer == buffer && body.way == way)
         {
             body.bytes = shown;
             if is_full {
@@ -195,7 +194,10 @@ impl Telling<'_> {
 
 impl std::fmt::Debug for Telling<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Telling").field("is_on", &self.is_on).field("moment", &self.moment).finish_non_exhaustive()
+        f.debug_struct("Telling")
+            .field("is_on", &self.is_on)
+            .field("moment", &self.moment)
+            .finish_non_exhaustive()
     }
 }
 
@@ -352,10 +354,8 @@ impl Asked<'_> {
 
     fn answers(&self, ask: &Ask) -> bool {
         match ask {
-            Ask::Number(field, test, nth) => nth.holds(test, self.numbers_of(*field)),
-            Ask::Size(buffer, test) => {
-                self.all_of(*buffer).any(|bytes| test.holds(bytes.len() as u64))
-            }
+            Ask::Number(field, test, nth) => nth.holds(test, &mut self.numbers_of(*field)),
+            Ask::Size(buffer, test) => self.all_of(*buffer).any(|bytes| test.holds(bytes.len() as u64)),
             Ask::Event(_, event) => self.shown.has_event(event),
             Ask::Protocol(asked) => speaks(asked, Some(self.stage.application)),
             Ask::StreamSize(size) => has_size(size, self.streams),
@@ -411,4 +411,3 @@ pub(super) fn has_size(size: &StreamSize, streams: &[Window; 2]) -> bool {
         StreamEnd::Either => test.holds(client) || test.holds(server),
     }
 }
-

@@ -330,6 +330,7 @@ impl BufferId {
 ///
 /// Where there is no such buffer: it is for constants, which do not compile then.
 #[must_use]
+#[expect(clippy::panic, reason = "constants are made of it, which then do not compile")]
 pub const fn buffer(name: &str) -> BufferId {
     let mut index = 0;
     while index < BUFFERS.len() {

@@ -77,7 +77,9 @@ pub fn extension_headers(packet: &[u8], met: &mut Met) {
             AUTHENTICATION if is_again => met.add("ipv6.exthdr_dupl_ah"),
             AUTHENTICATION if header.get(2..4) != Some(&[0, 0]) => met.add("ipv6.exthdr_ah_res_not_null"),
             ROUTING if header.get(2) == Some(&0) => met.add("ipv6.rh_type_0"),
-            HOP_BY_HOP => options(&header[2..], ["ipv6.hopopts_unknown_opt", "ipv6.hopopts_only_padding"], met),
+            HOP_BY_HOP => {
+                options(&header[2..], ["ipv6.hopopts_unknown_opt", "ipv6.hopopts_only_padding"], met)
+            }
             DESTINATION => {
                 destinations += 1;
                 // One before a routing header, one at the end.
@@ -89,7 +91,8 @@ pub fn extension_headers(packet: &[u8], met: &mut Met) {
             _ => {}
         }
         // What comes after the first fragment is not a header.
-        let is_later_fragment = next == FRAGMENT && header.get(2..4).is_some_and(|word| word[0] > 0 || word[1] > 7);
+        let is_later_fragment =
+            next == FRAGMENT && header.get(2..4).is_some_and(|word| word[0] > 0 || word[1] > 7);
         (next, at) = (following, at + len);
         if is_later_fragment {
             return;
@@ -117,7 +120,7 @@ fn fragment(header: &[u8], is_again: bool, data_len: usize, met: &mut Met) {
         met.add("ipv6.exthdr_useless_fh");
     }
     // RFC 8200 4.5: all but the last are multiples of eight bytes.
-    if has_more && data_len % 8 != 0 {
+    if has_more && !data_len.is_multiple_of(8) {
         met.add("ipv6.frag_invalid_length");
     }
 }

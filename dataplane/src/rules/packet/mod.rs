@@ -128,7 +128,9 @@ fn is_between(header: &Header, headers: &Headers) -> bool {
         // A rule about ports is about none of these.
         Transport::Icmp(_) | Transport::None => {
             let is_any = header.source.ports.is_all() && header.destination.ports.is_all();
-            return is_any && (has_addresses(header, src, dst) || header.is_both_ways && has_addresses(header, dst, src));
+            return is_any
+                && (has_addresses(header, src, dst)
+                    || header.is_both_ways && has_addresses(header, dst, src));
         }
     };
     let (from, to) = ((src, src_port), (dst, dst_port));

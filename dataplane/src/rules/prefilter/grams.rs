@@ -108,7 +108,8 @@ impl Grams {
         let mut entries: [Vec<Entry>; 3] = Default::default();
         let mut short = Vec::new();
         for (number, pattern) in patterns.iter().enumerate() {
-            let Some(class) = STRIDES.iter().position(|stride| pattern.len() >= GRAM_BYTES + stride - 1) else {
+            let Some(class) = STRIDES.iter().position(|stride| pattern.len() >= GRAM_BYTES + stride - 1)
+            else {
                 short.push(number as u32);
                 continue;
             };

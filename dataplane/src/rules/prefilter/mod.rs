@@ -9,8 +9,8 @@ use foldhash::quality::RandomState;
 
 mod grams;
 
-use super::matcher::Unmatchable;
 use super::language::buffers::PAYLOAD;
+use super::matcher::Unmatchable;
 use super::rule::{Content, FastPattern, Header, Part, Rule, Seen, Test};
 use super::transform::Chain;
 use grams::{Found, Grams};
@@ -167,12 +167,12 @@ pub struct Scratch {
 }
 
 /// The ports of one side, where a rule is about few.
-fn few_ports(rule: &Rule) -> Option<impl Iterator<Item = u16>> {
+fn few_ports(rule: &Rule) -> Option<impl Iterator<Item = u16> + '_> {
     let Header { source, destination, .. } = &rule.header;
     let spans = [destination, source].into_iter().map(|ends| ends.ports.spans());
     let count = |spans: &[(u16, u16)]| spans.iter().map(|(low, high)| u32::from(high - low) + 1).sum::<u32>();
     let few = spans.filter(|spans| count(spans) <= PORTS_MAX).min_by_key(|spans| count(spans))?;
-    Some(few.to_vec().into_iter().flat_map(|(low, high)| low..=high))
+    Some(few.iter().copied().flat_map(|(low, high)| low..=high))
 }
 
 /// The part and the pattern by which a rule is found; `None`: none of its contents must be there.

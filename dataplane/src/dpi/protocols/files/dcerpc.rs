@@ -9,10 +9,10 @@ use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
 use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol};
 use crate::flow::Direction;
+use crate::parse::Addr;
 use crate::rules::detect::field;
 use crate::rules::language::buffers::buffer;
 use crate::rules::rule::BufferId;
-use crate::parse::Addr;
 
 /// DCE/RPC.
 pub static DCERPC: Protocol = Protocol {
@@ -176,11 +176,10 @@ fn uuid_text(raw: [u8; 16], is_little: bool) -> [u8; 36] {
     let raw = in_text_order(raw, is_little);
     let mut text = [b'-'; 36];
     let mut place = 0;
-    for index in 0..16 {
+    for (index, byte) in raw.into_iter().enumerate() {
         if matches!(index, 4 | 6 | 8 | 10) {
             place += 1;
         }
-        let byte = raw[index];
         text[place] = HEX[usize::from(byte >> 4)];
         text[place + 1] = HEX[usize::from(byte & 15)];
         place += 2;
@@ -337,7 +336,7 @@ impl Calls {
             if let Some(known) = self.interface(context) {
                 cx.rules.interface(in_text_order(known.uuid, known.is_little), known.version.0);
             }
-            cx.rules.number(field("dcerpc.opnum"), operation.into());
+            cx.rules.number(const { field("dcerpc.opnum") }, operation.into());
             cx.rules.stage(name, transaction, way, false);
         }
         cx.rules.body(name, (transaction, STUB), way, stub, is_last);

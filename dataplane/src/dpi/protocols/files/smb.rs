@@ -5,8 +5,8 @@
 
 use super::super::names::line::Line;
 use super::dcerpc::Calls;
-use super::transfers::Transfers;
 use super::ntlmssp::Authenticate;
+use super::transfers::Transfers;
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::text::utf16;

@@ -167,7 +167,8 @@ mod tests {
             initiator: (crate::parse::Addr::v4([192, 0, 2, 1]), 40_000),
             responder: (crate::parse::Addr::v4([192, 0, 2, 2]), 110),
             protocol: crate::parse::Protocol::TCP,
-            is_midstream: false, is_established: true,
+            is_midstream: false,
+            is_established: true,
         };
         let bytes: Vec<_> = lines.iter().map(|(way, line)| (*way, format!("{line}\r\n"))).collect();
         let payloads = bytes.iter().map(|(way, line)| (*way, line.as_bytes()));

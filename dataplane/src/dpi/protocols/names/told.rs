@@ -76,7 +76,9 @@ pub(super) fn message(
             rules.show(buffer, text.as_bytes());
         }
         if header.is_response() {
-            for buffer in [RESPONSE].into_iter().chain(if name == "mdns" { MDNS.get(4).copied() } else { None }) {
+            for buffer in
+                [RESPONSE].into_iter().chain(if name == "mdns" { MDNS.get(4).copied() } else { None })
+            {
                 rules.show(buffer, text.as_bytes());
             }
         }
@@ -93,7 +95,10 @@ pub(super) fn message(
                 rules.number(TYPE, rr.kind.into());
             }
             let own = own.get(place + 1).copied();
-            let whole = [header.is_response().then_some(RESPONSE), own.and(MDNS.get(4).copied().filter(|_| name == "mdns"))];
+            let whole = [
+                header.is_response().then_some(RESPONSE),
+                own.and(MDNS.get(4).copied().filter(|_| name == "mdns")),
+            ];
             let answer = (place == 0).then_some(ANSWER_NAME);
             for buffer in [Some(section), own, answer].into_iter().chain(whole).flatten() {
                 rules.show(buffer, text.as_bytes());

@@ -182,18 +182,18 @@ fn tell_rules(way: Direction, kind: u8, message: &Message<'_>, cx: &mut Context<
     }
     let transaction = *cx.transactions;
     let rules = &mut cx.rules;
-    rules.number(field("krb5_msg_type"), kind.into());
+    rules.number(const { field("krb5_msg_type") }, kind.into());
     if let Some(error) = message.error {
-        rules.number(field("krb5_err_code"), error.into());
+        rules.number(const { field("krb5_err_code") }, error.into());
     }
-    for (name, contents) in [("krb5.cname", message.client), ("krb5.sname", message.service)] {
-        let buffer = if name == "krb5.cname" { buffer("krb5.cname") } else { buffer("krb5.sname") };
+    let names = const { [buffer("krb5.cname"), buffer("krb5.sname")] };
+    for (buffer, contents) in names.into_iter().zip([message.client, message.service]) {
         for part in texts_of(contents).into_iter().flatten() {
             rules.show(buffer, part.contents);
         }
     }
     if let Some(kind) = message.ticket_encryption.or(message.encryption) {
-        rules.show(buffer("krb5.ticket_encryption_name"), encryption_name(kind).as_bytes());
+        rules.show(const { buffer("krb5.ticket_encryption_name") }, encryption_name(kind).as_bytes());
     }
     rules.stage("krb5", transaction, way, true);
     rules.end(transaction);

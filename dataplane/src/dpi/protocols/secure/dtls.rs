@@ -315,7 +315,8 @@ mod tests {
             initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
             responder: (Addr::v4([198, 51, 100, 1]), 4_433),
             protocol: parse::Protocol::UDP,
-            is_midstream: false, is_established: true,
+            is_midstream: false,
+            is_established: true,
         };
         let mut records = Vec::new();
         let mut note = |record: crate::dpi::parser::Record<'_>| {

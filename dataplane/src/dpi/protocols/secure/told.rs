@@ -45,7 +45,7 @@ pub(super) fn client(hello: &ClientHello<'_>, (ja3, text, ja4): (&[u8], &[u8], &
         rules.show(SNI, host);
     }
     hello.alpns().for_each(|alpn| rules.show(ALPN, alpn));
-    rules.number(field("tls.version"), hello.best_version().into());
+    rules.number(const { field("tls.version") }, hello.best_version().into());
     rules.show(JA3, ja3);
     rules.show(JA3_STRING, text);
     rules.show(JA4, ja4);
@@ -59,7 +59,7 @@ pub(super) fn server(hello: &ServerHello<'_>, (ja3s, text): (&[u8], &[u8]), cx: 
     let rules = &mut cx.rules;
     rules.show(JA3S, ja3s);
     rules.show(JA3S_STRING, text);
-    rules.number(field("tls.version"), hello.agreed_version().into());
+    rules.number(const { field("tls.version") }, hello.agreed_version().into());
     hello.alpns().for_each(|alpn| rules.show(ALPN, alpn));
     random(hello.random, cx);
     cx.rules.stage(name, TRANSACTION, Direction::Reverse, false);
@@ -87,7 +87,7 @@ pub(super) fn end(certificate: Option<&Certificate<'_>>, der: Option<&[u8]>, cx:
     }
     if let Some(der) = der {
         rules.show(CERTIFICATES, der);
-        rules.number(field("tls.cert_chain_len"), 1);
+        rules.number(const { field("tls.cert_chain_len") }, 1);
     }
     rules.stage(name, TRANSACTION, Direction::Reverse, true);
 }

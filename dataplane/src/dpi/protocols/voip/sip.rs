@@ -7,9 +7,9 @@ use crate::dpi::{
     Category, Context, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Step,
 };
 use crate::flow::Direction;
+use crate::parse::Addr;
 use crate::rules::language::buffers::buffer;
 use crate::rules::rule::BufferId;
-use crate::parse::Addr;
 
 /// SIP.
 pub static SIP: Protocol = Protocol {
@@ -224,7 +224,7 @@ fn tell_rules(whole: &[u8], head: &[u8], body: &[u8], cx: &mut Context<'_>) {
     for (name, short, buffer) in TOLD {
         headers(head, name, short).for_each(|value| cx.rules.show(buffer, value));
     }
-    cx.rules.show(buffer("sip.body"), body);
+    cx.rules.show(const { buffer("sip.body") }, body);
     if !header(head, b"content-type", b"c").is_some_and(|value| has_word(value, b"sdp")) {
         return;
     }
@@ -233,7 +233,7 @@ fn tell_rules(whole: &[u8], head: &[u8], body: &[u8], cx: &mut Context<'_>) {
         let [letter, b'=', value @ ..] = line else { continue };
         if *letter == b'm' {
             is_of_medium = true;
-            cx.rules.show(buffer("sdp.media.media"), value);
+            cx.rules.show(const { buffer("sdp.media.media") }, value);
             continue;
         }
         let known = SDP.iter().find(|(known, ..)| known == letter);

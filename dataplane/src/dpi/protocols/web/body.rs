@@ -95,7 +95,8 @@ fn through(layers: &mut [Layer], bytes: &[u8], told: &mut u64, tell: &mut dyn Fn
 
 impl Layer {
     fn new(framings: &'static [Framing]) -> Self {
-        let (first, next) = framings.split_first().map_or((Framing::Raw, framings), |(first, next)| (*first, next));
+        let (first, next) =
+            framings.split_first().map_or((Framing::Raw, framings), |(first, next)| (*first, next));
         Self { state: State::of(first), next, fed: Vec::new(), has_output: false }
     }
 
@@ -227,8 +228,7 @@ fn gzip_header_len(bytes: &[u8]) -> Result<Option<usize>, ()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpi::text::has_word;
-use flate2::Compression;
+    use flate2::Compression;
     use std::io::Write as _;
 
     fn decoded(value: &str, body: &[u8], step: usize) -> Vec<u8> {

@@ -6,10 +6,10 @@
 use crate::dpi::text::{has_word, starts_with_word};
 use std::collections::VecDeque;
 
+use super::body::Codings;
 use super::head::{self, HEAD_BYTES_MAX, Head, RequestLine};
 use super::inside::Inside;
 use super::judge::{self, is_harmless};
-use super::body::Codings;
 use super::told::{self, FILE_DATA, Message, REQUEST_BODY, RESPONSE_BODY};
 use super::{http2, rides, websocket};
 use crate::dpi::{
@@ -700,7 +700,13 @@ mod tests {
         use crate::parse::{Addr, TcpFlags};
         let mut inspector = Inspector::new(Recogniser::new().into(), AppTable::default().into(), 1);
         let end = |last| (Addr::v4([192, 0, 2, last]), 80);
-        let view = FlowView { initiator: end(1), responder: end(2), protocol: 6, is_midstream: false, is_established: true };
+        let view = FlowView {
+            initiator: end(1),
+            responder: end(2),
+            protocol: 6,
+            is_midstream: false,
+            is_established: true,
+        };
         let (slot, _) = inspector.start(&view, crate::time::Wall(0));
         let mut count = 0;
         for (way, bytes) in [(Direction::Forward, request), (Direction::Reverse, response)] {

@@ -387,7 +387,8 @@ mod tests {
             initiator: (crate::parse::Addr::v4([192, 0, 2, 1]), 40_000),
             responder: (crate::parse::Addr::v4([192, 0, 2, 2]), 80),
             protocol: crate::parse::Protocol::TCP,
-            is_midstream: false, is_established: true,
+            is_midstream: false,
+            is_established: true,
         };
         let mut told = Vec::new();
         let mut records = |record: crate::dpi::parser::Record<'_>| {

@@ -120,7 +120,8 @@ mod tests {
             initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
             responder: (Addr::v4([192, 0, 2, 2]), 40_001),
             protocol: crate::parse::Protocol::TCP,
-            is_midstream: false, is_established: true,
+            is_midstream: false,
+            is_established: true,
         };
         // What comes after so many bytes is not read: it would be told.
         let known = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -140,7 +141,8 @@ mod tests {
             initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
             responder: (Addr::v4([192, 0, 2, 2]), 3_128),
             protocol: crate::parse::Protocol::TCP,
-            is_midstream: false, is_established: true,
+            is_midstream: false,
+            is_established: true,
         };
         let once: [&[u8]; 2] = [
             b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",

@@ -88,7 +88,8 @@ pub(super) fn request(
     if fields.all.iter().filter(|field| field.is("content-length")).count() > 1 {
         cx.anomaly("duplicate_content_length_field_in_request");
     }
-    let scheme = fields.value("authorization").map(|value| value.split(|byte| *byte == b' ').next().unwrap_or(value));
+    let scheme =
+        fields.value("authorization").map(|value| value.split(|byte| *byte == b' ').next().unwrap_or(value));
     if scheme.is_some_and(|scheme| !SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known))) {
         cx.anomaly("request_auth_unrecognized");
     }
@@ -116,7 +117,9 @@ pub(super) fn response(cx: &mut Context<'_>, message: Message, head: &[u8]) {
         return;
     }
     let (line, block) = split_line(head);
-    let layers = Fields::of(block).value("content-encoding").map_or(0, |value| value.split(|byte| *byte == b',').count());
+    let layers = Fields::of(block)
+        .value("content-encoding")
+        .map_or(0, |value| value.split(|byte| *byte == b',').count());
     if layers > super::body::LAYERS_MAX {
         cx.anomaly("too_many_encoding_layers");
     }
@@ -254,7 +257,8 @@ fn normal_uri(method: &[u8], target: &[u8], out: &mut Vec<u8>) {
         Some(authority) => {
             let from = target.windows(3).position(|window| window == b"://").map_or(0, |colon| colon + 3);
             let after = target.get(from..).unwrap_or_default();
-            let slash = after.iter().position(|byte| *byte == b'/').unwrap_or(authority.len().min(after.len()));
+            let slash =
+                after.iter().position(|byte| *byte == b'/').unwrap_or(authority.len().min(after.len()));
             after.get(slash..).unwrap_or_default()
         }
         None => target,

@@ -255,7 +255,8 @@ mod tests {
             initiator: (crate::parse::Addr::v4([192, 0, 2, 1]), 40_000),
             responder: (crate::parse::Addr::v4([192, 0, 2, 2]), 6_379),
             protocol: crate::parse::Protocol::TCP,
-            is_midstream: false, is_established: true,
+            is_midstream: false,
+            is_established: true,
         };
         let mut told = Vec::new();
         let payloads = client.iter().map(|bytes| (Direction::Forward, *bytes));

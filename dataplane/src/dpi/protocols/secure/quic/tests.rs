@@ -46,7 +46,8 @@ fn told(payloads: &[&[u8]]) -> (Vec<String>, Summary, Option<String>) {
         initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
         responder: (Addr::v4([198, 51, 100, 1]), 443),
         protocol: parse::Protocol::UDP,
-        is_midstream: false, is_established: true,
+        is_midstream: false,
+        is_established: true,
     };
     let mut records = Vec::new();
     let mut note = |record: Record<'_>| {

@@ -35,7 +35,8 @@ fn told(port: u16, payloads: &[(Direction, &[u8])]) -> (Vec<String>, crate::dpi:
         initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
         responder: (Addr::v4([198, 51, 100, 1]), port),
         protocol: parse::Protocol::TCP,
-        is_midstream: false, is_established: true,
+        is_midstream: false,
+        is_established: true,
     };
     let mut records = Vec::new();
     let mut note = |record: Record<'_>| {

@@ -181,7 +181,8 @@ mod tests {
             initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
             responder: (Addr::v4([192, 0, 2, 2]), 1_194),
             protocol: ip,
-            is_midstream: false, is_established: true,
+            is_midstream: false,
+            is_established: true,
         };
         let payloads = payloads.iter().map(|(way, payload)| (*way, &payload[..]));
         let (apps, mut told) = (AppTable::default(), 0);
