@@ -29,8 +29,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "control", "defrag", "dpi", "flow", "host", "nat", "parse", "policy", "stream", "time", "tx",
-            "verdict",
+            "control", "defrag", "dpi", "flow", "host", "nat", "parse", "policy", "rules", "stream", "time",
+            "tx", "verdict",
         ],
     ),
     ("rx", &["control", "engine", "parse", "time", "verdict"]),

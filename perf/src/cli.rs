@@ -105,6 +105,12 @@ pub(crate) enum Command {
     Inspect {
         /// Capture files, or folders of them.
         captures: Vec<PathBuf>,
+        /// Rule files, or folders of them: what they take to load, and what captures cost under them.
+        #[arg(long, num_args = 1.., value_name = "FILE")]
+        rules: Vec<PathBuf>,
+        /// Rules at least: the files' are repeated with other letters in their contents.
+        #[arg(long, value_parser = count, default_value = "0", requires = "rules")]
+        rules_min: u32,
         #[command(flatten)]
         common: Common,
     },

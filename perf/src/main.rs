@@ -87,9 +87,9 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Memory { engine } => in_memory(Scenario::Memory, &engine, None)?,
         Command::Reload { engine, binary } => in_memory(Scenario::Reload, &engine, binary.as_deref())?,
         Command::SynFlood { engine } => in_memory(Scenario::SynFlood, &engine, None)?,
-        Command::Inspect { captures, common } => {
-            let plan =
-                inspect::Plan { captures, runs: common.runs, seed: common.seed, core: common.dut_core };
+        Command::Inspect { captures, rules, rules_min, common } => {
+            let (runs, seed, core) = (common.runs, common.seed, common.dut_core);
+            let plan = inspect::Plan { captures, rules, rules_min, runs, seed, core };
             finish(&inspect::run(&plan)?, common.json.as_deref())?;
         }
         Command::Dut { device, port_a, port_b, seconds, forward } => {

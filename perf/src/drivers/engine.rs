@@ -20,6 +20,7 @@ use dataplane::flow::owner::OwnerTable;
 use dataplane::host::Shared;
 use dataplane::parse::LinkType;
 use dataplane::policy::PolicySet;
+use dataplane::rules::RuleSet;
 use dataplane::time::{Now, Tick, Wall};
 
 use crate::traffic::{Side, Trace};
@@ -77,15 +78,15 @@ impl Pass {
 impl Bench {
     /// An engine for `capacity` flows under `policy`.
     pub(crate) fn new(capacity: u32, policy: Arc<PolicySet>, seed: u64) -> Self {
-        Self::inspecting(capacity, policy, seed, None)
+        Self::inspecting(capacity, policy, seed, (None, None))
     }
 
-    /// The same, which looks at payload.
+    /// The same, which looks at payload, under rules where there are some.
     pub(crate) fn inspecting(
         capacity: u32,
         policy: Arc<PolicySet>,
         seed: u64,
-        inspection: Option<Inspection>,
+        (inspection, rules): (Option<Inspection>, Option<Arc<RuleSet>>),
     ) -> Self {
         let port = |zone| PortConfig { zone, checksum: ChecksumMode::default(), networks: Vec::new() };
         let config = EngineConfig {
@@ -101,7 +102,7 @@ impl Bench {
             inspection,
             streams: StreamConfig::default(),
         };
-        let first = Snapshot { version: 1, policy, settings: Settings::default(), apps: None, rules: None };
+        let first = Snapshot { version: 1, policy, settings: Settings::default(), apps: None, rules };
         let (door, mut workers, mut receivers) = door(first, 1, None);
         let worker = workers.pop().expect("one worker was asked for");
         let receiver = receivers.pop().expect("one worker was asked for");

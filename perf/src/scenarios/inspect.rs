@@ -4,12 +4,14 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use dataplane::engine::{BATCH_MAX, Inspection};
+use dataplane::rules::RuleSet;
 use dataplane::rx::savefile::SavefileReader;
 
 use super::memory::policy_set;
-use super::{Error, Outcome};
+use super::{Error, Outcome, rules};
 use crate::drivers::engine::{Bench, Captured};
 use crate::report::result::{Measurement, Recorder};
 use crate::traffic::{Kind, Spec, Workload};
@@ -28,6 +30,10 @@ const CAPTURED_MIN: usize = 1_000_000;
 pub(crate) struct Plan {
     /// Capture files, or folders of them.
     pub(crate) captures: Vec<PathBuf>,
+    /// Rule files, or folders of them.
+    pub(crate) rules: Vec<PathBuf>,
+    /// Rules at least.
+    pub(crate) rules_min: u32,
     pub(crate) runs: u32,
     pub(crate) seed: u64,
     pub(crate) core: usize,
@@ -41,18 +47,20 @@ pub(crate) struct Plan {
 pub(crate) fn run(plan: &Plan) -> Outcome {
     core_affinity::set_for_current(core_affinity::CoreId { id: plan.core });
     let mut recorder = Recorder::new("inspect", plan.seed);
-    bulk(plan, &mut recorder)?;
+    let rules = rules::load(&plan.rules, plan.rules_min, plan.runs, &mut recorder)?;
+    bulk(plan, rules.as_ref(), &mut recorder)?;
     if !plan.captures.is_empty() {
-        captures(plan, &mut recorder)?;
+        captures(plan, rules.as_ref(), &mut recorder)?;
     }
     Ok(recorder.finish())
 }
 
-fn bulk(plan: &Plan, recorder: &mut Recorder) -> Result<(), Error> {
+fn bulk(plan: &Plan, rules: Option<&Arc<RuleSet>>, recorder: &mut Recorder) -> Result<(), Error> {
     let load = Workload::new(&Spec::new(Kind::Large, BULK_FLOWS, plan.seed))?;
-    let mut times = [Vec::new(), Vec::new()];
-    for (times, (name, inspection)) in times.iter_mut().zip(kinds()) {
-        let mut bench = Bench::inspecting(CAPACITY, policy_set(0, false)?, plan.seed, inspection);
+    let mut times = Vec::new();
+    for (name, inspection, rules) in kinds(rules) {
+        let mut samples = Vec::new();
+        let mut bench = Bench::inspecting(CAPACITY, policy_set(0, false)?, plan.seed, (inspection, rules));
         if !load.warm_up.is_empty() {
             bench.pass(&load.warm_up, 0, load.warm_up.len());
         }
@@ -63,15 +71,16 @@ fn bulk(plan: &Plan, recorder: &mut Recorder) -> Result<(), Error> {
             let pass = bench.pass(&load.load, 0, BULK_PACKETS);
             measurement.sample("time_per_packet", "ns", pass.ns_per_packet());
             measurement.sample("allocations", "calls", pass.allocations as f64);
-            times.push(pass.ns_per_packet());
+            samples.push(pass.ns_per_packet());
         }
         recorder.add(measurement);
+        times.push((name, samples));
     }
     add_ratio(recorder, "bulk, classified", &times);
     Ok(())
 }
 
-fn captures(plan: &Plan, recorder: &mut Recorder) -> Result<(), Error> {
+fn captures(plan: &Plan, rules: Option<&Arc<RuleSet>>, recorder: &mut Recorder) -> Result<(), Error> {
     let mut files = Vec::new();
     for path in &plan.captures {
         gather(path, &mut files);
@@ -87,16 +96,17 @@ fn captures(plan: &Plan, recorder: &mut Recorder) -> Result<(), Error> {
     let repeats = CAPTURED_MIN.div_ceil(packets.len());
     crate::say(&format!("{} packets of {} captures, {repeats} times", packets.len(), files.len()));
     let mut frames: Vec<_> = (0..BATCH_MAX).map(|_| Vec::with_capacity(65_536)).collect();
-    let mut times = [Vec::new(), Vec::new()];
-    for (times, (name, inspection)) in times.iter_mut().zip(kinds()) {
+    let mut times = Vec::new();
+    for (name, inspection, rules) in kinds(rules) {
+        let mut samples = Vec::new();
         let mut measurement = Measurement::new(name, "captures", 0, 0);
         measurement.note("captures", format!("{} files, {} packets", files.len(), packets.len()));
         for _ in 0..plan.runs {
             let (mut ns, mut allocations) = (0.0, 0);
             for _ in 0..repeats {
                 // A table made anew, so that every repeat sees every flow begin.
-                let mut bench =
-                    Bench::inspecting(CAPACITY, policy_set(0, false)?, plan.seed, inspection.clone());
+                let looked_by = (inspection.clone(), rules.clone());
+                let mut bench = Bench::inspecting(CAPACITY, policy_set(0, false)?, plan.seed, looked_by);
                 let pass = bench.captured(&packets, &mut frames);
                 ns += pass.ns_per_packet();
                 allocations += pass.allocations;
@@ -106,28 +116,39 @@ fn captures(plan: &Plan, recorder: &mut Recorder) -> Result<(), Error> {
             measurement.sample("rate", "pps", 1e9 / per_packet);
             let count = (packets.len() * repeats) as f64;
             measurement.sample("allocations_per_packet", "calls", allocations as f64 / count);
-            times.push(per_packet);
+            samples.push(per_packet);
         }
         recorder.add(measurement);
+        times.push((name, samples));
     }
     add_ratio(recorder, "captures", &times);
-    if let [file] = files.as_slice() {
-        peer(file, plan.runs, &times[1], recorder);
+    if let ([file], Some((_, inspecting))) = (files.as_slice(), times.get(1)) {
+        peer(file, plan.runs, inspecting, recorder);
     }
     Ok(())
 }
 
-/// Inspection off, and on.
-fn kinds() -> [(&'static str, Option<Inspection>); 2] {
-    [("engine", None), ("engine, inspecting", Some(Inspection::builtin()))]
+/// How captures are looked at.
+type Looked = (&'static str, Option<Inspection>, Option<Arc<RuleSet>>);
+
+/// Inspection off, and on, and under rules where there are some.
+fn kinds(rules: Option<&Arc<RuleSet>>) -> Vec<Looked> {
+    let inspecting = Inspection::builtin();
+    let mut kinds = vec![("engine", None, None), ("engine, inspecting", Some(inspecting.clone()), None)];
+    kinds.extend(rules.map(|rules| ("engine, rules", Some(inspecting), Some(Arc::clone(rules)))));
+    kinds
 }
 
-fn add_ratio(recorder: &mut Recorder, workload: &str, [off, on]: &[Vec<f64>; 2]) {
-    let mut ratio = Measurement::new("inspecting / not", workload, 0, 0);
-    for (off, on) in off.iter().zip(on) {
-        ratio.sample("time_per_packet", "x", on / off);
+/// Each kind but the first over the one before it.
+fn add_ratio(recorder: &mut Recorder, workload: &str, times: &[(&'static str, Vec<f64>)]) {
+    for (pair, name) in times.windows(2).zip(["inspecting / not", "rules / inspecting"]) {
+        let [(_, off), (_, on)] = pair else { continue };
+        let mut ratio = Measurement::new(name, workload, 0, 0);
+        for (off, on) in off.iter().zip(on) {
+            ratio.sample("time_per_packet", "x", on / off);
+        }
+        recorder.add(ratio);
     }
-    recorder.add(ratio);
 }
 
 /// nDPI's reader over the same file, by its own "Packet Processing Time".
@@ -159,7 +180,7 @@ fn peer(file: &Path, runs: u32, ours_ns: &[f64], recorder: &mut Recorder) {
     recorder.add(ratio);
 }
 
-fn gather(path: &Path, files: &mut Vec<PathBuf>) {
+pub(super) fn gather(path: &Path, files: &mut Vec<PathBuf>) {
     match std::fs::read_dir(path) {
         Ok(entries) => entries.flatten().for_each(|entry| gather(&entry.path(), files)),
         Err(_) => files.push(path.to_owned()),

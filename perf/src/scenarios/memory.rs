@@ -349,7 +349,7 @@ pub(super) fn policy_set(count: usize, hits: bool) -> Result<Arc<PolicySet>, Err
 }
 
 /// Resident memory of this process.
-fn rss_bytes() -> u64 {
+pub(super) fn rss_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib = text
         .lines()

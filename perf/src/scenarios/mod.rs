@@ -6,6 +6,7 @@ pub(crate) mod dut;
 pub(crate) mod forward;
 pub(crate) mod inspect;
 pub(crate) mod memory;
+mod rules;
 pub(crate) mod program;
 
 use crate::report::result::ResultFile;

@@ -1,8 +1,8 @@
 //! Which of many patterns are in these bytes? Upper and lower case alike.
 //!
 //! Each pattern is known by four of its bytes in a row, a *gram*, which are looked up in a bitmap that stays in the first-level cache:
-//! one place does not wait for the one before it, as an automaton's states do. Of a long pattern the grams at four places in a
-//! row are known, so that every fourth place of the text needs a look; of a shorter one two, or one:
+//! one place does not wait for the one before it, as an automaton's states do. Where all patterns are long, the grams at four
+//! places of each are known, so that every fourth place of the text needs a look; else two, or one:
 //!
 //! ```text
 //! pattern          G E T _ / e v i l          stride 4: grams at 2, 3, 4, 5
@@ -19,33 +19,32 @@ use std::collections::HashMap;
 /// Bytes of a gram.
 const GRAM_BYTES: usize = 4;
 
-/// Bits of a bitmap for each gram in it: fewer than one place in so many is looked at in vain.
-const BITS_PER_GRAM: usize = 32;
-
-/// Largest bitmap, bits: 32 KiB.
-const BITMAP_BITS_MAX: u32 = 18;
+/// Bits of the bitmap: 16 KiB, a third of a first-level cache.
+const BITS: u32 = 17;
+const WORDS: usize = (1 << BITS) / 64;
 
 /// Patterns by their grams.
 #[derive(Debug, Default)]
 pub(super) struct Grams {
     patterns: Vec<Box<[u8]>>,
-    /// Patterns of which one gram in four, in two, and each place is looked up.
-    strides: [Table; 3],
+    /// `None`: all patterns are shorter than a gram.
+    table: Option<Table>,
     /// Patterns that are shorter than a gram.
     short: Short,
 }
 
-/// Places between two that are looked up.
+/// Places between two that are looked up, best first.
 const STRIDES: [usize; 3] = [4, 2, 1];
 
-/// Grams of patterns with one stride.
-#[derive(Debug, Default)]
+/// Grams of patterns.
+#[derive(Debug)]
 struct Table {
-    bitmap: Vec<u64>,
-    /// What a hash is shifted by.
-    shift: u32,
-    /// Starts in `entries`, by hash.
+    bitmap: Box<[u64; WORDS]>,
+    stride: usize,
+    /// Starts in `entries`, by the first bits of a hash.
     buckets: Vec<u32>,
+    /// What a hash is shifted by for them.
+    shift: u32,
     entries: Vec<Entry>,
 }
 
@@ -92,8 +91,8 @@ const fn fold(gram: u32) -> u32 {
     gram | 0x2020_2020
 }
 
-const fn hash(gram: u32, shift: u32) -> usize {
-    (gram.wrapping_mul(0x9e37_79b1) >> shift) as usize
+const fn hash(gram: u32) -> usize {
+    (gram.wrapping_mul(0x9e37_79b1) >> (u32::BITS - BITS)) as usize
 }
 
 fn gram_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -105,25 +104,25 @@ impl Grams {
     /// Over patterns, none of them empty.
     pub(super) fn new(patterns: Vec<Vec<u8>>) -> Self {
         let mut load: HashMap<u32, u32> = HashMap::new();
-        let mut entries: [Vec<Entry>; 3] = Default::default();
-        let mut short = Vec::new();
+        let (mut entries, mut short) = (Vec::new(), Vec::new());
+        let shortest = patterns.iter().map(Vec::len).filter(|len| *len >= GRAM_BYTES).min();
+        let fits = |stride: &&usize| shortest.is_some_and(|shortest| shortest >= GRAM_BYTES + **stride - 1);
+        let stride = STRIDES.iter().find(fits).copied().unwrap_or(1);
         for (number, pattern) in patterns.iter().enumerate() {
-            let Some(class) = STRIDES.iter().position(|stride| pattern.len() >= GRAM_BYTES + stride - 1)
-            else {
+            if pattern.len() < GRAM_BYTES {
                 short.push(number as u32);
                 continue;
-            };
-            let stride = STRIDES[class];
+            }
             let from = rarest(pattern, stride, &load);
             for at in from..from + stride {
                 let Some(gram) = gram_at(pattern, at) else { continue };
                 *load.entry(gram).or_default() += 1;
-                entries[class].push(Entry { gram, pattern: number as u32, at: at as u8 });
+                entries.push(Entry { gram, pattern: number as u32, at: at as u8 });
             }
         }
         let short = Short::new(&patterns, &short);
         let patterns = patterns.into_iter().map(Vec::into_boxed_slice).collect();
-        Self { patterns, strides: entries.map(Table::new), short }
+        Self { patterns, table: (!entries.is_empty()).then(|| Table::new(entries, stride)), short }
     }
 
     /// Each pattern that is in `bytes` and does not end within the first `seen` of them, once.
@@ -139,10 +138,8 @@ impl Grams {
                 each(pattern);
             }
         };
-        for (table, stride) in self.strides.iter().zip(STRIDES) {
-            if !table.entries.is_empty() {
-                table.search(bytes, stride, &mut compare);
-            }
+        if let Some(table) = &self.table {
+            table.search(bytes, &mut compare);
         }
         if !self.short.by_first.is_empty() {
             self.short.search(bytes, &mut compare);
@@ -151,10 +148,10 @@ impl Grams {
 
     /// Bytes that it takes.
     pub(super) fn memory_bytes(&self) -> usize {
-        let tables = self.strides.iter().map(|table| {
-            table.bitmap.len() * 8 + table.buckets.len() * 4 + table.entries.len() * size_of::<Entry>()
+        let table = self.table.as_ref().map_or(0, |table| {
+            8 * WORDS + table.buckets.len() * 4 + table.entries.len() * size_of::<Entry>()
         });
-        tables.sum::<usize>() + self.patterns.iter().map(|pattern| pattern.len() + 16).sum::<usize>()
+        table + self.patterns.iter().map(|pattern| pattern.len() + size_of::<Box<[u8]>>()).sum::<usize>()
     }
 }
 
@@ -181,34 +178,40 @@ const fn usualness(byte: u8) -> u32 {
 }
 
 impl Table {
-    fn new(mut entries: Vec<Entry>) -> Self {
-        if entries.is_empty() {
-            return Self::default();
-        }
-        let wanted = (entries.len() * BITS_PER_GRAM).next_power_of_two().trailing_zeros();
-        let bits = wanted.clamp(6, BITMAP_BITS_MAX);
-        let shift = 32 - bits;
-        entries.sort_by_key(|entry| (hash(entry.gram, shift), entry.gram, entry.pattern));
-        let mut bitmap = vec![0_u64; (1 << bits) / 64];
+    fn new(mut entries: Vec<Entry>, stride: usize) -> Self {
+        entries.sort_by_key(|entry| (hash(entry.gram), entry.gram, entry.pattern));
+        let mut bitmap = Box::new([0_u64; WORDS]);
+        let bits = entries.len().next_power_of_two().trailing_zeros().min(BITS);
+        let shift = BITS - bits;
         let mut buckets = vec![0_u32; (1 << bits) + 1];
         for entry in &entries {
-            let hash = hash(entry.gram, shift);
-            bitmap[hash / 64] |= 1 << (hash % 64);
-            buckets[hash + 1] += 1;
+            let hash = hash(entry.gram);
+            bitmap[hash / 64 % WORDS] |= 1 << (hash % 64);
+            buckets[(hash >> shift) + 1] += 1;
         }
         for place in 1..buckets.len() {
             buckets[place] += buckets[place - 1];
         }
-        Self { bitmap, shift, buckets, entries }
+        Self { bitmap, stride, buckets, shift, entries }
+    }
+
+    fn search(&self, bytes: &[u8], compare: &mut impl FnMut(u32, usize)) {
+        // Each by itself, so that the step is a constant.
+        match self.stride {
+            4 => self.search_by::<4>(bytes, compare),
+            2 => self.search_by::<2>(bytes, compare),
+            _ => self.search_by::<1>(bytes, compare),
+        }
     }
 
     #[inline]
-    fn search(&self, bytes: &[u8], stride: usize, compare: &mut impl FnMut(u32, usize)) {
-        for (at, window) in bytes.windows(GRAM_BYTES).enumerate().step_by(stride) {
+    fn search_by<const STRIDE: usize>(&self, bytes: &[u8], compare: &mut impl FnMut(u32, usize)) {
+        for (at, window) in bytes.windows(GRAM_BYTES).enumerate().step_by(STRIDE) {
             let Ok(window) = <[u8; GRAM_BYTES]>::try_from(window) else { continue };
             let gram = fold(u32::from_le_bytes(window));
-            let hash = hash(gram, self.shift);
-            if self.bitmap[hash / 64] >> (hash % 64) & 1 != 0 {
+            let hash = hash(gram);
+            // The remainder says nothing new, but to the compiler, that this is within the bitmap.
+            if self.bitmap[hash / 64 % WORDS] >> (hash % 64) & 1 != 0 {
                 self.compare(gram, hash, at, compare);
             }
         }
@@ -217,7 +220,8 @@ impl Table {
     /// Compares the patterns of a gram that may be known.
     #[inline(never)]
     fn compare(&self, gram: u32, hash: usize, at: usize, compare: &mut impl FnMut(u32, usize)) {
-        let (from, to) = (self.buckets[hash] as usize, self.buckets[hash + 1] as usize);
+        let bucket = hash >> self.shift;
+        let (from, to) = (self.buckets[bucket] as usize, self.buckets[bucket + 1] as usize);
         for entry in &self.entries[from..to] {
             if entry.gram == gram
                 && let Some(start) = at.checked_sub(usize::from(entry.at))

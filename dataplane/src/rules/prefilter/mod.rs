@@ -31,8 +31,8 @@ pub struct Prefilter {
 /// Ports that a rule may be about to be looked up by them.
 const PORTS_MAX: u32 = 32;
 
-/// Payloads are not searched for patterns that are shorter: nearly every one has them.
-const PAYLOAD_PATTERN_BYTES_MIN: usize = 4;
+/// Payloads are not searched for patterns that are shorter: few rules have such, and each place would have to be looked up for them.
+const PAYLOAD_PATTERN_BYTES_MIN: usize = 5;
 
 /// Rules that are found in one buffer.
 #[derive(Debug)]
