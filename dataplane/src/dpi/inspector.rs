@@ -551,7 +551,10 @@ impl Inspector {
         let mut cx = desk.context(known, view, at, records);
         let finished = match acked {
             Acked::Nothing => false,
-            Acked::Ready => active.read(recogniser, of, &[], &mut cx),
+            Acked::Ready => {
+                active.tell_rules(of, &[], &mut cx);
+                active.read(recogniser, of, &[], &mut cx)
+            }
             Acked::HoleIsHopeless => active.go_on(recogniser, of, None, reassembly, &mut cx),
         };
         let is_kept = active.conclude(finished, false, &mut cx);
@@ -663,7 +666,8 @@ impl Inspector {
         }
         self.leave(slot, view, at, records);
         let summary = self.summary(slot);
-        if self.desk.rules.is_on() {
+        let is_unseen = view.is_midstream && view.protocol == parse::Protocol::TCP;
+        if self.desk.rules.is_on_for(is_unseen) {
             let known = &self.known[slot as usize];
             self.desk.rules.finish_streams(known.rules, &moment_of(view, at), eve_name(&known.notes));
         }

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use super::inspect::is_established;
+use super::inspect::{is_established, is_midstream};
 use super::notices::describe;
 use super::{Engine, Entry, Packet};
 use crate::control::{Alert, DropRecord, Event, EventSender, TransportFields};
 use crate::dpi::Summary;
 use crate::dpi::inspector::Inspector;
-use crate::flow::{CachedDecision, Direction, FlowId, FlowRecord, Found, NO_INSPECTION};
+use crate::flow::{CachedDecision, Direction, FlowId, FlowRecord, Found, NO_INSPECTION, TcpState};
 use crate::parse::{Headers, Transport};
 use crate::rules::Hit;
 use crate::rules::detect::{FlowPlace, PacketFacts};
@@ -43,18 +43,22 @@ impl Engine {
         let Found { id, direction, .. } = found;
         let flow = self.flows.flow(id);
         let slot = flow.inspection;
+        let is_unseen = self.is_unseen_midstream(id, headers);
+        // The last segment of a handshake is still part of it, unless it brings data.
+        let is_opening =
+            flow.tcp_state() == TcpState::SynReceived && headers.payload(packet.bytes).is_empty();
         let view = View {
             headers,
             bytes: packet.bytes,
             way: Some(direction),
-            is_established: is_established(flow) && !self.is_unseen_midstream(id),
+            is_established: is_established(flow) && !is_opening && !is_unseen,
             is_reassembled: entry.datagram.is_some(),
         };
         // Data of a SYN is part of the stream where it may be (RFC 7413), else of its packet alone.
         let is_in_stream = matches!(headers.transport, Transport::Tcp(tcp)
             if !tcp.flags.syn() || asks_fast_open(headers, packet.bytes))
             && slot != NO_INSPECTION
-            && !self.is_unseen_midstream(id);
+            && !is_unseen;
         let met = self.decoded(headers, None, packet);
         let facts = PacketFacts {
             is_inline: self.is_inline(),
@@ -65,7 +69,7 @@ impl Engine {
         };
         let known = super::inspect::view_of(flow);
         let inspector = self.inspector.as_mut()?;
-        let remembered = inspector.try_packet(slot, Some(&known), &view, &facts);
+        let remembered = inspector.try_packet(slot, Some(&known).filter(|_| !is_unseen), &view, &facts);
         if let Some(place) = remembered {
             self.keep_memory(id, place, packet.at.wall);
         }
@@ -116,8 +120,8 @@ impl Engine {
     }
 
     /// A flow of TCP that was seen from its middle, into which rules do not look.
-    fn is_unseen_midstream(&self, id: FlowId) -> bool {
-        self.flows.flow(id).is_midstream()
+    fn is_unseen_midstream(&self, id: FlowId, headers: &Headers) -> bool {
+        is_midstream(self.flows.flow(id), headers)
             && self.inspector.as_ref().is_some_and(|inspector| !inspector.rules_look_into_midstream())
     }
 

@@ -226,7 +226,7 @@ impl Engine {
         let Found { id, direction, .. } = found;
         let Some(inspector) = &mut self.inspector else { return true };
         let flow = self.flows.flow(id);
-        let view = view_of(flow);
+        let view = FlowView { is_midstream: is_midstream(flow, headers), ..view_of(flow) };
         let mut slot = flow.inspection;
         if slot == NO_INSPECTION {
             let (given, looks) = inspector.start(&view, packet.at.wall);
@@ -357,6 +357,12 @@ fn was_established(record: &FlowRecord) -> bool {
     );
     record.packets.iter().all(|packets| *packets > 0)
         && (record.key.protocol() != Protocol::TCP || has_opened)
+}
+
+/// Whether a flow is seen from its middle; the packet may be its first one, which was not tracked yet.
+pub(super) fn is_midstream(flow: &crate::flow::Flow, headers: &Headers) -> bool {
+    let begins = flow.tcp_state() == TcpState::Unopened;
+    flow.is_midstream() || matches!(headers.transport, Transport::Tcp(tcp) if begins && !tcp.flags.syn())
 }
 
 /// Whether both ends have spoken; of TCP, whether the connection stands.

@@ -67,7 +67,7 @@ struct Short {
 
 /// What became of each pattern in one text; memory that is reused.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(super) struct Found {
     /// Comparisons so far, by pattern; [`TOLD`]: it needs none any more.
     tries: Vec<u8>,
 }
