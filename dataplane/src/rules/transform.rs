@@ -7,7 +7,7 @@ use pcre2::bytes::Regex;
 
 use super::base64::{decoded, is_letter};
 use super::matcher::{Unmatchable, bounded};
-use super::rule::{Amount, Base64Mode, Transform};
+use super::rule::{Amount, Base64Mode, Transform, XorKey};
 
 /// Transforms, in the order in which they are done.
 #[derive(Debug)]
@@ -80,6 +80,22 @@ impl Chain {
 /// Bytes that are transformed of one buffer.
 pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
+fn xor(offset: u16, key: &XorKey, out: &mut [u8]) {
+    let mut taken = [0; u8::MAX as usize];
+    let key = match key {
+        XorKey::Given(key) => &**key,
+        XorKey::Within { offset, len } => {
+            let from = usize::from(*offset);
+            let Some(within) = out.get(from..from + usize::from(*len)) else { return };
+            let taken = &mut taken[..within.len()];
+            taken.copy_from_slice(within);
+            taken
+        }
+    };
+    let begun = out.iter_mut().skip(offset.into());
+    begun.zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+}
+
 fn plain(transform: &Transform, out: &mut Vec<u8>) {
     match transform {
         Transform::ToLowercase => out.make_ascii_lowercase(),
@@ -114,7 +130,7 @@ fn plain(transform: &Transform, out: &mut Vec<u8>) {
         Transform::ToMd5 => *out = md5::Md5::digest(&*out).to_vec(),
         Transform::ToSha1 => *out = sha1::Sha1::digest(&*out).to_vec(),
         Transform::ToSha256 => *out = sha2::Sha256::digest(&*out).to_vec(),
-        Transform::Xor(key) => out.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key),
+        Transform::Xor { offset, key } => xor(*offset, key, out),
         Transform::FromBase64 { bytes, offset, mode } => {
             let number = |amount: &Amount| match amount {
                 Amount::Number(number) => usize::try_from(*number).unwrap_or(0),
@@ -238,7 +254,10 @@ mod tests {
             (HeaderLowercase, "HoSt: A.B\r\nX-y: Z", "host: A.B\r\nx-y: Z"),
             (DotPrefix, "a.b", ".a.b"),
             (UrlDecode, "a%41+%zz%4", "aA %zz%4"),
-            (Xor(Box::new([1, 2])), "abc", "``b"),
+            (Xor { offset: 0, key: XorKey::Given(Box::new([1, 2])) }, "abc", "``b"),
+            (Xor { offset: 1, key: XorKey::Given(Box::new([1, 2])) }, "aabc", "a``b"),
+            (Xor { offset: 2, key: XorKey::Within { offset: 0, len: 2 } }, "  AbC", "  aBc"),
+            (Xor { offset: 2, key: XorKey::Within { offset: 4, len: 2 } }, "  AbC", "  AbC"),
             (PcreXform("a(.*)c".into()), "xabbcx", "bb"),
             (PcreXform("a(.*)c".into()), "none", "none"),
             (base64(1, Base64Mode::Rfc4648), "-aGVsbG8=", "hello"),
@@ -288,6 +307,7 @@ mod tests {
                 ToLowercase, CompressWhitespace, StripWhitespace, StripPseudoHeaders, HeaderLowercase, UrlDecode,
                 base64(offset.max(0), Base64Mode::Rfc2045), base64(offset.max(0), Base64Mode::Strict),
                 Gunzip { bytes_max: 100 }, ZlibDeflate { bytes_max: 100 },
+                Xor { offset: offset as u16, key: XorKey::Within { offset: len as u16, len: offset as u8 } },
                 Subslice { offset, len: Some(len), truncate }, PcreXform("(.+)x".into()),
             ];
             for transform in &all {

@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::value::{Value, Wrong};
-use crate::rules::rule::{Amount, Base64Mode, Transform};
+use crate::rules::rule::{Amount, Base64Mode, Transform, XorKey};
 
 /// Transforms without a value, by their words.
 pub(super) const PLAIN: &[(&str, Transform)] = &[
@@ -27,12 +27,31 @@ const UNPACKED_BYTES: u32 = 1_024;
 /// Bytes that a rule may ask to unpack.
 const UNPACKED_BYTES_MAX: i64 = 1 << 20;
 
-/// `xor:"0d0ac8ff"`: the key in hexadecimal digits.
+/// `xor:[offset N,]"0d0ac8ff"` or `xor:[offset N,]extract BYTES OFFSET`: the key in hexadecimal digits, or how many bytes it
+/// has and where they lie in the buffer.
 pub(super) fn xor(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let text = value.maybe_unquoted();
-    if text.strip("offset").is_some() {
-        return Err(value.unsupported("a key that is taken from the bytes"));
-    }
+    let (offset, said) = match value.strip("offset") {
+        None => (0, value),
+        Some(rest) => {
+            let (number, key) =
+                rest.split_once(b',').ok_or_else(|| rest.expected("a number, a comma and the key"))?;
+            (number.number(0, 65_535)? as u16, key)
+        }
+    };
+    let key = match said.strip("extract") {
+        None => XorKey::Given(key_of(said.maybe_unquoted())?),
+        Some(place) => {
+            let mut words = place.words();
+            let (Some(len), Some(at), None) = (words.next(), words.next(), words.next()) else {
+                return Err(place.expected("how many bytes the key has, and its offset"));
+            };
+            XorKey::Within { offset: at.number(0, 65_535)? as u16, len: len.number(1, 255)? as u8 }
+        }
+    };
+    draft.transform(Transform::Xor { offset, key }, value)
+}
+
+fn key_of(text: Value<'_>) -> Result<Box<[u8]>, Wrong> {
     let digits = text.bytes();
     let pairs = digits.chunks_exact(2).map(|pair| {
         let text = std::str::from_utf8(pair).ok()?;
@@ -40,7 +59,7 @@ pub(super) fn xor(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> 
     });
     let key: Option<Vec<u8>> = pairs.collect();
     match key.filter(|key| !key.is_empty() && digits.len().is_multiple_of(2) && key.len() <= 256) {
-        Some(key) => draft.transform(Transform::Xor(key.into()), value),
+        Some(key) => Ok(key.into()),
         None => Err(text.expected("a key of 1 to 256 bytes in hexadecimal digits")),
     }
 }

@@ -350,12 +350,26 @@ pub enum Transform {
     ToSha256,
     Domain,
     Tld,
-    Xor(Box<[u8]>),
+    Xor { offset: u16, key: XorKey },
     PcreXform(Box<str>),
     FromBase64 { bytes: Option<Amount>, offset: Amount, mode: Base64Mode },
     Gunzip { bytes_max: u32 },
     ZlibDeflate { bytes_max: u32 },
     Subslice { offset: i64, len: Option<i64>, truncate: bool },
+}
+
+/// What bytes are taken with by [`Transform::Xor`], over and over from its offset on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum XorKey {
+    /// The rule has it.
+    Given(Box<[u8]>),
+    /// The buffer has it: so many bytes from an offset on. Where they are not there, nothing changes.
+    Within {
+        /// Of its first byte.
+        offset: u16,
+        /// Bytes of it, 1 or more.
+        len: u8,
+    },
 }
 
 /// How strict Base64 is read.

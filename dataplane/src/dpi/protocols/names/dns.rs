@@ -70,7 +70,15 @@ enum Fit {
 fn fit(message: &[u8], len: usize) -> Fit {
     let Some(header) = Header::read(message) else { return Fit::Not };
     // RFC 6895 2.2: 3 and what is above 6 was never assigned.
-    if matches!(header.opcode(), 3 | 7..) || header.least_bytes() > len {
+    if matches!(header.opcode(), 3 | 7..) {
+        return Fit::Not;
+    }
+    shape(&header, message, len)
+}
+
+/// Whether what follows the header is as it says, whatever the operation.
+fn shape(header: &Header, message: &[u8], len: usize) -> Fit {
+    if header.least_bytes() > len {
         return Fit::Not;
     }
     let [questions, answers, authorities, additional] = header.counts;
@@ -169,7 +177,9 @@ fn mdns(peek: &Peek<'_>) -> Match {
 }
 
 fn llmnr(peek: &Peek<'_>) -> Match {
-    let fits = peek.has_port(LLMNR_PORT) && fit(peek.bytes, peek.bytes.len()) == Fit::Whole;
+    let Some(header) = Header::read(peek.bytes) else { return Match::No };
+    // An operation that there is not is told as such: nobody else has the port.
+    let fits = peek.has_port(LLMNR_PORT) && shape(&header, peek.bytes, peek.bytes.len()) == Fit::Whole;
     Match::sure(fits)
 }
 
@@ -585,6 +595,10 @@ mod tests {
             assert_eq!(udp(&peek(message, (40_000, 5300), false)), Match::Yes(90));
             assert_eq!(mdns(&peek(message, (5353, 5353), false)), Match::Yes(95));
             assert_eq!(llmnr(&peek(message, (40_000, 5355), false)), Match::Yes(95));
+            let mut unassigned = message.to_vec();
+            unassigned[2] |= 0x78;
+            assert_eq!(llmnr(&peek(&unassigned, (40_000, 5355), false)), Match::Yes(95));
+            assert_eq!(udp(&peek(&unassigned, (40_000, 53), false)), Match::No);
             assert_eq!(udp(&peek(message, (5353, 5353), false)), Match::No);
             let mut framed = (message.len() as u16).to_be_bytes().to_vec();
             framed.extend_from_slice(message);

@@ -30,8 +30,6 @@ pub static HTTP: Protocol = Protocol {
 
 /// Requests that wait for their response.
 const PENDING_MAX: usize = 16;
-/// Bytes of the line end behind a chunk.
-const CHUNK_END: u64 = 2;
 /// Bytes of a body that are looked at.
 const SNIFF_BYTES: u64 = 256;
 /// A request line that is longer is none.
@@ -97,12 +95,19 @@ pub fn start_of(bytes: &[u8]) -> Match {
         (Some(version), Some(_)) if version.get(4..5) == Some(b"/") || version.get(3..4) == Some(b"/") => {
             Match::No
         }
+        // HTTP/0.9, or a version that was left out: fields tell.
+        (_, Some(end)) if is_known && has_host(rest.get(end..).unwrap_or_default()) => Match::Yes(85),
         (_, Some(_)) => Match::of(method == b"GET" && rest.get(1) == Some(&b'/'), 60),
         (_, None) if bytes.len() > LINE_BYTES_MAX => Match::No,
         // A long target in a segment of its own.
         (_, None) if is_known && bytes.len() >= 1_200 => Match::Yes(85),
         (_, None) => Match::More,
     }
+}
+
+/// Whether a field `Host` is among the `lines`.
+fn has_host(lines: &[u8]) -> bool {
+    lines.split(|byte| *byte == b'\n').take(32).any(|line| starts_with_word(line, b"host:"))
 }
 
 /// Reads the messages of one flow.
@@ -126,12 +131,21 @@ struct Way {
     encoded: bool,
     /// The type of the body is none that programs have.
     claims_harmless: bool,
+    /// The lines of chunks end with a line feed alone.
+    ends_bare: bool,
     /// Bytes of the body so far, where its length is only known at its end.
     len: u64,
     /// The response that waits for its length.
     waiting: Option<Pending>,
     /// What rules are told of the message.
     told: Option<Box<Told>>,
+}
+
+impl Way {
+    /// Bytes of the line end behind a chunk: as its size had it.
+    fn chunk_end(&self) -> u64 {
+        if self.ends_bare { 1 } else { 2 }
+    }
 }
 
 /// A message whose body rules are told.
@@ -560,7 +574,7 @@ impl Http {
     fn chunk(&mut self, way: Direction, bytes: &[u8], left: u64, cx: &mut Context<'_>) -> Step {
         let index = way as usize;
         if left > 0 {
-            let data = left.saturating_sub(CHUNK_END).min(bytes.len() as u64);
+            let data = left.saturating_sub(self.ways[index].chunk_end()).min(bytes.len() as u64);
             let inside = bytes.get(..data as usize).unwrap_or_default();
             self.sniff(index, inside, cx);
             if self.ways[index].told.is_some() {
@@ -586,6 +600,7 @@ impl Http {
         if self.ways[index].is_request && digits.contains(&b';') {
             cx.anomaly("request_chunk_extension");
         }
+        self.ways[index].ends_bare = !digits.ends_with(b"\r");
         let digits = digits.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let size = std::str::from_utf8(digits).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
         match size {
@@ -593,7 +608,7 @@ impl Http {
             Some(size) if size < 1 << 48 => {
                 self.ways[index].len += size;
                 // The chunk and its line end.
-                self.ways[index].state = State::Chunk(size + CHUNK_END);
+                self.ways[index].state = State::Chunk(size + self.ways[index].chunk_end());
             }
             _ => return self.wrong_chunk(way, bytes, cx),
         }
@@ -680,6 +695,7 @@ mod tests {
             (b"CONNECT a.example:443 HTTP/1.1\r\n", Match::Yes(95)),
             (b"HTTP/1.1 200 OK\r\n", Match::Yes(95)),
             (b"GET /old\r\n", Match::Yes(60)),
+            (b"GET /\nAccept: */*\nhost: a.example\n\n", Match::Yes(85)),
             (b"GET /long", Match::More),
             (b"GE", Match::More),
             (b"HTTP", Match::More),
@@ -730,6 +746,8 @@ mod tests {
         for step in [7, 40, 1_000] {
             assert_eq!(records_of(request, response, step), 3, "in pieces of {step}");
         }
+        let bare = response.split(|byte| *byte == b'\r').collect::<Vec<_>>().concat();
+        assert_eq!(records_of(request, &bare, 40), 3, "line feeds alone");
         for len in 0..response.len() {
             assert!(records_of(request, &response[..len], 50) <= 4);
         }
