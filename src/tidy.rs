@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("defrag", &["parse", "time", "verdict"]),
     ("flow", &["parse", "time", "verdict"]),
     ("stream", &["flow", "parse", "time", "verdict"]),
-    ("dpi", &["flow", "host", "parse", "rules", "stream", "time", "verdict"]),
+    ("dpi", &["flow", "host", "parse", "rules", "stream", "time", "verdict", "words"]),
     ("rules", &["flow", "parse", "time", "verdict", "words"]),
     ("policy", &["dpi", "flow", "parse", "time", "verdict", "words"]),
     ("nat", &["flow", "parse", "time", "verdict"]),

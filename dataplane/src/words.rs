@@ -51,6 +51,10 @@ mod tests {
             ("a*bc*bc", "abc", false),
             ("**x", "yx", true),
             ("microsoft-*", "microsoft-teams", true),
+            ("cdn*.example.net", "cdn.example.net", true),
+            ("cdn*.example.net", "cdn1.eu.example.net", true),
+            ("cdn*.example.net", "xcdn1.example.net", false),
+            ("*-teams.example.net", "teams.example.net", false),
         ] {
             assert_eq!(wildcard(pattern, text), expected, "{pattern} {text}");
         }

@@ -223,7 +223,6 @@ impl<'doc, 'text> Section<'doc, 'text> {
         self.enter(self.full(key), line, table, read)
     }
 
-    /// Every table of an array of tables (`[[port]]`), each read by `read`.
     /// A table whose keys are anybody's names, and its texts.
     pub(crate) fn names(&mut self, key: &'static str) -> BTreeMap<String, String> {
         let mut names = BTreeMap::new();
@@ -245,6 +244,7 @@ impl<'doc, 'text> Section<'doc, 'text> {
         names
     }
 
+    /// Every table of an array of tables (`[[port]]`), each read by `read`.
     pub(crate) fn sections<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
         let Some((line, value)) = self.entry(key) else { return Vec::new() };
         let Some(array) = value.as_array() else {

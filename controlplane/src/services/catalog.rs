@@ -62,7 +62,7 @@ fn view(protocol: &'static Protocol) -> ProtocolView {
     };
     ProtocolView {
         name: protocol.name,
-        app_proto: protocol.eve.unwrap_or(protocol.name),
+        app_proto: protocol.eve_name(),
         category: protocol.category.name(),
         over: [("tcp", Over::Tcp), ("udp", Over::Udp), ("sctp", Over::Sctp)]
             .into_iter()

@@ -327,10 +327,7 @@ impl<'a> FlowView<'a> {
             response_icmp_type: answered.then_some(record.icmp[1].0),
             response_icmp_code: answered.then_some(record.icmp[1].1),
             // Suricata looks for an application above ports only.
-            app_proto: summary
-                .protocol
-                .filter(|_| ports)
-                .map(|protocol| protocol.eve.unwrap_or(protocol.name)),
+            app_proto: summary.protocol.filter(|_| ports).map(|protocol| protocol.eve_name()),
             flow: FlowBody {
                 pkts_toserver: record.packets[0],
                 pkts_toclient: record.packets[1],
@@ -533,7 +530,7 @@ impl Serialize for PacketView<'_> {
         if let Body::Alert(AlertBody(alert)) = self.body {
             let protocol = alert.summary.protocol.filter(|_| ports);
             if let Some(protocol) = protocol {
-                map.serialize_entry("app_proto", protocol.eve.unwrap_or(protocol.name))?;
+                map.serialize_entry("app_proto", protocol.eve_name())?;
             }
             if let Some(way) = alert.way {
                 map.serialize_entry("direction", direction(way))?;

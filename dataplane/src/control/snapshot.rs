@@ -12,7 +12,7 @@ use crate::policy::{PolicySet, Supplied};
 use crate::rules::RuleSet;
 
 /// Everything that a worker needs to judge, of one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Counts up by one with every publication of policies; flows remember it.
     pub version: u64,
@@ -153,15 +153,7 @@ impl Publisher {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.current.load_full();
         retired.rules.extend(current.rules.clone());
-        let Snapshot { version, policy, settings, apps, .. } = &*current;
-        let next = Snapshot {
-            version: *version,
-            policy: Arc::clone(policy),
-            settings: *settings,
-            apps: apps.clone(),
-            rules,
-        };
-        self.current.store(Arc::new(next));
+        self.current.store(Arc::new(Snapshot { rules, ..Snapshot::clone(&current) }));
         retired.snapshots.push(current);
     }
 

@@ -727,7 +727,7 @@ const fn moment_of(flow: &FlowView, at: Wall) -> Moment {
 
 /// What rules call the protocol of a flow.
 fn eve_name(notes: &Notes) -> Option<&'static str> {
-    notes.protocol().map(|protocol| protocol.eve.unwrap_or(protocol.name))
+    notes.protocol().map(Protocol::eve_name)
 }
 
 /// Whether the payload says nothing of its application: unknown, or encrypted.

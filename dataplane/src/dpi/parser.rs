@@ -162,9 +162,8 @@ impl Context<'_> {
 
     /// Something is wrong with the payload; `event` is a lower-case name such as `invalid_record_length`.
     pub fn anomaly(&mut self, event: &'static str) {
-        let protocol =
-            self.notes.protocol().map_or("failed", |protocol| protocol.eve.unwrap_or(protocol.name));
-        if self.rules.is_on() {
+        let protocol = self.notes.protocol().map_or("failed", Protocol::eve_name);
+        if self.rules.wants_events() {
             for way in [Direction::Forward, Direction::Reverse] {
                 self.rules.event(event);
                 self.rules.stage(protocol, *self.transactions, way, false);

@@ -26,6 +26,12 @@ impl Protocol {
     pub const fn named(name: &'static str, category: Category, probes: &'static [Probe]) -> Self {
         Self { name, eve: None, category, probes, parser: None }
     }
+
+    /// Its name in EVE and in rules.
+    #[must_use]
+    pub fn eve_name(&self) -> &'static str {
+        self.eve.unwrap_or(self.name)
+    }
 }
 
 impl std::fmt::Debug for Protocol {

@@ -3,6 +3,8 @@
 //! Parsers whose rules need more than EVE has, or need it before the transaction is over, tell it themselves
 //! ([`Telling`](crate::rules::detect::Telling)): those of HTTP/1, TLS and DNS all of it, others some of it beside this table.
 
+use std::io::Write as _;
+
 use super::fields::{Fields, Value};
 use crate::flow::Direction;
 use crate::rules::detect::{FieldId, Telling, field};
@@ -207,7 +209,9 @@ pub(super) fn record(
             continue;
         }
         walk(fields, &mut |path, value| {
-            for (_, target, _) in entries.iter().filter(is_meant).filter(|(key, ..)| *key == path) {
+            for (_, target, _) in
+                entries.iter().filter(is_meant).filter(|(key, ..)| key.split('.').eq(path.iter().copied()))
+            {
                 show(rules, *target, value);
             }
         });
@@ -226,7 +230,9 @@ fn show(rules: &mut Telling<'_>, target: Target, value: Value<'_>) {
                     .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]),
             );
         }),
-        (Target::Bytes(buffer), Value::Unsigned(number)) => rules.show(buffer, number.to_string().as_bytes()),
+        (Target::Bytes(buffer), Value::Unsigned(number)) => rules.show_with(buffer, |out| {
+            let _always = write!(out, "{number}");
+        }),
         (Target::Number(field), Value::Unsigned(number)) => rules.number(field, number),
         (Target::Number(field), Value::Text(text)) => {
             if let Some(number) = number_of(field, text) {
@@ -246,31 +252,34 @@ fn number_of(field: FieldId, text: &[u8]) -> Option<u64> {
     found.map(|(_, number)| *number).or_else(|| super::text::decimal(text))
 }
 
-/// Each value with its keys, joined by dots.
-fn walk(fields: &Fields, each: &mut dyn FnMut(&str, Value<'_>)) {
-    let (mut path, mut lens) = (String::new(), [0_usize; DEPTH_MAX]);
-    let mut depth = 0;
+/// Each value with its keys from the outside in; beyond [`DEPTH_MAX`] nothing is told.
+fn walk(fields: &Fields, each: &mut dyn FnMut(&[&str], Value<'_>)) {
+    // Items of lists have no key and add nothing to the path; `ends` has where that of each level ends.
+    let (mut path, mut ends) = ([""; DEPTH_MAX], [0_usize; DEPTH_MAX]);
+    let (mut depth, mut len) = (0_usize, 0_usize);
     for (key, value) in fields.iter() {
-        let before = path.len();
         if value == Value::Close {
-            depth -= usize::from(depth > 0);
-            path.truncate(lens.get(depth).copied().unwrap_or(0));
+            depth = depth.saturating_sub(1);
+            len = ends.get(depth).copied().unwrap_or(len);
             continue;
         }
+        let before = len;
         if !key.is_empty() {
-            if !path.is_empty() {
-                path.push('.');
+            if let Some(place) = path.get_mut(len) {
+                *place = key;
             }
-            path.push_str(key);
+            len += 1;
         }
         if matches!(value, Value::OpenObject | Value::OpenList) {
-            if let Some(len) = lens.get_mut(depth) {
-                *len = before;
+            if let Some(end) = ends.get_mut(depth) {
+                *end = before;
             }
             depth += 1;
         } else {
-            each(&path, value);
-            path.truncate(before);
+            if let Some(path) = path.get(..len) {
+                each(path, value);
+            }
+            len = before;
         }
     }
 }
@@ -292,7 +301,7 @@ mod tests {
         });
         fields.text("g", "5");
         let mut paths = Vec::new();
-        walk(&fields, &mut |path, _value| paths.push(path.to_owned()));
+        walk(&fields, &mut |path, _value| paths.push(path.join(".")));
         assert_eq!(paths, ["a", "b.c", "b.d", "b.d.f", "g"]);
     }
 

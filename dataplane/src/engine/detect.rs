@@ -17,7 +17,7 @@ use crate::parse::{Headers, Transport};
 use crate::rules::Hit;
 use crate::rules::detect::{FlowPlace, PacketFacts};
 use crate::rules::packet::View;
-use crate::rules::packet::decode::{Met, extension_headers};
+use crate::rules::packet::decode::{Met, extension_headers, refusal};
 use crate::rules::rule::Action;
 use crate::time::Wall;
 use crate::verdict::{Reason, Verdict};
@@ -56,7 +56,7 @@ impl Engine {
         };
         // Data of a SYN is part of the stream where it may be (RFC 7413), else of its packet alone.
         let is_in_stream = matches!(headers.transport, Transport::Tcp(tcp)
-            if !tcp.flags.syn() || asks_fast_open(headers, packet.bytes))
+            if !tcp.flags.syn() || tcp.options.fast_open)
             && slot != NO_INSPECTION
             && !is_unseen;
         let met = self.decoded(headers, None, packet);
@@ -104,7 +104,7 @@ impl Engine {
             return met;
         }
         let is_v4 = headers.addrs().is_some_and(|(src, _)| src.is_v4());
-        if let Some(name) = reason.and_then(|reason| decode_event(reason, is_v4)) {
+        if let Some(name) = reason.and_then(|reason| refusal(reason, is_v4)) {
             met.add(name);
         }
         let is_known = !matches!(headers.network, crate::parse::Network::Other);
@@ -175,8 +175,9 @@ impl Engine {
             }
             if hit.is_told {
                 self.counters.notice(Reason::RuleAlert);
-                let is_blocked = self.is_inline() && (of_packet.is_some() || of_flow.is_some());
-                let alert = self.alert(hit, signature, is_blocked, found, headers, packet);
+                let blocked_by = of_packet.or(of_flow).and_then(|verdict: Verdict| verdict.reason());
+                let blocked_by = blocked_by.filter(|_| self.is_inline());
+                let alert = self.alert(hit, signature, blocked_by, found, headers, packet);
                 events.send(Event::Alert(Box::new(alert)));
             }
             if passes {
@@ -200,33 +201,32 @@ impl Engine {
         &self,
         hit: &Hit,
         signature: Arc<crate::rules::Signature>,
-        is_blocked: bool,
+        blocked_by: Option<Reason>,
         found: Option<Found>,
         headers: &Headers,
         packet: &Packet<'_>,
     ) -> Alert {
-        let reason = if is_blocked { Reason::RuleDrop } else { Reason::RuleAlert };
-        let mut record = describe(reason, packet, Some(headers));
+        let reason = blocked_by.unwrap_or(Reason::RuleAlert);
         let mut alert = Alert {
+            record: describe(reason, packet, Some(headers)),
             signature,
             way: hit.way,
             transaction: hit.transaction,
-            is_blocked,
+            is_blocked: blocked_by.is_some(),
             summary: Summary::default(),
             packets: [0; 2],
             bytes: [0; 2],
-            record,
         };
         if let Some(found) = found {
             let flow = self.flows.flow(found.id);
-            record.flow_id = self.flows.flow_id(found.id);
             let stored = flow.decision();
-            record.decision = crate::flow::Decision {
+            alert.record.flow_id = self.flows.flow_id(found.id);
+            alert.record.decision = crate::flow::Decision {
                 policy_version: stored.policy_version,
                 policy_index: stored.policy_index,
-                reason: is_blocked.then_some(reason),
+                reason: blocked_by,
             };
-            alert = Alert { record, packets: flow.packets(), bytes: flow.bytes(), ..alert };
+            (alert.packets, alert.bytes) = (flow.packets(), flow.bytes());
             if let Some(inspector) = &self.inspector {
                 alert.summary = inspector.summary(flow.inspection);
             }
@@ -325,50 +325,4 @@ pub(super) fn tell_of_end(
             break;
         }
     }
-}
-
-/// Whether a TCP header has the option of Fast Open, or its experimental form (RFC 7413 4.1.1, RFC 6994).
-fn asks_fast_open(headers: &Headers, bytes: &[u8]) -> bool {
-    let (from, to) = (usize::from(headers.l4_offset) + 20, usize::from(headers.payload_offset));
-    let mut options = bytes.get(from..to).unwrap_or_default();
-    loop {
-        match options {
-            [] | [0, ..] => return false,
-            [1, rest @ ..] => options = rest,
-            [34, ..] | [254, _, 0xf9, 0x89, ..] => return true,
-            [_, len, ..] => options = options.get(usize::from(*len).max(2)..).unwrap_or_default(),
-            [_] => return false,
-        }
-    }
-}
-
-/// Suricata's name of what was met while a packet was decoded.
-fn decode_event(reason: Reason, is_v4: bool) -> Option<&'static str> {
-    Some(match reason {
-        Reason::FragmentOverlap if is_v4 => "ipv4.frag_overlap",
-        Reason::FragmentOverlap => "ipv6.frag_overlap",
-        Reason::FragmentTooLarge if is_v4 => "ipv4.frag_pkt_too_large",
-        Reason::FragmentTooLarge => "ipv6.frag_pkt_too_large",
-        Reason::FragmentLength if !is_v4 => "ipv6.frag_invalid_length",
-        Reason::EthernetTruncated => "ethernet.pkt_too_small",
-        Reason::VlanTruncated => "vlan.header_too_small",
-        Reason::VlanTooDeep => "vlan.too_many_layers",
-        Reason::MplsTruncated => "mpls.pkt_too_small",
-        Reason::PppoeTruncated => "pppoe.pkt_too_small",
-        Reason::ArpTruncated => "arp.pkt_too_small",
-        Reason::Ipv4Truncated => "ipv4.pkt_too_small",
-        Reason::Ipv4Version => "ipv4.wrong_ip_version",
-        Reason::Ipv4HeaderLength => "ipv4.hlen_too_small",
-        Reason::Ipv4TotalLength => "ipv4.trunc_pkt",
-        Reason::Ipv4Options => "ipv4.opt_invalid_len",
-        Reason::Ipv6Truncated => "ipv6.pkt_too_small",
-        Reason::Ipv6Version => "ipv6.wrong_ip_version",
-        Reason::Ipv6PayloadLength => "ipv6.trunc_pkt",
-        Reason::Ipv6ExtensionTruncated => "ipv6.trunc_exthdr",
-        Reason::UdpLength => "udp.len_invalid",
-        Reason::UdpTruncated => "udp.pkt_too_small",
-        Reason::TcpTruncated => "tcp.pkt_too_small",
-        Reason::TcpHeaderLength => "tcp.hlen_too_small",
-        _ => return None,
-    })
 }

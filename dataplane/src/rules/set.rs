@@ -103,7 +103,7 @@ impl RuleSet {
     ///
     /// # Errors
     ///
-    /// [`NotReady`]: there are too many patterns or names.
+    /// [`NotReady`]: a transform cannot be done, or there are too many names.
     pub fn new(signatures: Vec<Signature>, names: &mut Names, options: Options) -> Result<Self, NotReady> {
         let mut signatures = signatures;
         signatures.sort_by_key(order);
@@ -254,7 +254,6 @@ fn prefilter<'a>(
     rules: impl Iterator<Item = (u32, &'a Signature)>,
     meant: impl Fn(&Part) -> bool,
 ) -> Result<Prefilter, Unmatchable> {
-    // An automaton's search is case-insensitive, and its rules are told in their order by whoever sorts.
     Prefilter::new(rules.map(|(number, one)| (number, &one.rule)), meant)
 }
 

@@ -213,11 +213,6 @@ impl Signature {
             .is_none_or(|names| application.is_some_and(|application| names.contains(&application)))
     }
 
-    /// The same of a packet, whose flow may speak what nobody knows yet.
-    pub(super) fn is_of_packet(&self, application: Option<&str>) -> bool {
-        self.is_of(application)
-    }
-
     /// A scratch for its tests.
     pub(super) fn scratch(&self, scratch: &mut Scratch) {
         scratch.variables.clear();
@@ -245,6 +240,14 @@ impl Part {
         }
         self.chain.apply(bytes, changed);
         self.matcher.matches(changed, scratch)
+    }
+
+    /// The same in what `base64_decode` made, which is taken out of `scratch` meanwhile.
+    pub(super) fn holds_decoded(&self, scratch: &mut Scratch, changed: &mut Vec<u8>) -> bool {
+        let decoded = std::mem::take(&mut scratch.decoded);
+        let holds = self.holds(&decoded, scratch, changed);
+        scratch.decoded = decoded;
+        holds
     }
 
     /// Whether it looks into a payload, or what was decoded of one.

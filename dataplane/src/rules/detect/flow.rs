@@ -179,18 +179,7 @@ impl FlowState {
 
     /// A transaction, which begins where it is not known.
     pub(super) fn transaction(&mut self, number: u32) -> &mut Transaction {
-        let all = &mut self.transactions;
-        let place = match all.iter().position(|one| one.number == number) {
-            Some(place) => place,
-            None => {
-                let mut one =
-                    if all.len() >= TRANSACTIONS_MAX { all.remove(0) } else { Transaction::default() };
-                one.begin(number);
-                all.push(one);
-                all.len() - 1
-            }
-        };
-        &mut all[place]
+        transaction(&mut self.transactions, number)
     }
 
     /// All bodies, with the transactions that they are of.
@@ -208,13 +197,21 @@ impl FlowState {
     }
 
     /// The windows with what is remembered, and a transaction.
-    pub(super) fn split(
-        &mut self,
-        number: u32,
-    ) -> (&mut FlowMemory, &mut Counters, &[Window; 2], &mut Transaction) {
-        let _begun = self.transaction(number);
-        let Self { memory, counters, streams, transactions, .. } = self;
-        let place = transactions.iter().position(|one| one.number == number).unwrap_or(0);
-        (memory, counters, streams, &mut transactions[place])
+    pub(super) fn split(&mut self, number: u32) -> (&mut FlowMemory, &[Window; 2], &mut Transaction) {
+        let Self { memory, streams, transactions, .. } = self;
+        (memory, streams, transaction(transactions, number))
     }
+}
+
+fn transaction(all: &mut Vec<Transaction>, number: u32) -> &mut Transaction {
+    let place = match all.iter().position(|one| one.number == number) {
+        Some(place) => place,
+        None => {
+            let mut one = if all.len() >= TRANSACTIONS_MAX { all.remove(0) } else { Transaction::default() };
+            one.begin(number);
+            all.push(one);
+            all.len() - 1
+        }
+    };
+    &mut all[place]
 }

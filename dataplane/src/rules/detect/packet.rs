@@ -1,7 +1,6 @@
 //! Do rules match a packet, by itself?
 
-use super::flow::FlowPlace;
-use super::flow::FlowState;
+use super::flow::{FlowPlace, FlowState};
 use super::stream::{self, Met};
 use super::transaction::{has_size, speaks};
 use super::{Desk, Detector, Moment, matched};
@@ -145,7 +144,7 @@ fn is_met(
     // Whoever asks of the stream is asked here where there is none.
     let flow =
         FlowTest { stream: rule.flow.stream.filter(|stream| *stream && facts.is_in_stream), ..rule.flow };
-    signature.is_of_packet(facts.application)
+    signature.is_of(facts.application)
         && concerns(&rule.header, &flow, view)
         && signature.checks.iter().all(|check| check.holds(view))
         && signature.asks.iter().all(|ask| match ask {
@@ -168,13 +167,7 @@ pub(super) fn parts_hold<'a>(
     let Desk { tests, changed, .. } = desk;
     signature.scratch(tests);
     signature.parts.iter().all(|part| match part.buffer {
-        BASE64_DATA => {
-            // What was decoded is taken out while it is looked into.
-            let decoded = std::mem::take(&mut tests.decoded);
-            let holds = part.holds(&decoded, tests, changed);
-            tests.decoded = decoded;
-            holds
-        }
+        BASE64_DATA => part.holds_decoded(tests, changed),
         buffer => bytes_of(buffer).is_some_and(|bytes| part.holds(bytes, tests, changed)),
     })
 }

@@ -53,6 +53,12 @@ impl Telling<'_> {
         self.is_on && self.detector.wants(buffer)
     }
 
+    /// Whether a rule asks what parsers object to.
+    #[must_use]
+    pub fn wants_events(&self) -> bool {
+        self.is_on && self.detector.set.as_ref().is_some_and(|set| set.wants_events())
+    }
+
     /// Whether there are rules at all.
     #[must_use]
     pub const fn is_on(&self) -> bool {
@@ -112,7 +118,7 @@ impl Telling<'_> {
 
     /// Tells something that a parser objects to.
     pub fn event(&mut self, event: &'static str) {
-        if self.is_on && self.detector.set.as_ref().is_some_and(|set| set.wants_events()) {
+        if self.wants_events() {
             self.detector.shown.add_event(event);
         }
     }
@@ -238,7 +244,7 @@ impl Detector {
         let (src, dst) = moment.ends(stage.way);
         for number in &found {
             let Some(signature) = set.signatures().get(*number as usize) else { continue };
-            let (memory, _, streams, one) = state.split(stage.transaction);
+            let (memory, streams, one) = state.split(stage.transaction);
             let kept = &one.kept;
             let asked = Asked { stage, moment, shown, kept, streams };
             if !asked.concerns(signature, one, *number) {
@@ -305,13 +311,7 @@ impl Asked<'_> {
                 buffer if is_before => {
                     self.kept.all_of(buffer).any(|bytes| part.holds(bytes, tests, changed))
                 }
-                BASE64_DATA => {
-                    // What was decoded is taken out while it is looked into.
-                    let decoded = std::mem::take(&mut tests.decoded);
-                    let holds = part.holds(&decoded, tests, changed);
-                    tests.decoded = decoded;
-                    holds
-                }
+                BASE64_DATA => part.holds_decoded(tests, changed),
                 FRAME => {
                     // Written with the protocol before it, or without.
                     let name = part.frame.as_deref().unwrap_or_default();

@@ -103,7 +103,8 @@ impl<'a> Draft<'a> {
     /// A test in the buffer that was named last.
     pub(super) fn test(&mut self, test: Test) -> Result<(), Wrong> {
         if let Some(part) = self.moved.filter(|_| self.is_in_payload()) {
-            if follows(&test) {
+            // Contents and expressions say themselves where they look.
+            if test.is_relative() && !matches!(test, Test::Content(_) | Test::Expression(_)) {
                 return self.put(Some(part), self.rule.parts[part].seen.clone(), test);
             }
             self.moved = None;
@@ -245,19 +246,6 @@ impl<'a> Draft<'a> {
             fits(rule, part).map_err(|detail| whole.wrong(detail))?;
         }
         Ok(self.rule)
-    }
-}
-
-/// Whether a test belongs where the content before it went.
-const fn follows(test: &Test) -> bool {
-    match test {
-        Test::Byte(test) => test.is_relative,
-        Test::Jump(jump) => jump.is_relative,
-        Test::Extract(extract) => extract.is_relative,
-        Test::Math(math) => math.is_relative,
-        Test::DataAt(data) => data.is_relative,
-        Test::Base64(decode) => decode.is_relative,
-        _ => false,
     }
 }
 

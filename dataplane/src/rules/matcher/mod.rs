@@ -96,7 +96,7 @@ impl Matcher {
         let tried: Vec<_> = part.tests.iter().filter(is_tried).collect();
         let tests = tried.iter().enumerate().map(|(index, test)| {
             let next = tried.get(index + 1);
-            Ok(Step { test: ready(test)?, is_followed: next.is_some_and(|next| is_relative(next)) })
+            Ok(Step { test: ready(test)?, is_followed: next.is_some_and(|next| next.is_relative()) })
         });
         Ok(Self { steps: tests.collect::<Result<_, _>>()? })
     }
@@ -124,21 +124,6 @@ fn ready(test: &Test) -> Result<Ready, Unmatchable> {
         Test::Reputation(_) => return Err(Unmatchable::Unsupported("datarep")),
         Test::Asn1(_) => return Err(Unmatchable::Unsupported("asn1")),
     })
-}
-
-/// Whether a test begins where the one before it ended.
-const fn is_relative(test: &Test) -> bool {
-    match test {
-        Test::Content(content) => content.distance.is_some() || content.within.is_some(),
-        Test::Expression(expression) => expression.is_relative,
-        Test::Byte(test) => test.is_relative,
-        Test::Jump(jump) => jump.is_relative,
-        Test::Extract(extract) => extract.is_relative,
-        Test::Math(math) => math.is_relative,
-        Test::DataAt(data) => data.is_relative,
-        Test::Base64(decode) => decode.is_relative,
-        Test::Size(_) | Test::Absent { .. } | Test::Dataset(_) | Test::Reputation(_) | Test::Asn1(_) => false,
-    }
 }
 
 /// One try.

@@ -1,9 +1,10 @@
-//! What does decoding meet in IPv6's extension headers? Names of Suricata's decoder events, for rules that ask for them.
+//! What does decoding meet? Names of Suricata's decoder events, for rules that ask for them.
 //!
-//! The packet path's own parser takes what receivers take and no more; this looks at the same bytes again, only where there are
-//! such rules, and says what is odd about them.
+//! The packet path's own parser takes what receivers take and no more; of IPv6's extension headers this looks at the same bytes
+//! again, only where there are such rules, and says what is odd about them.
 
 use crate::parse::Protocol;
+use crate::verdict::Reason;
 
 /// Events of one packet.
 #[derive(Debug, Default)]
@@ -30,6 +31,38 @@ impl Met {
     pub fn as_slice(&self) -> &[&'static str] {
         &self.names[..self.len]
     }
+}
+
+/// The name of what a packet was refused for while it was decoded, where rules have one.
+#[must_use]
+pub const fn refusal(reason: Reason, is_v4: bool) -> Option<&'static str> {
+    Some(match reason {
+        Reason::FragmentOverlap if is_v4 => "ipv4.frag_overlap",
+        Reason::FragmentOverlap => "ipv6.frag_overlap",
+        Reason::FragmentTooLarge if is_v4 => "ipv4.frag_pkt_too_large",
+        Reason::FragmentTooLarge => "ipv6.frag_pkt_too_large",
+        Reason::FragmentLength if !is_v4 => "ipv6.frag_invalid_length",
+        Reason::EthernetTruncated => "ethernet.pkt_too_small",
+        Reason::VlanTruncated => "vlan.header_too_small",
+        Reason::VlanTooDeep => "vlan.too_many_layers",
+        Reason::MplsTruncated => "mpls.pkt_too_small",
+        Reason::PppoeTruncated => "pppoe.pkt_too_small",
+        Reason::ArpTruncated => "arp.pkt_too_small",
+        Reason::Ipv4Truncated => "ipv4.pkt_too_small",
+        Reason::Ipv4Version => "ipv4.wrong_ip_version",
+        Reason::Ipv4HeaderLength => "ipv4.hlen_too_small",
+        Reason::Ipv4TotalLength => "ipv4.trunc_pkt",
+        Reason::Ipv4Options => "ipv4.opt_invalid_len",
+        Reason::Ipv6Truncated => "ipv6.pkt_too_small",
+        Reason::Ipv6Version => "ipv6.wrong_ip_version",
+        Reason::Ipv6PayloadLength => "ipv6.trunc_pkt",
+        Reason::Ipv6ExtensionTruncated => "ipv6.trunc_exthdr",
+        Reason::UdpLength => "udp.len_invalid",
+        Reason::UdpTruncated => "udp.pkt_too_small",
+        Reason::TcpTruncated => "tcp.pkt_too_small",
+        Reason::TcpHeaderLength => "tcp.hlen_too_small",
+        _ => return None,
+    })
 }
 
 /// Extension headers that are looked at.

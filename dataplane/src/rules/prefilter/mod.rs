@@ -81,7 +81,7 @@ impl Prefilter {
     ///
     /// # Errors
     ///
-    /// [`Unmatchable`] where there are more patterns than an automaton can have, or a transform cannot be done.
+    /// [`Unmatchable`] where a transform cannot be done.
     pub fn new<'a>(
         rules: impl IntoIterator<Item = (u32, &'a Rule)>,
         meant: impl Fn(&Part) -> bool,

@@ -36,6 +36,26 @@ pub enum Test {
     Asn1(Asn1),
 }
 
+impl Test {
+    /// Whether it begins where the one before it ended.
+    #[must_use]
+    pub const fn is_relative(&self) -> bool {
+        match self {
+            Self::Content(content) => content.distance.is_some() || content.within.is_some(),
+            Self::Expression(expression) => expression.is_relative,
+            Self::Byte(test) => test.is_relative,
+            Self::Jump(jump) => jump.is_relative,
+            Self::Extract(extract) => extract.is_relative,
+            Self::Math(math) => math.is_relative,
+            Self::DataAt(data) => data.is_relative,
+            Self::Base64(decode) => decode.is_relative,
+            Self::Size(_) | Self::Absent { .. } | Self::Dataset(_) | Self::Reputation(_) | Self::Asn1(_) => {
+                false
+            }
+        }
+    }
+}
+
 /// A number that a rule gives, or takes from the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Amount {

@@ -294,15 +294,13 @@ impl Calls {
             }
             RESPONSE => {
                 let stub = body.get(8..).unwrap_or_default();
-                if let Some(call) = self.waiting.iter().find(|call| call.id == head.call).copied() {
-                    self.tell_rules(way, head, (call.context, call.operation), stub, cx);
-                }
                 if let Some(call) = self.waiting.iter_mut().find(|call| call.id == head.call) {
                     call.answered_fragments += 1;
                     call.answered_bytes = call.answered_bytes.saturating_add(stub.len() as u32);
-                    let context = call.context;
+                    let call = *call;
+                    self.tell_rules(way, head, (call.context, call.operation), stub, cx);
                     if call.operation == 3
-                        && self.interface(context).is_some_and(|known| known.uuid == MAPPER)
+                        && self.interface(call.context).is_some_and(|known| known.uuid == MAPPER)
                     {
                         expect_mapped(stub, cx);
                     }

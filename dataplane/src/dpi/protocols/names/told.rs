@@ -16,14 +16,14 @@ const RESPONSE: BufferId = buffer("dns.response.rrname");
 const SECTIONS: [BufferId; 3] =
     [buffer("dns.answers.rrname"), buffer("dns.authorities.rrname"), buffer("dns.additionals.rrname")];
 
-/// The same of one protocol alone: queries, the three sections, any of an answer.
-const MDNS: [BufferId; 5] = [
+/// The same of one protocol alone: queries, the three sections.
+const MDNS: [BufferId; 4] = [
     buffer("mdns.queries.rrname"),
     buffer("mdns.answers.rrname"),
     buffer("mdns.authorities.rrname"),
     buffer("mdns.additionals.rrname"),
-    buffer("mdns.response.rrname"),
 ];
+const MDNS_RESPONSE: BufferId = buffer("mdns.response.rrname");
 const LLMNR: [BufferId; 4] = [
     buffer("llmnr.queries.rrname"),
     buffer("llmnr.answers.rrname"),
@@ -50,10 +50,10 @@ pub(super) fn message(
     if !cx.rules.is_on() {
         return;
     }
-    let own: &[BufferId] = match name {
-        "mdns" => &MDNS,
-        "llmnr" => &LLMNR,
-        _ => &[],
+    let (own, own_response): (&[BufferId], _) = match name {
+        "mdns" => (&MDNS, Some(MDNS_RESPONSE)),
+        "llmnr" => (&LLMNR, None),
+        _ => (&[], None),
     };
     let rules = &mut cx.rules;
     rules.number(OPCODE, header.opcode().into());
@@ -76,9 +76,7 @@ pub(super) fn message(
             rules.show(buffer, text.as_bytes());
         }
         if header.is_response() {
-            for buffer in
-                [RESPONSE].into_iter().chain(if name == "mdns" { MDNS.get(4).copied() } else { None })
-            {
+            for buffer in [RESPONSE].into_iter().chain(own_response) {
                 rules.show(buffer, text.as_bytes());
             }
         }
@@ -95,10 +93,7 @@ pub(super) fn message(
                 rules.number(TYPE, rr.kind.into());
             }
             let own = own.get(place + 1).copied();
-            let whole = [
-                header.is_response().then_some(RESPONSE),
-                own.and(MDNS.get(4).copied().filter(|_| name == "mdns")),
-            ];
+            let whole = [header.is_response().then_some(RESPONSE), own_response];
             let answer = (place == 0).then_some(ANSWER_NAME);
             for buffer in [Some(section), own, answer].into_iter().chain(whole).flatten() {
                 rules.show(buffer, text.as_bytes());

@@ -2,7 +2,7 @@
 
 use super::certificate::Certificate;
 use super::hello::{ClientHello, ServerHello};
-use crate::dpi::Context;
+use crate::dpi::{Context, Protocol};
 use crate::flow::Direction;
 use crate::rules::detect::field;
 use crate::rules::language::buffers::buffer;
@@ -33,7 +33,7 @@ const NAMES_MAX: usize = 256;
 
 /// What rules call it; hellos within QUIC are told with QUIC's record.
 fn name(cx: &Context<'_>) -> Option<&'static str> {
-    let protocol = cx.notes.protocol().map(|protocol| protocol.eve.unwrap_or(protocol.name));
+    let protocol = cx.notes.protocol().map(Protocol::eve_name);
     (cx.rules.is_on() && protocol != Some("quic")).then_some("tls")
 }
 

@@ -161,7 +161,7 @@ impl Layer {
 
     fn inflate(&mut self, mut bytes: &[u8], tell: &mut dyn FnMut(&[u8])) -> Result<(), ()> {
         let State::Inflating(inflater) = &mut self.state else { return Ok(()) };
-        let mut out = vec![0; STEP_BYTES];
+        let mut out = [0; STEP_BYTES];
         let mut all = 0;
         loop {
             let (before_in, before_out) = (inflater.total_in(), inflater.total_out());

@@ -111,7 +111,8 @@ fn injects(target: &[u8]) -> Option<&'static [u8]> {
     SIGNS.iter().find(|sign| has_word(decoded, sign)).copied()
 }
 
-fn nibble(digit: u8) -> Option<u8> {
+/// The value of a hexadecimal digit.
+pub(super) fn nibble(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 

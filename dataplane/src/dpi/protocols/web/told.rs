@@ -4,6 +4,7 @@
 //! path is decoded and its dot segments are gone, escapes of the query are decoded too.
 
 use super::head;
+use super::judge::nibble;
 use crate::dpi::Context;
 use crate::flow::Direction;
 use crate::rules::detect::Telling;
@@ -117,9 +118,9 @@ pub(super) fn response(cx: &mut Context<'_>, message: Message, head: &[u8]) {
         return;
     }
     let (line, block) = split_line(head);
-    let layers = Fields::of(block)
-        .value("content-encoding")
-        .map_or(0, |value| value.split(|byte| *byte == b',').count());
+    let fields = Fields::of(block);
+    let codings = fields.value("content-encoding");
+    let layers = codings.map_or(0, |value| value.split(|byte| *byte == b',').count());
     if layers > super::body::LAYERS_MAX {
         cx.anomaly("too_many_encoding_layers");
     }
@@ -131,7 +132,6 @@ pub(super) fn response(cx: &mut Context<'_>, message: Message, head: &[u8]) {
         rules.show(STATUS, status.trim_ascii());
     }
     rules.show(STATUS_TEXT, words.next().unwrap_or_default().trim_ascii());
-    let fields = Fields::of(block);
     tell_fields(rules, &fields, (RESPONSE_FIELDS, RESPONSE_HEADER, "set-cookie"), (line, block));
     let Message { name, transaction, is_last } = message;
     rules.stage(name, transaction, Direction::Reverse, is_last);
@@ -289,7 +289,7 @@ fn unescape(bytes: &[u8], mut each: impl FnMut(u8)) {
     while let Some(byte) = bytes.get(at).copied() {
         let digits = bytes.get(at + 1..at + 3);
         let escaped = digits.filter(|_| byte == b'%').and_then(|digits| match digits {
-            [high, low] => Some((hex(*high)? << 4) | hex(*low)?),
+            [high, low] => Some((nibble(*high)? << 4) | nibble(*low)?),
             _ => None,
         });
         at += if escaped.is_some() { 3 } else { 1 };
@@ -297,21 +297,12 @@ fn unescape(bytes: &[u8], mut each: impl FnMut(u8)) {
     }
 }
 
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
-}
-
 /// RFC 3986 5.2.4, in place from `start` on.
 fn remove_dot_segments(out: &mut Vec<u8>, start: usize) {
-    let path = out.split_off(start);
-    if path.is_empty() {
+    if !out[start..].split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b"..")) {
         return;
     }
+    let path = out.split_off(start);
     let mut segments = path.split(|byte| *byte == b'/').peekable();
     let is_rooted = path.first() == Some(&b'/');
     if is_rooted {
