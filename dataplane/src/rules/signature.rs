@@ -234,6 +234,7 @@ impl Signature {
 
 impl Part {
     /// Whether its tests hold in `bytes`; `changed` is for what transforms make.
+    #[inline]
     pub(super) fn holds(&self, bytes: &[u8], scratch: &mut Scratch, changed: &mut Vec<u8>) -> bool {
         if self.chain.is_empty() {
             return self.matcher.matches(bytes, scratch);
@@ -243,6 +244,7 @@ impl Part {
     }
 
     /// The same in what `base64_decode` made, which is taken out of `scratch` meanwhile.
+    #[cold]
     pub(super) fn holds_decoded(&self, scratch: &mut Scratch, changed: &mut Vec<u8>) -> bool {
         let decoded = std::mem::take(&mut scratch.decoded);
         let holds = self.holds(&decoded, scratch, changed);

@@ -68,10 +68,8 @@ struct Short {
 /// What became of each pattern in one text; memory that is reused.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Comparisons so far, by pattern; [`TOLD`]: it needs none any more. All zero between two texts.
+    /// Comparisons so far, by pattern; [`TOLD`]: it needs none any more.
     tries: Vec<u8>,
-    /// Patterns whose comparisons are not zero: few, however many patterns there are.
-    tried: Vec<u32>,
 }
 
 /// Comparisons of one pattern with one text. One that is met more often than that, as runs of one byte are, is told unseen: what is
@@ -81,14 +79,9 @@ const TRIES_MAX: u8 = 16;
 const TOLD: u8 = u8::MAX;
 
 impl Found {
-    /// Forgets the text before; there are so many patterns in this one.
     fn clear(&mut self, patterns: usize) {
-        for pattern in self.tried.drain(..) {
-            self.tries[pattern as usize] = 0;
-        }
-        if self.tries.len() < patterns {
-            self.tries.resize(patterns, 0);
-        }
+        self.tries.clear();
+        self.tries.resize(patterns, 0);
     }
 
     /// Whether a pattern needs no comparison any more.
@@ -101,9 +94,6 @@ impl Found {
         let Some(tries) = self.tries.get_mut(pattern as usize).filter(|tries| **tries != TOLD) else {
             return false;
         };
-        if *tries == 0 {
-            self.tried.push(pattern);
-        }
         let is_found = *tries >= TRIES_MAX || compare();
         *tries = if is_found { TOLD } else { *tries + 1 };
         is_found
