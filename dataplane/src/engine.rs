@@ -79,6 +79,8 @@ pub struct Engine {
     sweep: Sweep,
     /// What rules matched of one packet; empty between packets.
     hits: Vec<crate::rules::Hit>,
+    /// Whether the payload of the packet that is looked at became part of a stream.
+    is_in_stream: bool,
     counters: Counters,
     started: Option<Tick>,
     evaluations: u64,
@@ -149,6 +151,7 @@ impl Engine {
             neighbours: Neighbours::default(),
             sweep: Sweep::default(),
             hits: Vec::new(),
+            is_in_stream: false,
             counters: Counters::default(),
             started: None,
             evaluations: 0,

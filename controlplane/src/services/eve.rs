@@ -761,6 +761,7 @@ fn stream_event(reason: Reason) -> Option<&'static str> {
     Some(match reason {
         Reason::TcpOutOfWindow => "stream.est_packet_out_of_window",
         Reason::TcpAckInvalid => "stream.pkt_invalid_ack",
+        Reason::TcpTimestampInvalid => "stream.pkt_invalid_timestamp",
         _ => return None,
     })
 }

@@ -386,6 +386,12 @@ impl Inspector {
         self.desk.rules.wants_decoding()
     }
 
+    /// Whether a rule asks what TCP met.
+    #[must_use]
+    pub fn rules_want_tracking(&self) -> bool {
+        self.desk.rules.wants_tracking()
+    }
+
     /// Whether rules look into TCP that is seen from its middle.
     #[must_use]
     pub fn rules_look_into_midstream(&self) -> bool {
@@ -1064,6 +1070,7 @@ fn within_budget(
 
 fn tell_of_stream(met: &mut [u64; Anomaly::COUNT], cx: &mut Context<'_>, way: Direction, anomaly: Anomaly) {
     met[anomaly as usize] += 1;
+    cx.rules.detector.meet(anomaly.label().trim_start_matches("stream."));
     if cx.notes.may_tell_anomaly() {
         cx.tell_with("anomaly", way, |fields| {
             fields.text("type", "stream");

@@ -7,7 +7,9 @@ use crate::control::{EventSender, ExceptionAction, Snapshot};
 use crate::defrag::{HoldId, Offer};
 use crate::flow::owner::rss_hash;
 use crate::host::ExpectedKey;
-use crate::parse::{Addr, Headers, LinkType, Network, parse_datagram, parse_frame, parse_frame_into};
+use crate::parse::{
+    Addr, Headers, LinkType, Network, Strictness, parse_datagram, parse_frame, parse_frame_into,
+};
 use crate::verdict::{Reason, ReasonClass, Verdict};
 
 /// What becomes of a packet before its flow is known.
@@ -44,12 +46,18 @@ impl Engine {
             };
         }
         // `assume-good` is Suricata's `-k none`: captures of offloaded traffic have no right checksum anywhere.
-        let verify_ipv4 = self.checksum_mode(packet.in_port) != ChecksumMode::AssumeGood;
-        let mut parsed = parse_frame_into(packet.bytes, packet.link, verify_ipv4, headers);
-        if parsed == Err(Reason::Ipv4Checksum) && !self.is_inline() {
-            // Captured where it is sent, a packet has the checksum that the card has not written yet: told, and read on.
-            self.notices.anomaly(Reason::Ipv4Checksum, packet, None, events);
-            parsed = parse_frame_into(packet.bytes, packet.link, false, headers);
+        let ipv4_checksum = self.checksum_mode(packet.in_port) != ChecksumMode::AssumeGood;
+        let mut strictness = Strictness { ipv4_checksum, ..Strictness::FULL };
+        let mut parsed = parse_frame_into(packet.bytes, packet.link, strictness, headers);
+        // Beside the wire nothing is refused that can be read: it is told, and read on. Captured where it is sent, a packet has
+        // the checksum that the card has not written yet; and whom it was for may have taken what nobody may send.
+        while let Err(reason) = parsed
+            && !self.is_inline()
+            && let Some(laxer) = strictness.without(reason)
+        {
+            self.notices.anomaly(reason, packet, None, events);
+            strictness = laxer;
+            parsed = parse_frame_into(packet.bytes, packet.link, strictness, headers);
         }
         if let Err(reason) = parsed {
             self.notices.anomaly(reason, packet, None, events);

@@ -17,7 +17,8 @@ use crate::parse::{Headers, Transport};
 use crate::rules::Hit;
 use crate::rules::detect::{FlowPlace, PacketFacts};
 use crate::rules::packet::View;
-use crate::rules::packet::decode::{Met, extension_headers, refusal};
+use crate::rules::packet::decode::{MetEvents, extension_headers, refusal};
+use crate::rules::packet::stream::objection;
 use crate::rules::rule::Action;
 use crate::time::Wall;
 use crate::verdict::{Reason, Verdict};
@@ -58,7 +59,19 @@ impl Engine {
         let is_in_stream = matches!(headers.transport, Transport::Tcp(tcp)
             if !tcp.flags.syn() || tcp.options.fast_open)
             && slot != NO_INSPECTION
+            && (self.is_in_stream || headers.payload(packet.bytes).is_empty())
             && !is_unseen;
+        if let Transport::Tcp(tcp) = &headers.transport
+            && self.inspector.as_ref().is_some_and(|inspector| inspector.rules_want_tracking())
+        {
+            let outcome = self.flows.judge(id, direction, headers).outcome();
+            let state = self.flows.flow(id).tcp_state();
+            if let Some(event) = objection(state, outcome, tcp, direction == Direction::Reverse)
+                && let Some(inspector) = &mut self.inspector
+            {
+                inspector.rules().meet(event);
+            }
+        }
         let met = self.decoded(headers, None, packet);
         let facts = PacketFacts {
             is_inline: self.is_inline(),
@@ -98,8 +111,8 @@ impl Engine {
     }
 
     /// What decoding met, where a rule asks for it.
-    fn decoded(&self, headers: &Headers, reason: Option<Reason>, packet: &Packet<'_>) -> Met {
-        let mut met = Met::default();
+    fn decoded(&self, headers: &Headers, reason: Option<Reason>, packet: &Packet<'_>) -> MetEvents {
+        let mut met = MetEvents::default();
         if !self.inspector.as_ref().is_some_and(|inspector| inspector.rules_want_decoding()) {
             return met;
         }

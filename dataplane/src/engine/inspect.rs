@@ -86,6 +86,7 @@ impl Engine {
     ) -> Option<(ExceptionAction, Reason)> {
         let headers = entry.headers;
         let Found { id, direction, .. } = found;
+        self.is_in_stream = false;
         let is_known = self.flows.flow(id).inspection != NO_INSPECTION;
         let has_payload = headers.payload_offset < headers.end;
         // Rules may ask about packets of any protocol; parsers do not.
@@ -128,6 +129,7 @@ impl Engine {
         if !has_payload || !self.flows.flow(id).is_looked_at() {
             return None;
         }
+        self.is_in_stream = true;
         if self.look(found, headers, Some((tcp.seq, tcp.flags)), packet, events) {
             return None;
         }

@@ -116,7 +116,8 @@ pub struct TcpStep {
 struct End {
     /// One past the highest sequence number sent (SYN and FIN count).
     next_sent: u32,
-    /// One past the highest sequence number that the other end's window allows.
+    /// One past the highest sequence number that the other end's window allows; before this end was heard, the TSval of the
+    /// other's SYN.
     limit: u32,
     /// Largest window that this end offered, bytes.
     window: u32,
@@ -136,6 +137,8 @@ impl End {
     const ACKED: u8 = 4;
     /// It has sent FIN: `next_sent` is final.
     const FIN: u8 = 8;
+    /// Its SYN had timestamps.
+    const STAMPS: u8 = 16;
 
     const fn has(&self, bit: u8) -> bool {
         self.bits & bit != 0
@@ -163,6 +166,9 @@ const SIMULTANEOUS: u8 = 2;
 /// Assumed shift where the handshake was not seen: the largest (RFC 7323 2.3).
 const SCALE_MAX: u8 = 14;
 
+/// Timestamps that a sender's clock may have counted between its first SYN and its last one: two minutes of microseconds.
+const SYN_STAMPS: u32 = 1 << 27;
+
 /// How far an acknowledgement may lag behind the data (Linux `MAXACKWINCONST`).
 const ACK_LAG_MIN: u32 = 66_000;
 
@@ -183,6 +189,8 @@ struct Segment {
     window: u32,
     len: u32,
     scale: Option<u8>,
+    /// TSval and TSecr.
+    stamps: Option<(u32, u32)>,
     flags: TcpFlags,
 }
 
@@ -197,6 +205,7 @@ impl Segment {
             window: u32::from(tcp.window),
             len: payload_len,
             scale: tcp.options.window_scale,
+            stamps: tcp.options.timestamps,
             flags: tcp.flags,
         }
     }
@@ -365,7 +374,28 @@ impl TcpTrack {
         if segment.scale.is_some() {
             end.bits |= End::SCALES;
         }
-        self.ends[1 - from].next_expected = first;
+        end.bits &= !End::STAMPS;
+        if segment.stamps.is_some() {
+            end.bits |= End::STAMPS;
+        }
+        let other = &mut self.ends[1 - from];
+        other.next_expected = first;
+        if let Some((value, _)) = segment.stamps
+            && !other.has(End::HEARD)
+        {
+            other.limit = value;
+        }
+    }
+
+    /// Whether the first answer to a SYN echoes its timestamp: what does not is ignored by the SYN's sender (Linux
+    /// `tcp_rcv_synsent_state_process`), and so is a RST with a timestamp where the SYN had none.
+    fn echoes_syn(&self, from: usize, segment: &Segment) -> bool {
+        let Some((_, echoed)) = segment.stamps else { return true };
+        if !self.ends[1 - from].has(End::STAMPS) {
+            return !segment.flags.rst();
+        }
+        let last = self.ends[from].limit;
+        echoed == 0 || (at_most(echoed, last) && last.wrapping_sub(echoed) < SYN_STAMPS)
     }
 
     /// RFC 7323 2.2: scaling holds only where both SYNs offered it.
@@ -393,6 +423,12 @@ impl TcpTrack {
         use TcpOutcome::{Challenge, Ok, Oneway, Violation};
         let flags = segment.flags;
         let to = 1 - from;
+        let is_first_answer = self.state == TcpState::SynSent && !self.ends[from].has(End::HEARD);
+        // A bare ACK is of an older connection, and is answered with a RST.
+        let says_more = flags.syn() || flags.rst() || flags.fin() || segment.len > 0;
+        if is_first_answer && says_more && !self.echoes_syn(from, segment) {
+            return Violation(Reason::TcpTimestampInvalid);
+        }
         if flags.rst() {
             if self.ends[from].has(End::HEARD) {
                 return self.reset(from, segment);

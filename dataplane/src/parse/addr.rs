@@ -3,8 +3,11 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An IPv4 or IPv6 address; IPv4 is stored as `::ffff:a.b.c.d` (RFC 4291 2.5.5.2), so that one key
-/// type and one prefix table serve both.
+/// The first 96 bits of each IPv4 address, as [`Addr`] stores it: `ff00::ffff:a.b.c.d`.
+const V4_PREFIX: u128 = 0xff00 << 80 | 0xffff;
+
+/// An IPv4 or IPv6 address. IPv4 is stored under a prefix of multicast with the reserved scope 0, which no IPv6 packet
+/// may have (RFC 4291 2.7), so that one key type and one prefix table serve both.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Addr(pub [u8; 16]);
 
@@ -14,7 +17,7 @@ impl Addr {
     #[must_use]
     pub const fn v4(b: [u8; 4]) -> Self {
         // In words: a key reads what this writes a moment later, and bytes written apart are not read as one.
-        Self::of_bits(0xffff << 32 | u32::from_be_bytes(b) as u128)
+        Self::of_bits(V4_PREFIX << 32 | u32::from_be_bytes(b) as u128)
     }
 
     /// An address from its big-endian number.
@@ -30,10 +33,17 @@ impl Addr {
         Self(bytes)
     }
 
-    /// Whether this is a mapped IPv4 address.
+    /// Whether this is an IPv4 address.
     #[inline]
     #[must_use]
     pub const fn is_v4(self) -> bool {
+        self.bits() >> 32 == V4_PREFIX
+    }
+
+    /// Whether this is an IPv6 address that stands for one of IPv4 within a host: `::ffff:a.b.c.d` (RFC 4291 2.5.5.2).
+    #[inline]
+    #[must_use]
+    pub const fn is_mapped(self) -> bool {
         self.bits() >> 32 == 0xffff
     }
 

@@ -55,7 +55,9 @@ pub(super) const fn is_extension(protocol: u8) -> bool {
 #[cold]
 pub(super) fn refuse_land(walk: &Walk<'_>) -> Result<(), Reason> {
     match walk.headers.network {
-        Network::Ip { src, dst, .. } if src == dst && !is_loopback(src) => Err(Reason::SameSourceDestination),
+        Network::Ip { src, dst, .. } if walk.strictness.forbidden && src == dst && !is_loopback(src) => {
+            Err(Reason::SameSourceDestination)
+        }
         Network::Ip { .. } | Network::Arp { .. } | Network::Other => Ok(()),
     }
 }

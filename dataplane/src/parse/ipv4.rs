@@ -25,7 +25,7 @@ pub(super) fn parse(walk: &mut Walk<'_>, at: usize) -> Result<(), Reason> {
         total_len = length_zero(walk, total_len, available)?;
     }
     let options = walk.rest(at + HEADER_LEN).get(..header_len - HEADER_LEN).unwrap_or_default();
-    if walk.verify_ipv4 && !checksum::ipv4_header_is_good(header, options) {
+    if walk.strictness.ipv4_checksum && !checksum::ipv4_header_is_good(header, options) {
         return Err(Reason::Ipv4Checksum);
     }
     if !options.is_empty() {
@@ -55,7 +55,11 @@ pub(super) fn parse(walk: &mut Walk<'_>, at: usize) -> Result<(), Reason> {
 /// A sender's stack leaves zero where its NIC is to cut the packet into segments.
 #[cold]
 fn length_zero(walk: &Walk<'_>, total_len: usize, available: usize) -> Result<usize, Reason> {
-    if total_len == 0 && !walk.verify_ipv4 { Ok(available) } else { Err(Reason::Ipv4TotalLength) }
+    if total_len == 0 && !walk.strictness.ipv4_checksum {
+        Ok(available)
+    } else {
+        Err(Reason::Ipv4TotalLength)
+    }
 }
 
 #[cold]

@@ -32,6 +32,9 @@ pub(super) fn parse(walk: &mut Walk<'_>, at: usize) -> Result<(), Reason> {
     let (src, dst) = (address(header, 8), address(header, 24));
     // `Addr` could not tell it from IPv4.
     if src.is_v4() || dst.is_v4() {
+        return Err(Reason::Ipv6ReservedAddress);
+    }
+    if walk.strictness.forbidden && (src.is_mapped() || dst.is_mapped()) {
         return Err(Reason::Ipv6MappedAddress);
     }
     walk.trim(l4 + payload_len);
@@ -83,7 +86,9 @@ fn extensions(walk: &Walk<'_>, first: usize, protocol: u8) -> Result<Chain, Reas
             // RFC 8200 4.1: only directly behind the IPv6 header.
             Protocol::HOP_BY_HOP if at != first => return Err(Reason::Ipv6ExtensionOrder),
             Protocol::HOP_BY_HOP | Protocol::DESTINATION_OPTIONS => check_options(&body[2..])?,
-            Protocol::ROUTING if kind == ROUTING_TYPE_0 => return Err(Reason::Ipv6RoutingType0),
+            Protocol::ROUTING if kind == ROUTING_TYPE_0 && walk.strictness.forbidden => {
+                return Err(Reason::Ipv6RoutingType0);
+            }
             Protocol::FRAGMENT => {
                 let offset = be16(header, 2) & 0xfff8;
                 let more = header[3] & 1 == 1;
@@ -179,6 +184,8 @@ mod tests {
             let mut packet = inner_ipv6();
             packet[at..at + 12].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
             assert_eq!(parse(&packet), Err(Reason::Ipv6MappedAddress));
+            packet[at..at + 2].copy_from_slice(&[0xff, 0]);
+            assert_eq!(parse(&packet), Err(Reason::Ipv6ReservedAddress));
         }
     }
 

@@ -68,12 +68,39 @@ use walk::Walk;
 #[inline]
 pub fn parse_frame(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
     let mut headers = Headers::NONE;
-    parse_frame_into(bytes, link, true, &mut headers)?;
+    parse_frame_into(bytes, link, Strictness::FULL, &mut headers)?;
     Ok(headers)
 }
 
-/// As [`parse_frame`], or without `verify_ipv4` as [`parse_frame_unverified`], into a place that is reused: nothing is
-/// moved. What `headers` holds after an error means nothing.
+/// What is refused although it can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strictness {
+    /// A wrong IPv4 header checksum, and a total length of zero: captures that were taken before the sender's NIC filled
+    /// them in have both.
+    pub ipv4_checksum: bool,
+    /// What no sender may send: IPv6 addresses that stand for IPv4, a routing header of type 0, one endpoint on both sides.
+    pub forbidden: bool,
+}
+
+impl Strictness {
+    /// Everything that is wrong is refused.
+    pub const FULL: Self = Self { ipv4_checksum: true, forbidden: true };
+
+    /// Without what `reason` refuses; `None`: a packet that is refused for it cannot be read.
+    #[must_use]
+    pub const fn without(self, reason: Reason) -> Option<Self> {
+        match reason {
+            Reason::Ipv4Checksum => Some(Self { ipv4_checksum: false, ..self }),
+            Reason::Ipv6MappedAddress | Reason::Ipv6RoutingType0 | Reason::SameSourceDestination => {
+                Some(Self { forbidden: false, ..self })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// As [`parse_frame`], as strict as is said, into a place that is reused: nothing is moved. What `headers` holds after an error
+/// means nothing.
 ///
 /// # Errors
 ///
@@ -82,13 +109,13 @@ pub fn parse_frame(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
 pub fn parse_frame_into(
     bytes: &[u8],
     link: LinkType,
-    verify_ipv4: bool,
+    strictness: Strictness,
     headers: &mut Headers,
 ) -> Result<(), Reason> {
     if link == LinkType::Ethernet && usual::parse(bytes, headers) {
         return Ok(());
     }
-    walk_frame(bytes, link, verify_ipv4, headers)
+    walk_frame(bytes, link, strictness, headers)
 }
 
 /// Parses an Ethernet frame without its frame check sequence: what every live port delivers.
@@ -102,9 +129,14 @@ pub fn parse_ethernet(bytes: &[u8]) -> Result<Headers, Reason> {
 }
 
 #[inline(never)]
-fn walk_frame(bytes: &[u8], link: LinkType, verify_ipv4: bool, headers: &mut Headers) -> Result<(), Reason> {
+fn walk_frame(
+    bytes: &[u8],
+    link: LinkType,
+    strictness: Strictness,
+    headers: &mut Headers,
+) -> Result<(), Reason> {
     let mut walk = Walk::new(bytes)?;
-    walk.verify_ipv4 = verify_ipv4;
+    walk.strictness = strictness;
     link::parse(&mut walk, link)?;
     *headers = walk.finish();
     Ok(())
@@ -118,7 +150,7 @@ fn walk_frame(bytes: &[u8], link: LinkType, verify_ipv4: bool, headers: &mut Hea
 /// As [`parse_frame`], [`Reason::Ipv4Checksum`] excepted.
 pub fn parse_frame_unverified(bytes: &[u8], link: LinkType) -> Result<Headers, Reason> {
     let mut headers = Headers::NONE;
-    parse_frame_into(bytes, link, false, &mut headers)?;
+    parse_frame_into(bytes, link, Strictness { ipv4_checksum: false, ..Strictness::FULL }, &mut headers)?;
     Ok(headers)
 }
 

@@ -5,7 +5,7 @@
 //! reasons. Only [`Walk::header`] and [`Walk::rest`] touch bytes, both checked against the end of the layer
 //! in hand, so no protocol file can read beyond it, and none can panic.
 
-use super::{Headers, Network, Transport, Tunnel};
+use super::{Headers, Network, Strictness, Transport, Tunnel};
 use crate::verdict::Reason;
 
 /// Encapsulations followed inside each other (tunnels, and Ethernet carried in MPLS).
@@ -22,8 +22,8 @@ pub(super) struct Walk<'a> {
     nested: u8,
     /// VLAN tags met so far, in the whole frame.
     pub(super) vlan_tags: u8,
-    /// Whether a wrong IPv4 header checksum is refused.
-    pub(super) verify_ipv4: bool,
+    /// What is refused although it can be read.
+    pub(super) strictness: Strictness,
     /// Whether tunnels are left alone.
     outside_only: bool,
 }
@@ -40,7 +40,7 @@ impl<'a> Walk<'a> {
             headers: Headers::NONE,
             nested: 0,
             vlan_tags: 0,
-            verify_ipv4: true,
+            strictness: Strictness::FULL,
             outside_only: false,
         })
     }

@@ -34,6 +34,7 @@ pub struct RuleSet {
     wants_events: bool,
     /// Whether a rule asks what decoding of packets met.
     wants_decoding: bool,
+    wants_tracking: bool,
     /// Whether a rule asks for the payload of TCP in order, by itself or beside what parsers tell.
     keeps_streams: bool,
     options: Options,
@@ -167,6 +168,11 @@ impl RuleSet {
         self.wants_decoding
     }
 
+    /// Whether a rule asks what TCP met (`stream-event`).
+    pub(super) const fn wants_tracking(&self) -> bool {
+        self.wants_tracking
+    }
+
     pub(super) const fn of_unordered(&self) -> &Prefilter {
         &self.unordered
     }
@@ -246,6 +252,8 @@ impl RuleSet {
         self.keeps_streams = keeps_streams;
         let wants_decoding = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::Decode(_)));
         self.wants_decoding = self.signatures.iter().any(|one| wants_decoding(one));
+        let wants_tracking = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::Stream(_)));
+        self.wants_tracking = self.signatures.iter().any(|one| wants_tracking(one));
         Ok(())
     }
 }

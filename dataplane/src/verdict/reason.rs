@@ -108,6 +108,8 @@ reasons! {
         Ipv6PayloadLength = "ipv6_payload_length",
         /// An IPv6 packet from or to `::ffff:a.b.c.d`: it would pass for a flow of IPv4 (RFC 4942 2.2).
         Ipv6MappedAddress = "ipv6_mapped_address",
+        /// An IPv6 packet from or to `ff00::ffff:0:0/96`, multicast of the reserved scope 0 (RFC 4291 2.7).
+        Ipv6ReservedAddress = "ipv6_reserved_address",
         /// Ends inside an IPv6 extension header, or one of its options runs past it.
         Ipv6ExtensionTruncated = "ipv6_extension_truncated",
         /// Hop-by-hop options anywhere but first (RFC 8200 4.1).
@@ -174,6 +176,8 @@ reasons! {
         TcpSynInConnection = "tcp_syn_in_connection",
         /// ACK for data never sent (RFC 5961 5).
         TcpAckInvalid = "tcp_ack_invalid",
+        /// An answer to a SYN that does not echo its timestamp, which the SYN's sender ignores (RFC 7323 5.2).
+        TcpTimestampInvalid = "tcp_timestamp_invalid",
         /// Segment that the connection's state does not allow.
         TcpBadState = "tcp_bad_state",
         /// Mid-stream segment of an unknown flow and `exceptions.midstream` says drop.
@@ -256,6 +260,8 @@ reasons! {
         TcpSynInConnectionForwarded = "tcp_syn_in_connection_forwarded",
         /// An ACK for data never sent, passed on because the policy is not strict.
         TcpAckInvalidForwarded = "tcp_ack_invalid_forwarded",
+        /// An answer to a SYN that does not echo its timestamp, passed on because the policy is not strict.
+        TcpTimestampInvalidForwarded = "tcp_timestamp_invalid_forwarded",
         /// A segment against the connection's state, passed on because the policy is not strict.
         TcpBadStateForwarded = "tcp_bad_state_forwarded",
         /// An ICMP error that quotes no flow we know, judged as any packet because the policy is not strict.
@@ -282,13 +288,14 @@ reasons! {
 }
 
 /// What may drop a frame, and the notice under which a frame is counted that was passed on in spite of it.
-const FORWARDED: [(Reason, Reason); 8] = [
+const FORWARDED: [(Reason, Reason); 9] = [
     (Reason::OverlapUnverified, Reason::OverlapUnverifiedForwarded),
     (Reason::ChecksumBad, Reason::ChecksumBadForwarded),
     (Reason::TcpOutOfWindow, Reason::TcpOutOfWindowForwarded),
     (Reason::TcpRstOutOfWindow, Reason::TcpRstOutOfWindowForwarded),
     (Reason::TcpSynInConnection, Reason::TcpSynInConnectionForwarded),
     (Reason::TcpAckInvalid, Reason::TcpAckInvalidForwarded),
+    (Reason::TcpTimestampInvalid, Reason::TcpTimestampInvalidForwarded),
     (Reason::TcpBadState, Reason::TcpBadStateForwarded),
     (Reason::IcmpUnrelated, Reason::IcmpUnrelatedForwarded),
 ];

@@ -26,6 +26,7 @@ pub use transaction::{BODY_BYTES_MAX, Telling};
 use std::sync::Arc;
 
 use super::matcher::Scratch;
+use super::packet::decode::MetEvents;
 use super::prefilter;
 use super::rule::BufferId;
 use super::set::RuleSet;
@@ -90,6 +91,8 @@ pub struct Detector {
     thresholds: Thresholds,
     shown: Shown,
     desk: Desk,
+    /// What TCP met with this packet.
+    met: MetEvents,
     hits: Vec<Hit>,
 }
 
@@ -142,6 +145,19 @@ impl Detector {
     #[must_use]
     pub fn wants_decoding(&self) -> bool {
         self.set.as_ref().is_some_and(|set| set.wants_decoding())
+    }
+
+    /// Whether a rule asks what TCP met.
+    #[must_use]
+    pub fn wants_tracking(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| set.wants_tracking())
+    }
+
+    /// TCP met something with the packet that is looked at (`stream-event`, without `stream.`).
+    pub fn meet(&mut self, event: &'static str) {
+        if self.wants_tracking() {
+            self.met.add(event);
+        }
     }
 
     /// Whether rules look into the payload of TCP.

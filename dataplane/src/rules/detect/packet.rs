@@ -7,6 +7,7 @@ use super::{Desk, Detector, Moment, matched};
 use crate::flow::Direction;
 use crate::parse::{Headers, Network, Protocol};
 use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD};
+use crate::rules::packet::decode::MetEvents;
 use crate::rules::packet::{View, concerns};
 use crate::rules::prefilter::{Prefilter, Scratch};
 use crate::rules::rule::{BufferId, FlowTest};
@@ -22,8 +23,6 @@ pub struct PacketFacts<'a> {
     pub is_in_stream: bool,
     /// What decoding met (`decode-event`).
     pub decoded: &'a [&'static str],
-    /// What TCP met (`stream-event`).
-    pub of_stream: &'a [&'static str],
     /// Whether a match is acted on: then it is found with the packet that completes it. Else bytes are tried with the next packet
     /// of their direction, when they were acknowledged as a rule, as Suricata tries them.
     pub is_inline: bool,
@@ -44,6 +43,7 @@ impl Detector {
         moment: Option<&Moment>,
         facts: &PacketFacts<'_>,
     ) {
+        let of_stream = std::mem::take(&mut self.met);
         if self.is_passed(*place) {
             return;
         }
@@ -100,7 +100,7 @@ impl Detector {
             }
             if met.is_none() && how & PACKET != 0 {
                 let known = flows.get(place.0 as usize).unwrap_or(&nothing);
-                if is_met(signature, view, facts, known, desk) {
+                if is_met(signature, view, (facts, &of_stream), known, desk) {
                     // What asks for nothing but ends and protocol is of the whole flow.
                     let is_of_flow = signature.is_of_flow();
                     let ends = view.headers.addrs().unwrap_or_default();
@@ -136,7 +136,7 @@ fn by_packet(prefilter: &Prefilter, view: &View<'_>, search: &mut Scratch, found
 fn is_met(
     signature: &Signature,
     view: &View<'_>,
-    facts: &PacketFacts<'_>,
+    (facts, of_stream): (&PacketFacts<'_>, &MetEvents),
     state: &FlowState,
     desk: &mut Desk,
 ) -> bool {
@@ -151,7 +151,7 @@ fn is_met(
             Ask::Protocol(asked) => speaks(asked, facts.application),
             Ask::StreamSize(size) => view.way.is_some() && has_size(size, &state.streams),
             Ask::Decode(event) => facts.decoded.contains(event),
-            Ask::Stream(event) => facts.of_stream.contains(event),
+            Ask::Stream(event) => of_stream.as_slice().contains(event),
             _ => false,
         })
         && signature.remembered.holds(&state.memory)

@@ -222,7 +222,7 @@ impl Detector {
             self.shown.clear();
             return;
         }
-        let Self { set, generation, flows, free, thresholds, shown, desk, hits } = self;
+        let Self { set, generation, flows, free, thresholds, shown, desk, hits, .. } = self;
         let Some(set) = set else { return };
         let Some(prefilter) = set.of_application(stage.application, stage.way) else {
             shown.clear();

@@ -172,7 +172,7 @@ pub(super) const DECODE: &[&str] = &[
 ];
 
 /// What TCP may meet.
-pub(super) const STREAM: &[&str] = &[
+pub(in crate::rules) const STREAM: &[&str] = &[
     "3whs_ack_in_wrong_dir",
     "3whs_async_wrong_seq",
     "3whs_right_seq_wrong_ack_evasion",

@@ -23,7 +23,7 @@ pub mod buffers;
 mod bytes;
 mod content;
 mod draft;
-mod events;
+pub(in crate::rules) mod events;
 mod fault;
 pub mod fields;
 mod keywords;

@@ -6,14 +6,14 @@
 use crate::parse::Protocol;
 use crate::verdict::Reason;
 
-/// Events of one packet.
+/// Events of one packet, at most twelve.
 #[derive(Debug, Default)]
-pub struct Met {
+pub struct MetEvents {
     names: [&'static str; Self::MAX],
     len: usize,
 }
 
-impl Met {
+impl MetEvents {
     const MAX: usize = 12;
 
     /// Adds a name, once.
@@ -76,7 +76,7 @@ const NONE: u8 = 59;
 const DESTINATION: u8 = 60;
 
 /// Looks at the extension headers of the IPv6 packet that `packet` begins with (RFC 8200 4).
-pub fn extension_headers(packet: &[u8], met: &mut Met) {
+pub fn extension_headers(packet: &[u8], met: &mut MetEvents) {
     let Some(head) = packet.first_chunk::<40>() else { return };
     if head[0] >> 4 != 6 {
         return;
@@ -139,7 +139,7 @@ pub fn extension_headers(packet: &[u8], met: &mut Met) {
     }
 }
 
-fn fragment(header: &[u8], is_again: bool, data_len: usize, met: &mut Met) {
+fn fragment(header: &[u8], is_again: bool, data_len: usize, met: &mut MetEvents) {
     let Some([_, reserved, high, low, ..]) = header.first_chunk::<8>().copied() else { return };
     let word = u16::from_be_bytes([high, low]);
     let (offset, has_more) = (word >> 3, word & 1 != 0);
@@ -159,7 +159,7 @@ fn fragment(header: &[u8], is_again: bool, data_len: usize, met: &mut Met) {
 }
 
 /// Options of a header (RFC 8200 4.2); names for one that nobody knows, and for padding alone.
-fn options(mut bytes: &[u8], [unknown, padding]: [&'static str; 2], met: &mut Met) {
+fn options(mut bytes: &[u8], [unknown, padding]: [&'static str; 2], met: &mut MetEvents) {
     let mut has_other = false;
     while let Some((kind, rest)) = bytes.split_first() {
         if *kind == 0 {
@@ -197,7 +197,7 @@ mod tests {
         let mut packet = vec![0x60, 0, 0, 0, 0, rest.len() as u8, next, 64];
         packet.extend([0; 32]);
         packet.extend(rest);
-        let mut met = Met::default();
+        let mut met = MetEvents::default();
         extension_headers(&packet, &mut met);
         met.as_slice().to_vec()
     }

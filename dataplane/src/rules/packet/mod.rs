@@ -1,6 +1,7 @@
 //! Does a rule ask about this packet at all, and does what it says of headers hold?
 
 pub mod decode;
+pub mod stream;
 mod number;
 mod option;
 #[cfg(test)]
