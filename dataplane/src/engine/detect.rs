@@ -56,8 +56,10 @@ impl Engine {
             is_reassembled: entry.datagram.is_some(),
         };
         // Data of a SYN is part of the stream where it may be (RFC 7413), else of its packet alone.
-        let is_in_stream = matches!(headers.transport, Transport::Tcp(tcp)
-            if !tcp.flags.syn() || tcp.options.fast_open)
+        let is_bare_syn = matches!(headers.transport, Transport::Tcp(tcp)
+            if tcp.flags.syn() && !tcp.options.fast_open);
+        let is_in_stream = matches!(headers.transport, Transport::Tcp(_))
+            && !is_bare_syn
             && slot != NO_INSPECTION
             && (self.is_in_stream || headers.payload(packet.bytes).is_empty())
             && !is_unseen;
@@ -76,6 +78,7 @@ impl Engine {
         let facts = PacketFacts {
             is_inline: self.is_inline(),
             is_in_stream,
+            is_bare_syn,
             decoded: met.as_slice(),
             at_ns: packet.at.wall.0,
             ..PacketFacts::default()

@@ -559,7 +559,17 @@ impl TcpTrack {
         if flags.syn() {
             // The final ACK was lost beyond us and the responder repeats its SYN/ACK; or its SYN/ACK is the first
             // that we see of it, after the other end was followed one-way.
-            let first_words = self.is_midstream() && !self.ends[from].has(End::HEARD);
+            let is_unheard = !self.ends[from].has(End::HEARD);
+            if self.state == TcpState::Closed
+                && is_unheard
+                && self.acknowledges_syn(from, segment)
+                && flags.ack()
+            {
+                // The RST that closed it before any answer did not reach the responder, or was meant for us alone.
+                self.answer_syn(from, segment);
+                return Ok;
+            }
+            let first_words = self.is_midstream() && is_unheard;
             return if flags.ack() && (first_words || self.repeats_syn(from, segment)) {
                 Ok
             } else {

@@ -8,8 +8,8 @@ use proptest::sample::Index;
 
 use super::checksum::{heal, outermost, transport_checksum};
 use super::{
-    Headers, LinkType, Network, Transport, Tunnel, parse_datagram, parse_frame, parse_frame_unverified,
-    usual, walk_frame,
+    Headers, LinkType, Network, Strictness, Transport, Tunnel, parse_datagram, parse_frame,
+    parse_frame_unverified, usual, walk_frame,
 };
 
 /// The fuzzer's corpus: one packet of every shape that the parser knows.
@@ -46,7 +46,7 @@ fn exercise(bytes: &[u8], link: LinkType) {
     };
     let (mut usual, mut walked) = (junk, Headers::NONE);
     if usual::parse(bytes, &mut usual) {
-        assert_eq!(walk_frame(bytes, LinkType::Ethernet, true, &mut walked), Ok(()));
+        assert_eq!(walk_frame(bytes, LinkType::Ethernet, Strictness::FULL, &mut walked), Ok(()));
         assert_eq!(usual, walked, "the common way and the walk agree");
     }
     let Ok(headers) = parse_frame(bytes, link) else { return };

@@ -21,6 +21,8 @@ pub struct PacketFacts<'a> {
     pub application: Option<&'static str>,
     /// Whether its payload is looked at in order, as part of a stream.
     pub is_in_stream: bool,
+    /// Whether it is a SYN whose data its receiver may leave aside: what they match is said of the packet, not of its flow.
+    pub is_bare_syn: bool,
     /// What decoding met (`decode-event`).
     pub decoded: &'a [&'static str],
     /// Whether a match is acted on: then it is found with the packet that completes it. Else bytes are tried with the next packet
@@ -95,7 +97,7 @@ impl Detector {
                 stream::note(&mut state.streams[way as usize], number, told);
                 if told == Met::Yes {
                     let (src, dst) = moment.ends(way);
-                    met = met.or(Some(((Some(way), None, true), (src.0, dst.0))));
+                    met = met.or(Some(((Some(way), None, !facts.is_bare_syn), (src.0, dst.0))));
                 }
             }
             if met.is_none() && how & PACKET != 0 {

@@ -63,7 +63,6 @@ fn attribute(message: &Message<'_>, kind: u16, key: &str, value: &[u8], fields: 
 
 fn write_address(key: &str, (addr, port): (Addr, u16), fields: &mut Fields) {
     fields.object(key, |object| {
-        let addr = std::net::IpAddr::from(addr.0).to_canonical();
         object.text("address", Line::<46>::of(format_args!("{addr}")));
         object.number("port", port);
     });
