@@ -122,6 +122,7 @@ pub(crate) fn engine_config(
         inspection,
         streams: StreamConfig {
             overlap: config.stream.overlap,
+            urgent: config.stream.urgent,
             bytes_max: config.stream.memory_bytes as usize,
         },
     }

@@ -177,7 +177,7 @@ fn no_sender_makes_one_flow_cost_more_than_its_share() {
             let before = held(&inspector);
             let mut peak = 0;
             let mut send = |way, seq, bytes: &[u8]| {
-                let payload = Payload { way, bytes, tcp: Some((seq, SEGMENT)), at: Wall(1) };
+                let payload = Payload { way, bytes, tcp: Some((seq, SEGMENT)), urgent: None, at: Wall(1) };
                 inspector.look(slot, &view, &payload, &mut |_| {});
                 peak = peak.max(held(&inspector) - before);
             };
@@ -223,7 +223,13 @@ fn a_million_half_open_streams_cost_what_the_cap_allows() {
         inspector.syn(slot, Direction::Forward, 99);
         // Beyond a hole, so that the bytes wait; and the beginning of a head that never ends.
         for (seq, bytes) in [(100_u32, &b"GET /"[..]), (2_000, b"waits for what never comes")] {
-            let payload = Payload { way: Direction::Forward, bytes, tcp: Some((seq, SEGMENT)), at: Wall(0) };
+            let payload = Payload {
+                way: Direction::Forward,
+                bytes,
+                tcp: Some((seq, SEGMENT)),
+                urgent: None,
+                at: Wall(0),
+            };
             inspector.look(slot, &view, &payload, &mut |_| {});
         }
     }
@@ -253,6 +259,7 @@ fn a_million_tiny_segments_of_one_flow_cost_nothing_more() {
             way: Direction::Forward,
             bytes: &[text.get(place as usize).copied().unwrap_or(byte)],
             tcp: Some((1_000 + place, SEGMENT)),
+            urgent: None,
             at: Wall(0),
         };
         inspector.look(slot, &view, &payload, &mut |_| {});

@@ -6,7 +6,7 @@
 use super::tls::ApiTls;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
-use dataplane::stream::Policy;
+use dataplane::stream::{Policy, UrgentPolicy};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -302,6 +302,9 @@ pub(crate) struct Stream {
     /// Whose bytes count where segments overlap, in tap and replay; inline those that came first.
     #[serde(serialize_with = "lower")]
     pub overlap: Policy,
+    /// What becomes of urgent bytes.
+    #[serde(serialize_with = "urgent_label")]
+    pub urgent: UrgentPolicy,
 }
 
 /// What to do when something runs out or does not fit, in the manner of Suricata's exception policies.
@@ -524,6 +527,11 @@ fn name<S: Serializer>(algorithm: &Algorithm, serializer: S) -> Result<S::Ok, S:
 
 fn lower<S: Serializer>(policy: &Policy, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format!("{policy:?}").to_ascii_lowercase())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn urgent_label<S: Serializer>(policy: &UrgentPolicy, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(policy.label())
 }
 
 /// Ports named on the command line; they replace the file's.

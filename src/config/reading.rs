@@ -15,7 +15,7 @@ use super::problem::Problem;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
 use dataplane::dpi::{Protocol, protocols};
-use dataplane::stream::{MEMORY_BYTES_MAX, Policy};
+use dataplane::stream::{MEMORY_BYTES_MAX, Policy, UrgentPolicy};
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -113,6 +113,7 @@ fn read(
             ),
             Policy::default(),
         ),
+        urgent: value_or(stream.choice("urgent", UrgentPolicy::NAMES), UrgentPolicy::default()),
     });
     let exceptions = root.section("exceptions", |exceptions| Exceptions {
         flow_table_full: value_or(exceptions.choice("flow_table_full", EXCEPTIONS), Exception::FailMode),

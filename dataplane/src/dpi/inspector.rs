@@ -30,7 +30,7 @@ use crate::parse::{self, TcpFlags};
 use crate::rules::detect::{FlowPlace, Moment, PacketFacts, Telling};
 use crate::rules::packet::View;
 use crate::rules::{Detector, RuleSet};
-use crate::stream::{Acked, Anomaly, FLOW_BYTES_MAX, Memory, Mended, Mode, Streams, What};
+use crate::stream::{Acked, Anomaly, FLOW_BYTES_MAX, Memory, Mended, Mode, Streams, UrgentPolicy, What};
 use crate::time::Wall;
 use crate::verdict::Verdict;
 
@@ -156,6 +156,9 @@ struct Reassembly {
     mode: Mode,
     when_full: WhenFull,
     memory: Memory,
+    urgent: UrgentPolicy,
+    /// A payload without its urgent bytes; memory that is reused.
+    without_urgent: Vec<u8>,
     /// How often each [`Anomaly`] was met.
     met: [u64; Anomaly::COUNT],
 }
@@ -276,6 +279,8 @@ pub struct Payload<'a> {
     pub bytes: &'a [u8],
     /// Sequence number and flags, for TCP.
     pub tcp: Option<(u32, TcpFlags)>,
+    /// The urgent pointer, where its flag is set.
+    pub urgent: Option<u16>,
     /// When it came.
     pub at: Wall,
 }
@@ -328,6 +333,11 @@ impl Inspector {
     pub fn set_mode(&mut self, mode: Mode) {
         self.desk.is_inline = mode.is_inline();
         self.reassembly.mode = mode;
+    }
+
+    /// What becomes of urgent bytes.
+    pub const fn set_urgent(&mut self, policy: UrgentPolicy) {
+        self.reassembly.urgent = policy;
     }
 
     /// Rules are these from now on. One comparison where they are the same ones.
@@ -402,6 +412,13 @@ impl Inspector {
     pub fn pass_rules(&mut self, slot: u32) {
         if let Some(known) = self.known.get_mut(slot as usize) {
             self.desk.rules.pass(&mut known.rules);
+        }
+    }
+
+    /// A rule dropped a flow, which nobody acts on.
+    pub fn let_rules_end(&mut self, slot: u32) {
+        if let Some(known) = self.known.get_mut(slot as usize) {
+            self.desk.rules.let_end(&mut known.rules);
         }
     }
 
@@ -590,7 +607,7 @@ impl Inspector {
         active.ways[way as usize].bytes += payload.bytes.len() as u64;
         let mut cx = desk.context(known, view, payload.at, records);
         let (mut finished, refused) = match payload.tcp {
-            Some(tcp) => match active.segment(recogniser, way, tcp, payload.bytes, reassembly, &mut cx) {
+            Some(tcp) => match active.urgent_segment(recogniser, payload, tcp, reassembly, &mut cx) {
                 Segment::Taken(finished) => (finished, false),
                 Segment::Refused => (false, true),
             },
@@ -769,6 +786,34 @@ enum Segment {
 }
 
 impl Active {
+    /// Takes a segment without its urgent bytes, where the policy says that they are out of band.
+    fn urgent_segment(
+        &mut self,
+        recogniser: &Recogniser,
+        payload: &Payload<'_>,
+        (seq, flags): (u32, TcpFlags),
+        reassembly: &mut Reassembly,
+        cx: &mut Context<'_>,
+    ) -> Segment {
+        let Payload { way, bytes, urgent, .. } = *payload;
+        let syn = u32::from(flags.syn());
+        if let Some(pointer) = urgent
+            && reassembly.urgent == UrgentPolicy::OutOfBand
+            && !self.streams.note_urgent(way, seq.wrapping_add(syn), flags, pointer)
+        {
+            tell_of_stream(&mut reassembly.met, cx, way, Anomaly::UrgentLimit);
+        }
+        let mut room = std::mem::take(&mut reassembly.without_urgent);
+        let (first, bytes) = self.streams.without_urgent(way, seq.wrapping_add(syn), bytes, &mut room);
+        let tcp = (first.wrapping_sub(syn), flags);
+        let taken = match bytes.is_empty() {
+            true => Segment::Taken(false),
+            false => self.segment(recogniser, way, tcp, bytes, reassembly, cx),
+        };
+        reassembly.without_urgent = room;
+        taken
+    }
+
     fn segment(
         &mut self,
         recogniser: &Recogniser,
@@ -788,7 +833,7 @@ impl Active {
         let (mut is_syn, mut is_over) = (flags.syn(), false);
         // Each turn but the last gives a hole up, or what waited: they are at most as many as pieces may wait.
         loop {
-            let Reassembly { mode, when_full, memory, met } = reassembly;
+            let Reassembly { mode, when_full, memory, met, .. } = reassembly;
             let taken = if std::mem::take(&mut is_syn) {
                 self.streams.take_of_syn(way, seq, bytes, *mode, memory)
             } else {
@@ -1118,7 +1163,8 @@ mod tests {
     }
 
     fn look(inspector: &mut Inspector, slot: u32, seq: u32, bytes: &[u8]) -> Looked {
-        let payload = Payload { way: Direction::Forward, bytes, tcp: Some((seq, SEGMENT)), at: Wall(0) };
+        let payload =
+            Payload { way: Direction::Forward, bytes, tcp: Some((seq, SEGMENT)), urgent: None, at: Wall(0) };
         inspector.look(slot, &view(), &payload, &mut |_| {})
     }
 
@@ -1130,8 +1176,13 @@ mod tests {
         assert!(mended.is_rewritten);
         assert_eq!(&payload, b"later on");
         let mut events = Vec::new();
-        let payload =
-            Payload { way: Direction::Forward, bytes: &payload, tcp: Some((110, SEGMENT)), at: Wall(0) };
+        let payload = Payload {
+            way: Direction::Forward,
+            bytes: &payload,
+            tcp: Some((110, SEGMENT)),
+            urgent: None,
+            at: Wall(0),
+        };
         inspector.look(slot, &view(), &payload, &mut |record| events.push(record.event_type));
         assert_eq!(events, ["anomaly"]);
         inspector.end(slot, &view(), Wall(0), &mut |_| {});
@@ -1166,6 +1217,7 @@ mod tests {
             way: Direction::Forward,
             bytes: b"SSH-2.0-x\r\n",
             tcp: Some((100, TcpFlags(TcpFlags::RST))),
+            urgent: None,
             at: Wall(0),
         };
         assert_eq!(inspector.look(slot, &view(), &payload, &mut |_| {}), Looked::default());

@@ -9,7 +9,7 @@ use crate::dpi::AppTable;
 use crate::dpi::recogniser::Recogniser;
 use crate::flow::FlowConfig;
 use crate::flow::owner::OwnerTable;
-use crate::stream::{MEMORY_BYTES_MAX, Policy};
+use crate::stream::{MEMORY_BYTES_MAX, Policy, UrgentPolicy};
 
 /// How one worker's engine is set up.
 #[derive(Debug, Clone)]
@@ -44,13 +44,15 @@ pub struct StreamConfig {
     /// Whose rule decides where segments overlap, in tap and replay. Inline the bytes that came first count, and others
     /// are rewritten to them.
     pub overlap: Policy,
+    /// What becomes of urgent bytes.
+    pub urgent: UrgentPolicy,
     /// Bytes that all streams of this worker may hold.
     pub bytes_max: usize,
 }
 
 impl Default for StreamConfig {
     fn default() -> Self {
-        Self { overlap: Policy::default(), bytes_max: MEMORY_BYTES_MAX }
+        Self { overlap: Policy::default(), urgent: UrgentPolicy::default(), bytes_max: MEMORY_BYTES_MAX }
     }
 }
 

@@ -263,11 +263,13 @@ impl Engine {
     #[cold]
     fn end_by_rule(&mut self, id: FlowId, verdict: Verdict, at: Wall, events: &mut EventSender) {
         // Beside the wire a verdict is advice; what was dropped is looked at no longer all the same.
+        let slot = self.flows.flow(id).inspection;
         if !self.is_inline() {
-            self.pass_rules(id);
+            if let Some(inspector) = &mut self.inspector {
+                inspector.let_rules_end(slot);
+            }
             return;
         }
-        let slot = self.flows.flow(id).inspection;
         if let Some(inspector) = &mut self.inspector {
             inspector.end_by_rule(slot, verdict);
         }

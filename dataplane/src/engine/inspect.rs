@@ -21,7 +21,7 @@ use crate::host::Shared;
 use crate::parse::checksum::mend_tcp;
 use crate::parse::{Headers, Protocol, TcpFlags, Transport};
 use crate::policy::{Fact, Facts, Kind};
-use crate::stream::{self, Mended};
+use crate::stream::{self, Mended, UrgentPolicy};
 use crate::time::Wall;
 use crate::verdict::Reason;
 
@@ -34,6 +34,7 @@ pub(super) fn inspector(config: &EngineConfig, shared: &Shared) -> Option<Inspec
         Mode::Inline => stream::Mode::Inline,
         Mode::Tap => stream::Mode::Target(config.streams.overlap),
     });
+    inspector.set_urgent(config.streams.urgent);
     inspector.memory().set_bytes_max(config.streams.bytes_max);
     let foresight = Foresight::of(Arc::clone(&shared.foreseen));
     inspector.share(foresight.with_names(Arc::clone(&shared.resolved)));
@@ -128,6 +129,15 @@ impl Engine {
         }
         if !has_payload || !self.flows.flow(id).is_looked_at() {
             return None;
+        }
+        if tcp.flags.urg() {
+            match self.config.streams.urgent {
+                UrgentPolicy::OutOfBand | UrgentPolicy::Inline => {}
+                UrgentPolicy::Drop if self.is_inline() => {
+                    return Some((ExceptionAction::Drop, Reason::TcpUrgent));
+                }
+                UrgentPolicy::Drop | UrgentPolicy::Gap => return None,
+            }
         }
         self.is_in_stream = true;
         if self.look(found, headers, Some((tcp.seq, tcp.flags)), packet, events) {
@@ -253,7 +263,9 @@ impl Engine {
             }
         }
         let at = packet.at.wall;
-        let payload = Payload { way: direction, bytes: headers.payload(packet.bytes), tcp, at };
+        let urgent =
+            tcp.and_then(|(_, flags)| flags.urg().then(|| urgent_pointer(headers, packet.bytes)).flatten());
+        let payload = Payload { way: direction, bytes: headers.payload(packet.bytes), tcp, urgent, at };
         let flows = &self.flows;
         let head = || head_in(flows, id, &view, at);
         let looked = inspector.look(slot, &view, &payload, &mut sender(events, head));
@@ -349,6 +361,12 @@ pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, 
 
 fn summary_of(inspector: &Inspector, slot: u32, protocol: u8) -> Summary {
     if slot == NO_INSPECTION { Summary::by_number(protocol) } else { inspector.summary(slot) }
+}
+
+/// The urgent pointer of a segment (RFC 9293 3.1).
+fn urgent_pointer(headers: &Headers, packet: &[u8]) -> Option<u16> {
+    let at = usize::from(headers.l4_offset) + 18;
+    packet.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
 }
 
 /// Whether both ends had spoken when a flow ended; of TCP, whether the connection stood.

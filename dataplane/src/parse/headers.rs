@@ -183,6 +183,10 @@ impl TcpFlags {
         self.has(Self::SYN)
     }
     #[must_use]
+    pub const fn urg(self) -> bool {
+        self.has(Self::URG)
+    }
+    #[must_use]
     pub const fn rst(self) -> bool {
         self.has(Self::RST)
     }

@@ -177,8 +177,9 @@ impl Stream {
         }
     }
 
-    /// Rewrites bytes of a payload that were seen before, and may still be unknown to the receiver, to what they were.
-    pub(super) fn first_seen(&self, seq: u32, payload: &mut [u8]) -> Mended {
+    /// Rewrites bytes of a payload that were seen before, and may still be unknown to the receiver, to what they were. `at` is where
+    /// these bytes begin in the segment's payload.
+    pub(super) fn first_seen(&self, seq: u32, payload: &mut [u8], at: usize) -> Mended {
         let mut mended = Mended::default();
         let end = seq.wrapping_add(payload.len() as u32);
         if !self.has(STARTED) || (seq == self.next && self.held.is_empty()) {
@@ -202,13 +203,13 @@ impl Stream {
             if len <= 0 {
                 continue;
             }
-            let (len, at) = (len as usize, from.wrapping_sub(self.start) as usize);
+            let (len, place) = (len as usize, from.wrapping_sub(self.start) as usize);
             let offset = from.wrapping_sub(seq) as usize;
-            if let Some(known) = self.buffer.get(at..at + len)
+            if let Some(known) = self.buffer.get(place..place + len)
                 && let Some(bytes) = payload.get_mut(offset..offset + len)
                 && known != bytes
             {
-                let more = u32::from(gain(offset, bytes, known));
+                let more = u32::from(gain(at + offset, bytes, known));
                 mended.sum_gain = Sum::default().add_u32(u32::from(mended.sum_gain)).add_u32(more).folded();
                 mended.is_rewritten = true;
                 bytes.copy_from_slice(known);

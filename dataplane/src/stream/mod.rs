@@ -18,8 +18,7 @@
 //! [`FLOW_BYTES_MAX`] for one, and the worker's cap for all. The place of a byte in its buffer is its place in the
 //! stream, so that a hole of 30 KB costs 30 KB: a window that is larger is followed by giving holes up.
 //!
-//! The urgent pointer is not looked at: urgent bytes are read in band, as every receiver does that sets `SO_OOBINLINE`
-//! (RFC 6093 2.3 and 6). Payload of a RST is no part of the stream (RFC 9293 3.10.7.4): the caller does not hand it
+//! Urgent bytes are taken out before that ([`Streams::without_urgent`]) where the policy says so. Payload of a RST is no part of the stream (RFC 9293 3.10.7.4): the caller does not hand it
 //! over. A FIN ends nothing here: where a sender goes on after it, its bytes are read, for its FIN may have been meant
 //! for us alone. What lies outside the window is the flow table's business.
 
@@ -27,6 +26,7 @@ mod direction;
 mod held;
 mod memory;
 mod overlap;
+mod urgent;
 
 #[cfg(test)]
 mod tests;
@@ -34,14 +34,21 @@ mod tests;
 pub use held::PIECES_MAX;
 pub use memory::{FLOW_BYTES_MAX, MEMORY_BYTES_MAX, Memory};
 pub use overlap::{Mode, Policy};
+pub use urgent::UrgentPolicy;
 
 use crate::flow::Direction;
 use direction::{Rules, Stream};
+use urgent::Urgent;
+
+use crate::parse::TcpFlags;
+use crate::parse::checksum::Sum;
 
 /// Both directions of a flow that is read. [`Self::release`] must be called before it is dropped.
 #[derive(Debug, Default)]
 pub struct Streams {
     ways: [Stream; 2],
+    /// Of flows that have urgent bytes.
+    urgent: Option<Box<[Urgent; 2]>>,
 }
 
 /// What became of a segment.
@@ -79,16 +86,19 @@ pub enum Anomaly {
     InsertMemcap,
     /// Too many pieces wait.
     InsertLimit,
+    /// More urgent bytes than are taken out of the stream.
+    UrgentLimit,
 }
 
 impl Anomaly {
     /// All of them, in index order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::OverlapDifferentData,
         Self::SeqGap,
         Self::SegmentBeforeBase,
         Self::InsertMemcap,
         Self::InsertLimit,
+        Self::UrgentLimit,
     ];
 
     /// How many there are: the length of an array of counters.
@@ -103,6 +113,7 @@ impl Anomaly {
             Self::SegmentBeforeBase => "stream.reassembly_segment_before_base_seq",
             Self::InsertMemcap => "stream.reassembly_insert_memcap",
             Self::InsertLimit => "stream.reassembly_insert_limit",
+            Self::UrgentLimit => "stream.reassembly_urgent_oob_limit_reached",
         }
     }
 }
@@ -170,7 +181,49 @@ impl Streams {
     /// Inline: rewrites bytes that the receiver may not know yet to those that were seen first. To be asked before
     /// [`Self::take`]; `seq` is that of the payload's first byte.
     pub fn first_seen(&self, way: Direction, seq: u32, payload: &mut [u8]) -> Mended {
-        self.ways[way as usize].first_seen(seq, payload)
+        let stream = &self.ways[way as usize];
+        let Some(urgent) = self.urgent.as_ref().map(|ways| &ways[way as usize]) else {
+            return stream.first_seen(seq, payload, 0);
+        };
+        let mut mended = Mended::default();
+        for (from, to) in urgent.pieces(seq, payload.len()) {
+            let moved = urgent.moved(seq.wrapping_add(from as u32));
+            let Some(piece) = payload.get_mut(from..to) else { continue };
+            let one = stream.first_seen(moved, piece, from);
+            mended.is_rewritten |= one.is_rewritten;
+            mended.is_unverified |= one.is_unverified;
+            let gained = Sum::default().add_u32(u32::from(mended.sum_gain)).add_u32(u32::from(one.sum_gain));
+            mended.sum_gain = gained.folded();
+        }
+        mended
+    }
+
+    /// Notes what the urgent pointer of a segment says, whose payload begins at `seq`; `false`: there are too many urgent bytes,
+    /// and this one is read in band.
+    pub fn note_urgent(&mut self, way: Direction, seq: u32, flags: TcpFlags, pointer: u16) -> bool {
+        self.urgent.get_or_insert_default()[way as usize].note(seq, flags, pointer)
+    }
+
+    /// A segment without urgent bytes: where it lies in a stream that never had them, and its payload where it has some, in `room`.
+    pub fn without_urgent<'a>(
+        &self,
+        way: Direction,
+        seq: u32,
+        payload: &'a [u8],
+        room: &'a mut Vec<u8>,
+    ) -> (u32, &'a [u8]) {
+        let Some(urgent) = self.urgent.as_ref().map(|ways| &ways[way as usize]) else {
+            return (seq, payload);
+        };
+        let moved = urgent.moved(seq);
+        if !urgent.is_in(seq, payload.len()) {
+            return (moved, payload);
+        }
+        room.clear();
+        for (from, to) in urgent.pieces(seq, payload.len()) {
+            room.extend_from_slice(payload.get(from..to).unwrap_or_default());
+        }
+        (moved, room)
     }
 
     /// Takes the payload of a segment; `seq` is that of its first byte.
@@ -231,6 +284,15 @@ impl Streams {
     /// The receiver of `way` has acknowledged what lies before `ack`.
     pub fn acknowledged(&mut self, way: Direction, ack: u32, mode: Mode, memory: &mut Memory) -> Acked {
         let rules = self.rules(way, mode, memory);
+        let ack = match &mut self.urgent {
+            None => ack,
+            Some(ways) => {
+                let urgent = &mut ways[way as usize];
+                let moved = urgent.moved(ack);
+                urgent.acknowledged(ack);
+                moved
+            }
+        };
         self.ways[way as usize].acknowledged(ack, rules, memory)
     }
 
@@ -264,6 +326,7 @@ impl Streams {
         for way in &mut self.ways {
             way.release(memory);
         }
+        self.urgent = None;
     }
 
     fn rules(&self, way: Direction, mode: Mode, memory: &Memory) -> Rules {

@@ -180,6 +180,8 @@ reasons! {
         TcpTimestampInvalid = "tcp_timestamp_invalid",
         /// Segment that the connection's state does not allow.
         TcpBadState = "tcp_bad_state",
+        /// A segment with urgent data, and `stream.urgent` says drop.
+        TcpUrgent = "tcp_urgent",
         /// Mid-stream segment of an unknown flow and `exceptions.midstream` says drop.
         Midstream = "midstream",
         /// Only one direction of the flow crosses the box and `exceptions.oneway` says drop.

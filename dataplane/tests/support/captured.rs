@@ -84,7 +84,7 @@ pub(crate) fn walk(path: &Path, inspector: &mut Inspector, mut met: impl FnMut(u
             }
             _ => None,
         };
-        let payload = Payload { way, bytes: headers.payload(record.bytes), tcp, at };
+        let payload = Payload { way, bytes: headers.payload(record.bytes), tcp, urgent: None, at };
         met(index, &flow.view, Met::Before(inspector));
         inspector.look(flow.slot, &flow.view, &payload, &mut |record| {
             met(index, &flow.view, Met::Record(&record));

@@ -37,6 +37,8 @@ pub(super) struct FlowState {
     pub streams: [Window; 2],
     transactions: Vec<Transaction>,
     pub is_passed: bool,
+    /// A rule that is not acted on dropped the flow: what came of its streams is tried, and then nothing.
+    pub is_ending: bool,
     /// What a rule made of the flow.
     pub ruled: Option<Verdict>,
 }
@@ -174,7 +176,7 @@ impl FlowState {
             way.clear();
         }
         self.transactions.clear();
-        (self.is_passed, self.ruled) = (false, None);
+        (self.is_passed, self.is_ending, self.ruled) = (false, false, None);
     }
 
     /// A transaction, which begins where it is not known.

@@ -213,6 +213,12 @@ impl Detector {
         Self::state(flows, free, *generation, place).is_passed = true;
     }
 
+    /// A rule dropped a flow, which nobody acts on: what its streams brought until now is tried yet, and then nothing.
+    pub fn let_end(&mut self, place: &mut FlowPlace) {
+        let Self { flows, free, generation, .. } = self;
+        Self::state(flows, free, *generation, place).is_ending = true;
+    }
+
     /// A rule ended a flow.
     pub fn end(&mut self, place: &mut FlowPlace, verdict: Verdict) {
         let Self { flows, free, generation, .. } = self;

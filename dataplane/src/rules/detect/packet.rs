@@ -58,9 +58,12 @@ impl Detector {
         let class = Class::of(view.headers);
         // What is of no flow goes no way; rules that ask for one do not match it.
         let way = view.way.unwrap_or(Direction::Forward);
-        by_packet(set.of_packets(class, way), view, &mut desk.search, &mut found);
-        if is_tcp && !facts.is_in_stream && !view.payload().is_empty() {
-            by_packet(set.of_unordered(), view, &mut desk.search, &mut found);
+        let is_ending = flows.get(place.0 as usize).is_some_and(|state| state.is_ending);
+        if !is_ending {
+            by_packet(set.of_packets(class, way), view, &mut desk.search, &mut found);
+            if is_tcp && !facts.is_in_stream && !view.payload().is_empty() {
+                by_packet(set.of_unordered(), view, &mut desk.search, &mut found);
+            }
         }
         tried.extend(found.drain(..).map(|number| (number, PACKET)));
         if let (Some(_), Some(state)) = (moment, flows.get_mut(place.0 as usize)) {
@@ -121,6 +124,7 @@ impl Detector {
         desk.tried = tried;
         if let Some(state) = flows.get_mut(place.0 as usize) {
             state.streams.iter_mut().for_each(|window| window.late = 0);
+            state.is_passed |= is_ending && state.streams.iter().all(|window| window.fresh == 0);
         }
     }
 }

@@ -218,7 +218,7 @@ pub(super) struct Stage {
 
 impl Detector {
     fn stage(&mut self, place: &mut FlowPlace, moment: &Moment, stage: &Stage) {
-        if self.is_passed(*place) {
+        if self.flows.get(place.0 as usize).is_some_and(|state| state.is_passed || state.is_ending) {
             self.shown.clear();
             return;
         }

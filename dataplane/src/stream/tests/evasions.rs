@@ -1,7 +1,10 @@
 //! What senders try who want the reader to see something else than the receiver.
 
 use super::{Acked, Anomaly, Bench, Mode, WAY, What, bytes};
-use crate::stream::Policy;
+use crate::flow::Direction;
+use crate::parse::TcpFlags;
+use crate::parse::checksum::Sum;
+use crate::stream::{Memory, Policy, Streams};
 
 const TAP: Mode = Mode::Target(Policy::Bsd);
 
@@ -351,13 +354,42 @@ fn every_second_byte_then_the_others() {
 }
 
 #[test]
-fn urgent_bytes_are_read_in_band() {
-    // The urgent pointer changes no sequence number; there is nothing for the stream to know.
-    let mut bench = Bench::new(TAP);
-    bench.send(0, b"ro");
-    bench.send(2, b"X");
-    bench.send(3, b"ot");
-    assert_eq!(bench.end(), b"roXot");
+fn urgent_bytes_are_no_part_of_the_stream() {
+    let urg = TcpFlags(TcpFlags::URG | TcpFlags::ACK);
+    let (mut streams, mut memory, mut room) = (Streams::default(), Memory::default(), Vec::new());
+    let way = Direction::Forward;
+    assert!(streams.syn(way, 99));
+    let mut read = Vec::new();
+    // The urgent byte alone, within a segment, announced before it comes, and again with what lies around it.
+    assert!(streams.note_urgent(way, 102, urg, 1));
+    assert!(streams.note_urgent(way, 105, urg, 2));
+    for (seq, bytes) in
+        [(100, &b"ro"[..]), (102, b"X"), (103, b"ot"), (105, b"@Y!"), (101, b"oXot@Y!"), (108, b".")]
+    {
+        let (first, bytes) = streams.without_urgent(way, seq, bytes, &mut room);
+        if bytes.is_empty() {
+            continue;
+        }
+        let _taken = streams.take(way, first, bytes, Mode::Inline, &mut memory);
+        let ready = streams.ready(way, bytes);
+        read.extend_from_slice(ready);
+        let len = ready.len();
+        streams.consume(way, len);
+        assert!(streams.keep(way, bytes, Mode::Inline, &mut memory));
+    }
+    assert_eq!(read, b"root@!.");
+    // What comes again is made what was read, but for the urgent bytes.
+    let mut again = *b"--Z--@Z!.";
+    let mended = streams.first_seen(way, 100, &mut again);
+    assert_eq!((mended.is_rewritten, &again), (true, b"roZot@Z!."));
+    let plain = |bytes: &[u8]| Sum::default().add_bytes(bytes).folded();
+    let gained =
+        Sum::default().add_u32(u32::from(plain(b"--Z--@Z!."))).add_u32(u32::from(mended.sum_gain)).folded();
+    assert_eq!(gained, plain(&again));
+    assert_eq!(streams.acknowledged(way, 109, Mode::Inline, &mut memory), Acked::Nothing);
+    assert_eq!(streams.without_urgent(way, 109, b"next", &mut room), (107, &b"next"[..]));
+    streams.release(&mut memory);
+    assert_eq!(memory.in_use(), 0);
 }
 
 #[test]

@@ -325,7 +325,12 @@ mod tests {
         };
         let (slot, _) = inspector.start(&view, Wall(0));
         for (way, bytes) in payloads {
-            inspector.look(slot, &view, &Payload { way: *way, bytes, tcp: None, at: Wall(0) }, &mut note);
+            inspector.look(
+                slot,
+                &view,
+                &Payload { way: *way, bytes, tcp: None, urgent: None, at: Wall(0) },
+                &mut note,
+            );
         }
         let (summary, host) = inspector.end(slot, &view, Wall(0), &mut note);
         (records, summary, host.map(String::from))

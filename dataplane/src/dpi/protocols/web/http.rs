@@ -729,7 +729,7 @@ mod tests {
             inspector.syn(slot, way, 0);
             for (at, piece) in bytes.chunks(step).enumerate() {
                 let tcp = Some(((at * step) as u32 + 1, TcpFlags(0x10)));
-                let payload = Payload { way, bytes: piece, tcp, at: crate::time::Wall(0) };
+                let payload = Payload { way, bytes: piece, tcp, urgent: None, at: crate::time::Wall(0) };
                 inspector.look(slot, &view, &payload, &mut |_| count += 1);
             }
         }

@@ -56,7 +56,7 @@ fn told(payloads: &[&[u8]]) -> (Vec<String>, Summary, Option<String>) {
     };
     let (slot, _) = inspector.start(&view, Wall(0));
     for bytes in payloads {
-        let payload = Payload { way: Direction::Forward, bytes, tcp: None, at: Wall(0) };
+        let payload = Payload { way: Direction::Forward, bytes, tcp: None, urgent: None, at: Wall(0) };
         inspector.look(slot, &view, &payload, &mut note);
     }
     let (summary, host) = inspector.end(slot, &view, Wall(0), &mut note);

@@ -49,7 +49,7 @@ fn told(port: u16, payloads: &[(Direction, &[u8])]) -> (Vec<String>, crate::dpi:
     for (way, bytes) in payloads {
         let tcp = Some((next[*way as usize], TcpFlags::default()));
         next[*way as usize] += bytes.len() as u32;
-        inspector.look(slot, &view, &Payload { way: *way, bytes, tcp, at }, &mut note);
+        inspector.look(slot, &view, &Payload { way: *way, bytes, tcp, urgent: None, at }, &mut note);
     }
     let (summary, host) = inspector.end(slot, &view, at, &mut note);
     (records, summary, host.map(String::from))
