@@ -40,7 +40,6 @@ pub const fn refusal(reason: Reason, is_v4: bool) -> Option<&'static str> {
         Reason::FragmentOverlap if is_v4 => "ipv4.frag_overlap",
         Reason::FragmentOverlap => "ipv6.frag_overlap",
         Reason::FragmentTooLarge if is_v4 => "ipv4.frag_pkt_too_large",
-        Reason::FragmentTooLarge => "ipv6.frag_pkt_too_large",
         Reason::FragmentLength if !is_v4 => "ipv6.frag_invalid_length",
         Reason::EthernetTruncated => "ethernet.pkt_too_small",
         Reason::VlanTruncated => "vlan.header_too_small",
@@ -130,6 +129,11 @@ pub fn extension_headers(packet: &[u8], met: &mut MetEvents) {
         if is_later_fragment {
             return;
         }
+        // Another header was promised.
+        if next != NONE && end.saturating_sub(at) < 2 {
+            met.add("ipv6.trunc_exthdr");
+            return;
+        }
     }
     if next == NONE && at < end {
         met.add("ipv6.data_after_none_header");
@@ -151,6 +155,10 @@ fn fragment(header: &[u8], is_again: bool, data_len: usize, met: &mut MetEvents)
     }
     if offset == 0 && !has_more {
         met.add("ipv6.exthdr_useless_fh");
+    }
+    // Of a datagram that would have more than its length field can say.
+    if usize::from(offset) * 8 + data_len > usize::from(u16::MAX) {
+        met.add("ipv6.frag_pkt_too_large");
     }
     // RFC 8200 4.5: all but the last are multiples of eight bytes.
     if has_more && !data_len.is_multiple_of(8) {
@@ -205,14 +213,19 @@ mod tests {
     #[test]
     fn odd_headers_are_named() {
         assert_eq!(met(6, &[0; 20]), [""; 0]);
-        assert_eq!(met(44, &[6, 0, 0, 0, 0, 0, 0, 1]), ["ipv6.exthdr_useless_fh"]);
+        assert_eq!(met(44, &[6, 0, 0, 0, 0, 0, 0, 1, 1, 2]), ["ipv6.exthdr_useless_fh"]);
+        assert_eq!(met(44, &[6, 0, 0, 0, 0, 0, 0, 1]), ["ipv6.exthdr_useless_fh", "ipv6.trunc_exthdr"]);
         assert_eq!(met(44, &[6, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3]), ["ipv6.frag_invalid_length"]);
-        let twice = [44, 0, 0, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0, 0, 0, 1];
+        let twice = [44, 0, 0, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0, 0, 0, 1, 1, 2];
         assert_eq!(met(44, &twice), ["ipv6.exthdr_useless_fh", "ipv6.exthdr_dupl_fh"]);
-        assert_eq!(met(60, &[6, 0, 11, 4, 1, 2, 3, 4]), ["ipv6.dstopts_unknown_opt"]);
-        assert_eq!(met(60, &[6, 0, 1, 4, 0, 0, 0, 0]), ["ipv6.dstopts_only_padding"]);
+        assert_eq!(met(60, &[6, 0, 11, 4, 1, 2, 3, 4, 1, 2]), ["ipv6.dstopts_unknown_opt"]);
+        assert_eq!(met(60, &[6, 0, 1, 4, 0, 0, 0, 0, 1, 2]), ["ipv6.dstopts_only_padding"]);
         assert_eq!(met(60, &[6, 9, 1, 4, 0, 0, 0, 0]), ["ipv6.trunc_exthdr"]);
-        assert_eq!(met(43, &[6, 0, 0, 0, 0, 0, 0, 0]), ["ipv6.rh_type_0"]);
+        assert_eq!(met(43, &[6, 0, 0, 0, 0, 0, 0, 0, 1, 2]), ["ipv6.rh_type_0"]);
+        assert_eq!(
+            met(44, &[6, 0, 0xff, 0xf8, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8]),
+            ["ipv6.frag_pkt_too_large"]
+        );
         assert_eq!(met(59, &[1]), ["ipv6.data_after_none_header"]);
     }
 }
