@@ -62,6 +62,7 @@ fn detect(set: RuleSet, bytes: &[u8]) {
         responder: end(2, 80),
         protocol: 6,
         is_established: true,
+        original: None,
         at_ns: 1,
     };
     let (mut detector, mut place, mut hits) = (Detector::default(), FlowPlace::default(), Vec::new());

@@ -183,6 +183,7 @@ impl Desk {
         at: Wall,
         records: &'a mut dyn FnMut(Record<'_>),
     ) -> Context<'a> {
+        let spoken = original(&known.notes);
         Context {
             flow,
             at,
@@ -197,7 +198,7 @@ impl Desk {
                 is_on: self.rules.is_on_for(flow.protocol == parse::Protocol::TCP && flow.is_midstream),
                 detector: &mut self.rules,
                 place: &mut known.rules,
-                moment: moment_of(flow, at),
+                moment: moment_of(flow, at, spoken),
                 is_inline: self.is_inline,
             },
             parsers: &mut self.parsers,
@@ -363,6 +364,8 @@ impl Inspector {
     ) -> Option<FlowPlace> {
         let Self { desk, known, active, .. } = self;
         let mut nowhere = FlowPlace::default();
+        let spoken = known.get(slot as usize).and_then(|known| original(&known.notes));
+        let moment = flow.map(|flow| moment_of(flow, Wall(facts.at_ns), spoken));
         let (place, facts) = match known.get_mut(slot as usize) {
             Some(known) => {
                 let is_in_stream = facts.is_in_stream && (known.active as usize) < active.len();
@@ -371,7 +374,6 @@ impl Inspector {
             }
             None => (&mut nowhere, PacketFacts { is_in_stream: false, ..*facts }),
         };
-        let moment = flow.map(|flow| moment_of(flow, Wall(facts.at_ns)));
         desk.rules.packet(place, view, moment.as_ref(), &facts);
         (nowhere != FlowPlace::default()).then_some(nowhere)
     }
@@ -692,7 +694,11 @@ impl Inspector {
         let is_unseen = view.is_midstream && view.protocol == parse::Protocol::TCP;
         if self.desk.rules.is_on_for(is_unseen) {
             let known = &self.known[slot as usize];
-            self.desk.rules.finish_streams(known.rules, &moment_of(view, at), eve_name(&known.notes));
+            self.desk.rules.finish_streams(
+                known.rules,
+                &moment_of(view, at, original(&known.notes)),
+                eve_name(&known.notes),
+            );
         }
         let host = self.known[slot as usize].notes.take_host();
         self.known[slot as usize].notes = Notes::default();
@@ -738,14 +744,20 @@ impl Inspector {
 }
 
 /// What rules are asked about.
-const fn moment_of(flow: &FlowView, at: Wall) -> Moment {
+const fn moment_of(flow: &FlowView, at: Wall, original: Option<&'static str>) -> Moment {
     Moment {
         initiator: flow.initiator,
         responder: flow.responder,
         protocol: flow.protocol,
         is_established: flow.is_established,
+        original,
         at_ns: at.0,
     }
+}
+
+/// What rules call the protocol that a flow spoke before an upgrade.
+fn original(notes: &Notes) -> Option<&'static str> {
+    notes.original().map(Protocol::eve_name)
 }
 
 /// What rules call the protocol of a flow.

@@ -5,10 +5,14 @@ use super::host_name::HostName;
 use super::protocol::Protocol;
 use super::risk::{Risk, Risks};
 
-/// What is known of a flow. Kept as long as the flow: 128 bytes, its host name in it.
+/// How sure it must be what was spoken before something else is.
+const SURE_MIN: u8 = 90;
+
+/// What is known of a flow. Kept as long as the flow: 136 bytes, its host name in it.
 #[derive(Debug, Default)]
 pub struct Notes {
     protocol: Option<&'static Protocol>,
+    original: Option<&'static Protocol>,
     host: Option<HostName>,
     risks: Risks,
     app: Option<AppId>,
@@ -131,6 +135,12 @@ impl Notes {
         self.protocol
     }
 
+    /// What was spoken before an upgrade.
+    #[must_use]
+    pub const fn original(&self) -> Option<&'static Protocol> {
+        self.original
+    }
+
     /// How sure that is, 0 to 100.
     #[must_use]
     pub const fn protocol_confidence(&self) -> u8 {
@@ -158,6 +168,12 @@ impl Notes {
     /// It is this protocol: what recognition found, or what a parser knows better (an upgrade, a STARTTLS).
     pub fn set_protocol(&mut self, protocol: &'static Protocol, confidence: u8) {
         self.changed |= self.protocol != Some(protocol);
+        if let Some(before) = self.protocol
+            && self.protocol_confidence >= SURE_MIN
+            && before.eve_name() != protocol.eve_name()
+        {
+            self.original.get_or_insert(before);
+        }
         self.protocol = Some(protocol);
         self.protocol_confidence = confidence;
     }

@@ -221,6 +221,14 @@ impl Signature {
         scratch.is_dce_little_endian = true;
     }
 
+    /// Whether it asks for nothing but what a flow speaks: that is said once of a flow.
+    pub(super) fn is_of_protocol(&self) -> bool {
+        self.parts.is_empty()
+            && self.checks.is_empty()
+            && !self.asks.is_empty()
+            && self.asks.iter().all(|ask| matches!(ask, Ask::Protocol(_)))
+    }
+
     /// Whether it asks for nothing but ends and protocol, so that it is of whole flows.
     pub(super) fn is_of_flow(&self) -> bool {
         self.checks.is_empty() && self.parts.is_empty() && self.rule.flow == FlowTest::default()

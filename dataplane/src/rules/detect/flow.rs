@@ -36,6 +36,8 @@ pub(super) struct FlowState {
     pub counters: Counters,
     pub streams: [Window; 2],
     transactions: Vec<Transaction>,
+    /// Rules of what the flow speaks that were told.
+    pub told: Vec<u32>,
     pub is_passed: bool,
     /// A rule that is not acted on dropped the flow: what came of its streams is tried, and then nothing.
     pub is_ending: bool,
@@ -161,6 +163,7 @@ impl FlowState {
             self.generation = generation;
             self.counters.0.clear();
             self.transactions.clear();
+            self.told.clear();
             for way in &mut self.streams {
                 way.told.clear();
                 way.waiting.clear();
@@ -176,6 +179,7 @@ impl FlowState {
             way.clear();
         }
         self.transactions.clear();
+        self.told.clear();
         (self.is_passed, self.is_ending, self.ruled) = (false, false, None);
     }
 

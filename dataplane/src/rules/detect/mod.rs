@@ -66,6 +66,8 @@ pub struct Moment {
     pub protocol: u8,
     /// Whether both ends have spoken.
     pub is_established: bool,
+    /// What the flow spoke before it spoke something else.
+    pub original: Option<&'static str>,
     /// Nanoseconds, as of the packet.
     pub at_ns: u64,
 }

@@ -32,6 +32,9 @@ pub struct PacketFacts<'a> {
     pub at_ns: u64,
 }
 
+/// Rules of what a flow speaks that are told once; more are told again.
+const TOLD_MAX: usize = 64;
+
 /// A rule is tried on the packet, on what came of a direction, or both.
 const PACKET: u8 = 1;
 const STREAM: [u8; 2] = [2, 4];
@@ -105,7 +108,9 @@ impl Detector {
             }
             if met.is_none() && how & PACKET != 0 {
                 let known = flows.get(place.0 as usize).unwrap_or(&nothing);
-                if is_met(signature, view, (facts, &of_stream), known, desk) {
+                let is_told = signature.is_of_protocol() && known.told.contains(&number);
+                let met_before = (facts, &of_stream, moment.and_then(|moment| moment.original));
+                if !is_told && is_met(signature, view, met_before, known, desk) {
                     // What asks for nothing but ends and protocol is of the whole flow.
                     let is_of_flow = signature.is_of_flow();
                     let ends = view.headers.addrs().unwrap_or_default();
@@ -119,6 +124,9 @@ impl Detector {
                 Some(_) => Self::state(flows, free, *generation, place),
                 None => &mut of_no_flow,
             };
+            if signature.is_of_protocol() && state.told.len() < TOLD_MAX {
+                state.told.push(number);
+            }
             matched(number, signature, state, thresholds, of, (src, dst, facts.at_ns), hits);
         }
         desk.tried = tried;
@@ -142,7 +150,7 @@ fn by_packet(prefilter: &Prefilter, view: &View<'_>, search: &mut Scratch, found
 fn is_met(
     signature: &Signature,
     view: &View<'_>,
-    (facts, of_stream): (&PacketFacts<'_>, &MetEvents),
+    (facts, of_stream, original): (&PacketFacts<'_>, &MetEvents, Option<&str>),
     state: &FlowState,
     desk: &mut Desk,
 ) -> bool {
@@ -154,7 +162,7 @@ fn is_met(
         && concerns(&rule.header, &flow, view)
         && signature.checks.iter().all(|check| check.holds(view))
         && signature.asks.iter().all(|ask| match ask {
-            Ask::Protocol(asked) => speaks(asked, facts.application),
+            Ask::Protocol(asked) => speaks(asked, facts.application, original),
             Ask::StreamSize(size) => view.way.is_some() && has_size(size, &state.streams),
             Ask::Decode(event) => facts.decoded.contains(event),
             Ask::Stream(event) => of_stream.as_slice().contains(event),

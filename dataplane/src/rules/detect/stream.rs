@@ -137,7 +137,7 @@ pub(super) fn is_met(
         return if application.is_none() { Met::NotYet } else { Met::Never };
     }
     let answers = signature.asks.iter().all(|ask| match ask {
-        Ask::Protocol(asked) => speaks(asked, application),
+        Ask::Protocol(asked) => speaks(asked, application, moment.original),
         Ask::StreamSize(size) => has_size(size, &state.streams),
         _ => false,
     });

@@ -37,6 +37,7 @@ impl Flow {
             responder: (Addr::v4([192, 0, 2, 9]), 80),
             protocol: 6,
             is_established: true,
+            original: None,
             at_ns: 1_000_000_000,
         };
         Self { detector, place: FlowPlace::default(), moment }

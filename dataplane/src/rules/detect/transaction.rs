@@ -40,8 +40,14 @@ impl<'a> Telling<'a> {
     /// Tells nobody: there are no rules.
     pub(crate) fn nobody(detector: &'a mut Detector, place: &'a mut FlowPlace) -> Self {
         let nobody = (crate::parse::Addr::default(), 0);
-        let moment =
-            Moment { initiator: nobody, responder: nobody, protocol: 0, is_established: false, at_ns: 0 };
+        let moment = Moment {
+            initiator: nobody,
+            responder: nobody,
+            protocol: 0,
+            is_established: false,
+            original: None,
+            at_ns: 0,
+        };
         Self { detector, place, moment, is_on: false, is_inline: false }
     }
 }
@@ -357,7 +363,7 @@ impl Asked<'_> {
             Ask::Number(field, test, nth) => nth.holds(test, &mut self.numbers_of(*field)),
             Ask::Size(buffer, test) => self.all_of(*buffer).any(|bytes| test.holds(bytes.len() as u64)),
             Ask::Event(_, event) => self.shown.has_event(event),
-            Ask::Protocol(asked) => speaks(asked, Some(self.stage.application)),
+            Ask::Protocol(asked) => speaks(asked, Some(self.stage.application), self.moment.original),
             Ask::StreamSize(size) => has_size(size, self.streams),
             Ask::Interface(asked) => self.shown.interfaces().iter().any(|(uuid, version)| {
                 asked.uuid == *uuid && asked.version.is_none_or(|test| test.holds(u64::from(*version)))
@@ -385,10 +391,12 @@ fn has_text(name: &[u8], text: &[u8], is_end: bool) -> bool {
 }
 
 /// Whether a flow speaks what a rule asks for; `None`: it is not known.
-pub(super) fn speaks(asked: &AppLayerProtocol, application: Option<&str>) -> bool {
-    // Both ways speak the same here, and what was spoken before an upgrade is not kept.
+pub(super) fn speaks(asked: &AppLayerProtocol, application: Option<&str>, original: Option<&str>) -> bool {
+    // Both ways speak the same here.
     let AppLayerProtocol { protocol, is_negated, mode } = asked;
+    let application = if *mode == AppLayerMode::Original { original } else { application };
     let known = match (application, mode) {
+        (None, AppLayerMode::Original) => return false,
         (Some(name), _) => name,
         (None, AppLayerMode::Final) => return false,
         (None, _) => "unknown",

@@ -77,6 +77,9 @@ pub fn start_of(bytes: &[u8]) -> Match {
         return Match::No;
     }
     let is_known = METHODS.contains(&method);
+    // Servers take more than one blank (RFC 9112 3).
+    let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
+    let rest = if is_known { rest.get(blanks - 1..).unwrap_or_default() } else { rest };
     match rest.get(1) {
         None => return Match::More,
         Some(b'/' | b'*') => {}
