@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use dataplane::control::Door;
 use dataplane::rules::load::{FileReport, Loaded, Loader};
 use dataplane::rules::memory::Names;
-use dataplane::rules::set::Options;
+use dataplane::rules::set::{Kept, Options};
 use dataplane::rules::{Fault, Kind, RuleSet, Variables};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,7 +57,11 @@ pub(crate) fn set(config: &Rules, names: &mut Names) -> Result<Outcome, Failure>
             list.push(told(file, fault));
         }
     }
-    let options = Options { midstream: config.midstream, alerts_per_packet: config.alerts_per_packet.into() };
+    let options = Options {
+        midstream: config.midstream,
+        alerts_per_packet: config.alerts_per_packet.into(),
+        keeps: Kept { payload_bytes: config.payload_bytes as usize, packet: config.packet },
+    };
     let set = RuleSet::new(loaded.signatures, names, options);
     let set = set.map_err(|error| Failure::line(format!("the rules are no set: {error}")))?;
     Ok(Outcome { set: Some(Arc::new(set)), wrong, unsupported })

@@ -515,6 +515,10 @@ pub(crate) struct Rules {
     pub midstream: bool,
     /// Matches of one packet that are told.
     pub alerts_per_packet: u16,
+    /// Bytes of the payload that an alert brings; 0 for none.
+    pub payload_bytes: u32,
+    /// Whether an alert brings its packet.
+    pub packet: bool,
     /// Address groups by name, beside the usual ones.
     pub addresses: BTreeMap<String, String>,
     /// Port groups by name, beside the usual ones.

@@ -193,6 +193,8 @@ fn read(
             .unwrap_or_default(),
         midstream: rules.flag("midstream").unwrap_or(false),
         alerts_per_packet: value_or(rules.integer("alerts_per_packet", 1..=256), 15),
+        payload_bytes: value_or(rules.integer("payload_bytes", 0..=65_535), 0),
+        packet: rules.flag("packet").unwrap_or(false),
         addresses: rules.names("addresses"),
         ports: rules.names("ports"),
     });

@@ -10,6 +10,7 @@ use dataplane::control::{Alert, DropRecord, FlowEnd, StateChange, Transaction, T
 use dataplane::dpi::Summary;
 use dataplane::flow::{Decision, EndReason, FlowRecord, TcpState};
 use dataplane::parse::{Addr, Mac, Protocol, TcpFlags, Tunnel};
+use dataplane::rules::detect::FlowAction;
 use dataplane::time::Wall;
 use dataplane::verdict::{Reason, ReasonClass};
 use serde::ser::{SerializeMap, SerializeSeq};
@@ -23,7 +24,7 @@ mod community;
 mod risks;
 mod transaction;
 
-use alert::{AlertBody, FlowSoFar, direction};
+use alert::{AlertBody, FlowSoFar, direction, serialize_kept};
 use community::{CommunityId, icmp_ports};
 use risks::{RiskDetails, RiskNames};
 use transaction::TransactionView;
@@ -185,6 +186,8 @@ pub struct FlowView<'a> {
     response_icmp_code: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     app_proto: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto_orig: Option<&'static str>,
     flow: FlowBody,
     #[serde(skip_serializing_if = "Option::is_none")]
     community_id: Option<CommunityId>,
@@ -328,6 +331,7 @@ impl<'a> FlowView<'a> {
             response_icmp_code: answered.then_some(record.icmp[1].1),
             // Suricata looks for an application above ports only.
             app_proto: summary.protocol.filter(|_| ports).map(|protocol| protocol.eve_name()),
+            app_proto_orig: summary.original.filter(|_| ports).map(|protocol| protocol.eve_name()),
             flow: FlowBody {
                 pkts_toserver: record.packets[0],
                 pkts_toclient: record.packets[1],
@@ -339,8 +343,8 @@ impl<'a> FlowView<'a> {
                 age: (record.last.0 / SECOND_NS).saturating_sub(record.start.0 / SECOND_NS),
                 state: record.state.label(),
                 reason: record.end.map(suricata_end),
-                alerted: false,
-                action: record.decision.reason.map(|_| "drop"),
+                alerted: summary.rules.is_alerted,
+                action: flow_action(record, summary),
             },
             community_id: None,
             ether: known_macs.then_some(FlowEther {
@@ -533,9 +537,13 @@ impl Serialize for PacketView<'_> {
                 map.serialize_entry("app_proto", protocol.eve_name())?;
             }
             if let Some(way) = alert.way {
+                if let Some(original) = alert.summary.original.filter(|_| protocol.is_some()) {
+                    map.serialize_entry("app_proto_orig", original.eve_name())?;
+                }
                 map.serialize_entry("direction", direction(way))?;
-                map.serialize_entry("flow", &FlowSoFar::of(alert))?;
+                map.serialize_entry("flow", &FlowSoFar::of(alert, ports))?;
             }
+            serialize_kept(&alert.kept, &mut map)?;
         }
         map.serialize_entry(
             "ether",
@@ -565,6 +573,15 @@ fn community_id(seed: u16, record: &FlowRecord) -> CommunityId {
         _ => (src_port, dst_port),
     };
     CommunityId::new(seed, protocol, (src, src_port), (dst, dst_port))
+}
+
+/// What became of a flow, in Suricata's words; nothing where it was only looked at.
+const fn flow_action(record: &FlowRecord, summary: &Summary) -> Option<&'static str> {
+    match (record.decision.reason, summary.rules.action) {
+        (Some(_), _) | (None, Some(FlowAction::Drop)) => Some("drop"),
+        (None, Some(FlowAction::Pass)) => Some("pass"),
+        (None, None) => None,
+    }
 }
 
 fn frame_verdict(record: &DropRecord) -> &'static str {

@@ -137,6 +137,25 @@ pub struct Alert {
     pub packets: [u64; 2],
     /// Bytes of the flow so far, by direction.
     pub bytes: [u64; 2],
+    /// When the flow began.
+    pub start: Wall,
+    /// Initiator and responder of the flow; `None`: it is of none.
+    pub ends: Option<((Addr, u16), (Addr, u16))>,
+    /// The bytes that matched, where they are kept.
+    pub kept: KeptBytes,
+}
+
+/// What is kept of the bytes on which a signature matched; empty unless somebody wants them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeptBytes {
+    /// Payload: of a direction's stream the last bytes, else of the packet.
+    pub payload: Box<[u8]>,
+    /// Whether it is a stream's.
+    pub is_stream: bool,
+    /// The frame.
+    pub packet: Box<[u8]>,
+    /// What it begins with (a number of pcap's link types).
+    pub link: u32,
 }
 
 impl PartialEq for Alert {

@@ -27,8 +27,9 @@ use super::risk::clues::{Clues, Page, PageId, Store};
 use super::risk::flow;
 use crate::flow::{Direction, NO_INSPECTION};
 use crate::parse::{self, TcpFlags};
-use crate::rules::detect::{FlowPlace, Moment, PacketFacts, Telling};
+use crate::rules::detect::{FlowPlace, Moment, PacketFacts, RuledFlow, Telling};
 use crate::rules::packet::View;
+use crate::rules::set::Kept;
 use crate::rules::{Detector, RuleSet};
 use crate::stream::{Acked, Anomaly, FLOW_BYTES_MAX, Memory, Mended, Mode, Streams, UrgentPolicy, What};
 use crate::time::Wall;
@@ -92,6 +93,10 @@ pub struct Summary {
     pub detection_tick: u16,
     /// What deserves attention.
     pub risks: Risks,
+    /// What it spoke before an upgrade.
+    pub original: Option<&'static Protocol>,
+    /// What rules made of it.
+    pub rules: RuledFlow,
 }
 
 impl Summary {
@@ -398,6 +403,18 @@ impl Inspector {
         self.desk.rules.wants_decoding()
     }
 
+    /// Which bytes an alert brings.
+    #[must_use]
+    pub fn rules_keep(&self) -> Kept {
+        self.desk.rules.keeps()
+    }
+
+    /// The end of what a direction brought in order, as far as rules look at it.
+    #[must_use]
+    pub fn stream_of(&self, slot: u32, way: Direction) -> &[u8] {
+        self.known.get(slot as usize).map_or(&[], |known| self.desk.rules.stream_of(known.rules, way))
+    }
+
     /// Whether a rule asks what TCP met.
     #[must_use]
     pub fn rules_want_tracking(&self) -> bool {
@@ -663,6 +680,8 @@ impl Inspector {
             evidence,
             detection_tick: known.detection_tick,
             risks: notes.risks(),
+            original: notes.original(),
+            rules: self.desk.rules.outcome(known.rules),
         }
     }
 

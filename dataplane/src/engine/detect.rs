@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::inspect::{is_established, is_midstream};
 use super::notices::describe;
 use super::{Engine, Entry, Packet};
-use crate::control::{Alert, DropRecord, Event, EventSender, TransportFields};
+use crate::control::{Alert, DropRecord, Event, EventSender, KeptBytes, TransportFields};
 use crate::dpi::Summary;
 use crate::dpi::inspector::Inspector;
 use crate::flow::{CachedDecision, Direction, FlowId, FlowRecord, Found, NO_INSPECTION, TcpState};
@@ -20,6 +20,7 @@ use crate::rules::packet::View;
 use crate::rules::packet::decode::{MetEvents, extension_headers, refusal};
 use crate::rules::packet::stream::objection;
 use crate::rules::rule::Action;
+use crate::rules::set::Kept;
 use crate::time::Wall;
 use crate::verdict::{Reason, Verdict};
 
@@ -232,8 +233,13 @@ impl Engine {
             summary: Summary::default(),
             packets: [0; 2],
             bytes: [0; 2],
+            start: packet.at.wall,
+            ends: None,
+            kept: self.kept(hit, found, headers, packet),
         };
         if let Some(found) = found {
+            let record = self.flows.record(found.id, None, packet.at);
+            (alert.start, alert.ends) = (record.start, Some(record.endpoints()));
             let flow = self.flows.flow(found.id);
             let stored = flow.decision();
             alert.record.flow_id = self.flows.flow_id(found.id);
@@ -248,6 +254,29 @@ impl Engine {
             }
         }
         alert
+    }
+
+    /// The bytes that an alert brings, as far as somebody wants them.
+    fn kept(&self, hit: &Hit, found: Option<Found>, headers: &Headers, packet: &Packet<'_>) -> KeptBytes {
+        let mut kept = KeptBytes::default();
+        let Some(inspector) = &self.inspector else { return kept };
+        let Kept { payload_bytes, packet: keeps_packet } = inspector.rules_keep();
+        if payload_bytes > 0 {
+            let stream = match (hit.way, found) {
+                (Some(way), Some(found)) if hit.is_of_stream => {
+                    inspector.stream_of(self.flows.flow(found.id).inspection, way)
+                }
+                _ => &[],
+            };
+            kept.is_stream = !stream.is_empty();
+            let all = if kept.is_stream { stream } else { headers.payload(packet.bytes) };
+            let from = if kept.is_stream { all.len().saturating_sub(payload_bytes) } else { 0 };
+            kept.payload = all[from..].iter().copied().take(payload_bytes).collect();
+        }
+        if keeps_packet {
+            (kept.packet, kept.link) = (Box::from(&*packet.bytes), packet.link.code());
+        }
+        kept
     }
 
     /// A rule passed what a flow speaks: no other is asked about it.
@@ -291,16 +320,17 @@ impl Engine {
     }
 }
 
-/// Tells what matched when a flow ended and what its parser still held was seen.
+/// Tells what matched when a flow ended and what its parser still held was seen; whether an alert was among it.
 pub(super) fn tell_of_end(
     inspector: &mut Inspector,
     events: &mut EventSender,
     record: &FlowRecord,
     summary: Summary,
-) {
+) -> bool {
     if !inspector.rules().has_hits() {
-        return;
+        return false;
     }
+    let mut is_alerted = false;
     let mut hits = Vec::new();
     inspector.rules().take_hits(&mut hits);
     let (src, dst) = record.endpoints();
@@ -336,11 +366,16 @@ pub(super) fn tell_of_end(
                 summary,
                 packets: record.packets,
                 bytes: record.bytes,
+                start: record.start,
+                ends: Some(record.endpoints()),
+                kept: KeptBytes::default(),
             };
             events.send(Event::Alert(Box::new(alert)));
+            is_alerted = true;
         }
         if hit_passes {
             break;
         }
     }
+    is_alerted
 }

@@ -349,7 +349,8 @@ pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, 
             clues = inspector.clues(record.inspection).copied();
             let known = inspector.end(record.inspection, &view, record.last, &mut told);
             drop(told);
-            super::detect::tell_of_end(inspector, events, &record, known.0);
+            let mut known = known;
+            known.0.rules.is_alerted |= super::detect::tell_of_end(inspector, events, &record, known.0);
             known
         }
         Some(_) => (Summary::by_number(record.key.protocol()), None),

@@ -61,6 +61,27 @@ impl LinkType {
             other => Self::Unsupported(other),
         }
     }
+
+    /// The number that a file would give it.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Null => 0,
+            Self::Ethernet => 1,
+            Self::Ppp => 9,
+            Self::Raw => 101,
+            Self::Pppoe => 51,
+            Self::CiscoHdlc => 104,
+            Self::Wifi => 105,
+            Self::LinuxSll => 113,
+            Self::Radiotap => 127,
+            Self::Mpls => 219,
+            Self::Ipv4 => 228,
+            Self::Ipv6 => 229,
+            Self::LinuxSll2 => 276,
+            Self::Unsupported(other) => other,
+        }
+    }
 }
 
 /// Parses a record from its first byte.

@@ -47,11 +47,22 @@ pub struct Options {
     pub midstream: bool,
     /// Matches of one packet that are told (`packet-alert-max`).
     pub alerts_per_packet: usize,
+    /// Whether an alert brings the payload that matched, and its packet (EVE's `payload` and `packet`).
+    pub keeps: Kept,
+}
+
+/// Which bytes an alert brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// Bytes of the payload, of a stream's those that came last, at most.
+    pub payload_bytes: usize,
+    /// The packet.
+    pub packet: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { midstream: false, alerts_per_packet: 15 }
+        Self { midstream: false, alerts_per_packet: 15, keeps: Kept::default() }
     }
 }
 

@@ -1,12 +1,16 @@
 //! What a signature that matched says: Suricata's object `alert`, and what stands beside it.
 
-use dataplane::control::Alert;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use dataplane::control::{Alert, KeptBytes};
 use dataplane::flow::Direction;
 use dataplane::rules::Signature;
 use dataplane::rules::rule::{Action, End, Rule};
 use dataplane::rules::set::PRIORITY;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
+
+use super::{Ip, Stamp};
 
 /// The object `alert`.
 pub(super) struct AlertBody<'a>(pub &'a Alert);
@@ -93,23 +97,70 @@ pub(super) const fn direction(way: Direction) -> &'static str {
     }
 }
 
-/// Packets and bytes of the flow up to the alert.
+/// The flow up to the alert.
 #[derive(Serialize)]
 pub(super) struct FlowSoFar {
     pkts_toserver: u64,
     pkts_toclient: u64,
     bytes_toserver: u64,
     bytes_toclient: u64,
+    start: Stamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_ip: Option<Ip>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dest_ip: Option<Ip>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dest_port: Option<u16>,
 }
 
 impl FlowSoFar {
-    pub(super) const fn of(alert: &Alert) -> Self {
-        let Alert { packets, bytes, .. } = alert;
+    pub(super) fn of(alert: &Alert, has_ports: bool) -> Self {
+        let Alert { packets, bytes, start, ends, .. } = alert;
+        let ports = ends.filter(|_| has_ports);
         Self {
             pkts_toserver: packets[0],
             pkts_toclient: packets[1],
             bytes_toserver: bytes[0],
             bytes_toclient: bytes[1],
+            start: Stamp(*start),
+            src_ip: ends.map(|(src, _)| Ip(src.0)),
+            dest_ip: ends.map(|(_, dst)| Ip(dst.0)),
+            src_port: ports.map(|(src, _)| src.1),
+            dest_port: ports.map(|(_, dst)| dst.1),
         }
+    }
+}
+
+/// What stands beside `alert` of the bytes that are kept.
+pub(super) fn serialize_kept<M: SerializeMap>(kept: &KeptBytes, map: &mut M) -> Result<(), M::Error> {
+    if !kept.payload.is_empty() {
+        map.serialize_entry("payload", &BASE64.encode(&kept.payload))?;
+        map.serialize_entry("payload_printable", &Printable(&kept.payload))?;
+        map.serialize_entry("payload_length", &kept.payload.len())?;
+        map.serialize_entry("stream", &u8::from(kept.is_stream))?;
+    }
+    if !kept.packet.is_empty() {
+        map.serialize_entry("packet", &BASE64.encode(&kept.packet))?;
+        map.serialize_entry("packet_info", &PacketInfo { linktype: kept.link })?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct PacketInfo {
+    linktype: u32,
+}
+
+/// Bytes as text: what cannot be printed is a dot, as Suricata has it.
+struct Printable<'a>(&'a [u8]);
+
+impl Serialize for Printable<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_shown = |byte: u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        let text: String =
+            self.0.iter().map(|byte| if is_shown(*byte) { char::from(*byte) } else { '.' }).collect();
+        serializer.serialize_str(&text)
     }
 }

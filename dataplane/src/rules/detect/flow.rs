@@ -29,6 +29,24 @@ impl Default for FlowPlace {
     }
 }
 
+/// What rules made of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RuledFlow {
+    /// A rule was told of it.
+    pub is_alerted: bool,
+    /// What a rule said of all of it.
+    pub action: Option<FlowAction>,
+}
+
+/// What a rule says of a whole flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowAction {
+    /// No other rule is asked.
+    Pass,
+    /// It is dropped or refused; beside the wire that is advice.
+    Drop,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct FlowState {
     generation: u32,
@@ -39,6 +57,7 @@ pub(super) struct FlowState {
     /// Rules of what the flow speaks that were told.
     pub told: Vec<u32>,
     pub is_passed: bool,
+    pub is_alerted: bool,
     /// A rule that is not acted on dropped the flow: what came of its streams is tried, and then nothing.
     pub is_ending: bool,
     /// What a rule made of the flow.
@@ -180,7 +199,17 @@ impl FlowState {
         }
         self.transactions.clear();
         self.told.clear();
-        (self.is_passed, self.is_ending, self.ruled) = (false, false, None);
+        (self.is_passed, self.is_ending, self.is_alerted, self.ruled) = (false, false, false, None);
+    }
+
+    /// What rules made of the flow.
+    pub(super) const fn outcome(&self) -> RuledFlow {
+        let action = match () {
+            () if self.is_ending || self.ruled.is_some() => Some(FlowAction::Drop),
+            () if self.is_passed => Some(FlowAction::Pass),
+            () => None,
+        };
+        RuledFlow { is_alerted: self.is_alerted, action }
     }
 
     /// A transaction, which begins where it is not known.

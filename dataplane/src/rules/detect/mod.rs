@@ -18,7 +18,7 @@ mod thresholds;
 mod tests;
 mod transaction;
 
-pub use flow::{FlowPlace, NO_STATE};
+pub use flow::{FlowAction, FlowPlace, NO_STATE, RuledFlow};
 pub use packet::PacketFacts;
 pub use shown::{FieldId, Shown, field};
 pub use transaction::{BODY_BYTES_MAX, Telling};
@@ -29,7 +29,7 @@ use super::matcher::Scratch;
 use super::packet::decode::MetEvents;
 use super::prefilter;
 use super::rule::BufferId;
-use super::set::RuleSet;
+use super::set::{Kept, RuleSet};
 use super::signature::Signature;
 use crate::flow::Direction;
 use crate::parse::Addr;
@@ -53,6 +53,8 @@ pub struct Hit {
     pub is_told: bool,
     /// Whether it matched what the flow says, not one packet alone: then it acts on the flow.
     pub is_of_flow: bool,
+    /// Whether it matched what came in order, not one packet.
+    pub is_of_stream: bool,
 }
 
 /// What rules are asked about: between whom, when, and how far the flow is.
@@ -149,6 +151,12 @@ impl Detector {
         self.set.as_ref().is_some_and(|set| set.wants_decoding())
     }
 
+    /// Which bytes an alert brings.
+    #[must_use]
+    pub fn keeps(&self) -> Kept {
+        self.set.as_ref().map_or_else(Kept::default, |set| set.options().keeps)
+    }
+
     /// Whether a rule asks what TCP met.
     #[must_use]
     pub fn wants_tracking(&self) -> bool {
@@ -233,6 +241,18 @@ impl Detector {
         self.flows.get(place.0 as usize)?.ruled
     }
 
+    /// What rules made of a flow, and whether one was told of it.
+    #[must_use]
+    pub fn outcome(&self, place: FlowPlace) -> RuledFlow {
+        self.flows.get(place.0 as usize).map_or_else(RuledFlow::default, FlowState::outcome)
+    }
+
+    /// The end of what a direction brought in order, as far as rules look at it.
+    #[must_use]
+    pub fn stream_of(&self, place: FlowPlace, way: Direction) -> &[u8] {
+        self.flows.get(place.0 as usize).map_or(&[], |state| &state.streams[way as usize].bytes)
+    }
+
     /// Whether a flow was passed.
     fn is_passed(&self, place: FlowPlace) -> bool {
         self.flows.get(place.0 as usize).is_some_and(|state| state.is_passed)
@@ -247,16 +267,33 @@ impl Detector {
     }
 }
 
+/// Of what a match is.
+#[derive(Debug, Clone, Copy)]
+struct Of {
+    way: Option<Direction>,
+    transaction: Option<u32>,
+    is_of_flow: bool,
+    is_of_stream: bool,
+}
+
+impl Of {
+    /// Of what came in order.
+    const fn stream(way: Direction) -> Self {
+        Self { way: Some(way), transaction: None, is_of_flow: true, is_of_stream: true }
+    }
+}
+
 /// A rule matched: counts, changes what is remembered, and notes the hit. `false`: it does not count.
 fn matched(
     number: u32,
     one: &Signature,
     state: &mut FlowState,
     thresholds: &mut Thresholds,
-    (way, transaction, is_of_flow): (Option<Direction>, Option<u32>, bool),
+    of: Of,
     (src, dst, at_ns): (Addr, Addr, u64),
     hits: &mut Vec<Hit>,
 ) -> bool {
+    let Of { way, transaction, is_of_flow, is_of_stream } = of;
     let counted =
         thresholds.count(number, &one.rule, &mut Counted { src, dst, at_ns, flow: &mut state.counters });
     let Some(is_told) = counted else { return false };
@@ -267,8 +304,9 @@ fn matched(
         return true;
     }
     let is_told = is_told && !one.rule.is_silent;
+    state.is_alerted |= is_told;
     if (is_told || acts) && hits.len() < HITS_MAX {
-        hits.push(Hit { rule: number, way, transaction, is_told, is_of_flow });
+        hits.push(Hit { rule: number, way, transaction, is_told, is_of_flow, is_of_stream });
     }
     true
 }

@@ -3,7 +3,7 @@
 use super::flow::{FlowPlace, FlowState};
 use super::stream::{self, Met};
 use super::transaction::{has_size, speaks};
-use super::{Desk, Detector, Moment, matched};
+use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::parse::{Headers, Network, Protocol};
 use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD};
@@ -103,7 +103,8 @@ impl Detector {
                 stream::note(&mut state.streams[way as usize], number, told);
                 if told == Met::Yes {
                     let (src, dst) = moment.ends(way);
-                    met = met.or(Some(((Some(way), None, !facts.is_bare_syn), (src.0, dst.0))));
+                    let of = Of { is_of_flow: !facts.is_bare_syn, ..Of::stream(way) };
+                    met = met.or(Some((of, (src.0, dst.0))));
                 }
             }
             if met.is_none() && how & PACKET != 0 {
@@ -114,7 +115,8 @@ impl Detector {
                     // What asks for nothing but ends and protocol is of the whole flow.
                     let is_of_flow = signature.is_of_flow();
                     let ends = view.headers.addrs().unwrap_or_default();
-                    met = Some(((view.way, None, is_of_flow), ends));
+                    let of = Of { way: view.way, transaction: None, is_of_flow, is_of_stream: false };
+                    met = Some((of, ends));
                 }
             }
             let Some((of, (src, dst))) = met else { continue };

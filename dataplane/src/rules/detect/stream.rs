@@ -7,7 +7,7 @@
 use super::flow::{FlowPlace, FlowState, Window};
 use super::packet::parts_hold;
 use super::transaction::{has_size, speaks};
-use super::{Desk, Detector, Moment, matched};
+use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::rules::packet::concerns_ends;
 use crate::rules::prefilter::{PATTERN_BYTES_MAX, Prefilter, Scratch};
@@ -65,7 +65,7 @@ impl Detector {
                 let met = is_met((number, signature), state, moment, way, application, desk);
                 note(&mut state.streams[way as usize], number, met);
                 if met == Met::Yes {
-                    let of = (Some(way), None, true);
+                    let of = Of::stream(way);
                     matched(number, signature, state, thresholds, of, (src.0, dst.0, moment.at_ns), hits);
                 }
             }

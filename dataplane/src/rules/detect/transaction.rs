@@ -5,7 +5,7 @@
 
 use super::flow::{Body, FlowPlace, Transaction, Window};
 use super::shown::{FieldId, Shown, field};
-use super::{Desk, Detector, Moment, matched, stream};
+use super::{Desk, Detector, Moment, Of, matched, stream};
 use crate::flow::Direction;
 use crate::rules::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, buffer};
 use crate::rules::packet::concerns_ends;
@@ -262,7 +262,7 @@ impl Detector {
                 continue;
             }
             one.tell(*number, stage.way);
-            let of = (Some(stage.way), Some(stage.transaction), true);
+            let of = Of { transaction: Some(stage.transaction), ..Of::stream(stage.way) };
             matched(*number, signature, state, thresholds, of, (src.0, dst.0, moment.at_ns), hits);
         }
         desk.found = found;
