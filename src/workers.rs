@@ -221,6 +221,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
             fragment_memory: action(exceptions.fragment_memory),
             reassembly_memory: action(exceptions.reassembly_memory),
             overlap_unverified: action(exceptions.overlap_unverified),
+            rule_budget: action(exceptions.rule_budget),
             midstream: action(exceptions.midstream),
             oneway: action(exceptions.oneway),
         },

@@ -318,6 +318,8 @@ pub(crate) struct Exceptions {
     pub reassembly_memory: Exception,
     /// TCP bytes come again that could not be remembered.
     pub overlap_unverified: Exception,
+    /// A signature's tests took more steps than they may.
+    pub rule_budget: Exception,
     /// A segment of a connection whose start was not seen.
     pub midstream: Exception,
     /// Only one direction crosses the box.

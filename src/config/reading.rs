@@ -120,6 +120,7 @@ fn read(
         fragment_memory: value_or(exceptions.choice("fragment_memory", EXCEPTIONS), Exception::FailMode),
         reassembly_memory: value_or(exceptions.choice("reassembly_memory", EXCEPTIONS), Exception::FailMode),
         overlap_unverified: value_or(exceptions.choice("overlap_unverified", EXCEPTIONS), Exception::Ignore),
+        rule_budget: value_or(exceptions.choice("rule_budget", EXCEPTIONS), Exception::Ignore),
         midstream: value_or(exceptions.choice("midstream", EXCEPTIONS), Exception::Ignore),
         oneway: value_or(exceptions.choice("oneway", EXCEPTIONS), Exception::Ignore),
     });

@@ -63,6 +63,8 @@ pub struct Exceptions {
     pub reassembly_memory: ExceptionAction,
     /// Inline: TCP bytes come again that we could not remember, so that another content would not be noticed.
     pub overlap_unverified: ExceptionAction,
+    /// A signature's tests took more steps than they may. [`ExceptionAction::Pass`] lets all of the flow go by without signatures.
+    pub rule_budget: ExceptionAction,
     /// A TCP flow is seen from its middle, later than `adopt_s` after start.
     pub midstream: ExceptionAction,
     /// A TCP flow of which only one direction crosses the box.
@@ -76,6 +78,7 @@ impl Default for Exceptions {
             fragment_memory: ExceptionAction::Drop,
             reassembly_memory: ExceptionAction::Drop,
             overlap_unverified: ExceptionAction::Ignore,
+            rule_budget: ExceptionAction::Ignore,
             midstream: ExceptionAction::Ignore,
             oneway: ExceptionAction::Ignore,
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::inspect::{is_established, is_midstream};
 use super::notices::describe;
 use super::{Engine, Entry, Packet};
-use crate::control::{Alert, DropRecord, Event, EventSender, KeptBytes, TransportFields};
+use crate::control::{Alert, DropRecord, Event, EventSender, ExceptionAction, KeptBytes, TransportFields};
 use crate::dpi::Summary;
 use crate::dpi::inspector::Inspector;
 use crate::flow::{CachedDecision, Direction, FlowId, FlowRecord, Found, NO_INSPECTION, TcpState};
@@ -38,6 +38,7 @@ impl Engine {
         &mut self,
         entry: &Entry<'_>,
         found: Found,
+        over_budget: ExceptionAction,
         packet: &Packet<'_>,
         events: &mut EventSender,
     ) -> Option<Verdict> {
@@ -87,10 +88,38 @@ impl Engine {
         let known = super::inspect::view_of(flow);
         let inspector = self.inspector.as_mut()?;
         let remembered = inspector.try_packet(slot, Some(&known).filter(|_| !is_unseen), &view, &facts);
+        let is_spent = inspector.rules().take_spent();
         if let Some(place) = remembered {
             self.keep_memory(id, place, packet.at.wall);
         }
-        self.tell_hits(Some(found), headers, packet, events)
+        let verdict = self.tell_hits(Some(found), headers, packet, events);
+        if is_spent { self.spent(id, over_budget, verdict, headers, packet, events) } else { verdict }
+    }
+
+    /// Tests of a rule took more steps than they may: whether it matches is not known.
+    #[cold]
+    fn spent(
+        &mut self,
+        id: FlowId,
+        action: ExceptionAction,
+        verdict: Option<Verdict>,
+        headers: &Headers,
+        packet: &Packet<'_>,
+        events: &mut EventSender,
+    ) -> Option<Verdict> {
+        let stricter = match action {
+            ExceptionAction::Drop => Verdict::Drop(Reason::RuleBudget),
+            ExceptionAction::Reject => Verdict::Reject(Reason::RuleBudget),
+            ExceptionAction::Ignore | ExceptionAction::Pass => {
+                self.tolerate(Reason::RuleBudget, packet, headers, events);
+                if action == ExceptionAction::Pass {
+                    self.pass_rules(id);
+                }
+                return verdict;
+            }
+        };
+        self.notices.anomaly(Reason::RuleBudget, packet, Some(headers), events);
+        Some(verdict.map_or(stricter, |verdict| verdict.strictest(stricter)))
     }
 
     /// Tries rules on a packet that belongs to no flow.

@@ -227,7 +227,8 @@ impl Engine {
             return self.except(action, reason, Some(found), snapshot, headers, packet, out, events);
         }
         let ruled = if self.has_rules() && self.flows.flow(id).is_looked_at() {
-            self.detect(entry, found, packet, events)
+            let over_budget = snapshot.settings.exceptions.rule_budget;
+            self.detect(entry, found, over_budget, packet, events)
         } else {
             None
         };

@@ -206,6 +206,8 @@ reasons! {
         ReassemblyMemory = "reassembly_memory",
         /// TCP bytes came again that we could not remember: whether they are the same is not known.
         OverlapUnverified = "overlap_unverified",
+        /// A signature's tests took more steps than they may: whether it matches is not known.
+        RuleBudget = "rule_budget",
         /// The owner's hand-off ring had no room.
         HandoffFull = "handoff_full",
         /// The transmit ring had no room.
@@ -272,6 +274,8 @@ reasons! {
         OverlapRewritten = "overlap_rewritten",
         /// TCP bytes that came again and could not be compared, passed on.
         OverlapUnverifiedForwarded = "overlap_unverified_forwarded",
+        /// A signature's tests took more steps than they may, and the packet was passed on.
+        RuleBudgetForwarded = "rule_budget_forwarded",
         /// A flow evicted to make room.
         FlowEvicted = "flow_evicted",
         /// A redirected flow whose replies do not cross the box.
@@ -290,8 +294,9 @@ reasons! {
 }
 
 /// What may drop a frame, and the notice under which a frame is counted that was passed on in spite of it.
-const FORWARDED: [(Reason, Reason); 9] = [
+const FORWARDED: [(Reason, Reason); 10] = [
     (Reason::OverlapUnverified, Reason::OverlapUnverifiedForwarded),
+    (Reason::RuleBudget, Reason::RuleBudgetForwarded),
     (Reason::ChecksumBad, Reason::ChecksumBadForwarded),
     (Reason::TcpOutOfWindow, Reason::TcpOutOfWindowForwarded),
     (Reason::TcpRstOutOfWindow, Reason::TcpRstOutOfWindowForwarded),

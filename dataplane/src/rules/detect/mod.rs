@@ -186,6 +186,12 @@ impl Detector {
         to.extend(self.hits.drain(..).take(max));
     }
 
+    /// Whether tests ran out of their steps since this was asked last.
+    #[inline]
+    pub const fn take_spent(&mut self) -> bool {
+        std::mem::replace(&mut self.desk.tests.is_spent, false)
+    }
+
     /// Whether anything matched since hits were taken.
     #[must_use]
     #[inline]

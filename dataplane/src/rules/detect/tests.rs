@@ -80,6 +80,17 @@ impl Flow {
 }
 
 #[test]
+fn tests_that_run_out_of_steps_are_told_once() {
+    let mut flow = Flow::under(&[r#"alert tcp any any -> any any (content:"go"; pcre:"/(a+)+[0-9]/"; sid:1;)"#]);
+    assert_eq!(flow.segment(b"go aaaa", true), [0; 0]);
+    assert!(!flow.detector.take_spent());
+    let hostile: Vec<u8> = b"go ".iter().copied().chain([b'a'; 1_000]).chain(*b"!").collect();
+    assert_eq!(flow.segment(&hostile, true), [0; 0]);
+    assert!(flow.detector.take_spent());
+    assert!(!flow.detector.take_spent());
+}
+
+#[test]
 fn patterns_are_found_across_segments_and_told_once() {
     let mut flow = Flow::under(&[
         r#"alert tcp any any -> any any (content:"needle"; sid:1;)"#,

@@ -53,15 +53,20 @@ impl Compiled {
         self.is_relative
     }
 
-    /// The first match that does not begin before `from`; `None` also where it takes too many steps.
-    pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+    /// The first match that does not begin before `from`.
+    pub(super) fn find(&self, bytes: &[u8], from: usize) -> Result<Option<(usize, usize)>, TooManySteps> {
         if from > bytes.len() {
-            return None;
+            return Ok(None);
         }
-        let found = self.regex.find_at(bytes, from).ok().flatten()?;
-        Some((found.start(), found.end()))
+        // PCRE2 fails while it matches only where a limit is reached.
+        let found = self.regex.find_at(bytes, from).map_err(|_limit| TooManySteps)?;
+        Ok(found.map(|found| (found.start(), found.end())))
     }
 }
+
+/// Whether an expression matches would take more steps than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooManySteps;
 
 /// An expression whose steps are bounded. Each character of `pattern` is a byte of the rule's text.
 pub(in crate::rules) fn bounded(

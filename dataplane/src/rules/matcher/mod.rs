@@ -20,8 +20,8 @@ use super::rule::{
     Amount, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, DataAt, NumberTest, Part, Rule, Test,
 };
 use content::Pattern;
-use expression::Compiled;
 pub(super) use expression::bounded;
+use expression::{Compiled, TooManySteps};
 
 /// Tests that are tried in one buffer at most; Suricata's `inspection-recursion-limit`.
 pub const STEPS_MAX: u32 = 3_000;
@@ -74,13 +74,15 @@ pub struct Scratch {
     pub decoded: Vec<u8>,
     /// The byte order of the DCE/RPC message that the bytes are of.
     pub is_dce_little_endian: bool,
+    /// Tests ran out of their steps since this was asked last: whether they would have held is not known.
+    pub is_spent: bool,
 }
 
 impl Scratch {
     /// For the tests of `rule`.
     #[must_use]
     pub fn of(rule: &Rule) -> Self {
-        Self { variables: vec![0; rule.variables.len()], decoded: Vec::new(), is_dce_little_endian: true }
+        Self { variables: vec![0; rule.variables.len()], is_dce_little_endian: true, ..Self::default() }
     }
 }
 
@@ -144,6 +146,7 @@ impl Run<'_> {
         let Some((step, rest)) = steps.split_first() else { return true };
         let Some(left) = self.left.checked_sub(1) else {
             self.is_over = true;
+            self.scratch.is_spent = true;
             return false;
         };
         self.left = left;
@@ -195,22 +198,30 @@ impl Run<'_> {
             return expression.is_negated() && self.holds(rest);
         };
         if expression.is_negated() {
-            return expression.find(bytes, 0).is_none() && self.holds(rest);
+            return self.find(expression, bytes, 0).is_none() && self.holds(rest);
         }
         let mut from = 0;
         loop {
-            let Some((start, end)) = expression.find(bytes, from) else { return false };
+            let Some((start, end)) = self.find(expression, bytes, from) else { return false };
             self.at = before + end;
             if self.holds(rest) {
                 return true;
             }
             // An expression that can match on and on costs what patterns do.
             self.left = self.left.saturating_sub(1);
+            self.scratch.is_spent |= self.left == 0;
             if !is_followed || self.is_over || self.left == 0 {
                 return false;
             }
             from = start + 1;
         }
+    }
+
+    fn find(&mut self, expression: &Compiled, bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+        expression.find(bytes, from).unwrap_or_else(|TooManySteps| {
+            self.scratch.is_spent = true;
+            None
+        })
     }
 
     fn data_at(&self, data: DataAt) -> bool {

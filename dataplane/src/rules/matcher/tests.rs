@@ -157,7 +157,7 @@ fn no_bytes_make_a_part_cost_more_than_its_steps() {
     let matcher = Matcher::new(&rule.parts[0]).unwrap();
     let mut run = Run { bytes: &many, at: 0, left: STEPS_MAX, is_over: false, scratch: &mut scratch };
     assert!(!run.holds(&matcher.steps));
-    assert!(run.is_over && run.left == 0);
+    assert!(run.is_over && run.left == 0 && run.scratch.is_spent);
     assert!(
         !holds(r#"pcre:"/(a+)+$/"; content:"b"; distance:0;"#, &many),
         "nor an expression that goes back and back"
