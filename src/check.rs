@@ -10,6 +10,7 @@ use crate::{rules, setup, trust};
 use dataplane::rules::memory::Names;
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Runs `jarvis check`; what it says on success.
 ///
@@ -19,7 +20,8 @@ use std::path::PathBuf;
 pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
     let rules = match typed.rules.is_empty() {
         true => Ok(Vec::new()),
-        false => rules::load(&typed.rules, &Rules::default()).and_then(|loaded| rules::checked(&loaded)),
+        false => rules::load(&typed.rules, &Rules::default(), &Arc::default())
+            .and_then(|loaded| rules::checked(&loaded)),
     };
     match (configuration(typed), rules) {
         (Ok(mut lines), Ok(more)) => {

@@ -118,7 +118,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let audit = trust::audit(&config, segments, &auth, &subjects)?;
     let policy = policies.start(setup::policy_sources(&config, history), now_s)?;
 
-    let (rules, signatures) = rules::Keeper::start(&config.rules)?;
+    let (rules, signatures) = rules::Keeper::start(&config.rules, &config.state_directory)?;
 
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
     let (live_wire, fresh) = wire::attach(&config).map_err(Failure::line)?;

@@ -18,6 +18,7 @@ use dataplane::control::{Door, PortGauges, Snapshot, WorkerDoor, door};
 use dataplane::engine::{BATCH_MAX, Engine, Hop, Outcome, Packet};
 use dataplane::host::Shared;
 use dataplane::parse::{Headers, LinkType, parse_frame};
+use dataplane::rules::datasets::Datasets;
 use dataplane::rules::memory::Names as RuleNames;
 use dataplane::rx::savefile::SavefileReader;
 use dataplane::time::{Now, Tick, Wall};
@@ -66,7 +67,9 @@ pub(crate) fn run(typed: &cli::Replay) -> Result<(), Failure> {
             unread.push(format!("{}: {reason}", capture.display()));
         }
     }
+    let datasets = Arc::clone(&replay.datasets);
     replay.finish()?;
+    unread.extend(datasets.save());
     if unread.is_empty() { Ok(()) } else { Err(Failure::lines(unread)) }
 }
 
@@ -86,6 +89,8 @@ struct Replay {
     batches: u32,
     timers_ran: Tick,
     progress: Progress,
+    /// What rules gathered.
+    datasets: Arc<Datasets>,
 }
 
 #[derive(Clone, Copy)]
@@ -100,7 +105,8 @@ impl Replay {
         let inspection = setup::inspection(config)?;
         let mut policies = setup::policies(config, inspection.as_ref());
         let set = setup::load_policies(&mut policies, config)?;
-        let signatures = rules::set(&config.rules, &mut RuleNames::default())?;
+        let mut names_of_rules = RuleNames::default();
+        let signatures = rules::set(&config.rules, &mut names_of_rules)?;
         for line in signatures.wrong.iter().chain(&signatures.unsupported) {
             eprintln!("left out: {line}");
         }
@@ -138,6 +144,7 @@ impl Replay {
             batches: 0,
             timers_ran: Tick(0),
             progress: Progress::new(),
+            datasets: Arc::clone(&names_of_rules.datasets),
         })
     }
 

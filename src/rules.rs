@@ -3,6 +3,7 @@
 use crate::config::Rules;
 use crate::failure::Failure;
 use dataplane::control::Door;
+use dataplane::rules::datasets::Datasets;
 use dataplane::rules::load::{FileReport, Loaded, Loader};
 use dataplane::rules::memory::Names;
 use dataplane::rules::set::{Kept, Options};
@@ -18,8 +19,8 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 /// # Errors
 ///
 /// Every place where nothing is, or that cannot be read.
-pub(crate) fn load(places: &[PathBuf], config: &Rules) -> Result<Loaded, Failure> {
-    let mut loader = Loader::new(variables(config)?);
+pub(crate) fn load(places: &[PathBuf], config: &Rules, datasets: &Arc<Datasets>) -> Result<Loaded, Failure> {
+    let mut loader = Loader::new(variables(config)?).with_datasets(Arc::clone(datasets));
     let read = places.iter().map(|place| read(&mut loader, place));
     let wrong = read.filter_map(Result::err).reduce(Failure::and);
     wrong.map_or_else(|| Ok(loader.finish()), Err)
@@ -49,7 +50,7 @@ pub(crate) fn set(config: &Rules, names: &mut Names) -> Result<Outcome, Failure>
     if config.files.is_empty() {
         return Ok(Outcome::default());
     }
-    let loaded = load(&config.files, config)?;
+    let loaded = load(&config.files, config, &names.datasets)?;
     let (mut wrong, mut unsupported) = (Vec::new(), Vec::new());
     for file in &loaded.files {
         for fault in &file.faults {
@@ -90,20 +91,28 @@ pub(crate) struct Keeper {
 pub(crate) const LINES_MAX: usize = 50;
 
 impl Keeper {
-    /// Reads the configured rules for the first time. Those that are wrong are left out, and told: a box that guards with all
+    /// Reads the configured rules for the first time; sets of data that rules change are kept in `directory`. Those that are wrong are left out, and told: a box that guards with all
     /// others is better than none.
     ///
     /// # Errors
     ///
     /// As [`set`].
-    pub(crate) fn start(config: &Rules) -> Result<(Self, Option<Arc<RuleSet>>), Failure> {
-        let keeper = Self { config: config.clone(), names: Mutex::default() };
+    pub(crate) fn start(config: &Rules, directory: &Path) -> Result<(Self, Option<Arc<RuleSet>>), Failure> {
+        let names = Names::with_datasets(Datasets::new(Some(directory.to_owned())));
+        let keeper = Self { config: config.clone(), names: Mutex::new(names) };
         let outcome = keeper.read()?;
         for line in outcome.wrong.iter().take(LINES_MAX) {
             tracing::error!("a rule is left out: {line}");
         }
         keeper.tell(&outcome);
         Ok((keeper, outcome.set))
+    }
+
+    /// Writes the sets of data that rules have a file for.
+    pub(crate) fn save(&self) {
+        for line in self.names.lock().unwrap_or_else(PoisonError::into_inner).datasets.save() {
+            tracing::error!("{line}");
+        }
     }
 
     /// Whether rules are configured.
@@ -123,6 +132,7 @@ impl Keeper {
         }
         self.tell(&outcome);
         door.publisher.publish_rules(outcome.set);
+        self.save();
         Ok(outcome.unsupported)
     }
 

@@ -305,6 +305,7 @@ impl Serving {
             tracing::error!(thread = name, "a worker did not stop in time and is left behind");
         }
         // After the workers, so that their last records are written.
+        self.rules.save();
         self.pump.stop();
         self.recorder.stop();
         self.history.stop();

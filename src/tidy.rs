@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("flow", &["parse", "time", "verdict"]),
     ("stream", &["flow", "parse", "time", "verdict"]),
     ("dpi", &["flow", "host", "parse", "rules", "stream", "time", "verdict", "words"]),
-    ("rules", &["flow", "parse", "time", "verdict", "words"]),
+    ("rules", &["flow", "host", "parse", "time", "verdict", "words"]),
     ("policy", &["dpi", "flow", "parse", "time", "verdict", "words"]),
     ("nat", &["flow", "parse", "time", "verdict"]),
     ("host", &["flow", "parse", "sync", "time", "verdict"]),

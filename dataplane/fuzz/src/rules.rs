@@ -1,5 +1,6 @@
 //! Any file of rules, and any bytes: what is read is matched, what is not has a place in the file.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use dataplane::flow::Direction;
@@ -10,7 +11,8 @@ use dataplane::rules::memory::Names;
 use dataplane::rules::packet::View;
 use dataplane::rules::set::Options;
 use dataplane::rules::{Detector, RuleSet, Variables};
-use dataplane::rules::matcher::{Matcher, Scratch};
+use dataplane::rules::datasets::Datasets;
+use dataplane::rules::matcher::{Matcher, Scratch, Sources};
 use dataplane::rules::transform::{Chain, OUTPUT_BYTES_MAX};
 
 /// Reads the lines of `bytes` as rules, and shows those that can be read the bytes themselves.
@@ -32,7 +34,7 @@ pub fn run(bytes: &[u8]) {
             let chain = Chain::new(&part.seen.transforms).expect("it was tried when it was read");
             chain.apply(bytes, &mut seen);
             assert!(seen.len() <= OUTPUT_BYTES_MAX + part.seen.transforms.len());
-            let matcher = Matcher::new(part).expect("it was tried when it was read");
+            let matcher = Matcher::new(part, &Sources { datasets: &Datasets::default(), directory: Path::new("") }).expect("it was tried when it was read");
             let _ = matcher.matches(&seen, &mut scratch);
         }
     }

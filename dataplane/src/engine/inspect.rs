@@ -21,6 +21,7 @@ use crate::host::Shared;
 use crate::parse::checksum::mend_tcp;
 use crate::parse::{Headers, Protocol, TcpFlags, Transport};
 use crate::policy::{Fact, Facts, Kind};
+use crate::rules::host_bits::HostBits;
 use crate::stream::{self, Mended, UrgentPolicy};
 use crate::time::Wall;
 use crate::verdict::Reason;
@@ -38,6 +39,7 @@ pub(super) fn inspector(config: &EngineConfig, shared: &Shared) -> Option<Inspec
     inspector.memory().set_bytes_max(config.streams.bytes_max);
     let foresight = Foresight::of(Arc::clone(&shared.foreseen));
     inspector.share(foresight.with_names(Arc::clone(&shared.resolved)));
+    inspector.rules().share(HostBits::of(Arc::clone(&shared.rule_bits)));
     Some(inspector)
 }
 

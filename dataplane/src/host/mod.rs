@@ -29,7 +29,12 @@ pub struct Shared {
     pub foreseen: Arc<Remembered>,
     /// Which names clients have resolved, and to what.
     pub resolved: Arc<Remembered>,
+    /// What rules remember of addresses.
+    pub rule_bits: Arc<Remembered>,
 }
+
+/// Bits of addresses, at once: 2 MiB, which are touched where rules set some.
+const RULE_BITS_MAX: usize = 131_072;
 
 /// Addresses and endpoints of which something was told, at once: 1 MiB.
 const FORESEEN_MAX: usize = 65_536;
@@ -44,6 +49,7 @@ impl Default for Shared {
             expected: ExpectedFlows::default(),
             foreseen: Arc::new(Remembered::new(FORESEEN_MAX)),
             resolved: Arc::new(Remembered::new(RESOLVED_MAX)),
+            rule_bits: Arc::new(Remembered::new(RULE_BITS_MAX)),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Files of rules become one set, and a report of what is not in it.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::changes::{Candidate, Changes, any};
+use super::datasets::Datasets;
 use super::language::{Fault, Kind, RuleText, Variables, read, rules_and_comments};
-use super::matcher::Unmatchable;
+use super::matcher::{Sources, Unmatchable};
 use super::rule::Action;
 use super::signature::Signature;
 
@@ -38,6 +41,9 @@ pub struct Loaded {
 #[derive(Debug)]
 pub struct Loader {
     variables: Variables,
+    datasets: Arc<Datasets>,
+    /// That of the file which is read.
+    directory: PathBuf,
     changes: Changes,
     signatures: Vec<Signature>,
     /// Of a generator and number: place in `signatures`, file and line.
@@ -58,6 +64,8 @@ impl Loader {
     pub fn new(variables: Variables) -> Self {
         Self {
             variables,
+            datasets: Arc::default(),
+            directory: PathBuf::new(),
             changes: Changes::default(),
             signatures: Vec::new(),
             known: HashMap::new(),
@@ -71,9 +79,17 @@ impl Loader {
         Self { changes, ..self }
     }
 
+    /// Sets of data are these, of one reading after the other.
+    #[must_use]
+    pub fn with_datasets(self, datasets: Arc<Datasets>) -> Self {
+        datasets.begin();
+        Self { datasets, ..self }
+    }
+
     /// Reads the rules of a file.
     pub fn add(&mut self, name: &str, text: &[u8]) {
         let file = self.files.len();
+        self.directory = Path::new(name).parent().map(Path::to_owned).unwrap_or_default();
         self.files.push(FileReport { name: name.to_owned(), ..FileReport::default() });
         for (text, is_comment) in rules_and_comments(text) {
             if is_comment && self.changes.enable.is_empty() {
@@ -141,7 +157,8 @@ impl Loader {
     fn readable(&mut self, text: &RuleText<'_>) -> Result<Signature, Fault> {
         let rule = read(text, &mut self.variables)?;
         let sid = rule.sid;
-        Signature::new(rule).map_err(|why| of_rule(sid, text, &why))
+        let sources = Sources { datasets: &self.datasets, directory: &self.directory };
+        Signature::new(rule, &sources).map_err(|why| of_rule(sid, text, &why))
     }
 
     /// Of two rules of one number that with the later revision counts, as with Suricata.
@@ -187,7 +204,7 @@ impl Loader {
 
 fn of_rule(sid: u32, text: &RuleText<'_>, why: &Unmatchable) -> Fault {
     let kind = match why {
-        Unmatchable::Expression(_) => Kind::Syntax,
+        Unmatchable::Expression(_) | Unmatchable::NoData(_) => Kind::Syntax,
         Unmatchable::Unsupported(_) => Kind::Unsupported,
     };
     Fault { line: text.line, column: 1, sid: Some(sid), keyword: None, kind, detail: why.to_string() }

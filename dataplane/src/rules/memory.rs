@@ -3,7 +3,9 @@
 //! Names become numbers when rules are loaded, so that a flow keeps two bytes for a bit that is set and six for a number.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::datasets::Datasets;
 use super::rule::{BitQuery, Condition, Effect, IntChange, IntComparison, IntQuery, IntValue, Rule, Where};
 
 /// Bits, and numbers, that one flow keeps; more are not remembered.
@@ -12,6 +14,8 @@ pub const KEPT_MAX: usize = 256;
 /// Names of what is remembered, of all rules together.
 #[derive(Debug, Default)]
 pub struct Names {
+    /// Sets of data, by name too.
+    pub datasets: Arc<Datasets>,
     numbers: HashMap<Box<str>, u16>,
 }
 
@@ -21,8 +25,14 @@ pub struct Names {
 pub struct TooManyNames;
 
 impl Names {
+    /// With these sets of data, and no names yet.
+    #[must_use]
+    pub fn with_datasets(datasets: Datasets) -> Self {
+        Self { datasets: Arc::new(datasets), ..Self::default() }
+    }
+
     /// The number of a name.
-    fn number(&mut self, name: &str) -> Result<u16, TooManyNames> {
+    pub(super) fn number(&mut self, name: &str) -> Result<u16, TooManyNames> {
         if let Some(number) = self.numbers.get(name) {
             return Ok(*number);
         }

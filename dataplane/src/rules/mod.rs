@@ -27,6 +27,8 @@ pub mod packet;
 pub mod ranges;
 pub mod prefilter;
 pub mod rule;
+pub mod datasets;
+pub mod host_bits;
 pub mod set;
 pub mod signature;
 pub mod transform;

@@ -1,8 +1,9 @@
 //! A rule, ready: what of it is asked of packets, of the stream, and of what a flow speaks.
 
+use super::host_bits::OnHosts;
 use super::language::buffers::{BASE64_DATA, PAYLOAD, Source};
 use super::language::fields::FIELDS;
-use super::matcher::{Matcher, Scratch, Unmatchable};
+use super::matcher::{Matcher, Scratch, Sources, Unmatchable};
 use super::memory::{Names, Remembered, TooManyNames};
 use super::packet::Check;
 use super::rule::{
@@ -28,6 +29,7 @@ pub struct Signature {
     pub(super) parts: Vec<Part>,
     /// What is asked of the flow's memory, and changed in it.
     pub(super) remembered: Remembered,
+    pub(super) on_hosts: OnHosts,
     /// What it is tried on.
     pub(super) kind: Kind,
     /// Protocols of applications that it is asked about; `None`: whatever the flow speaks.
@@ -153,7 +155,7 @@ impl Signature {
     /// # Errors
     ///
     /// [`Unmatchable`]: something of it cannot be tried.
-    pub fn new(rule: Rule) -> Result<Self, Unmatchable> {
+    pub fn new(rule: Rule, sources: &Sources<'_>) -> Result<Self, Unmatchable> {
         let parts = rule.parts.iter().map(|part| {
             let absent = part.tests.iter().find_map(|test| match test {
                 Test::Absent { or_else: true } => Some(Absent::OrElse),
@@ -164,7 +166,7 @@ impl Signature {
                 buffer: part.seen.buffer,
                 frame: part.seen.frame.clone(),
                 chain: Chain::new(&part.seen.transforms)?,
-                matcher: Matcher::new(part)?,
+                matcher: Matcher::new(part, sources)?,
                 way: part.seen.buffer.buffer().way,
                 absent: absent.unwrap_or(Absent::Fails),
             })
@@ -185,7 +187,16 @@ impl Signature {
         }
         let kind = kind(&rule, !checks.is_empty(), &parts, &asks);
         let applications = applications(&rule, &parts, &asks);
-        Ok(Self { checks, asks, parts, remembered: Remembered::default(), kind, applications, rule })
+        Ok(Self {
+            checks,
+            asks,
+            parts,
+            remembered: Remembered::default(),
+            on_hosts: OnHosts::default(),
+            kind,
+            applications,
+            rule,
+        })
     }
 
     /// Gives what it remembers its numbers; `names` are those of the whole set.
@@ -195,6 +206,7 @@ impl Signature {
     /// [`TooManyNames`].
     pub(super) fn name(&mut self, names: &mut Names) -> Result<(), TooManyNames> {
         self.remembered = Remembered::of(&self.rule, names)?;
+        self.on_hosts = OnHosts::of(&self.rule, names)?;
         Ok(())
     }
 
@@ -278,7 +290,7 @@ fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
         Condition::DecodeEvent(event) => Ask::Decode(event),
         Condition::StreamEvent(event) => Ask::Stream(event),
         // What is remembered is asked for itself, and headers too.
-        Condition::FlowBits(_) | Condition::FlowInt(..) => return Ok(None),
+        Condition::FlowBits(_) | Condition::FlowInt(..) | Condition::XBits(..) => return Ok(None),
         Condition::Packet(..)
         | Condition::DataSize(_)
         | Condition::Flags(_)
@@ -288,7 +300,6 @@ fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
         | Condition::Checksum(..) => return Ok(None),
         Condition::Country(_) => return unsupported("geoip"),
         Condition::IpReputation(_) => return unsupported("iprep"),
-        Condition::XBits(..) => return unsupported("xbits"),
         Condition::File(FileTest::Size(test)) => Ask::FileSize(*test),
         Condition::File(FileTest::Name { is_negated, name }) => {
             Ask::FileName { is_negated: *is_negated, is_end: false, text: name.clone() }

@@ -118,6 +118,8 @@ impl Window {
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
     pub number: u32,
+    /// What it remembers (`xbits` with `track tx`).
+    pub bits: Vec<u16>,
     /// Rules that were told, and of which way.
     pub told: Vec<(u32, Direction)>,
     /// Rules that matched in part: which pieces hold.
@@ -168,6 +170,7 @@ impl Transaction {
 
     fn begin(&mut self, number: u32) {
         self.number = number;
+        self.bits.clear();
         self.told.clear();
         self.held.clear();
         self.kept.clear();

@@ -25,6 +25,7 @@ pub use transaction::{BODY_BYTES_MAX, Telling};
 
 use std::sync::Arc;
 
+use super::host_bits::{Ends, HostBits};
 use super::matcher::Scratch;
 use super::packet::decode::MetEvents;
 use super::prefilter;
@@ -84,6 +85,15 @@ impl Moment {
     }
 }
 
+/// What is kept beside single flows.
+#[derive(Debug, Default)]
+struct Ledger {
+    /// Of this worker.
+    thresholds: Thresholds,
+    /// Of all workers.
+    hosts: HostBits,
+}
+
 /// The rules of one worker, and what flows have of them.
 #[derive(Debug, Default)]
 pub struct Detector {
@@ -92,7 +102,7 @@ pub struct Detector {
     generation: u32,
     flows: Vec<FlowState>,
     free: Vec<u32>,
-    thresholds: Thresholds,
+    ledger: Ledger,
     shown: Shown,
     desk: Desk,
     /// What TCP met with this packet.
@@ -112,6 +122,11 @@ struct Desk {
 }
 
 impl Detector {
+    /// Shares what is remembered of addresses with other workers.
+    pub fn share(&mut self, hosts: HostBits) {
+        self.ledger.hosts = hosts;
+    }
+
     /// Rules are these from now on. One comparison where they are the same ones.
     #[inline]
     pub fn follow(&mut self, set: Option<&Arc<RuleSet>>) {
@@ -294,16 +309,21 @@ fn matched(
     number: u32,
     one: &Signature,
     state: &mut FlowState,
-    thresholds: &mut Thresholds,
+    ledger: &mut Ledger,
     of: Of,
     (src, dst, at_ns): (Addr, Addr, u64),
     hits: &mut Vec<Hit>,
 ) -> bool {
     let Of { way, transaction, is_of_flow, is_of_stream } = of;
-    let counted =
-        thresholds.count(number, &one.rule, &mut Counted { src, dst, at_ns, flow: &mut state.counters });
+    let counted = ledger.thresholds.count(
+        number,
+        &one.rule,
+        &mut Counted { src, dst, at_ns, flow: &mut state.counters },
+    );
     let Some(is_told) = counted else { return false };
     one.remembered.apply(&mut state.memory);
+    let of_transaction = transaction.map(|transaction| &mut state.transaction(transaction).bits);
+    one.on_hosts.apply(&ledger.hosts, Ends { src, dst, at_ns }, of_transaction);
     let acts = one.rule.action != super::rule::Action::Alert;
     // A packet and the stream that it belongs to are one match.
     if transaction.is_none() && hits.iter().any(|hit| hit.rule == number && hit.transaction.is_none()) {

@@ -6,6 +6,7 @@ use super::transaction::{has_size, speaks};
 use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::parse::{Headers, Network, Protocol};
+use crate::rules::host_bits::{Ends, HostBits};
 use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD};
 use crate::rules::packet::decode::MetEvents;
 use crate::rules::packet::{View, concerns};
@@ -52,7 +53,7 @@ impl Detector {
         if self.is_passed(*place) {
             return;
         }
-        let Self { set, generation, flows, free, thresholds, desk, hits, .. } = self;
+        let Self { set, generation, flows, free, ledger, desk, hits, .. } = self;
         let Some(set) = set else { return };
         let (mut found, mut tried) = (std::mem::take(&mut desk.found), std::mem::take(&mut desk.tried));
         tried.clear();
@@ -99,7 +100,15 @@ impl Detector {
                     continue;
                 }
                 let (Some(moment), Some(state)) = (moment, flows.get_mut(place.0 as usize)) else { continue };
-                let told = stream::is_met((number, signature), state, moment, way, facts.application, desk);
+                let told = stream::is_met(
+                    (number, signature),
+                    state,
+                    moment,
+                    way,
+                    facts.application,
+                    &ledger.hosts,
+                    desk,
+                );
                 stream::note(&mut state.streams[way as usize], number, told);
                 if told == Met::Yes {
                     let (src, dst) = moment.ends(way);
@@ -111,7 +120,7 @@ impl Detector {
                 let known = flows.get(place.0 as usize).unwrap_or(&nothing);
                 let is_told = signature.is_of_protocol() && known.told.contains(&number);
                 let met_before = (facts, &of_stream, moment.and_then(|moment| moment.original));
-                if !is_told && is_met(signature, view, met_before, known, desk) {
+                if !is_told && is_met(signature, view, met_before, known, &ledger.hosts, desk) {
                     // What asks for nothing but ends and protocol is of the whole flow.
                     let is_of_flow = signature.is_of_flow();
                     let ends = view.headers.addrs().unwrap_or_default();
@@ -129,7 +138,7 @@ impl Detector {
             if signature.is_of_protocol() && state.told.len() < TOLD_MAX {
                 state.told.push(number);
             }
-            matched(number, signature, state, thresholds, of, (src, dst, facts.at_ns), hits);
+            matched(number, signature, state, ledger, of, (src, dst, facts.at_ns), hits);
         }
         desk.tried = tried;
         if let Some(state) = flows.get_mut(place.0 as usize) {
@@ -154,9 +163,11 @@ fn is_met(
     view: &View<'_>,
     (facts, of_stream, original): (&PacketFacts<'_>, &MetEvents, Option<&str>),
     state: &FlowState,
+    hosts: &HostBits,
     desk: &mut Desk,
 ) -> bool {
     let rule = &signature.rule;
+    let (src, dst) = view.headers.addrs().unwrap_or_default();
     // Whoever asks of the stream is asked here where there is none.
     let flow =
         FlowTest { stream: rule.flow.stream.filter(|stream| *stream && facts.is_in_stream), ..rule.flow };
@@ -171,6 +182,7 @@ fn is_met(
             _ => false,
         })
         && signature.remembered.holds(&state.memory)
+        && signature.on_hosts.holds(hosts, Ends { src, dst, at_ns: facts.at_ns }, &[])
         && parts_hold(signature, desk, |buffer| bytes_of(buffer, view))
 }
 

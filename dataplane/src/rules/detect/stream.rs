@@ -9,6 +9,7 @@ use super::packet::parts_hold;
 use super::transaction::{has_size, speaks};
 use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
+use crate::rules::host_bits::{Ends, HostBits};
 use crate::rules::packet::concerns_ends;
 use crate::rules::prefilter::{PATTERN_BYTES_MAX, Prefilter, Scratch};
 use crate::rules::signature::{Ask, Signature};
@@ -44,7 +45,7 @@ impl Detector {
 
     /// The flow is over: what was not tried of its directions is tried.
     pub fn finish_streams(&mut self, place: FlowPlace, moment: &Moment, application: Option<&'static str>) {
-        let Self { set, generation, flows, thresholds, desk, hits, .. } = self;
+        let Self { set, generation, flows, ledger, desk, hits, .. } = self;
         let (Some(set), Some(state)) = (set, flows.get_mut(place.0 as usize)) else { return };
         state.follow(*generation);
         if state.is_passed {
@@ -62,11 +63,11 @@ impl Detector {
             let (src, dst) = moment.ends(way);
             for number in found.iter().copied() {
                 let Some(signature) = set.signatures().get(number as usize) else { continue };
-                let met = is_met((number, signature), state, moment, way, application, desk);
+                let met = is_met((number, signature), state, moment, way, application, &ledger.hosts, desk);
                 note(&mut state.streams[way as usize], number, met);
                 if met == Met::Yes {
                     let of = Of::stream(way);
-                    matched(number, signature, state, thresholds, of, (src.0, dst.0, moment.at_ns), hits);
+                    matched(number, signature, state, ledger, of, (src.0, dst.0, moment.at_ns), hits);
                 }
             }
             desk.found = found;
@@ -121,9 +122,11 @@ pub(super) fn is_met(
     moment: &Moment,
     way: Direction,
     application: Option<&'static str>,
+    hosts: &HostBits,
     desk: &mut Desk,
 ) -> Met {
     let window = &state.streams[way as usize];
+    let ((src, _), (dst, _)) = moment.ends(way);
     let flow = &signature.rule.flow;
     if window.told.contains(&number)
         || flow.way.is_some_and(|other| other != way)
@@ -143,6 +146,7 @@ pub(super) fn is_met(
     });
     let holds = answers
         && signature.remembered.holds(&state.memory)
+        && signature.on_hosts.holds(hosts, Ends { src, dst, at_ns: moment.at_ns }, &[])
         && parts_hold(signature, desk, |_| Some(window.tried()));
     if holds { Met::Yes } else { Met::NotYet }
 }

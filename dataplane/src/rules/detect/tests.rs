@@ -4,8 +4,10 @@
 
 use super::*;
 use crate::parse::{Addr, parse_ethernet};
+use crate::rules::datasets::Datasets;
 use crate::rules::language::buffers::{FILE_DATA, buffer};
 use crate::rules::language::{RuleText, Variables, read};
+use crate::rules::matcher::Sources;
 use crate::rules::memory::Names;
 use crate::rules::packet::View;
 use crate::rules::packet::tests::tcp;
@@ -27,7 +29,11 @@ impl Flow {
     fn under(rules: &[&str]) -> Self {
         let signatures = rules.iter().map(|text| {
             let rule = read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap();
-            Signature::new(rule).unwrap()
+            Signature::new(
+                rule,
+                &Sources { datasets: &Datasets::default(), directory: std::path::Path::new("") },
+            )
+            .unwrap()
         });
         let set = RuleSet::new(signatures.collect(), &mut Names::default(), Options::default()).unwrap();
         let mut detector = Detector::default();
@@ -81,7 +87,8 @@ impl Flow {
 
 #[test]
 fn tests_that_run_out_of_steps_are_told_once() {
-    let mut flow = Flow::under(&[r#"alert tcp any any -> any any (content:"go"; pcre:"/(a+)+[0-9]/"; sid:1;)"#]);
+    let mut flow =
+        Flow::under(&[r#"alert tcp any any -> any any (content:"go"; pcre:"/(a+)+[0-9]/"; sid:1;)"#]);
     assert_eq!(flow.segment(b"go aaaa", true), [0; 0]);
     assert!(!flow.detector.take_spent());
     let hostile: Vec<u8> = b"go ".iter().copied().chain([b'a'; 1_000]).chain(*b"!").collect();

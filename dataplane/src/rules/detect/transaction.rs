@@ -7,6 +7,7 @@ use super::flow::{Body, FlowPlace, Transaction, Window};
 use super::shown::{FieldId, Shown, field};
 use super::{Desk, Detector, Moment, Of, matched, stream};
 use crate::flow::Direction;
+use crate::rules::host_bits::Ends;
 use crate::rules::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, buffer};
 use crate::rules::packet::concerns_ends;
 use crate::rules::rule::{AppLayerMode, AppLayerProtocol, BufferId, StreamEnd, StreamSize};
@@ -228,7 +229,7 @@ impl Detector {
             self.shown.clear();
             return;
         }
-        let Self { set, generation, flows, free, thresholds, shown, desk, hits, .. } = self;
+        let Self { set, generation, flows, free, ledger, shown, desk, hits, .. } = self;
         let Some(set) = set else { return };
         let Some(prefilter) = set.of_application(stage.application, stage.way) else {
             shown.clear();
@@ -248,6 +249,7 @@ impl Detector {
         found.sort_unstable();
         found.dedup();
         let (src, dst) = moment.ends(stage.way);
+        let ends = Ends { src: src.0, dst: dst.0, at_ns: moment.at_ns };
         for number in &found {
             let Some(signature) = set.signatures().get(*number as usize) else { continue };
             let (memory, streams, one) = state.split(stage.transaction);
@@ -257,13 +259,16 @@ impl Detector {
                 continue;
             }
             let pieces = asked.pieces(signature, one.pieces(*number), desk);
-            if pieces != signature.all_pieces() || !signature.remembered.holds(memory) {
+            if pieces != signature.all_pieces()
+                || !signature.remembered.holds(memory)
+                || !signature.on_hosts.holds(&ledger.hosts, ends, &one.bits)
+            {
                 one.hold(*number, pieces);
                 continue;
             }
             one.tell(*number, stage.way);
             let of = Of { transaction: Some(stage.transaction), ..Of::stream(stage.way) };
-            matched(*number, signature, state, thresholds, of, (src.0, dst.0, moment.at_ns), hits);
+            matched(*number, signature, state, ledger, of, (src.0, dst.0, moment.at_ns), hits);
         }
         desk.found = found;
         let one = state.transaction(stage.transaction);

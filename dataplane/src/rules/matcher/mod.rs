@@ -16,8 +16,13 @@ mod number;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+use std::sync::Arc;
+
+use super::datasets::{Datasets, NoData, Reputations, Set};
 use super::rule::{
-    Amount, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, DataAt, NumberTest, Part, Rule, Test,
+    Amount, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, DataAt, DatasetCommand, NumberTest,
+    Part, Rule, Test,
 };
 use content::Pattern;
 pub(super) use expression::bounded;
@@ -32,9 +37,21 @@ pub enum Unmatchable {
     /// PCRE does not take the expression.
     #[error("pcre: {0}")]
     Expression(String),
+    /// A set of data cannot be had.
+    #[error(transparent)]
+    NoData(#[from] NoData),
     /// This engine does not have it.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
+}
+
+/// Where rules find what they name.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    /// Sets of data.
+    pub datasets: &'a Datasets,
+    /// The directory of the rule's file.
+    pub directory: &'a Path,
 }
 
 /// The tests of a part, ready to be tried.
@@ -61,6 +78,8 @@ enum Ready {
     DataAt(DataAt),
     Size(NumberTest),
     Base64(Base64Decode),
+    Dataset(Arc<Set>, DatasetCommand),
+    Reputation(Arc<Reputations>, NumberTest),
     /// `absent`: where tests are tried, the buffer is there.
     Never,
 }
@@ -92,15 +111,15 @@ impl Matcher {
     /// # Errors
     ///
     /// [`Unmatchable`].
-    pub fn new(part: &Part) -> Result<Self, Unmatchable> {
+    pub fn new(part: &Part, sources: &Sources<'_>) -> Result<Self, Unmatchable> {
         // Where the buffer may be missing or hold something, what it holds is tried like any other.
         let is_tried = |test: &&Test| !matches!(test, Test::Absent { or_else: true });
         let tried: Vec<_> = part.tests.iter().filter(is_tried).collect();
         let tests = tried.iter().enumerate().map(|(index, test)| {
             let next = tried.get(index + 1);
-            Ok(Step { test: ready(test)?, is_followed: next.is_some_and(|next| next.is_relative()) })
+            Ok(Step { test: ready(test, sources)?, is_followed: next.is_some_and(|next| next.is_relative()) })
         });
-        Ok(Self { steps: tests.collect::<Result<_, _>>()? })
+        Ok(Self { steps: tests.collect::<Result<_, Unmatchable>>()? })
     }
 
     /// Whether all of them hold in `bytes`.
@@ -110,7 +129,7 @@ impl Matcher {
     }
 }
 
-fn ready(test: &Test) -> Result<Ready, Unmatchable> {
+fn ready(test: &Test, sources: &Sources<'_>) -> Result<Ready, Unmatchable> {
     Ok(match test {
         Test::Content(content) => Ready::Content(Box::new(Pattern::new(content))),
         Test::Expression(expression) => Ready::Expression(Compiled::new(expression)?),
@@ -122,8 +141,10 @@ fn ready(test: &Test) -> Result<Ready, Unmatchable> {
         Test::Size(size) => Ready::Size(*size),
         Test::Base64(decode) => Ready::Base64(*decode),
         Test::Absent { .. } => Ready::Never,
-        Test::Dataset(_) => return Err(Unmatchable::Unsupported("dataset")),
-        Test::Reputation(_) => return Err(Unmatchable::Unsupported("datarep")),
+        Test::Dataset(set) => Ready::Dataset(sources.datasets.set(set, sources.directory)?, set.command),
+        Test::Reputation(asked) => {
+            Ready::Reputation(sources.datasets.reputations(asked, sources.directory)?, asked.test)
+        }
         Test::Asn1(_) => return Err(Unmatchable::Unsupported("asn1")),
     })
 }
@@ -165,6 +186,8 @@ impl Run<'_> {
                 holds && self.holds(rest)
             }
             Ready::Base64(decode) => number::base64(self, *decode) && self.holds(rest),
+            Ready::Dataset(set, command) => set.answers(*command, self.bytes) && self.holds(rest),
+            Ready::Reputation(values, test) => values.answers(test, self.bytes) && self.holds(rest),
             Ready::Never => false,
         }
     }

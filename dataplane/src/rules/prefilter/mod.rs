@@ -288,8 +288,10 @@ mod tests {
             for group in prefilter.groups() {
                 group.candidates(&bytes, &mut scratch, &mut found);
             }
+            let datasets = crate::rules::datasets::Datasets::default();
+            let sources = matcher::Sources { datasets: &datasets, directory: std::path::Path::new("") };
             for (place, rule) in rules.iter().enumerate() {
-                let matcher = Matcher::new(&rule.parts[0]).unwrap();
+                let matcher = Matcher::new(&rule.parts[0], &sources).unwrap();
                 if matcher.matches(&bytes, &mut matcher::Scratch::of(rule)) {
                     prop_assert!(found.contains(&(place as u32)), "{}", bodies[place]);
                 }
