@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::app::{AppId, AppTable};
 use super::protocol::Protocol;
 use super::protocols;
-use crate::host::Remembered;
+use crate::host::{Remembered, Transfer, Transfers};
 use crate::parse::Addr;
 use crate::time::{Tick, Wall};
 
@@ -47,6 +47,8 @@ pub struct Foresight {
     remembered: Arc<Remembered>,
     /// What clients were told of names, apart from the rest so that neither drives the other out.
     names: Arc<Remembered>,
+    /// Files of announced connections.
+    transfers: Arc<Transfers>,
 }
 
 impl Default for Foresight {
@@ -59,13 +61,30 @@ impl Foresight {
     /// What is kept in `remembered`, by whomever.
     #[must_use]
     pub fn of(remembered: Arc<Remembered>) -> Self {
-        Self { remembered, names: Arc::new(Remembered::new(ALONE)) }
+        Self { remembered, names: Arc::new(Remembered::new(ALONE)), transfers: Arc::default() }
     }
 
     /// What clients are told of names is kept in `names`.
     #[must_use]
     pub fn with_names(self, names: Arc<Remembered>) -> Self {
         Self { names, ..self }
+    }
+
+    /// Files of announced connections are kept in `transfers`.
+    #[must_use]
+    pub fn with_transfers(self, transfers: Arc<Transfers>) -> Self {
+        Self { transfers, ..self }
+    }
+
+    /// The next connection to `endpoint` will carry a file.
+    pub fn announce(&self, endpoint: Endpoint, transfer: Transfer, at: Wall) {
+        self.transfers.announce(endpoint, transfer, Tick(at.0));
+    }
+
+    /// The file that a connection to `endpoint` carries, for once.
+    #[must_use]
+    pub fn take_transfer(&self, endpoint: Endpoint, at: Wall) -> Option<Transfer> {
+        self.transfers.take(endpoint, Tick(at.0))
     }
 
     /// `client` was told that `name` has `addrs`, for `ttl_s`, all of them in one answer.

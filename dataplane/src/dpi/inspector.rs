@@ -21,6 +21,7 @@ use super::notes::{Evidence, Notes};
 use super::parser::{Context, FlowView, Parser, Record, Step};
 use super::protocol::{Category, Over, Peek, Protocol};
 use super::protocols;
+use super::protocols::files::ftp::FTP_DATA;
 use super::recogniser::{Recognised, Recogniser, Search};
 use super::risk::Risks;
 use super::risk::clues::{Clues, Page, PageId, Store};
@@ -528,6 +529,13 @@ impl Inspector {
                 NO_INSPECTION
             }
         };
+        // Whatever a file looks like, the connection carries what was announced.
+        if let Some(active) = self.active.get_mut(known.active as usize)
+            && known.notes.protocol() == Some(&FTP_DATA)
+        {
+            active.parser = self.desk.parsers.take(&FTP_DATA);
+            active.made_for = Some(&FTP_DATA);
+        }
         (slot, known.active != NO_INSPECTION)
     }
 

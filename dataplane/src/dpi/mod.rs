@@ -12,6 +12,7 @@ pub mod app;
 pub mod cursor;
 pub mod feed;
 pub mod fields;
+pub mod file;
 pub mod fingerprint;
 pub mod foresight;
 pub mod host_name;

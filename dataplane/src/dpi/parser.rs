@@ -12,6 +12,7 @@ use super::protocol::Protocol;
 use super::risk::clues;
 use super::told;
 use crate::flow::Direction;
+use crate::host::Transfer;
 use crate::parse::Addr;
 use crate::rules::detect::Telling;
 use crate::time::Wall;
@@ -112,12 +113,38 @@ pub struct Record<'a> {
 impl Context<'_> {
     /// Tells of a transaction whose fields were gathered over several packets.
     pub fn tell(&mut self, event_type: &'static str, way: Direction, fields: &Fields) {
+        let transaction = self.begin_transaction();
+        self.tell_of(transaction, event_type, way, fields);
+    }
+
+    /// The number of a transaction of which something is told before it is over; [`Self::tell_of`] ends it.
+    pub const fn begin_transaction(&mut self) -> u32 {
         let transaction = *self.transactions;
         *self.transactions += 1;
+        transaction
+    }
+
+    /// Tells of a transaction that was begun.
+    pub fn tell_of(&mut self, transaction: u32, event_type: &'static str, way: Direction, fields: &Fields) {
         if self.rules.is_on() {
             told::record(&mut self.rules, event_type, way, transaction, fields);
         }
         (self.records)(Record { event_type, way, transaction, fields });
+    }
+
+    /// Tells of a transaction that was begun and that `write` fills now.
+    pub fn tell_of_with(
+        &mut self,
+        transaction: u32,
+        event_type: &'static str,
+        way: Direction,
+        write: impl FnOnce(&mut Fields),
+    ) {
+        let mut fields = std::mem::take(self.scratch);
+        fields.clear();
+        write(&mut fields);
+        self.tell_of(transaction, event_type, way, &fields);
+        *self.scratch = fields;
     }
 
     /// Tells of a transaction that `write` fills now: nothing is allocated.
@@ -126,6 +153,24 @@ impl Context<'_> {
         fields.clear();
         write(&mut fields);
         self.tell(event_type, way, &fields);
+        *self.scratch = fields;
+    }
+
+    /// Tells rules what is known of a transaction that was begun and goes on.
+    pub fn tell_rules_early(
+        &mut self,
+        event_type: &'static str,
+        way: Direction,
+        transaction: u32,
+        write: impl FnOnce(&mut Fields),
+    ) {
+        if !self.rules.is_on() {
+            return;
+        }
+        let mut fields = std::mem::take(self.scratch);
+        fields.clear();
+        write(&mut fields);
+        told::early(&mut self.rules, event_type, way, transaction, &fields);
         *self.scratch = fields;
     }
 
@@ -162,22 +207,39 @@ impl Context<'_> {
 
     /// Something is wrong with the payload; `event` is a lower-case name such as `invalid_record_length`.
     pub fn anomaly(&mut self, event: &'static str) {
+        let transaction = *self.transactions;
+        if self.told_anomaly(transaction, event) {
+            *self.transactions += 1;
+        }
+    }
+
+    /// The same of a transaction that was begun and goes on.
+    pub fn anomaly_of(&mut self, transaction: u32, event: &'static str) {
+        self.told_anomaly(transaction, event);
+    }
+
+    /// Whether EVE was told, too.
+    fn told_anomaly(&mut self, transaction: u32, event: &'static str) -> bool {
         let protocol = self.notes.protocol().map_or("failed", Protocol::eve_name);
         if self.rules.wants_events() {
             for way in [Direction::Forward, Direction::Reverse] {
                 self.rules.event(event);
-                self.rules.stage(protocol, *self.transactions, way, false);
+                self.rules.stage(protocol, transaction, way, false);
             }
         }
         if !self.notes.may_tell_anomaly() {
-            return;
+            return false;
         }
-        self.tell_with("anomaly", Direction::Forward, |fields| {
-            fields.text("app_proto", protocol);
-            fields.text("type", "applayer");
-            fields.text("event", event);
-            fields.text("layer", "proto_parser");
-        });
+        let mut fields = std::mem::take(self.scratch);
+        fields.clear();
+        fields.text("app_proto", protocol);
+        fields.text("type", "applayer");
+        fields.text("event", event);
+        fields.text("layer", "proto_parser");
+        let way = Direction::Forward;
+        (self.records)(Record { event_type: "anomaly", way, transaction, fields: &fields });
+        *self.scratch = fields;
+        true
     }
 
     /// A name was resolved for `ttl_s`: later flows to `addr` are of its application.
@@ -192,6 +254,16 @@ impl Context<'_> {
     /// A flow to `addr` and `port` will come that speaks `protocol` (the data connection of FTP, the media of SIP).
     pub fn expect(&mut self, addr: Addr, port: u16, protocol: &'static Protocol) {
         self.foresight.expect(addr, port, protocol, self.at);
+    }
+
+    /// The next flow to `addr` and `port` will carry a file.
+    pub fn announce(&mut self, addr: Addr, port: u16, transfer: Transfer) {
+        self.foresight.announce((addr, port), transfer, self.at);
+    }
+
+    /// The file that was announced for this flow.
+    pub fn take_transfer(&mut self) -> Option<Transfer> {
+        self.foresight.take_transfer(self.flow.responder, self.at)
     }
 
     /// Reads on inside a tunnel; `None` where too many tunnels are in each other already.

@@ -158,6 +158,7 @@ const RECORDS: &[(&str, &[Entry])] = &[
             bytes("/email.x_mailer", "email.x_mailer", SERVER),
             bytes("/email.url", "email.url", SERVER),
             bytes("/email.received", "email.received", SERVER),
+            bytes("/email.body_md5", "email.body_md5", SERVER),
         ],
     ),
     (
@@ -208,16 +209,31 @@ pub(super) fn record(
         if !is_own && !entries.iter().any(|entry| is_meant(&entry)) {
             continue;
         }
-        walk(fields, &mut |path, value| {
-            for (_, target, _) in
-                entries.iter().filter(is_meant).filter(|(key, ..)| key.split('.').eq(path.iter().copied()))
-            {
-                show(rules, *target, value);
-            }
-        });
+        show_all(rules, entries.iter().filter(is_meant), fields);
         rules.stage(event_type, transaction, of, true);
     }
     rules.end(transaction);
+}
+
+/// Tells rules what a record will say of what goes `way`, while its transaction goes on.
+pub(super) fn early(
+    rules: &mut Telling<'_>,
+    event_type: &'static str,
+    way: Direction,
+    transaction: u32,
+    fields: &Fields,
+) {
+    let Some((_, entries)) = RECORDS.iter().find(|(name, _)| *name == event_type) else { return };
+    show_all(rules, entries.iter().filter(|entry| entry.2.is_none_or(|other| other == way)), fields);
+    rules.stage(event_type, transaction, way, false);
+}
+
+fn show_all<'a>(rules: &mut Telling<'_>, entries: impl Iterator<Item = &'a Entry> + Clone, fields: &Fields) {
+    walk(fields, &mut |path, value| {
+        for (_, target, _) in entries.clone().filter(|(key, ..)| key.split('.').eq(path.iter().copied())) {
+            show(rules, *target, value);
+        }
+    });
 }
 
 fn show(rules: &mut Telling<'_>, target: Target, value: Value<'_>) {

@@ -38,7 +38,8 @@ pub(super) fn inspector(config: &EngineConfig, shared: &Shared) -> Option<Inspec
     inspector.set_urgent(config.streams.urgent);
     inspector.memory().set_bytes_max(config.streams.bytes_max);
     let foresight = Foresight::of(Arc::clone(&shared.foreseen));
-    inspector.share(foresight.with_names(Arc::clone(&shared.resolved)));
+    let foresight = foresight.with_names(Arc::clone(&shared.resolved));
+    inspector.share(foresight.with_transfers(Arc::clone(&shared.transfers)));
     inspector.rules().share(HostBits::of(Arc::clone(&shared.rule_bits)));
     Some(inspector)
 }

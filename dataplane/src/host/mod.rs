@@ -1,4 +1,5 @@
-//! What do all workers know together about an address, a rule or a bucket? Fixed tables of atomics, no locks.
+//! What do all workers know together about an address, a rule or a bucket? Fixed tables of atomics, and no locks
+//! but that of [`Transfers`], for what is rare.
 //!
 //! [`Table`] finds a slot for a key within a bounded probe and gives up the slot that has been of no use for the
 //! longest; [`Buckets`] keeps token buckets in one, and a [`LeaseCache`] a worker holds the slices that it leased,
@@ -9,12 +10,14 @@ mod buckets;
 mod lease;
 mod expected;
 mod remembered;
+mod transfers;
 
 pub use buckets::{BucketKey, Buckets, Shape};
 pub use expected::{ExpectedFlows, ExpectedKey};
 pub use lease::LeaseCache;
 pub use remembered::Remembered;
 pub use table::{SlotIndex, Table};
+pub use transfers::{Transfer, Transfers};
 
 use std::sync::Arc;
 
@@ -31,6 +34,8 @@ pub struct Shared {
     pub resolved: Arc<Remembered>,
     /// What rules remember of addresses.
     pub rule_bits: Arc<Remembered>,
+    /// Files that announced connections will carry.
+    pub transfers: Arc<Transfers>,
 }
 
 /// Bits of addresses, at once: 2 MiB, which are touched where rules set some.
@@ -50,6 +55,7 @@ impl Default for Shared {
             foreseen: Arc::new(Remembered::new(FORESEEN_MAX)),
             resolved: Arc::new(Remembered::new(RESOLVED_MAX)),
             rule_bits: Arc::new(Remembered::new(RULE_BITS_MAX)),
+            transfers: Arc::default(),
         }
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::changes::{Candidate, Changes, any};
 use super::datasets::Datasets;
+use super::hashes::HashList;
 use super::language::{Fault, Kind, RuleText, Variables, read, rules_and_comments};
 use super::matcher::{Sources, Unmatchable};
-use super::rule::Action;
+use super::rule::{Action, Condition, FileHash, FileTest, Rule};
 use super::signature::Signature;
 
 /// What came of one file.
@@ -49,6 +50,8 @@ pub struct Loader {
     /// Of a generator and number: place in `signatures`, file and line.
     known: HashMap<(u32, u32), Place>,
     files: Vec<FileReport>,
+    /// Lists of hashes that were read.
+    lists: HashMap<(PathBuf, FileHash), Arc<HashList>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +73,7 @@ impl Loader {
             signatures: Vec::new(),
             known: HashMap::new(),
             files: Vec::new(),
+            lists: HashMap::new(),
         }
     }
 
@@ -155,10 +159,39 @@ impl Loader {
 
     /// A rule whose tests can be tried.
     fn readable(&mut self, text: &RuleText<'_>) -> Result<Signature, Fault> {
-        let rule = read(text, &mut self.variables)?;
+        let mut rule = read(text, &mut self.variables)?;
         let sid = rule.sid;
+        self.read_lists(&mut rule).map_err(|detail| Fault {
+            line: text.line,
+            column: 1,
+            sid: Some(sid),
+            keyword: None,
+            kind: Kind::Syntax,
+            detail,
+        })?;
         let sources = Sources { datasets: &self.datasets, directory: &self.directory };
         Signature::new(rule, &sources).map_err(|why| of_rule(sid, text, &why))
+    }
+
+    /// Reads the lists of hashes that a rule names, beside the file that it is in; each once.
+    fn read_lists(&mut self, rule: &mut Rule) -> Result<(), String> {
+        for condition in &mut rule.conditions {
+            let Condition::File(FileTest::Hash { kind, list, hashes, .. }) = condition else { continue };
+            let path = self.directory.join(&**list);
+            let known = self.lists.get(&(path.clone(), *kind)).map(Arc::clone);
+            let read = match known {
+                Some(known) => known,
+                None => {
+                    let read = HashList::read(&path, *kind);
+                    let read = read.map_err(|why| format!("the list {}: {why}", path.display()))?;
+                    let read = Arc::new(read);
+                    self.lists.insert((path, *kind), Arc::clone(&read));
+                    read
+                }
+            };
+            *hashes = Some(read);
+        }
+        Ok(())
     }
 
     /// Of two rules of one number that with the later revision counts, as with Suricata.

@@ -12,10 +12,12 @@
 //! | `transform`, `matcher` | do the tests of a part hold in these bytes? |
 //! | `counting`, `memory` | how many matches make an alert, and what does one remember for the next? |
 //! | `signature` | does a rule match this packet, all of it tried? |
+//! | `hashes` | is a file on a list of known ones? |
 //! | `ranges`, `number` | sets and tests of numbers |
 
 mod base64;
 pub mod detect;
+pub mod hashes;
 pub mod changes;
 pub mod counting;
 pub mod language;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::hashes::HashKinds;
 use super::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, Source};
 use super::matcher::Unmatchable;
 use super::memory::Names;
@@ -32,6 +33,8 @@ pub struct RuleSet {
     kept: Vec<bool>,
     /// Whether a rule asks what parsers object to.
     wants_events: bool,
+    /// Hashes of files that rules ask for.
+    wants_hashes: HashKinds,
     /// Whether a rule asks what decoding of packets met.
     wants_decoding: bool,
     wants_tracking: bool,
@@ -157,6 +160,11 @@ impl RuleSet {
     }
 
     /// Whether a rule asks what parsers object to.
+    pub(super) const fn wants_hashes(&self) -> HashKinds {
+        self.wants_hashes
+    }
+
+    /// Whether a rule asks what parsers object to.
     pub(super) const fn wants_events(&self) -> bool {
         self.wants_events
     }
@@ -243,8 +251,10 @@ impl RuleSet {
                 wanted[usize::from(part.buffer.0)] = true;
             }
             for ask in &one.asks {
-                if let Ask::Size(buffer, _) = ask {
-                    wanted[usize::from(buffer.0)] = true;
+                match ask {
+                    Ask::Size(buffer, _) => wanted[usize::from(buffer.0)] = true,
+                    Ask::FileName { .. } => wanted[usize::from(FILE_NAME.0)] = true,
+                    _ => {}
                 }
             }
         }
@@ -254,9 +264,16 @@ impl RuleSet {
                 kept[usize::from(part.buffer.0)] = true;
             }
         }
+        // A file's bytes come after its name.
+        kept[usize::from(FILE_NAME.0)] = wanted[usize::from(FILE_NAME.0)];
         self.kept = kept;
         let has_size = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_)));
         let keeps_streams = wanted[usize::from(PAYLOAD.0)] || all().any(|(_, one)| has_size(one));
+        self.wants_hashes =
+            all().flat_map(|(_, one)| &one.asks).fold(HashKinds::default(), |kinds, ask| match ask {
+                Ask::FileHash { kind, .. } => kinds.and(*kind),
+                _ => kinds,
+            });
         let wants_events = all().any(|(_, one)| one.asks.iter().any(|ask| matches!(ask, Ask::Event(..))));
         (self.packets, self.streams, self.unordered) = (packets, streams, unordered);
         (self.applications, self.wanted, self.wants_events) = (applications, wanted, wants_events);
@@ -322,6 +339,8 @@ fn application_names(rules: &[(u32, &Signature)]) -> Vec<&'static str> {
     names.dedup();
     names
 }
+
+const FILE_NAME: super::rule::BufferId = super::language::buffers::buffer("file.name");
 
 /// Protocols in which files are told.
 const FILE_CARRIERS: &[&str] = &["http", "http2", "smtp", "ftp-data", "smb", "nfs"];

@@ -1,5 +1,8 @@
 //! A rule, ready: what of it is asked of packets, of the stream, and of what a flow speaks.
 
+use std::sync::Arc;
+
+use super::hashes::HashList;
 use super::host_bits::OnHosts;
 use super::language::buffers::{BASE64_DATA, PAYLOAD, Source};
 use super::language::fields::FIELDS;
@@ -7,8 +10,8 @@ use super::matcher::{Matcher, Scratch, Sources, Unmatchable};
 use super::memory::{Names, Remembered, TooManyNames};
 use super::packet::Check;
 use super::rule::{
-    Action, AppLayerProtocol, BufferId, Condition, Content, DceInterface, FileTest, FlowTest, HeaderProtocol,
-    NumberSpan, NumberTest, PacketProtocol, Rule, StreamSize, Test,
+    Action, AppLayerProtocol, BufferId, Condition, Content, DceInterface, FileHash, FileTest, FlowTest,
+    HeaderProtocol, NumberSpan, NumberTest, PacketProtocol, Rule, StreamSize, Test,
 };
 use super::transform::Chain;
 use crate::flow::Direction;
@@ -98,7 +101,16 @@ pub(super) enum Ask {
     /// Bytes of a file.
     FileSize(NumberTest),
     /// The end of a file's name, or a piece of it, upper or lower case.
-    FileName { is_negated: bool, is_end: bool, text: Box<str> },
+    FileName {
+        is_negated: bool,
+        is_end: bool,
+        text: Box<str>,
+    },
+    FileHash {
+        is_negated: bool,
+        kind: FileHash,
+        list: Arc<HashList>,
+    },
 }
 
 /// Which of several numbers must hold.
@@ -309,7 +321,10 @@ fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
             Ask::FileName { is_negated: *is_negated, is_end: true, text }
         }
         Condition::File(FileTest::Magic { .. }) => return unsupported("filemagic"),
-        Condition::File(FileTest::Hash { .. }) => return unsupported("a list of hashes of files"),
+        Condition::File(FileTest::Hash { is_negated, kind, hashes, .. }) => match hashes {
+            Some(list) => Ask::FileHash { is_negated: *is_negated, kind: *kind, list: Arc::clone(list) },
+            None => return unsupported("a list of hashes of files where no file is read"),
+        },
         Condition::Rpc(..) => return unsupported("rpc"),
         Condition::DceInterface(interface) => Ask::Interface(*interface),
         Condition::DceOperation(spans) => Ask::Operation(spans.clone()),

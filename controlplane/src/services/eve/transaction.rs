@@ -79,7 +79,7 @@ impl Serialize for TransactionView<'_> {
 fn is_of_packet(told: &Transaction) -> bool {
     told.way == Direction::Reverse
         && match told.event_type {
-            "dhcp" | "sip" => true,
+            "dhcp" | "fileinfo" | "sip" => true,
             "snmp" | "krb5" | "nfs" => told.protocol == Protocol::UDP,
             _ => false,
         }

@@ -9,6 +9,7 @@
 //! Each way in finds candidates by their patterns, tries them whole in the order of the set, and changes at once what the flow
 //! remembers, so that a later rule of the same packet sees it.
 
+mod file;
 mod flow;
 mod packet;
 mod shown;

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use crate::rules::hashes::Hash;
 use crate::rules::language::fields::FIELDS;
-use crate::rules::rule::BufferId;
+use crate::rules::rule::{BufferId, FileHash};
 
 /// Bytes that are shown at one stage at most; what is more is not seen.
 const BYTES_MAX: usize = 256 << 10;
@@ -45,6 +46,7 @@ pub struct Shown {
     events: Vec<&'static str>,
     interfaces: Vec<([u8; 16], u16)>,
     file_size: Option<u64>,
+    file_hashes: Vec<(FileHash, Hash)>,
     frames: Vec<(&'static str, Range<usize>)>,
 }
 
@@ -109,6 +111,16 @@ impl Shown {
         self.file_size
     }
 
+    /// Says which hashes a file has.
+    pub fn set_file_hashes(&mut self, hashes: &[(FileHash, Hash)]) {
+        self.file_hashes.clear();
+        self.file_hashes.extend_from_slice(hashes);
+    }
+
+    pub(super) fn file_hashes(&self) -> &[(FileHash, Hash)] {
+        &self.file_hashes
+    }
+
     /// Adds what another stage showed of the buffers that are `meant`, and its numbers.
     pub(super) fn keep(&mut self, other: &Self, meant: impl Fn(BufferId) -> bool) {
         for (buffer, range) in &other.buffers {
@@ -118,6 +130,17 @@ impl Shown {
         }
         let room = ITEMS_MAX.saturating_sub(self.numbers.len());
         self.numbers.extend(other.numbers.iter().take(room));
+        self.file_size = other.file_size.or(self.file_size);
+        if !other.file_hashes.is_empty() {
+            self.file_hashes.clone_from(&other.file_hashes);
+        }
+    }
+
+    /// Forgets the length of a file and its names, which are the buffer `names`.
+    pub(super) fn forget_file(&mut self, names: BufferId) {
+        self.buffers.retain(|(buffer, _)| *buffer != names);
+        self.file_size = None;
+        self.file_hashes.clear();
     }
 
     /// Forgets all of it.
@@ -128,6 +151,7 @@ impl Shown {
         self.events.clear();
         self.interfaces.clear();
         self.file_size = None;
+        self.file_hashes.clear();
         self.frames.clear();
     }
 

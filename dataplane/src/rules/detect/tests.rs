@@ -5,6 +5,7 @@
 use super::*;
 use crate::parse::{Addr, parse_ethernet};
 use crate::rules::datasets::Datasets;
+use crate::rules::hashes::Hashing;
 use crate::rules::language::buffers::{FILE_DATA, buffer};
 use crate::rules::language::{RuleText, Variables, read};
 use crate::rules::matcher::Sources;
@@ -35,7 +36,11 @@ impl Flow {
             )
             .unwrap()
         });
-        let set = RuleSet::new(signatures.collect(), &mut Names::default(), Options::default()).unwrap();
+        Self::of(signatures.collect())
+    }
+
+    fn of(signatures: Vec<Signature>) -> Self {
+        let set = RuleSet::new(signatures, &mut Names::default(), Options::default()).unwrap();
         let mut detector = Detector::default();
         detector.follow(Some(&Arc::new(set)));
         let moment = Moment {
@@ -229,4 +234,53 @@ fn a_flow_gives_back_what_it_had() {
     assert_eq!(place, FlowPlace::default());
     assert_eq!(flow.detector.free.len(), 1);
     assert!(flow.detector.flows[0].memory.is_empty());
+}
+
+/// A file of transaction 0 of a mail, as parsers tell it.
+fn file(flow: &mut Flow, name: &[u8], bytes: &[u8]) -> Vec<u32> {
+    let mut rules = flow.tell();
+    let hashing = Hashing::of(rules.wants_hashes());
+    rules.begin_file("smtp", 0, TO_SERVER, [name].into_iter());
+    rules.body("smtp", (0, FILE_DATA), TO_SERVER, bytes, false);
+    rules.body("smtp", (0, FILE_DATA), TO_SERVER, &[], true);
+    rules.file_size(bytes.len() as u64);
+    if let Some(mut hashing) = hashing {
+        hashing.data(bytes);
+        rules.file_hashes(&hashing.end());
+    }
+    rules.stage("smtp", 0, TO_SERVER, false);
+    flow.told()
+}
+
+#[test]
+fn each_file_of_a_transaction_is_tried_for_itself() {
+    let mut flow = Flow::under(&[
+        "alert smtp any any -> any any (file.name; content:\"a.exe\"; file.data; content:\"evil\"; sid:1;)",
+        "alert smtp any any -> any any (fileext:\"exe\"; filesize:4; sid:2;)",
+        "alert smtp any any -> any any (smtp.mail_from; content:\"m@x\"; file.data; content:\"evil\"; sid:3;)",
+        "alert tcp any any -> any any (filename:\"b\"; file.data; content:\"good\"; sid:4;)",
+    ]);
+    flow.tell().show(buffer("smtp.mail_from"), b"<m@x>");
+    flow.tell().stage("smtp", 0, TO_SERVER, false);
+    assert!(file(&mut flow, b"a.exe", b"good one").is_empty());
+    assert_eq!(file(&mut flow, b"b.txt", b"evil one"), [3]);
+    assert_eq!(file(&mut flow, b"c.exe", b"four"), [2]);
+    assert_eq!(file(&mut flow, b"a.exe", b"evil"), [1]);
+    assert_eq!(file(&mut flow, b"b.exe", b"good"), [4]);
+}
+
+#[test]
+fn files_are_looked_up_by_their_hashes() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("known.md5"), "900150983cd24fb0d6963f7d28e17f72  abc\n").unwrap();
+    let mut loader = crate::rules::load::Loader::new(Variables::usual());
+    let rules = "alert smtp any any -> any any (filemd5:known.md5; sid:1;)\n\
+        alert smtp any any -> any any (filemd5:!known.md5; sid:2;)\n\
+        alert smtp any any -> any any (filemd5:none.md5; sid:3;)\n";
+    loader.add(&dir.path().join("a.rules").display().to_string(), rules.as_bytes());
+    let loaded = loader.finish();
+    assert_eq!(loaded.files[0].faults.len(), 1);
+    let mut flow = Flow::of(loaded.signatures);
+    assert_eq!(file(&mut flow, b"x", b"abc"), [1]);
+    assert_eq!(file(&mut flow, b"x", b"abd"), [2]);
 }

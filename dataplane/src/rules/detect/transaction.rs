@@ -24,7 +24,8 @@ const BODY_WINDOW_BYTES: usize = 4 << 10;
 pub const BODY_BYTES_MAX: u64 = 100 << 10;
 
 const OPERATION: FieldId = field("dcerpc.opnum");
-const FILE_NAME: BufferId = buffer("file.name");
+/// Names of files.
+pub(super) const FILE_NAME: BufferId = buffer("file.name");
 
 /// Telling rules of one flow.
 pub struct Telling<'a> {
@@ -376,11 +377,16 @@ impl Asked<'_> {
             Ask::Operation(spans) => self
                 .numbers_of(OPERATION.0)
                 .any(|number| spans.iter().any(|span| (span.low..=span.high).contains(&number))),
-            Ask::FileSize(test) => self.shown.file_size().is_some_and(|size| test.holds(size)),
-            Ask::FileName { is_negated, is_end, text } => self
-                .shown
-                .all_of(FILE_NAME)
-                .any(|name| has_text(name, text.as_bytes(), *is_end) != *is_negated),
+            Ask::FileSize(test) => {
+                self.shown.file_size().or(self.kept.file_size()).is_some_and(|size| test.holds(size))
+            }
+            Ask::FileHash { is_negated, kind, list } => {
+                let mut all = self.shown.file_hashes().iter().chain(self.kept.file_hashes());
+                all.any(|(own, hash)| own == kind && list.has(hash) != *is_negated)
+            }
+            Ask::FileName { is_negated, is_end, text } => {
+                self.all_of(FILE_NAME).any(|name| has_text(name, text.as_bytes(), *is_end) != *is_negated)
+            }
             Ask::Decode(_) | Ask::Stream(_) => false,
         }
     }

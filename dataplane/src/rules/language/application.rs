@@ -215,7 +215,7 @@ pub(super) fn filemagic(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), W
 fn file_hash(draft: &mut Draft<'_>, value: Value<'_>, kind: FileHash) -> Result<(), Wrong> {
     let (is_negated, text) = value.negated();
     let list = text.maybe_unquoted().text()?.into();
-    draft.condition(Condition::File(FileTest::Hash { is_negated, kind, list }))
+    draft.condition(Condition::File(FileTest::Hash { is_negated, kind, list, hashes: None }))
 }
 
 pub(super) fn filemd5(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {

@@ -124,6 +124,7 @@ pub const FIELDS: &[Field] = &[
     number("websocket.flags", &["websocket"], U8),
     number("pop3.status", &["pop3"], U8).named(&[("ok", 0), ("err", 1)]),
     number("ftp.mode", &["ftp"], 1).named(&[("active", 0), ("passive", 1)]),
+    number("ftpdata_command", &["ftp-data"], 1).named(&[("retr", 0), ("stor", 1)]),
     number("ftp.dynamic_port", &["ftp"], U16),
     number("modbus.function", &["modbus"], U8),
 ];

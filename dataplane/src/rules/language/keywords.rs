@@ -122,7 +122,6 @@ const UNSUPPORTED: &[&str] = &[
     "l3_proto",
     "http2.settings",
     "template",
-    "ftpdata_command",
     "ssh.protoversion",
     "krb5.weak_encryption",
     "krb5.ticket_encryption",

@@ -1,6 +1,9 @@
 //! What must hold beside bytes: of the packet, the flow, what it speaks, and what was kept.
 
+use std::sync::Arc;
+
 use super::{BufferId, IntValue, NumberTest, Where};
+use crate::rules::hashes::HashList;
 
 /// What must hold beside bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,7 +231,7 @@ pub enum FileTest {
     Name { is_negated: bool, name: Box<str> },
     Magic { is_negated: bool, magic: Box<[u8]> },
     Size(NumberTest),
-    Hash { is_negated: bool, kind: FileHash, list: Box<str> },
+    Hash { is_negated: bool, kind: FileHash, list: Box<str>, hashes: Option<Arc<HashList>> },
 }
 
 /// How a file is known.

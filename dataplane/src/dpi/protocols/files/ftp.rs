@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 
+use super::ftp_data::{COMMANDS, Data};
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocols;
 use crate::dpi::text::{decimal, has_word, starts_with_word};
 use crate::dpi::{Category, Fields, First, Kept, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
+use crate::host::Transfer;
 use crate::parse::Addr;
 
 /// FTP's control connection.
@@ -34,7 +36,7 @@ pub static FTP_DATA: Protocol = Protocol {
     eve: None,
     category: Category::Download,
     probes: &[Probe { over: Over::Tcp, first: First::Any, look: look_at_data }],
-    parser: None,
+    parser: Some(|| Box::<Data>::default()),
 };
 
 /// RFC 959 3.2: in active mode the server connects from the port below its own, 20.
@@ -149,6 +151,8 @@ struct Control {
     port: Option<u16>,
     told: u32,
     user_is_anonymous: bool,
+    /// Where the next data connection goes.
+    announced: Vec<(Addr, u16)>,
     /// Reads what follows AUTH TLS.
     inner: Option<Box<dyn Parser>>,
     /// Whether a line is skipped, by direction.
@@ -267,18 +271,24 @@ impl Control {
                 command.mode = Some(Mode::Active);
                 if let Some((addr, port)) = six_numbers(data) {
                     command.port = Some(port);
-                    expect(cx, addr, cx.flow.initiator.0, port);
+                    self.expect(cx, addr, cx.flow.initiator.0, port);
                 }
             }
             b"EPRT" => {
                 command.mode = Some(Mode::Active);
                 if let Some((addr, port)) = extended(data) {
                     command.port = Some(port);
-                    expect(cx, addr, cx.flow.initiator.0, port);
+                    self.expect(cx, addr, cx.flow.initiator.0, port);
                 }
             }
             b"PASV" | b"EPSV" => command.mode = Some(Mode::Passive),
-            _ => {}
+            name => {
+                if let Some((name, _)) = COMMANDS.iter().find(|(known, _)| known.as_bytes() == name) {
+                    for (addr, port) in self.announced.drain(..) {
+                        cx.announce(addr, port, Transfer { command: name, name: data.into() });
+                    }
+                }
+            }
         }
         if self.pending.len() >= PENDING_MAX {
             self.tell(cx);
@@ -334,7 +344,7 @@ impl Control {
                     .or_else(|| text.iter().position(u8::is_ascii_digit).and_then(|from| text.get(from..)));
                 if let Some((addr, port)) = numbers.and_then(six_numbers) {
                     self.port = Some(port);
-                    expect(cx, addr, cx.flow.responder.0, port);
+                    self.expect(cx, addr, cx.flow.responder.0, port);
                 }
             }
             b"229" => {
@@ -343,7 +353,7 @@ impl Control {
                 });
                 if let Some(port) = port {
                     self.port = Some(port);
-                    expect(cx, cx.flow.responder.0, cx.flow.responder.0, port);
+                    self.expect(cx, cx.flow.responder.0, cx.flow.responder.0, port);
                 }
             }
             b"530" if self.pending.front().is_some_and(|command| &*command.name == b"PASS") => {
@@ -359,6 +369,15 @@ impl Control {
         // A preliminary answer: another one follows.
         if code.first() != Some(&b'1') {
             self.tell(cx);
+        }
+    }
+
+    /// Whoever announced may sit behind a translator: the connection goes to what was said or to the peer.
+    fn expect(&mut self, cx: &mut Context<'_>, said: Addr, peer: Addr, port: u16) {
+        self.announced.clear();
+        for addr in [Some(said), Some(peer).filter(|peer| *peer != said)].into_iter().flatten() {
+            cx.expect(addr, port, &FTP_DATA);
+            self.announced.push((addr, port));
         }
     }
 
@@ -393,14 +412,6 @@ impl Control {
         self.lines = 0;
         self.reply_is_cut = false;
         self.told += 1;
-    }
-}
-
-/// Whoever announced may sit behind a translator: the connection goes to what was said or to the peer.
-fn expect(cx: &mut Context<'_>, said: Addr, peer: Addr, port: u16) {
-    cx.expect(said, port, &FTP_DATA);
-    if said != peer {
-        cx.expect(peer, port, &FTP_DATA);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod dcerpc;
 pub mod ftp;
+mod ftp_data;
 pub mod git;
 mod interfaces;
 pub(in crate::dpi::protocols) mod ntlmssp;

@@ -2,6 +2,8 @@
 
 mod commands;
 pub mod mailbox;
+mod message;
+mod mime;
 pub mod smtp;
 
 use crate::dpi::Protocol;

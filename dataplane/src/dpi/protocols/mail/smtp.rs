@@ -1,9 +1,11 @@
 //! Who sends mail to whom? SMTP (RFC 5321) and LMTP (RFC 2033), and the headers of the messages (RFC 5322).
 //!
-//! A record a message, as Suricata's EVE `smtp`; what the headers say stands in the object `email`. Bodies are not kept.
+//! A record a message, as Suricata's EVE `smtp`; what is in the message stands in the object `email`, which
+//! [`message`](super::message) makes.
 
+use super::message::Mail;
 use crate::dpi::protocols::secure::tls;
-use crate::dpi::text::{has_word, starts_with_word};
+use crate::dpi::text::{decimal, has_word, starts_with_word};
 use crate::dpi::{
     Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown, Step,
 };
@@ -26,9 +28,6 @@ const PORTS: [u16; 4] = [25, 587, 2525, 465];
 
 /// A line that has no end after this many bytes is none.
 const LINE_BYTES_MAX: usize = 4_096;
-
-/// Bytes of a header that are kept.
-const HEADER_BYTES_MAX: usize = 998;
 
 /// Recipients of one message that are kept.
 const RECIPIENTS_MAX: u32 = 32;
@@ -72,8 +71,10 @@ fn look(peek: &Peek<'_>) -> Match {
 enum State {
     #[default]
     Commands,
-    Headers,
-    Body,
+    /// A message goes by, up to its dot.
+    Message,
+    /// Bytes of one that have no lines of their own; whether they are its last ones (RFC 3030 2).
+    Chunk { left: usize, is_last: bool },
 }
 
 #[derive(Default)]
@@ -90,30 +91,46 @@ struct Reader {
     helo: Fields,
     sender: Fields,
     to: Fields,
-    email: Fields,
-    header: Vec<u8>,
+    mail: Option<Box<Mail>>,
+    /// What is read next goes on with a line that was begun.
+    is_in_line: bool,
     has_host: bool,
 }
 
 impl Reader {
-    fn tell(&mut self, way: Direction, cx: &mut Context<'_>) {
-        if self.has_sender || !self.helo.is_empty() {
-            cx.tell_with("smtp", way, |fields| {
-                fields.append(&self.helo);
-                fields.append(&self.sender);
-                if self.recipients > 0 {
-                    fields.list("rcpt_to", |list| list.append(&self.to));
+    /// `is_whole` where the end of a message came.
+    fn tell(&mut self, way: Direction, is_whole: bool, cx: &mut Context<'_>) {
+        let mail = self.mail.take();
+        if self.has_sender || !self.helo.is_empty() || mail.is_some() {
+            let mut fields = self.envelope();
+            let transaction = match mail {
+                Some(mut mail) => {
+                    let email = mail.end(is_whole, &|| self.envelope(), cx);
+                    if !email.is_empty() {
+                        // Beside the object, as the event's own.
+                        fields.object("/email", |object| {
+                            object.text("status", "PARSE_DONE");
+                            object.append(&email);
+                        });
+                    }
+                    mail.transaction()
                 }
-                if !self.email.is_empty() {
-                    // Beside the object, as the event's own.
-                    fields.object("/email", |email| {
-                        email.text("status", "PARSE_DONE");
-                        email.append(&self.email);
-                    });
-                }
-            });
+                None => cx.begin_transaction(),
+            };
+            cx.tell_of(transaction, "smtp", way, &fields);
         }
         self.forget();
+    }
+
+    /// What goes before a message.
+    fn envelope(&self) -> Fields {
+        let mut fields = Fields::new();
+        fields.append(&self.helo);
+        fields.append(&self.sender);
+        if self.recipients > 0 {
+            fields.list("rcpt_to", |list| list.append(&self.to));
+        }
+        fields
     }
 
     fn forget(&mut self) {
@@ -121,8 +138,7 @@ impl Reader {
         self.recipients = 0;
         self.sender.clear();
         self.to.clear();
-        self.email.clear();
-        self.header.clear();
+        self.mail = None;
     }
 
     fn command(&mut self, way: Direction, line: &[u8], cx: &mut Context<'_>) {
@@ -147,7 +163,9 @@ impl Reader {
                 self.recipients += 1;
             }
         } else if starts_with_word(line, b"DATA") {
-            self.state = State::Headers;
+            self.state = State::Message;
+            self.is_in_line = false;
+            self.mail = Some(Box::new(Mail::begin(way, cx)));
             self.awaits_go = true;
         } else if starts_with_word(line, b"AUTH ") {
             if starts_with_word(argument(b"AUTH "), b"PLAIN")
@@ -162,55 +180,76 @@ impl Reader {
         } else if starts_with_word(line, b"STARTTLS") {
             self.awaits_tls = true;
         } else if starts_with_word(line, b"RSET") && self.has_sender {
-            self.tell(way, cx);
+            self.tell(way, false, cx);
         }
     }
 
-    /// A header begins, or goes on where its line begins with a blank (RFC 5322 2.2.3).
-    fn header(&mut self, line: &[u8]) {
-        if let [b' ' | b'\t', rest @ ..] = line {
-            if !self.header.is_empty() && self.header.len() + rest.len() < HEADER_BYTES_MAX {
-                self.header.push(b' ');
-                self.header.extend_from_slice(rest.trim_ascii());
-            }
-            return;
-        }
-        self.keep_header();
-        if KEPT.iter().any(|(name, _)| starts_with_word(line, name)) {
-            self.header.extend_from_slice(line.get(..HEADER_BYTES_MAX).unwrap_or(line));
-        }
-    }
-
-    fn keep_header(&mut self) {
-        if let Some((name, key)) = KEPT.iter().find(|(name, _)| starts_with_word(&self.header, name)) {
-            let value = self.header.get(name.len()..).unwrap_or_default().trim_ascii();
-            if matches!(*key, "to" | "cc") {
-                self.email.list(key, |list| {
-                    for one in value.split(|byte| *byte == b',').take(RECIPIENTS_MAX as usize) {
-                        list.text("", one.trim_ascii());
-                    }
-                });
-            } else {
-                self.email.text(key, value);
-            }
-        }
-        self.header.clear();
-    }
-
-    fn client(&mut self, way: Direction, line: &[u8], cx: &mut Context<'_>) {
-        match self.state {
-            State::Commands => self.command(way, line, cx),
-            _ if line == b"." => {
-                self.keep_header();
+    /// A line of a message, or a piece of one.
+    fn message(&mut self, way: Direction, line: &[u8], ending: &'static [u8], cx: &mut Context<'_>) {
+        let is_begun = std::mem::replace(&mut self.is_in_line, ending.is_empty());
+        let line = match line {
+            b"." if !is_begun && !ending.is_empty() && self.state == State::Message => {
                 self.state = State::Commands;
-                self.tell(way, cx);
+                self.tell(way, true, cx);
+                return;
             }
-            State::Headers if line.is_empty() => {
-                self.keep_header();
-                self.state = State::Body;
+            // RFC 5321 4.5.2: a dot was put before a line that begins with one.
+            [b'.', rest @ ..] if !is_begun && self.state == State::Message => rest,
+            line => line,
+        };
+        if let Some(mut mail) = self.mail.take() {
+            mail.line(line, ending, &|| self.envelope(), cx);
+            self.mail = Some(mail);
+        }
+    }
+
+    /// Bytes that come without lines of their own.
+    fn chunk(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> usize {
+        let State::Chunk { left, is_last } = self.state else { return 0 };
+        let bytes = bytes.get(..left).unwrap_or(bytes);
+        let mut used = 0;
+        while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
+            match memchr::memchr(b'\n', rest) {
+                Some(end) => {
+                    let (line, ending) = line_of(&rest[..end]);
+                    self.message(way, line, ending, cx);
+                    used += end + 1;
+                }
+                // What was announced is over: the line goes on with the next chunk.
+                None if rest.len() > LINE_BYTES_MAX || used + rest.len() == left => {
+                    self.message(way, rest, b"", cx);
+                    used += rest.len();
+                }
+                None => break,
             }
-            State::Headers => self.header(line),
-            State::Body => {}
+        }
+        self.state = State::Chunk { left: left - used, is_last };
+        if used == left {
+            self.state = State::Commands;
+            if is_last {
+                self.tell(way, true, cx);
+            }
+        }
+        used
+    }
+
+    /// `BDAT size [LAST]`.
+    fn announced(&mut self, way: Direction, line: &[u8], cx: &mut Context<'_>) {
+        let mut words = line.split(|byte| *byte == b' ').skip(1);
+        let size = words.next().and_then(decimal).and_then(|size| usize::try_from(size).ok());
+        let Some(left) = size else {
+            cx.anomaly("invalid_bdat");
+            return;
+        };
+        let is_last = words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"LAST"));
+        if self.mail.is_none() {
+            self.is_in_line = false;
+            self.mail = Some(Box::new(Mail::begin(way, cx)));
+        }
+        if left > 0 {
+            self.state = State::Chunk { left, is_last };
+        } else if is_last {
+            self.tell(way, true, cx);
         }
     }
 
@@ -232,6 +271,9 @@ impl Reader {
         }
         if self.awaits_tls {
             self.awaits_tls = false;
+            if code != b"220" {
+                cx.anomaly("tls_rejected");
+            }
             return code == b"220";
         }
         if self.awaits_login && code != b"334" {
@@ -242,25 +284,23 @@ impl Reader {
         }
         if self.awaits_go && (code == b"354" || is_refused) {
             self.awaits_go = false;
-            if is_refused && self.state == State::Headers {
+            if is_refused && self.state == State::Message {
+                cx.anomaly("data_command_rejected");
                 self.state = State::Commands;
+                self.mail = None;
             }
         }
         false
     }
 }
 
-/// Headers that are told, and how they are called in EVE.
-const KEPT: &[(&[u8], &str)] = &[
-    (b"From:", "from"),
-    (b"To:", "to"),
-    (b"Cc:", "cc"),
-    (b"Subject:", "subject"),
-    (b"Date:", "date"),
-    (b"Message-ID:", "message_id"),
-    (b"User-Agent:", "x_mailer"),
-    (b"X-Mailer:", "x_mailer"),
-];
+/// A line without its end, and that.
+fn line_of(line: &[u8]) -> (&[u8], &'static [u8]) {
+    match line {
+        [line @ .., b'\r'] => (line, b"\r\n"),
+        line => (line, b"\n"),
+    }
+}
 
 /// A path without the parameters behind it (RFC 5321 4.1.2).
 fn path(argument: &[u8]) -> &[u8] {
@@ -283,10 +323,24 @@ impl Parser for Reader {
         let is_turned = PORTS.contains(&cx.flow.initiator.1) && !PORTS.contains(&cx.server_port());
         let is_client = (way == Direction::Forward) != is_turned;
         let mut used = 0;
-        // BDAT hands over bytes without lines of their own (RFC 3030 2).
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            if is_client && matches!(self.state, State::Chunk { .. }) {
+                match self.chunk(way, rest, cx) {
+                    0 => break,
+                    read => used += read,
+                }
+                continue;
+            }
+            let is_message = is_client && self.state == State::Message;
+            let Some(end) = memchr::memchr(b'\n', rest) else {
                 if rest.len() > LINE_BYTES_MAX {
+                    if is_message {
+                        // Its end may have been cut.
+                        let piece = rest.strip_suffix(b"\r").unwrap_or(rest);
+                        self.message(way, piece, b"", cx);
+                        used += piece.len();
+                        break;
+                    }
                     if self.state == State::Commands {
                         cx.anomaly("max_command_line_len_exceeded");
                     }
@@ -295,40 +349,21 @@ impl Parser for Reader {
                 break;
             };
             used += end + 1;
-            let line = &rest[..end];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let (line, ending) = line_of(&rest[..end]);
             if !is_client {
                 if self.server(line, cx) {
-                    self.tell(way, cx);
+                    self.tell(way, false, cx);
                     cx.notes.set_protocol(&SMTPS, 95);
                     self.inner = Some(tls::parser());
                     return Step::Consumed(used);
                 }
-                continue;
+            } else if is_message {
+                self.message(way, line, ending, cx);
+            } else if starts_with_word(line, b"BDAT ") {
+                self.announced(way, line, cx);
+            } else {
+                self.command(way, line, cx);
             }
-            if self.state == State::Commands && starts_with_word(line, b"BDAT ") {
-                let mut words = line.split(|byte| *byte == b' ').skip(1);
-                let size = words.next().and_then(|size| std::str::from_utf8(size).ok()?.parse::<u32>().ok());
-                let Some(size) = size else {
-                    cx.anomaly("invalid_bdat");
-                    continue;
-                };
-                let chunk = bytes.get(used..).unwrap_or_default();
-                let chunk = chunk.get(..size as usize).unwrap_or(chunk);
-                for line in chunk.split(|byte| *byte == b'\n').take(256) {
-                    let line = line.strip_suffix(b"\r").unwrap_or(line);
-                    if line.is_empty() {
-                        break;
-                    }
-                    self.header(line);
-                }
-                self.keep_header();
-                if words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"LAST")) {
-                    self.tell(way, cx);
-                }
-                return Step::Consumed(used + size as usize);
-            }
-            self.client(way, line, cx);
         }
         Step::Consumed(used)
     }
@@ -337,13 +372,23 @@ impl Parser for Reader {
         if let Some(inner) = &mut self.inner {
             return inner.gap(way, len, cx);
         }
-        // Lines find themselves again; what a body lost does not matter.
+        // Lines find themselves again.
+        if let Some(mail) = &mut self.mail {
+            mail.lose();
+            self.is_in_line = self.state != State::Commands;
+        }
+        if let State::Chunk { left, is_last } = self.state {
+            self.state = match left.checked_sub(usize::try_from(len).unwrap_or(usize::MAX)) {
+                None | Some(0) => State::Commands,
+                Some(left) => State::Chunk { left, is_last },
+            };
+        }
         Step::Consumed(0)
     }
 
     fn end(&mut self, cx: &mut Context<'_>) {
-        if self.has_sender {
-            self.tell(Direction::Forward, cx);
+        if self.has_sender || self.mail.is_some() {
+            self.tell(Direction::Forward, false, cx);
         }
         if let Some(inner) = &mut self.inner {
             inner.end(cx);
@@ -379,24 +424,57 @@ mod tests {
         }
     }
 
+    /// Records of a client's bytes in pieces of `step`, behind a server's greeting.
+    fn told(client: &[u8], step: usize) -> Vec<String> {
+        let mut payloads = vec![(Direction::Reverse, &b"220 mx.example.org ESMTP\r\n"[..])];
+        payloads.extend(client.chunks(step).map(|piece| (Direction::Forward, piece)));
+        crate::dpi::feed::samples::records_of(&SMTP, &payloads)
+    }
+
+    const ENVELOPE: &str = "EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n";
+    const MESSAGE: &str = "Subject: one\r\n two\r\nReceived: by x\r\nTo: c@d, e@f\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsee http://x.example/y now\r\n--b\r\n\
+        Content-Disposition: attachment; filename=f.txt\r\n\r\n";
+
     #[test]
-    fn headers_are_unfolded() {
-        let mut reader = Reader::default();
-        for line in
-            [&b"Subject: one"[..], b"\ttwo", b"To: a@example.org, b@example.org", b"X-Other: x", b" y"]
-        {
-            reader.header(line);
+    fn a_message_is_told_with_its_attachments_however_it_is_cut() {
+        let message = format!("{ENVELOPE}DATA\r\n{MESSAGE}..dot\r\n--b--\r\n.\r\nQUIT\r\n");
+        let expected = "smtp helo=a mail_from=<a@b> rcpt_to=[<c@d>] /email={status=PARSE_DONE subject=one two \
+            to=[c@d e@f] attachment=[f.txt] url=[x.example/y] received=[by x]}";
+        for step in [1, 7, 100, 10_000] {
+            let told = told(message.as_bytes(), step);
+            assert!(
+                told[0].starts_with("fileinfo filename=f.txt gaps=false state=CLOSED stored=false size=4 ")
+            );
+            assert_eq!(told[1], expected, "in pieces of {step}");
         }
-        reader.keep_header();
-        let texts: Vec<_> = reader
-            .email
-            .iter()
-            .filter_map(|(_, value)| match value {
-                crate::dpi::fields::Value::Text(text) => Some(text),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(texts, [&b"one two"[..], b"a@example.org", b"b@example.org"]);
+    }
+
+    #[test]
+    fn chunks_are_one_message_wherever_they_are_cut() {
+        let message = format!("{MESSAGE}.dot\r\n--b--\r\n");
+        let whole = told(format!("{ENVELOPE}BDAT {} LAST\r\n{message}", message.len()).as_bytes(), 10_000);
+        assert!(whole[0].contains("attachment=[f.txt]"), "{whole:?}");
+        for cut in 1..message.len() {
+            let (one, two) = message.split_at(cut);
+            let chunks = format!("{ENVELOPE}BDAT {cut}\r\n{one}BDAT {}\r\n{two}BDAT 0 LAST\r\n", two.len());
+            assert_eq!(told(chunks.as_bytes(), 50), whole, "cut at {cut}");
+        }
+        assert!(told(b"BDAT x\r\n", 100)[0].contains("invalid_bdat"));
+    }
+
+    #[test]
+    fn lines_without_end_are_read_in_pieces() {
+        let line = "x".repeat(100_000);
+        let message = format!("{ENVELOPE}DATA\r\n{MESSAGE}{line}\r\n.\r\n");
+        let told = told(message.as_bytes(), 1_460);
+        assert_eq!(told.iter().filter(|record| record.contains("mime_long_line")).count(), 1, "{told:?}");
+        assert!(told.iter().any(|record| record.contains("attachment=[f.txt]")), "{told:?}");
+    }
+
+    #[test]
+    fn paths_stand_without_parameters() {
         assert_eq!(path(b"<a@example.org> SIZE=3"), b"<a@example.org>");
+        assert_eq!(line_of(b"a\r"), (&b"a"[..], &b"\r\n"[..]));
     }
 }

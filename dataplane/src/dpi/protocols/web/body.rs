@@ -20,6 +20,10 @@ pub(super) struct Codings {
     layers: Vec<Layer>,
     /// Bytes told so far.
     told: u64,
+    /// All of it is told, however long it is.
+    is_whole: bool,
+    /// Something of it was not told.
+    is_cut: bool,
 }
 
 /// A coding that is undone.
@@ -69,16 +73,28 @@ impl Codings {
             }
         }
         layers.reverse();
-        Self { layers, told: 0 }
+        Self { layers, told: 0, is_whole: false, is_cut: false }
+    }
+
+    /// Tells all of the body, for whom the end matters.
+    pub(super) fn whole(self, is_whole: bool) -> Self {
+        Self { is_whole, ..self }
     }
 
     /// Undoes the codings of the next bytes.
     pub(super) fn decode(&mut self, bytes: &[u8], tell: &mut dyn FnMut(&[u8])) {
-        let Self { layers, told } = self;
-        if *told >= BODY_BYTES_MAX {
-            return;
+        let Self { layers, told, is_whole, is_cut } = self;
+        if *is_whole {
+            // What is told of one piece is bounded all the same.
+            *told = 0;
         }
         through(layers, bytes, told, tell);
+        *is_cut |= *told >= BODY_BYTES_MAX && !layers.is_empty();
+    }
+
+    /// Whether something of the body was not told.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.is_cut
     }
 }
 

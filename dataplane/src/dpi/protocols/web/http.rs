@@ -17,6 +17,7 @@ use crate::dpi::{
     Step,
 };
 use crate::flow::Direction;
+use crate::rules::hashes::Hashing;
 use crate::rules::rule::BufferId;
 
 /// HTTP/1 and older.
@@ -155,6 +156,8 @@ impl Way {
 struct Told {
     transaction: u32,
     codings: Codings,
+    /// Where rules ask for hashes.
+    hashing: Option<Box<Hashing>>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -232,6 +235,9 @@ impl Parser for Http {
         }
         let own = &mut self.ways[way as usize];
         own.searched = 0;
+        if let Some(told) = &mut own.told {
+            told.hashing = None;
+        }
         own.state = match own.state {
             State::Body(left) if left > len => State::Body(left - len),
             State::Body(left) if left == len => State::Head,
@@ -420,11 +426,13 @@ impl Http {
         let own = &mut self.ways[way as usize];
         let has_body = matches!(own.state, State::Body(_) | State::Chunk(_) | State::UntilEnd);
         let buffers = Self::bodies(way);
-        let is_wanted = has_body && buffers.iter().any(|buffer| cx.rules.wants(*buffer));
+        let hashes = cx.rules.wants_hashes();
+        let is_asked = !hashes.is_empty() || buffers.iter().any(|buffer| cx.rules.wants(*buffer));
+        let is_wanted = has_body && is_asked;
         // What clients send is told as it comes.
         let coding = head.content_encoding.filter(|_| way == Direction::Reverse);
-        let codings = Codings::of(coding.unwrap_or_default());
-        own.told = is_wanted.then(|| Box::new(Told { transaction, codings }));
+        let codings = Codings::of(coding.unwrap_or_default()).whole(!hashes.is_empty());
+        own.told = is_wanted.then(|| Box::new(Told { transaction, codings, hashing: Hashing::of(hashes) }));
         (transaction, !is_wanted)
     }
 
@@ -438,8 +446,11 @@ impl Http {
     /// Tells rules a piece of a body.
     fn tell_body(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) {
         let Some(told) = &mut self.ways[way as usize].told else { return };
-        let Told { transaction, codings } = &mut **told;
+        let Told { transaction, codings, hashing } = &mut **told;
         codings.decode(bytes, &mut |piece| {
+            if let Some(hashing) = hashing {
+                hashing.data(piece);
+            }
             for buffer in Self::bodies(way) {
                 cx.rules.body(told::NAME, (*transaction, buffer), way, piece, false);
             }
@@ -451,6 +462,9 @@ impl Http {
         let Some(told) = self.ways[way as usize].told.take() else { return };
         for buffer in Self::bodies(way) {
             cx.rules.body(told::NAME, (told.transaction, buffer), way, &[], true);
+        }
+        if let Some(hashing) = told.hashing.filter(|_| !told.codings.is_cut()) {
+            cx.rules.file_hashes(&hashing.end());
         }
         cx.rules.stage(told::NAME, told.transaction, way, true);
     }
