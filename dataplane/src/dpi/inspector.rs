@@ -21,7 +21,7 @@ use super::notes::{Evidence, Notes};
 use super::parser::{Context, FlowView, Parser, Record, Step};
 use super::protocol::{Category, Over, Peek, Protocol};
 use super::protocols;
-use super::protocols::files::ftp::FTP_DATA;
+use super::protocols::files::ftp;
 use super::recogniser::{Recognised, Recogniser, Search};
 use super::risk::Risks;
 use super::risk::clues::{Clues, Page, PageId, Store};
@@ -531,10 +531,9 @@ impl Inspector {
         };
         // Whatever a file looks like, the connection carries what was announced.
         if let Some(active) = self.active.get_mut(known.active as usize)
-            && known.notes.protocol() == Some(&FTP_DATA)
+            && known.notes.protocol() == Some(&ftp::FTP_DATA)
         {
-            active.parser = self.desk.parsers.take(&FTP_DATA);
-            active.made_for = Some(&FTP_DATA);
+            active.parser = Some(ftp::data_parser());
         }
         (slot, known.active != NO_INSPECTION)
     }

@@ -36,8 +36,13 @@ pub static FTP_DATA: Protocol = Protocol {
     eve: None,
     category: Category::Download,
     probes: &[Probe { over: Over::Tcp, first: First::Any, look: look_at_data }],
-    parser: Some(|| Box::<Data>::default()),
+    parser: None,
 };
+
+/// Reads a data connection that was announced; of others it is not known what they carry.
+pub fn data_parser() -> Box<dyn Parser> {
+    Box::<Data>::default()
+}
 
 /// RFC 959 3.2: in active mode the server connects from the port below its own, 20.
 const fn look_at_data(peek: &Peek<'_>) -> Match {

@@ -92,15 +92,3 @@ fn begin(transfer: Transfer, way: Direction, cx: &mut Context<'_>) -> Carried {
     let file = CarriedFile::begin(cx, (NAME, transaction), way, &transfer.name, None);
     Carried { transfer, transaction, way, file }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dpi::protocols::files::ftp::FTP_DATA;
-
-    #[test]
-    fn a_connection_that_was_not_announced_is_not_read() {
-        let payloads = [(Direction::Reverse, &b"drwxr-xr-x"[..]), (Direction::Forward, b"x")];
-        assert!(crate::dpi::feed::samples::records_of(&FTP_DATA, &payloads).is_empty());
-    }
-}

@@ -95,6 +95,8 @@ struct Reader {
     /// What is read next goes on with a line that was begun.
     is_in_line: bool,
     has_host: bool,
+    /// A line that the end of a chunk cut.
+    partial: Vec<u8>,
 }
 
 impl Reader {
@@ -138,6 +140,7 @@ impl Reader {
         self.recipients = 0;
         self.sender.clear();
         self.to.clear();
+        self.partial.clear();
         self.mail = None;
     }
 
@@ -208,6 +211,15 @@ impl Reader {
         let State::Chunk { left, is_last } = self.state else { return 0 };
         let bytes = bytes.get(..left).unwrap_or(bytes);
         let mut used = 0;
+        if !self.partial.is_empty()
+            && let Some(end) = memchr::memchr(b'\n', bytes)
+        {
+            let mut line = std::mem::take(&mut self.partial);
+            line.extend_from_slice(&bytes[..end]);
+            let (line, ending) = line_of(&line);
+            self.message(way, line, ending, cx);
+            used = end + 1;
+        }
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
             match memchr::memchr(b'\n', rest) {
                 Some(end) => {
@@ -217,7 +229,11 @@ impl Reader {
                 }
                 // What was announced is over: the line goes on with the next chunk.
                 None if rest.len() > LINE_BYTES_MAX || used + rest.len() == left => {
-                    self.message(way, rest, b"", cx);
+                    self.partial.extend_from_slice(rest);
+                    if self.partial.len() > LINE_BYTES_MAX {
+                        let piece = std::mem::take(&mut self.partial);
+                        self.message(way, &piece, b"", cx);
+                    }
                     used += rest.len();
                 }
                 None => break,
@@ -227,10 +243,19 @@ impl Reader {
         if used == left {
             self.state = State::Commands;
             if is_last {
+                self.end_line(way, cx);
                 self.tell(way, true, cx);
             }
         }
         used
+    }
+
+    /// The last line of a message may have no end.
+    fn end_line(&mut self, way: Direction, cx: &mut Context<'_>) {
+        let line = std::mem::take(&mut self.partial);
+        if !line.is_empty() {
+            self.message(way, &line, b"", cx);
+        }
     }
 
     /// `BDAT size [LAST]`.
@@ -249,6 +274,7 @@ impl Reader {
         if left > 0 {
             self.state = State::Chunk { left, is_last };
         } else if is_last {
+            self.end_line(way, cx);
             self.tell(way, true, cx);
         }
     }
@@ -373,6 +399,7 @@ impl Parser for Reader {
             return inner.gap(way, len, cx);
         }
         // Lines find themselves again.
+        self.partial.clear();
         if let Some(mail) = &mut self.mail {
             mail.lose();
             self.is_in_line = self.state != State::Commands;
