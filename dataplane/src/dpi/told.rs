@@ -209,7 +209,7 @@ pub(super) fn record(
         if !is_own && !entries.iter().any(|entry| is_meant(&entry)) {
             continue;
         }
-        show_all(rules, entries.iter().filter(is_meant), fields);
+        show_all(rules, &entries.iter().filter(is_meant), fields);
         rules.stage(event_type, transaction, of, true);
     }
     rules.end(transaction);
@@ -224,11 +224,15 @@ pub(super) fn early(
     fields: &Fields,
 ) {
     let Some((_, entries)) = RECORDS.iter().find(|(name, _)| *name == event_type) else { return };
-    show_all(rules, entries.iter().filter(|entry| entry.2.is_none_or(|other| other == way)), fields);
+    show_all(rules, &entries.iter().filter(|entry| entry.2.is_none_or(|other| other == way)), fields);
     rules.stage(event_type, transaction, way, false);
 }
 
-fn show_all<'a>(rules: &mut Telling<'_>, entries: impl Iterator<Item = &'a Entry> + Clone, fields: &Fields) {
+fn show_all<'a>(
+    rules: &mut Telling<'_>,
+    entries: &(impl Iterator<Item = &'a Entry> + Clone),
+    fields: &Fields,
+) {
     walk(fields, &mut |path, value| {
         for (_, target, _) in entries.clone().filter(|(key, ..)| key.split('.').eq(path.iter().copied())) {
             show(rules, *target, value);

@@ -33,7 +33,7 @@ const CODED_LINE_BYTES_MAX: usize = 76;
 const FILE_NAME_BYTES_MAX: usize = 255;
 
 /// What is found in a message.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found<'a> {
     /// A header of the message itself, unfolded.
     Header(&'a [u8], &'a [u8]),
