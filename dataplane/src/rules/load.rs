@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::changes::{Candidate, Changes, any};
 use super::language::{Fault, Kind, RuleText, Variables, read, rules_and_comments};
+use super::listed::{Listed, joined};
 use super::matcher::Unmatchable;
-use super::rule::Action;
+use super::rule::{Action, Rule};
 use super::signature::Signature;
 
 /// What came of one file.
@@ -32,6 +33,8 @@ pub struct Loaded {
     pub signatures: Vec<Signature>,
     /// What came of each file.
     pub files: Vec<FileReport>,
+    /// Rules in force and not, by generator and number, where they were to be listed.
+    pub listed: Vec<Listed>,
 }
 
 /// Reads files one after the other: [`Self::add`], then [`Self::finish`].
@@ -43,6 +46,17 @@ pub struct Loader {
     /// Of a generator and number: place in `signatures`, file and line.
     known: HashMap<(u32, u32), Place>,
     files: Vec<FileReport>,
+    lists: bool,
+    /// As `signatures`, where they are listed.
+    listed: Vec<Listed>,
+    /// Rules that are not in force.
+    off: Vec<Listed>,
+}
+
+/// A rule as an operator wants it.
+enum Wanted {
+    On(Box<Signature>),
+    Off(Box<Rule>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +76,16 @@ impl Loader {
             signatures: Vec::new(),
             known: HashMap::new(),
             files: Vec::new(),
+            lists: false,
+            listed: Vec::new(),
+            off: Vec::new(),
         }
+    }
+
+    /// From here on, rules are listed, those that are not in force too.
+    #[must_use]
+    pub fn listing(self) -> Self {
+        Self { lists: true, ..self }
     }
 
     /// From here on, what an operator changes is changed.
@@ -76,44 +99,37 @@ impl Loader {
         let file = self.files.len();
         self.files.push(FileReport { name: name.to_owned(), ..FileReport::default() });
         for (text, is_comment) in rules_and_comments(text) {
-            if is_comment && self.changes.enable.is_empty() {
+            if is_comment && !self.lists && !self.changes.may_enable() {
                 self.files[file].disabled += 1;
                 continue;
             }
-            let read = self.changed(&text, name, is_comment);
+            let wanted = self.changed(&text, name, is_comment);
             let report = &mut self.files[file];
-            match read {
-                // What is commented out may be anything.
-                Ok(None) | Err(_) if is_comment => report.disabled += 1,
-                Ok(None) => {
-                    report.rules += 1;
+            report.rules += usize::from(!is_comment || matches!(wanted, Ok(Wanted::On(_))));
+            match wanted {
+                Ok(Wanted::On(signature)) => self.take(*signature, &text, file),
+                Ok(Wanted::Off(rule)) => {
+                    report.disabled += 1;
+                    if self.lists {
+                        self.off.push(Listed::new(&rule, text.bytes(), (file, text.line), false));
+                    }
+                }
+                // What is commented out may be anything, and what is disabled may be wrong.
+                Err(fault) if is_comment || fault.sid.is_some_and(|sid| self.changes.is_off(sid)) => {
                     report.disabled += 1;
                 }
-                Ok(Some(signature)) => {
-                    report.rules += 1;
-                    self.take(signature, &text, file);
-                }
-                Err(fault) => {
-                    report.rules += 1;
-                    report.faults.push(fault);
-                }
+                Err(fault) => report.faults.push(fault),
             }
         }
     }
 
-    /// A rule as an operator wants it; `None`: not at all.
-    fn changed(
-        &mut self,
-        text: &RuleText<'_>,
-        file: &str,
-        is_comment: bool,
-    ) -> Result<Option<Signature>, Fault> {
-        let mut signature = self.readable(text)?;
-        let Changes { disable, enable, drop, modify } = &self.changes;
-        let candidate = Candidate { rule: &signature.rule, text: text.bytes(), file };
-        let is_off = (is_comment || any(disable, &candidate)) && !any(enable, &candidate);
-        if is_off {
-            return Ok(None);
+    /// A rule as an operator wants it.
+    fn changed(&mut self, text: &RuleText<'_>, file: &str, is_comment: bool) -> Result<Wanted, Fault> {
+        let rule = read(text, &mut self.variables)?;
+        let Changes { drop, modify, .. } = &self.changes;
+        let candidate = Candidate { rule: &rule, text: text.bytes(), file };
+        if !self.changes.is_on(&candidate, is_comment) {
+            return Ok(Wanted::Off(Box::new(rule)));
         }
         let drops = any(drop, &candidate);
         let mut written = None;
@@ -123,34 +139,34 @@ impl Loader {
                 written = Some(changed);
             }
         }
-        if let Some(written) = written {
-            let read = self.readable(&RuleText::of(&written));
-            signature = read.map_err(|fault| {
+        let mut signature = match written {
+            None => compiled(rule, text)?,
+            Some(written) => self.readable(&RuleText::of(&written)).map_err(|fault| {
                 let detail = format!("after it was modified: {}", fault.detail);
                 Fault { line: text.line, column: 1, detail, ..fault }
-            })?;
-        }
+            })?,
+        };
         let action = &mut signature.rule.action;
         if drops && *action == Action::Alert {
             *action = Action::Drop;
         }
-        Ok(Some(signature))
+        Ok(Wanted::On(Box::new(signature)))
     }
 
     /// A rule whose tests can be tried.
     fn readable(&mut self, text: &RuleText<'_>) -> Result<Signature, Fault> {
-        let rule = read(text, &mut self.variables)?;
-        let sid = rule.sid;
-        Signature::new(rule).map_err(|why| of_rule(sid, text, &why))
+        compiled(read(text, &mut self.variables)?, text)
     }
 
     /// Of two rules of one number that with the later revision counts, as with Suricata.
     fn take(&mut self, signature: Signature, text: &RuleText<'_>, file: usize) {
         let rule = &signature.rule;
         let place = Place { rule: self.signatures.len(), file, line: text.line };
+        let listed = self.lists.then(|| Listed::new(rule, text.bytes(), (file, text.line), true));
         let Some(other) = self.known.get(&(rule.generator, rule.sid)).copied() else {
             self.known.insert((rule.generator, rule.sid), place);
             self.signatures.push(signature);
+            self.listed.extend(listed);
             self.files[file].loaded += 1;
             return;
         };
@@ -161,6 +177,9 @@ impl Loader {
             self.files[file].loaded += 1;
             self.known.insert((rule.generator, rule.sid), Place { rule: other.rule, ..place });
             *before = signature;
+            if let Some((listed, before)) = listed.zip(self.listed.get_mut(other.rule)) {
+                *before = listed;
+            }
         } else if rule.revision < before.rule.revision {
             self.files[file].replaced += 1;
         } else {
@@ -181,8 +200,14 @@ impl Loader {
     /// The set.
     #[must_use]
     pub fn finish(self) -> Loaded {
-        Loaded { signatures: self.signatures, files: self.files }
+        let listed = joined(self.listed, self.off);
+        Loaded { signatures: self.signatures, files: self.files, listed }
     }
+}
+
+fn compiled(rule: Rule, text: &RuleText<'_>) -> Result<Signature, Fault> {
+    let sid = rule.sid;
+    Signature::new(rule).map_err(|why| of_rule(sid, text, &why))
 }
 
 fn of_rule(sid: u32, text: &RuleText<'_>, why: &Unmatchable) -> Fault {
@@ -223,6 +248,7 @@ mod tests {
             drop: selectors(b"group:a").unwrap(),
             modify: modifications(b"3 \"msg:\\\".*?\\\"\" \"msg:\\\"other\\\"\"\n5 \"sid\" \"nope\"")
                 .unwrap(),
+            ..Changes::default()
         };
         let mut loader = Loader::new(Variables::usual()).with(changes);
         let file = "alert tcp any any -> any any (msg:\"noisy\"; sid:1;)\n\
@@ -240,5 +266,37 @@ mod tests {
         assert_eq!((report.rules, report.loaded, report.disabled, report.faults.len()), (5, 3, 2, 1));
         assert_eq!(report.faults[0].line, 5);
         assert!(report.faults[0].detail.starts_with("after it was modified: "), "{}", report.faults[0]);
+    }
+
+    #[test]
+    fn rules_are_listed_in_force_and_not_and_numbers_go_before_lists() {
+        let file = "alert tcp any any -> any any (msg:\"a\"; classtype:x; sid:1; rev:2;)\n\
+                    # drop http any any -> any any (msg:\"b\"; sid:2;)\n\
+                    # any words (in brackets)\n\
+                    alert tcp any any -> any any (nonsense; sid:3;)\n\
+                    alert tcp any any -> any any (msg:\"d\"; sid:4;)\n";
+        let listed = |forced: &[(u32, bool)]| {
+            let forced = forced.iter().map(|(sid, on)| ((1, *sid), *on)).collect();
+            let changes = Changes {
+                disable: crate::rules::changes::selectors(b"4").unwrap(),
+                forced,
+                ..Changes::default()
+            };
+            let mut loader = Loader::new(Variables::usual()).with(changes).listing();
+            loader.add("a.rules", file.as_bytes());
+            let loaded = loader.finish();
+            let on = |one: &Listed| (one.sid, one.line, one.enabled);
+            (loaded.listed.iter().map(on).collect::<Vec<_>>(), loaded.files[0].faults.len(), loaded)
+        };
+        let (all, faults, loaded) = listed(&[]);
+        assert_eq!(all, [(1, 1, true), (2, 2, false), (4, 5, false)]);
+        assert_eq!(faults, 1);
+        let first = &loaded.listed[0];
+        assert_eq!((&*first.protocol, first.class.as_deref(), first.revision), ("tcp", Some("x"), 2));
+        assert!(first.text.starts_with("alert tcp any any -> any any (msg:"));
+        assert_eq!(&*loaded.listed[1].protocol, "http");
+        let (all, faults, loaded) = listed(&[(1, false), (2, true), (3, false), (4, true)]);
+        assert_eq!(all, [(1, 1, false), (2, 2, true), (4, 5, true)]);
+        assert_eq!((faults, loaded.signatures.len()), (0, 2));
     }
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `language`, `rule` | what does a rule say? text in, [`Rule`] or [`Fault`] out |
 //! | `load`, `changes` | which rules are in the set, and what does the operator change of them? |
+//! | `listed`, `tally` | which rules are there, and how often did each match? |
 //! | `prefilter` | which of many can match these bytes at all? |
 //! | `packet` | does a rule ask about this packet, and do its headers fit? |
 //! | `transform`, `matcher` | do the tests of a part hold in these bytes? |
@@ -19,6 +20,7 @@ pub mod detect;
 pub mod changes;
 pub mod counting;
 pub mod language;
+pub mod listed;
 pub mod load;
 pub mod matcher;
 pub mod memory;
@@ -29,6 +31,7 @@ pub mod prefilter;
 pub mod rule;
 pub mod set;
 pub mod signature;
+pub mod tally;
 pub mod transform;
 
 pub use detect::{Detector, Hit};

@@ -11,6 +11,7 @@ use super::rule::{
     Action, BitQuery, Condition, Effect, HeaderProtocol, IntQuery, PacketProtocol, Part, Where,
 };
 use super::signature::{Ask, Kind, NotReady, Signature};
+use super::tally::Tally;
 use crate::flow::Direction;
 use crate::parse::{Headers, Network, Protocol};
 
@@ -38,6 +39,7 @@ pub struct RuleSet {
     /// Whether a rule asks for the payload of TCP in order, by itself or beside what parsers tell.
     keeps_streams: bool,
     options: Options,
+    tally: Tally,
 }
 
 /// How rules are asked.
@@ -49,6 +51,8 @@ pub struct Options {
     pub alerts_per_packet: usize,
     /// Whether an alert brings the payload that matched, and its packet (EVE's `payload` and `packet`).
     pub keeps: Kept,
+    /// Workers that count matches.
+    pub workers: usize,
 }
 
 /// Which bytes an alert brings.
@@ -62,7 +66,7 @@ pub struct Kept {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { midstream: false, alerts_per_packet: 15, keeps: Kept::default() }
+        Self { midstream: false, alerts_per_packet: 15, keeps: Kept::default(), workers: 1 }
     }
 }
 
@@ -125,6 +129,7 @@ impl RuleSet {
         let mut set =
             Self { signatures: signatures.into_iter().map(Arc::new).collect(), options, ..Self::default() };
         set.find()?;
+        set.tally = Tally::new(options.workers, set.signatures.len());
         Ok(set)
     }
 
@@ -138,6 +143,12 @@ impl RuleSet {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.signatures.is_empty()
+    }
+
+    /// How often rules matched, by the numbers that matches tell.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// How rules are asked.

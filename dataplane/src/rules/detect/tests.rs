@@ -71,7 +71,7 @@ impl Flow {
     /// Numbers of the rules that matched since this was asked last.
     fn told(&mut self) -> Vec<u32> {
         let mut hits = Vec::new();
-        self.detector.take_hits(&mut hits);
+        self.detector.take_hits(1, &mut hits);
         hits.iter()
             .filter(|hit| hit.is_told)
             .map(|hit| self.detector.signature(hit).unwrap().rule.sid)
@@ -81,7 +81,8 @@ impl Flow {
 
 #[test]
 fn tests_that_run_out_of_steps_are_told_once() {
-    let mut flow = Flow::under(&[r#"alert tcp any any -> any any (content:"go"; pcre:"/(a+)+[0-9]/"; sid:1;)"#]);
+    let mut flow =
+        Flow::under(&[r#"alert tcp any any -> any any (content:"go"; pcre:"/(a+)+[0-9]/"; sid:1;)"#]);
     assert_eq!(flow.segment(b"go aaaa", true), [0; 0]);
     assert!(!flow.detector.take_spent());
     let hostile: Vec<u8> = b"go ".iter().copied().chain([b'a'; 1_000]).chain(*b"!").collect();
