@@ -361,10 +361,19 @@ fn files(place: &Path) -> Result<Vec<PathBuf>, Failure> {
 pub(crate) fn checked(loaded: &Loaded) -> Result<Vec<String>, Failure> {
     let wrong: Vec<String> = loaded.files.iter().flat_map(faults).collect();
     let total: usize = loaded.files.iter().map(|file| file.rules).sum();
+    let vain = |file: &FileReport| -> Vec<String> {
+        let line = |(line, sid, keyword): &(u32, u32, String)| {
+            format!("warning: {}:{line}: sid {sid} cannot match: nothing tells {keyword} yet", file.name)
+        };
+        file.in_vain.iter().map(line).collect()
+    };
+    let vain: Vec<String> = loaded.files.iter().flat_map(vain).collect();
     let summary =
         format!("{} of {total} rules in {} files can be loaded", loaded.signatures.len(), loaded.files.len());
-    if wrong.is_empty() {
-        return Ok(vec![summary]);
-    }
-    Err(Failure::lines(wrong.into_iter().chain([summary]).collect()))
+    let summary = match vain.len() {
+        0 => summary,
+        count => format!("{summary}, {count} of them cannot match"),
+    };
+    let lines = wrong.iter().cloned().chain(vain).chain([summary]).collect();
+    if wrong.is_empty() { Ok(lines) } else { Err(Failure::lines(lines)) }
 }

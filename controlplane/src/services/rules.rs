@@ -19,7 +19,7 @@ use crate::store::StoreError;
 /// Generator and number of a rule.
 pub type RuleKey = (u32, u32);
 
-/// Rules that cannot be loaded that a summary names.
+/// Rules that cannot be loaded, and that cannot match, that a summary names.
 const FAILURES_MAX: usize = 1_000;
 
 /// The rules as they were read last, all of which is in force.
@@ -116,6 +116,8 @@ pub struct RuleDetail {
     pub rule: RuleView,
     /// As it stands in the file.
     pub text: String,
+    /// What it asks for and nothing tells, so that it can never match.
+    pub cannot_match: Option<String>,
 }
 
 /// A rule that cannot be loaded.
@@ -135,6 +137,19 @@ pub struct FailureView {
     pub reason: String,
 }
 
+/// A rule that is in force and can never match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct VainView {
+    /// Its number.
+    pub sid: u32,
+    /// Its file.
+    pub file: String,
+    /// Its line there.
+    pub line: u32,
+    /// What it asks for and nothing tells.
+    pub keyword: String,
+}
+
 /// What came of reading the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RulesSummary {
@@ -148,6 +163,8 @@ pub struct RulesSummary {
     pub replaced: usize,
     /// Rules that cannot be loaded.
     pub failed: usize,
+    /// Rules in force that can never match.
+    pub cannot_match: usize,
     /// Rules in force by action.
     pub actions: BTreeMap<&'static str, usize>,
     /// When they were read, seconds since 1970.
@@ -158,6 +175,8 @@ pub struct RulesSummary {
     pub resident_bytes: u64,
     /// Rules that cannot be loaded, the first 1000.
     pub failures: Vec<FailureView>,
+    /// Rules that can never match, the first 1000.
+    pub in_vain: Vec<VainView>,
 }
 
 /// Which rules are wanted; what is left out does not matter.
@@ -222,7 +241,15 @@ impl InForce {
     #[must_use]
     pub fn rule(&self, key: RuleKey) -> Option<RuleDetail> {
         let one = &self.listed[self.listed.binary_search_by_key(&key, Listed::key).ok()?];
-        Some(RuleDetail { rule: self.view(one, &self.numbers()), text: one.text.to_string() })
+        let of_rule = |file: &FileReport| {
+            let found = file.in_vain.iter().find(|(line, sid, _)| (*line, *sid) == (one.line, one.sid));
+            found.map(|(_, _, keyword)| keyword.clone())
+        };
+        Some(RuleDetail {
+            rule: self.view(one, &self.numbers()),
+            text: one.text.to_string(),
+            cannot_match: self.files.get(one.file).and_then(of_rule),
+        })
     }
 
     /// What came of reading them.
@@ -245,17 +272,26 @@ impl InForce {
                 None => fault.detail.clone(),
             },
         };
+        let in_vain = self.files.iter().flat_map(|file| file.in_vain.iter().map(move |one| (file, one)));
+        let vain = |(file, (line, sid, keyword)): (&FileReport, &(u32, u32, String))| VainView {
+            sid: *sid,
+            file: file.name.clone(),
+            line: *line,
+            keyword: keyword.clone(),
+        };
         RulesSummary {
             files: self.files.len(),
             loaded: sum(|file| file.loaded),
             disabled: sum(|file| file.disabled),
             replaced: sum(|file| file.replaced),
             failed: sum(|file| file.faults.len()),
+            cannot_match: sum(|file| file.in_vain.len()),
             actions,
             read_s: self.read_s,
             took_ms: self.took_ms,
             resident_bytes: self.resident_bytes,
             failures: failures.take(FAILURES_MAX).map(failure).collect(),
+            in_vain: in_vain.take(FAILURES_MAX).map(vain).collect(),
         }
     }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 const FILE: &str = r#"alert tcp any any -> any any (msg:"First of them"; classtype:trojan-activity; sid:1; rev:3;)
 drop http any any -> any any (msg:"second"; http.uri; content:"/x"; sid:2;)
 # alert dns any any -> any any (msg:"third"; sid:3;)
+alert pop3 any any -> any any (msg:"vain"; pop3.command; content:"x"; sid:5;)
 alert tcp any any -> any any (msg:"wrong"; nonsense; sid:4;)
 "#;
 
@@ -70,21 +71,21 @@ fn sids(daemon: &Daemon, query: &str) -> Vec<u64> {
 fn rules_are_found_by_what_they_say_in_pages() {
     let daemon = Daemon::start(Options::default());
     for (query, found) in [
-        ("", &[1, 2, 3][..]),
+        ("", &[1, 2, 3, 5][..]),
         ("sid=2", &[2]),
         ("msg=first", &[1]),
         ("action=drop", &[2]),
         ("class=trojan-activity", &[1]),
         ("protocol=dns", &[3]),
         ("enabled=false", &[3]),
-        ("enabled=true&source=a.rules", &[1, 2]),
+        ("enabled=true&source=a.rules", &[1, 2, 5]),
         ("source=b.rules", &[]),
     ] {
         assert_eq!(sids(&daemon, query), found, "{query}");
     }
     let page = daemon.over_tcp("GET", "/dpi/rules?limit=2", "").json();
     assert_eq!(page["next_cursor"], "1:2");
-    assert_eq!(sids(&daemon, "limit=2&cursor=1:2"), [3]);
+    assert_eq!(sids(&daemon, "limit=2&cursor=1:2"), [3, 5]);
     daemon.over_tcp("GET", "/dpi/rules?action=shout&x=1", "").problem(400, "invalid_parameter");
 }
 
@@ -110,7 +111,7 @@ fn a_rule_is_disabled_and_enabled_and_the_audit_tells() {
     let off = daemon.over_tcp("POST", "/dpi/rules/1/disable", "").json();
     assert_eq!((&off["enabled"], &off["switched"]), (&json!(false), &json!(true)));
     assert_eq!(daemon.over_tcp("POST", "/dpi/rules/3/enable", "").json()["enabled"], true);
-    assert_eq!(sids(&daemon, "enabled=true"), [2, 3]);
+    assert_eq!(sids(&daemon, "enabled=true"), [2, 3, 5]);
     daemon.over_tcp("POST", "/dpi/rules/9/enable", "").problem(404, "not_found");
     daemon.as_anyone("POST", "/dpi/rules/2/disable", "").problem(401, "unauthenticated");
     let entries = daemon.over_tcp("GET", "/audit?action=rule.disable", "").json();
@@ -125,10 +126,12 @@ fn the_summary_counts_and_a_reload_that_fails_says_why() {
     let daemon = Daemon::start(Options::default());
     let summary = daemon.over_tcp("GET", "/dpi/rules/summary", "").json();
     let counts = ["files", "loaded", "disabled", "failed"].map(|name| summary[name].as_u64().unwrap());
-    assert_eq!(counts, [1, 2, 1, 1]);
-    assert_eq!(summary["actions"], json!({"alert": 1, "drop": 1}));
+    assert_eq!(counts, [1, 3, 1, 1]);
+    assert_eq!(summary["actions"], json!({"alert": 2, "drop": 1}));
     let failure = &summary["failures"][0];
-    assert_eq!((&failure["sid"], &failure["line"]), (&json!(4), &json!(4)), "{summary}");
+    assert_eq!((&failure["sid"], &failure["line"]), (&json!(4), &json!(5)), "{summary}");
+    assert_eq!(summary["cannot_match"], 1);
+    assert_eq!(summary["in_vain"][0]["keyword"], "pop3.command");
     let refused = daemon.over_tcp("POST", "/dpi/rules/reload", "");
     refused.problem(422, "invalid_rules");
 }

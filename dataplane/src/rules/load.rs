@@ -8,6 +8,7 @@ use super::listed::{Listed, joined};
 use super::matcher::Unmatchable;
 use super::rule::{Action, Rule};
 use super::signature::Signature;
+use super::untold::asked_in_vain;
 
 /// What came of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +25,8 @@ pub struct FileReport {
     pub disabled: usize,
     /// What is wrong with the others, in the order of the file.
     pub faults: Vec<Fault>,
+    /// Rules that are in the set and can never match: line, sid, and the keyword that nobody answers.
+    pub in_vain: Vec<(u32, u32, String)>,
 }
 
 /// A set of rules.
@@ -199,7 +202,16 @@ impl Loader {
 
     /// The set.
     #[must_use]
-    pub fn finish(self) -> Loaded {
+    pub fn finish(mut self) -> Loaded {
+        for place in self.known.values() {
+            let rule = &self.signatures[place.rule].rule;
+            if let Some(keyword) = asked_in_vain(rule) {
+                self.files[place.file].in_vain.push((place.line, rule.sid, keyword));
+            }
+        }
+        for file in &mut self.files {
+            file.in_vain.sort_unstable();
+        }
         let listed = joined(self.listed, self.off);
         Loaded { signatures: self.signatures, files: self.files, listed }
     }
@@ -239,6 +251,19 @@ mod tests {
         let told = loaded.files[1].faults[0].to_string();
         assert_eq!(told, "3:1: sid 3: a rule of this sid and rev is at a.rules:3 already");
     }
+
+    #[test]
+    fn rules_that_cannot_match_are_told_where_they_are_in_the_set() {
+        let mut loader = Loader::new(Variables::usual());
+        let vain = "alert pop3 any any -> any any (pop3.command; content:\"A\"; sid:2; rev:1;)\n";
+        loader.add("a.rules", format!("alert ip any any -> any any (sid:1;)\n{vain}").as_bytes());
+        loader.add("b.rules", vain.replace("rev:1", "rev:2").as_bytes());
+        let loaded = loader.finish();
+        assert_eq!(loaded.signatures.len(), 2);
+        assert_eq!(loaded.files[0].in_vain, []);
+        assert_eq!(loaded.files[1].in_vain, [(1, 2, "pop3.command".to_owned())]);
+    }
+
     #[test]
     fn lists_of_an_operator_change_the_set() {
         use crate::rules::changes::{modifications, selectors};

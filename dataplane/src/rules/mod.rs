@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `language`, `rule` | what does a rule say? text in, [`Rule`] or [`Fault`] out |
 //! | `load`, `changes` | which rules are in the set, and what does the operator change of them? |
+//! | `untold` | which rules can never match? |
 //! | `listed`, `tally` | which rules are there, and how often did each match? |
 //! | `prefilter` | which of many can match these bytes at all? |
 //! | `packet` | does a rule ask about this packet, and do its headers fit? |
@@ -33,6 +34,7 @@ pub mod set;
 pub mod signature;
 pub mod tally;
 pub mod transform;
+pub mod untold;
 
 pub use detect::{Detector, Hit};
 pub use language::{Fault, Kind, Variables};
