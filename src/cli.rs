@@ -450,6 +450,12 @@ pub(crate) enum CtlCommand {
         #[command(subcommand)]
         command: WebhookCommand,
     },
+    /// What is looked for in traffic.
+    Dpi {
+        /// What of it.
+        #[command(subcommand)]
+        command: DpiCommand,
+    },
     /// Any reading call of the API.
     Get {
         /// Path and query, such as /telemetry/wire.
@@ -725,6 +731,50 @@ pub(crate) enum UserCommand {
     },
     /// Get a token for a program.
     Token(TokenArgs),
+}
+
+/// `ctl dpi`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DpiCommand {
+    /// Rules in Suricata's language.
+    Rules {
+        /// What about them.
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
+}
+
+/// `ctl dpi rules`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Rules and how often each matched.
+    List {
+        /// sid=N, msg=TEXT, action=A, class=NAME, protocol=P, enabled=true|false, source=FILE, cursor=C.
+        #[arg(value_name = "KEY=VALUE")]
+        filter: Vec<String>,
+        /// Rules at most.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u32,
+    },
+    /// One rule, with its text.
+    Show {
+        /// Its number, or generator and number such as 1:2019401.
+        sid: String,
+    },
+    /// Put a rule in force, whatever files say, over reloads and restarts.
+    Enable {
+        /// Its number, or generator and number.
+        sid: String,
+    },
+    /// Take a rule out of force, likewise.
+    Disable {
+        /// Its number, or generator and number.
+        sid: String,
+    },
+    /// Read all rules again: all are put in force, or none where one is wrong.
+    Reload,
+    /// How many are in force, which cannot be and why.
+    Summary,
 }
 
 /// `ctl webhook`.

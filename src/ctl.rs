@@ -3,7 +3,9 @@
 //! Each subcommand is one call; its answer is printed as tables and lines for people ([`crate::table`]), with `--json` as the API
 //! gave it, indented. Texts that are files already (policies that are exported, completions) are printed as they are.
 
-use crate::cli::{AdminCommand, BlockCommand, ConfigFlag, Ctl, CtlCommand, OnOff, PolicyCommand, Token};
+use crate::cli::{
+    AdminCommand, BlockCommand, ConfigFlag, Ctl, CtlCommand, DpiCommand, OnOff, PolicyCommand, Token,
+};
 use crate::config::{PortFlags, Ports};
 use crate::failure::Failure;
 use crate::{backup, policy, setup, support, table, users, work};
@@ -73,6 +75,7 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
         }
         CtlCommand::Hold { command } => work::hold(&client, command)?,
         CtlCommand::Webhook { command } => work::webhook(&client, command)?,
+        CtlCommand::Dpi { command: DpiCommand::Rules { command } } => work::rules(&client, command)?,
         CtlCommand::Get { path } => client.get(path)?,
     };
     Ok(Some(if typed.json {

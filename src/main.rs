@@ -27,6 +27,7 @@ mod preflight;
 mod privileges;
 mod replay;
 mod restore;
+mod rule_lists;
 mod rules;
 mod serve;
 mod scrub;
@@ -118,7 +119,8 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let audit = trust::audit(&config, segments, &auth, &subjects)?;
     let policy = policies.start(setup::policy_sources(&config, history), now_s)?;
 
-    let (rules, signatures) = rules::Keeper::start(&config.rules, &config.state_directory)?;
+    let keeper = rules::Keeper::start(&config.rules, &config.state_directory, plan.workers.len(), &entities)?;
+    let rules = Arc::new(keeper);
 
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
     let (live_wire, fresh) = wire::attach(&config).map_err(Failure::line)?;
@@ -127,7 +129,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         policy: Arc::new(policy),
         settings: workers::settings(&config),
         apps: None,
-        rules: signatures,
+        rules: rules.set(),
     };
     let (door, doors, receivers) = door(first, plan.workers.len(), Some(Box::new(live_wire.clone())));
     let door = Arc::new(door);
@@ -159,6 +161,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         backups: Some(trust::backups(&config, typed.config.config.as_deref(), entities, box_key)),
         live,
         levers: Some(Arc::new(process)),
+        rules: Some(Arc::new(rules::Book { keeper: Arc::clone(&rules), door: Arc::clone(&door) })),
         clock: serve::now,
         version: env!("CARGO_PKG_VERSION"),
     });

@@ -2,14 +2,20 @@
 
 use crate::config::Rules;
 use crate::failure::Failure;
+use crate::{rule_lists, serve};
+use controlplane::services::rules::{InForce, RuleBook, RuleError, RuleKey};
+use controlplane::store::{Entities, Table};
 use dataplane::control::Door;
 use dataplane::rules::datasets::Datasets;
+use dataplane::rules::listed::Listed;
 use dataplane::rules::load::{FileReport, Loaded, Loader};
 use dataplane::rules::memory::Names;
 use dataplane::rules::set::{Kept, Options};
 use dataplane::rules::{Fault, Kind, RuleSet, Variables};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Largest file of rules, bytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -20,7 +26,21 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 ///
 /// Every place where nothing is, or that cannot be read.
 pub(crate) fn load(places: &[PathBuf], config: &Rules, datasets: &Arc<Datasets>) -> Result<Loaded, Failure> {
-    let mut loader = Loader::new(variables(config)?).with_datasets(Arc::clone(datasets));
+    read_places(places, config, datasets, None)
+}
+
+fn read_places(
+    places: &[PathBuf],
+    config: &Rules,
+    datasets: &Arc<Datasets>,
+    switched: Option<&HashMap<RuleKey, bool>>,
+) -> Result<Loaded, Failure> {
+    let mut changes = rule_lists::changes(config)?;
+    changes.forced = switched.cloned().unwrap_or_default();
+    let mut loader = Loader::new(variables(config)?).with(changes).with_datasets(Arc::clone(datasets));
+    if switched.is_some() {
+        loader = loader.listing();
+    }
     let read = places.iter().map(|place| read(&mut loader, place));
     let wrong = read.filter_map(Result::err).reduce(Failure::and);
     wrong.map_or_else(|| Ok(loader.finish()), Err)
@@ -47,10 +67,21 @@ fn variables(config: &Rules) -> Result<Variables, Failure> {
 ///
 /// What [`load`] cannot read; or there are more rules than a set can have.
 pub(crate) fn set(config: &Rules, names: &mut Names) -> Result<Outcome, Failure> {
+    read_all(config, names, 1, None).map(|(outcome, _nothing_listed)| outcome)
+}
+
+/// The same, with a list of all rules where it is told which were `switched` over the API.
+fn read_all(
+    config: &Rules,
+    names: &mut Names,
+    workers: usize,
+    switched: Option<&HashMap<RuleKey, bool>>,
+) -> Result<(Outcome, Listing), Failure> {
+    let empty = Listing { listed: Vec::new(), files: Vec::new() };
     if config.files.is_empty() {
-        return Ok(Outcome::default());
+        return Ok((Outcome::default(), empty));
     }
-    let loaded = load(&config.files, config, &names.datasets)?;
+    let loaded = read_places(&config.files, config, &names.datasets, switched)?;
     let (mut wrong, mut unsupported) = (Vec::new(), Vec::new());
     for file in &loaded.files {
         for fault in &file.faults {
@@ -62,10 +93,18 @@ pub(crate) fn set(config: &Rules, names: &mut Names) -> Result<Outcome, Failure>
         midstream: config.midstream,
         alerts_per_packet: config.alerts_per_packet.into(),
         keeps: Kept { payload_bytes: config.payload_bytes as usize, packet: config.packet },
+        workers,
     };
     let set = RuleSet::new(loaded.signatures, names, options);
     let set = set.map_err(|error| Failure::line(format!("the rules are no set: {error}")))?;
-    Ok(Outcome { set: Some(Arc::new(set)), wrong, unsupported })
+    let outcome = Outcome { set: Some(Arc::new(set)), wrong, unsupported };
+    Ok((outcome, Listing { listed: loaded.listed, files: loaded.files }))
+}
+
+/// The rules as they were read, to be listed.
+struct Listing {
+    listed: Vec<Listed>,
+    files: Vec<FileReport>,
 }
 
 /// What came of the configured rules.
@@ -80,37 +119,55 @@ pub(crate) struct Outcome {
 }
 
 /// The configured rules of a running box, to be read again.
-#[derive(Debug, Default)]
 pub(crate) struct Keeper {
     config: Rules,
-    /// Names under which flows remember: a later set gives them the same numbers.
+    workers: usize,
+    /// Where it is kept which rules were enabled or disabled over the API.
+    entities: Arc<Entities>,
+    /// Names under which flows remember: a later set gives them the same numbers. Who has them reads rules, nobody else.
     names: Mutex<Names>,
+    in_force: Mutex<Arc<InForce>>,
 }
 
 /// Lines about rules that are logged at once; a file of another language would fill the log.
 pub(crate) const LINES_MAX: usize = 50;
 
+/// Whether rules were enabled (`true`) or disabled over the API, by `gid:sid`.
+const SWITCHED: Table<bool> = Table::new("rules_switched");
+
 impl Keeper {
-    /// Reads the configured rules for the first time; sets of data that rules change are kept in `directory`. Those that are wrong are left out, and told: a box that guards with all
-    /// others is better than none.
+    /// Reads the configured rules for the first time. Those that are wrong are left out, and told: a box that guards with all
+    /// others is better than none. Sets of data that rules change are kept in `directory`; so many `workers` count matches.
     ///
     /// # Errors
     ///
-    /// As [`set`].
-    pub(crate) fn start(config: &Rules, directory: &Path) -> Result<(Self, Option<Arc<RuleSet>>), Failure> {
+    /// As [`set`]; or it cannot be read which rules were enabled or disabled.
+    pub(crate) fn start(
+        config: &Rules,
+        directory: &Path,
+        workers: usize,
+        entities: &Arc<Entities>,
+    ) -> Result<Self, Failure> {
         let names = Names::with_datasets(Datasets::new(Some(directory.to_owned())));
-        let keeper = Self { config: config.clone(), names: Mutex::new(names) };
-        let outcome = keeper.read()?;
+        let keeper = Self {
+            config: config.clone(),
+            workers,
+            entities: Arc::clone(entities),
+            names: Mutex::new(names),
+            in_force: Mutex::default(),
+        };
+        let (outcome, in_force) = keeper.read(&mut keeper.names(), keeper.switched()?)?;
         for line in outcome.wrong.iter().take(LINES_MAX) {
             tracing::error!("a rule is left out: {line}");
         }
-        keeper.tell(&outcome);
-        Ok((keeper, outcome.set))
+        tell(&outcome);
+        *keeper.shown() = Arc::new(in_force);
+        Ok(keeper)
     }
 
     /// Writes the sets of data that rules have a file for.
     pub(crate) fn save(&self) {
-        for line in self.names.lock().unwrap_or_else(PoisonError::into_inner).datasets.save() {
+        for line in self.names().datasets.save() {
             tracing::error!("{line}");
         }
     }
@@ -120,34 +177,144 @@ impl Keeper {
         !self.config.files.is_empty()
     }
 
+    /// Those in force.
+    pub(crate) fn set(&self) -> Option<Arc<RuleSet>> {
+        self.shown().set.clone()
+    }
+
     /// Reads them again: all of them are put in force, or none where one is wrong.
     ///
     /// # Errors
     ///
     /// Everything that is wrong, each with file, line and column.
     pub(crate) fn reload(&self, door: &Door) -> Result<Vec<String>, Failure> {
-        let outcome = self.read()?;
+        let mut names = self.names();
+        let switched = self.switched()?;
+        let (outcome, in_force) = self.read(&mut names, switched)?;
         if !outcome.wrong.is_empty() {
             return Err(Failure::lines(outcome.wrong));
         }
-        self.tell(&outcome);
-        door.publisher.publish_rules(outcome.set);
+        tell(&outcome);
+        self.publish(door, in_force);
+        drop(names);
         self.save();
         Ok(outcome.unsupported)
     }
 
-    fn read(&self) -> Result<Outcome, Failure> {
-        set(&self.config, &mut self.names.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Enables or disables a rule, and keeps that.
+    fn switch(&self, door: &Door, key: RuleKey, on: bool) -> Result<(), RuleError> {
+        let mut names = self.names();
+        let mut switched = self.switched().map_err(wrong)?;
+        switched.insert(key, on);
+        let (outcome, in_force) = self.read(&mut names, switched).map_err(wrong)?;
+        if !outcome.wrong.is_empty() {
+            return Err(RuleError::Wrong(outcome.wrong));
+        }
+        let name = format!("{}:{}", key.0, key.1);
+        if in_force.rule(key).is_none_or(|rule| rule.rule.enabled != on) {
+            // It has gone from the files, or this engine cannot try it.
+            return Err(
+                match outcome.unsupported.iter().find(|line| line.contains(&format!("sid {}: ", key.1))) {
+                    Some(line) => RuleError::Wrong(vec![line.clone()]),
+                    None => RuleError::Unknown(name),
+                },
+            );
+        }
+        self.entities.write(|write| write.put(&SWITCHED, &name, &on))?;
+        tell(&outcome);
+        self.publish(door, in_force);
+        Ok(())
     }
 
-    fn tell(&self, outcome: &Outcome) {
-        for line in outcome.unsupported.iter().take(LINES_MAX) {
-            tracing::warn!("a rule is left out: {line}");
-        }
-        if let Some(set) = &outcome.set {
-            let (wrong, unsupported) = (outcome.wrong.len(), outcome.unsupported.len());
-            tracing::info!(rules = set.signatures().len(), wrong, unsupported, "rules were read");
-        }
+    fn publish(&self, door: &Door, in_force: InForce) {
+        door.publisher.publish_rules(in_force.set.clone());
+        *self.shown() = Arc::new(in_force);
+    }
+
+    fn read(
+        &self,
+        names: &mut Names,
+        switched: HashMap<RuleKey, bool>,
+    ) -> Result<(Outcome, InForce), Failure> {
+        let began = Instant::now();
+        let before = self.shown().hits();
+        let (outcome, listing) = read_all(&self.config, names, self.workers, Some(&switched))?;
+        let in_force = InForce {
+            listed: listing.listed,
+            files: listing.files,
+            set: outcome.set.clone(),
+            switched,
+            before,
+            read_s: serve::now().wall.0 / 1_000_000_000,
+            took_ms: began.elapsed().as_millis() as u64,
+            resident_bytes: resident_bytes(),
+        };
+        Ok((outcome, in_force))
+    }
+
+    fn switched(&self) -> Result<HashMap<RuleKey, bool>, Failure> {
+        let failed = |error| Failure::line(format!("cannot read which rules are enabled: {error}"));
+        let all = self.entities.all(&SWITCHED).map_err(failed)?;
+        let key = |name: &str| {
+            let (generator, sid) = name.split_once(':')?;
+            Some((generator.parse().ok()?, sid.parse().ok()?))
+        };
+        Ok(all.into_iter().filter_map(|(name, on)| Some((key(&name)?, on))).collect())
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Arc<InForce>> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The rules of a running box for its API.
+pub(crate) struct Book {
+    /// Who reads them.
+    pub keeper: Arc<Keeper>,
+    /// Where they are put in force.
+    pub door: Arc<Door>,
+}
+
+impl RuleBook for Book {
+    fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.keeper.shown())
+    }
+
+    fn reload(&self) -> Result<Arc<InForce>, RuleError> {
+        self.keeper.reload(&self.door).map_err(wrong)?;
+        Ok(self.in_force())
+    }
+
+    fn switch(&self, key: RuleKey, on: bool) -> Result<Arc<InForce>, RuleError> {
+        self.keeper.switch(&self.door, key, on)?;
+        Ok(self.in_force())
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn wrong(failure: Failure) -> RuleError {
+    RuleError::Wrong(failure.to_string().lines().map(str::to_owned).collect())
+}
+
+/// Memory of this process; 0 where the system does not tell.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1_024
+}
+
+fn tell(outcome: &Outcome) {
+    for line in outcome.unsupported.iter().take(LINES_MAX) {
+        tracing::warn!("a rule is left out: {line}");
+    }
+    if let Some(set) = &outcome.set {
+        let (wrong, unsupported) = (outcome.wrong.len(), outcome.unsupported.len());
+        tracing::info!(rules = set.signatures().len(), wrong, unsupported, "rules were read");
     }
 }
 
@@ -162,17 +329,25 @@ fn faults(file: &FileReport) -> Vec<String> {
 
 fn read(loader: &mut Loader, place: &Path) -> Result<(), Failure> {
     for file in files(place)? {
-        let unreadable =
-            |error: std::io::Error| Failure::line(format!("cannot read {}: {error}", file.display()));
-        let len = std::fs::metadata(&file).map_err(unreadable)?.len();
-        if len > FILE_BYTES_MAX {
-            let said =
-                format!("{} has {len} bytes, a file of rules at most {FILE_BYTES_MAX}", file.display());
-            return Err(Failure::line(said));
-        }
-        loader.add(&file.display().to_string(), &std::fs::read(&file).map_err(unreadable)?);
+        loader.add(&file.display().to_string(), &bytes(&file)?);
     }
     Ok(())
+}
+
+/// A file, within its bound.
+///
+/// # Errors
+///
+/// It is larger, or cannot be read.
+pub(crate) fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
+    let unreadable =
+        |error: std::io::Error| Failure::line(format!("cannot read {}: {error}", file.display()));
+    let len = std::fs::metadata(file).map_err(unreadable)?.len();
+    if len > FILE_BYTES_MAX {
+        let said = format!("{} has {len} bytes, a file of rules at most {FILE_BYTES_MAX}", file.display());
+        return Err(Failure::line(said));
+    }
+    std::fs::read(file).map_err(unreadable)
 }
 
 /// The files of a place, by name.
@@ -203,10 +378,19 @@ fn files(place: &Path) -> Result<Vec<PathBuf>, Failure> {
 pub(crate) fn checked(loaded: &Loaded) -> Result<Vec<String>, Failure> {
     let wrong: Vec<String> = loaded.files.iter().flat_map(faults).collect();
     let total: usize = loaded.files.iter().map(|file| file.rules).sum();
+    let vain = |file: &FileReport| -> Vec<String> {
+        let line = |(line, sid, keyword): &(u32, u32, String)| {
+            format!("warning: {}:{line}: sid {sid} cannot match: nothing tells {keyword} yet", file.name)
+        };
+        file.in_vain.iter().map(line).collect()
+    };
+    let vain: Vec<String> = loaded.files.iter().flat_map(vain).collect();
     let summary =
         format!("{} of {total} rules in {} files can be loaded", loaded.signatures.len(), loaded.files.len());
-    if wrong.is_empty() {
-        return Ok(vec![summary]);
-    }
-    Err(Failure::lines(wrong.into_iter().chain([summary]).collect()))
+    let summary = match vain.len() {
+        0 => summary,
+        count => format!("{summary}, {count} of them cannot match"),
+    };
+    let lines = wrong.iter().cloned().chain(vain).chain([summary]).collect();
+    if wrong.is_empty() { Ok(lines) } else { Err(Failure::lines(lines)) }
 }

@@ -61,7 +61,7 @@ pub(crate) struct Serving {
     links: Links,
     asks: Asks,
     orders: Receiver<Order>,
-    rules: rules::Keeper,
+    rules: Arc<rules::Keeper>,
     history: HistoryHandle,
     supervisor: Supervisor,
     count: u32,
@@ -84,7 +84,7 @@ impl Serving {
         services: Arc<Services>,
         door: Arc<Door>,
         wire: LiveWire,
-        (links, orders, rules): (Links, Receiver<Order>, rules::Keeper),
+        (links, orders, rules): (Links, Receiver<Order>, Arc<rules::Keeper>),
     ) -> Result<Self, Failure> {
         let has_tls = tls.is_some();
         let server_config = api::Config {

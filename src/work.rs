@@ -1,6 +1,7 @@
 //! How does an operator have a capture looked into, see to jobs, and say who is told of events? Parts of `jarvis ctl`.
 
-use crate::cli::{HoldCommand, WebhookCommand};
+use crate::cli::{HoldCommand, RulesCommand, WebhookCommand};
+use crate::ctl::{encoded, query_path};
 use crate::failure::Failure;
 use controlplane::client::{Client, Method};
 use serde_json::{Map, Value, json};
@@ -26,6 +27,23 @@ pub(crate) fn classify(client: &Client, capture: &Path) -> Result<Value, Failure
         Some(error) => Err(Failure::line(error.to_owned())),
         None => Ok(job["result"].take()),
     }
+}
+
+/// `ctl dpi rules`.
+///
+/// # Errors
+///
+/// No daemon, or its refusal.
+pub(crate) fn rules(client: &Client, command: &RulesCommand) -> Result<Value, Failure> {
+    let path = |sid: &str| format!("/dpi/rules/{}", encoded(sid));
+    Ok(match command {
+        RulesCommand::List { filter, limit } => client.get(&query_path("/dpi/rules", filter, *limit)?)?,
+        RulesCommand::Show { sid } => client.get(&path(sid))?,
+        RulesCommand::Enable { sid } => client.post(&format!("{}/enable", path(sid)), &json!({}))?,
+        RulesCommand::Disable { sid } => client.post(&format!("{}/disable", path(sid)), &json!({}))?,
+        RulesCommand::Reload => client.post("/dpi/rules/reload", &json!({}))?,
+        RulesCommand::Summary => client.get("/dpi/rules/summary")?,
+    })
 }
 
 /// `ctl hold`.

@@ -521,6 +521,14 @@ pub(crate) struct Rules {
     pub payload_bytes: u32,
     /// Whether an alert brings its packet.
     pub packet: bool,
+    /// Lists of rules that are not in force (`disable.conf` of suricata-update).
+    pub disable: Vec<PathBuf>,
+    /// Lists of rules that are, whatever those say.
+    pub enable: Vec<PathBuf>,
+    /// Lists of rules that drop instead of alerting.
+    pub drop: Vec<PathBuf>,
+    /// Lists of rules that are written otherwise.
+    pub modify: Vec<PathBuf>,
     /// Address groups by name, beside the usual ones.
     pub addresses: BTreeMap<String, String>,
     /// Port groups by name, beside the usual ones.

@@ -196,6 +196,10 @@ fn read(
         alerts_per_packet: value_or(rules.integer("alerts_per_packet", 1..=256), 15),
         payload_bytes: value_or(rules.integer("payload_bytes", 0..=65_535), 0),
         packet: rules.flag("packet").unwrap_or(false),
+        disable: list_files(rules, "disable", base),
+        enable: list_files(rules, "enable", base),
+        drop: list_files(rules, "drop", base),
+        modify: list_files(rules, "modify", base),
         addresses: rules.names("addresses"),
         ports: rules.names("ports"),
     });
@@ -227,6 +231,12 @@ fn read(
         state_directory,
         notices,
     }
+}
+
+/// Files that a key names.
+fn list_files(section: &mut Section<'_, '_>, key: &'static str, base: &Path) -> Vec<PathBuf> {
+    let files = section.parsed_list::<PathBuf>(key, "a file");
+    files.map(|at| at.value.into_iter().map(|file| base.join(file)).collect()).unwrap_or_default()
 }
 
 /// Reading calls a second and client where nobody says.

@@ -100,6 +100,8 @@ codes! {
     InvalidPassword = "invalid_password", UNPROCESSABLE_ENTITY;
     /// The policy set has errors; the one in force stays.
     InvalidPolicy = "invalid_policy", UNPROCESSABLE_ENTITY;
+    /// The rules have errors; the ones before stay in force.
+    InvalidRules = "invalid_rules", UNPROCESSABLE_ENTITY;
     /// Too many attempts failed; `Retry-After` says when the next one is heard.
     TooManyAttempts = "too_many_attempts", TOO_MANY_REQUESTS;
     /// The client asks too often; `Retry-After` says when it may again.

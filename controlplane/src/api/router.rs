@@ -24,8 +24,8 @@ use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
     accounts, admin, audit, auth, backup, catalog, classify, flows, holds, idempotency, job_board, openapi,
-    policy, policy_items, policy_versions, subjects, system, talkers, telemetry, telemetry_history, webhooks,
-    wire,
+    policy, policy_items, policy_versions, rules, subjects, system, talkers, telemetry, telemetry_history,
+    webhooks, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -69,7 +69,7 @@ pub(super) fn router(
     services: Arc<Services>,
     limits: &Limits,
     origins: &[HeaderValue],
-    rules: Rules,
+    certificates: Rules,
 ) -> Router {
     let (jobs, allowed) = (Arc::new(Jobs::new()), Origins(origins.into()));
     let socket_io = live::socket_io::service(&services, &jobs);
@@ -120,6 +120,12 @@ pub(super) fn router(
         .routes(routes!(flows::end))
         .routes(routes!(catalog::protocols))
         .routes(routes!(catalog::applications))
+        .routes(routes!(rules::list))
+        .routes(routes!(rules::summary))
+        .routes(routes!(rules::reload))
+        .routes(routes!(rules::show))
+        .routes(routes!(rules::enable))
+        .routes(routes!(rules::disable))
         .routes(routes!(classify::classify).layer(DefaultBodyLimit::disable()))
         .routes(routes!(job_board::list))
         .routes(routes!(job_board::show, job_board::end))
@@ -163,7 +169,7 @@ pub(super) fn router(
         .layer(Extension(captures_max))
         .layer(middleware::from_fn_with_state(Arc::new(Remembered::default()), idempotency::once))
         .layer(middleware::from_fn_with_state(
-            Guard::new(Arc::clone(&services), limits.rates, limits.request_timeout, rules),
+            Guard::new(Arc::clone(&services), limits.rates, limits.request_timeout, certificates),
             guard,
         ))
         .layer(compression())

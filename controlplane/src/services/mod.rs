@@ -26,6 +26,7 @@ pub mod policy_edit;
 pub mod policy_start;
 pub mod policy_versions;
 pub mod rate_limited;
+pub mod rules;
 pub mod stamp;
 pub mod subjects;
 pub mod talkers;
@@ -83,6 +84,8 @@ pub struct Parts {
     pub live: Arc<live::Hub>,
     /// What can be done to the process; `None`: nothing.
     pub levers: Option<Arc<dyn levers::Levers>>,
+    /// Where rules are read; `None`: nowhere.
+    pub rules: Option<Arc<dyn rules::RuleBook>>,
     /// The clock that the workers use.
     pub clock: fn() -> Now,
     /// The daemon's version.
@@ -105,6 +108,7 @@ pub struct Services {
     webhooks: Webhooks,
     history: telemetry_history::History,
     levers: Option<Arc<dyn levers::Levers>>,
+    rules: Option<Arc<dyn rules::RuleBook>>,
     live: Arc<live::Hub>,
     clock: fn() -> Now,
     version: &'static str,
@@ -132,6 +136,7 @@ impl Services {
             backups,
             live,
             levers,
+            rules,
             clock,
             version,
         } = parts;
@@ -156,6 +161,7 @@ impl Services {
             webhooks,
             history,
             levers,
+            rules,
             live,
             api_counts,
             clock,

@@ -19,6 +19,7 @@ mod repeated;
 mod policy;
 mod policy_kept;
 mod rig;
+mod rules;
 mod tls;
 mod telemetry_past;
 mod webhooks;

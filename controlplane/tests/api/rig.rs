@@ -226,6 +226,7 @@ impl Daemon {
             }),
             live: Arc::clone(&live),
             levers: Some(Arc::new(MemoryLevers::default())),
+            rules: Some(Arc::new(crate::rules::MemoryRules::default())),
             clock,
             version: "test",
         });

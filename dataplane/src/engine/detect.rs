@@ -200,7 +200,7 @@ impl Engine {
             return None;
         }
         let mut hits = std::mem::take(&mut self.hits);
-        inspector.rules().take_hits(&mut hits);
+        inspector.rules().take_hits(packet.at.wall.0, &mut hits);
         let (mut of_packet, mut of_flow) = (None, None);
         for hit in &hits {
             let Some(signature) =
@@ -361,7 +361,7 @@ pub(super) fn tell_of_end(
     }
     let mut is_alerted = false;
     let mut hits = Vec::new();
-    inspector.rules().take_hits(&mut hits);
+    inspector.rules().take_hits(record.last.0, &mut hits);
     let (src, dst) = record.endpoints();
     let labels = record.key.labels();
     for hit in &hits {

@@ -11,6 +11,8 @@
 //!
 //! First some are disabled, then some enabled again, then some dropped, then some rewritten.
 
+use std::collections::HashMap;
+
 use pcre2::bytes::Regex;
 
 use super::language::{Fault, Value, Wrong};
@@ -21,7 +23,7 @@ use crate::words::wildcard;
 /// Lines of a list.
 const LINES_MAX: usize = 100_000;
 
-/// All four lists.
+/// All four lists, and what is said of single rules.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// These are not in the set.
@@ -32,6 +34,33 @@ pub struct Changes {
     pub drop: Vec<Selector>,
     /// These are written otherwise.
     pub modify: Vec<Modification>,
+    /// By generator and number: whether they are in the set, whatever the lists say.
+    pub forced: HashMap<(u32, u32), bool>,
+}
+
+impl Changes {
+    /// Whether a rule is in the set; `is_comment`: where nobody says so, it is not.
+    pub(super) fn is_on(&self, candidate: &Candidate<'_>, is_comment: bool) -> bool {
+        let rule = candidate.rule;
+        self.forced
+            .get(&(rule.generator, rule.sid))
+            .copied()
+            .unwrap_or_else(|| !(is_comment || any(&self.disable, candidate)) || any(&self.enable, candidate))
+    }
+
+    /// Whether a rule that cannot be read is not in the set anyway, of all that is known of it: its number.
+    pub(super) fn is_off(&self, sid: u32) -> bool {
+        let means = |selectors: &[Selector]| {
+            selectors.iter().any(|one| matches!(one, Selector::Id(1, number) if *number == sid))
+        };
+        let listed = || means(&self.disable) && !means(&self.enable);
+        self.forced.get(&(1, sid)).map_or_else(listed, |is_on| !is_on)
+    }
+
+    /// Whether what is commented out may be in the set.
+    pub(super) fn may_enable(&self) -> bool {
+        !self.enable.is_empty() || self.forced.values().any(|is_on| *is_on)
+    }
 }
 
 /// Which rules are meant.

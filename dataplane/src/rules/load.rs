@@ -8,9 +8,11 @@ use super::changes::{Candidate, Changes, any};
 use super::datasets::Datasets;
 use super::hashes::HashList;
 use super::language::{Fault, Kind, RuleText, Variables, read, rules_and_comments};
+use super::listed::{Listed, joined};
 use super::matcher::{Sources, Unmatchable};
 use super::rule::{Action, Condition, FileHash, FileTest, Rule};
 use super::signature::Signature;
+use super::untold::asked_in_vain;
 
 /// What came of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +29,8 @@ pub struct FileReport {
     pub disabled: usize,
     /// What is wrong with the others, in the order of the file.
     pub faults: Vec<Fault>,
+    /// Rules that are in the set and can never match: line, sid, and the keyword that nobody answers.
+    pub in_vain: Vec<(u32, u32, String)>,
 }
 
 /// A set of rules.
@@ -36,6 +40,8 @@ pub struct Loaded {
     pub signatures: Vec<Signature>,
     /// What came of each file.
     pub files: Vec<FileReport>,
+    /// Rules in force and not, by generator and number, where they were to be listed.
+    pub listed: Vec<Listed>,
 }
 
 /// Reads files one after the other: [`Self::add`], then [`Self::finish`].
@@ -52,6 +58,18 @@ pub struct Loader {
     files: Vec<FileReport>,
     /// Lists of hashes that were read.
     lists: HashMap<(PathBuf, FileHash), Arc<HashList>>,
+    /// Whether rules are listed.
+    is_listing: bool,
+    /// As `signatures`, where they are listed.
+    listed: Vec<Listed>,
+    /// Rules that are not in force.
+    off: Vec<Listed>,
+}
+
+/// A rule as an operator wants it.
+enum Wanted {
+    On(Box<Signature>),
+    Off(Box<Rule>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +92,16 @@ impl Loader {
             known: HashMap::new(),
             files: Vec::new(),
             lists: HashMap::new(),
+            is_listing: false,
+            listed: Vec::new(),
+            off: Vec::new(),
         }
+    }
+
+    /// From here on, rules are listed, those that are not in force too.
+    #[must_use]
+    pub fn listing(self) -> Self {
+        Self { is_listing: true, ..self }
     }
 
     /// From here on, what an operator changes is changed.
@@ -96,44 +123,37 @@ impl Loader {
         self.directory = Path::new(name).parent().map(Path::to_owned).unwrap_or_default();
         self.files.push(FileReport { name: name.to_owned(), ..FileReport::default() });
         for (text, is_comment) in rules_and_comments(text) {
-            if is_comment && self.changes.enable.is_empty() {
+            if is_comment && !self.is_listing && !self.changes.may_enable() {
                 self.files[file].disabled += 1;
                 continue;
             }
-            let read = self.changed(&text, name, is_comment);
+            let wanted = self.changed(&text, name, is_comment);
             let report = &mut self.files[file];
-            match read {
-                // What is commented out may be anything.
-                Ok(None) | Err(_) if is_comment => report.disabled += 1,
-                Ok(None) => {
-                    report.rules += 1;
+            report.rules += usize::from(!is_comment || matches!(wanted, Ok(Wanted::On(_))));
+            match wanted {
+                Ok(Wanted::On(signature)) => self.take(*signature, &text, file),
+                Ok(Wanted::Off(rule)) => {
+                    report.disabled += 1;
+                    if self.is_listing {
+                        self.off.push(Listed::new(&rule, text.bytes(), (file, text.line), false));
+                    }
+                }
+                // What is commented out may be anything, and what is disabled may be wrong.
+                Err(fault) if is_comment || fault.sid.is_some_and(|sid| self.changes.is_off(sid)) => {
                     report.disabled += 1;
                 }
-                Ok(Some(signature)) => {
-                    report.rules += 1;
-                    self.take(signature, &text, file);
-                }
-                Err(fault) => {
-                    report.rules += 1;
-                    report.faults.push(fault);
-                }
+                Err(fault) => report.faults.push(fault),
             }
         }
     }
 
-    /// A rule as an operator wants it; `None`: not at all.
-    fn changed(
-        &mut self,
-        text: &RuleText<'_>,
-        file: &str,
-        is_comment: bool,
-    ) -> Result<Option<Signature>, Fault> {
-        let mut signature = self.readable(text)?;
-        let Changes { disable, enable, drop, modify } = &self.changes;
-        let candidate = Candidate { rule: &signature.rule, text: text.bytes(), file };
-        let is_off = (is_comment || any(disable, &candidate)) && !any(enable, &candidate);
-        if is_off {
-            return Ok(None);
+    /// A rule as an operator wants it.
+    fn changed(&mut self, text: &RuleText<'_>, file: &str, is_comment: bool) -> Result<Wanted, Fault> {
+        let rule = read(text, &mut self.variables)?;
+        let Changes { drop, modify, .. } = &self.changes;
+        let candidate = Candidate { rule: &rule, text: text.bytes(), file };
+        if !self.changes.is_on(&candidate, is_comment) {
+            return Ok(Wanted::Off(Box::new(rule)));
         }
         let drops = any(drop, &candidate);
         let mut written = None;
@@ -143,23 +163,27 @@ impl Loader {
                 written = Some(changed);
             }
         }
-        if let Some(written) = written {
-            let read = self.readable(&RuleText::of(&written));
-            signature = read.map_err(|fault| {
+        let mut signature = match written {
+            None => self.compiled(rule, text)?,
+            Some(written) => self.readable(&RuleText::of(&written)).map_err(|fault| {
                 let detail = format!("after it was modified: {}", fault.detail);
                 Fault { line: text.line, column: 1, detail, ..fault }
-            })?;
-        }
+            })?,
+        };
         let action = &mut signature.rule.action;
         if drops && *action == Action::Alert {
             *action = Action::Drop;
         }
-        Ok(Some(signature))
+        Ok(Wanted::On(Box::new(signature)))
     }
 
     /// A rule whose tests can be tried.
     fn readable(&mut self, text: &RuleText<'_>) -> Result<Signature, Fault> {
-        let mut rule = read(text, &mut self.variables)?;
+        let rule = read(text, &mut self.variables)?;
+        self.compiled(rule, text)
+    }
+
+    fn compiled(&mut self, mut rule: Rule, text: &RuleText<'_>) -> Result<Signature, Fault> {
         let sid = rule.sid;
         self.read_lists(&mut rule).map_err(|detail| Fault {
             line: text.line,
@@ -198,9 +222,11 @@ impl Loader {
     fn take(&mut self, signature: Signature, text: &RuleText<'_>, file: usize) {
         let rule = &signature.rule;
         let place = Place { rule: self.signatures.len(), file, line: text.line };
+        let listed = self.is_listing.then(|| Listed::new(rule, text.bytes(), (file, text.line), true));
         let Some(other) = self.known.get(&(rule.generator, rule.sid)).copied() else {
             self.known.insert((rule.generator, rule.sid), place);
             self.signatures.push(signature);
+            self.listed.extend(listed);
             self.files[file].loaded += 1;
             return;
         };
@@ -211,6 +237,9 @@ impl Loader {
             self.files[file].loaded += 1;
             self.known.insert((rule.generator, rule.sid), Place { rule: other.rule, ..place });
             *before = signature;
+            if let Some((listed, before)) = listed.zip(self.listed.get_mut(other.rule)) {
+                *before = listed;
+            }
         } else if rule.revision < before.rule.revision {
             self.files[file].replaced += 1;
         } else {
@@ -230,8 +259,18 @@ impl Loader {
 
     /// The set.
     #[must_use]
-    pub fn finish(self) -> Loaded {
-        Loaded { signatures: self.signatures, files: self.files }
+    pub fn finish(mut self) -> Loaded {
+        for place in self.known.values() {
+            let rule = &self.signatures[place.rule].rule;
+            if let Some(keyword) = asked_in_vain(rule) {
+                self.files[place.file].in_vain.push((place.line, rule.sid, keyword));
+            }
+        }
+        for file in &mut self.files {
+            file.in_vain.sort_unstable();
+        }
+        let listed = joined(self.listed, self.off);
+        Loaded { signatures: self.signatures, files: self.files, listed }
     }
 }
 
@@ -264,6 +303,19 @@ mod tests {
         let told = loaded.files[1].faults[0].to_string();
         assert_eq!(told, "3:1: sid 3: a rule of this sid and rev is at a.rules:3 already");
     }
+
+    #[test]
+    fn rules_that_cannot_match_are_told_where_they_are_in_the_set() {
+        let mut loader = Loader::new(Variables::usual());
+        let vain = "alert pop3 any any -> any any (pop3.command; content:\"A\"; sid:2; rev:1;)\n";
+        loader.add("a.rules", format!("alert ip any any -> any any (sid:1;)\n{vain}").as_bytes());
+        loader.add("b.rules", vain.replace("rev:1", "rev:2").as_bytes());
+        let loaded = loader.finish();
+        assert_eq!(loaded.signatures.len(), 2);
+        assert_eq!(loaded.files[0].in_vain, []);
+        assert_eq!(loaded.files[1].in_vain, [(1, 2, "pop3.command".to_owned())]);
+    }
+
     #[test]
     fn lists_of_an_operator_change_the_set() {
         use crate::rules::changes::{modifications, selectors};
@@ -273,6 +325,7 @@ mod tests {
             drop: selectors(b"group:a").unwrap(),
             modify: modifications(b"3 \"msg:\\\".*?\\\"\" \"msg:\\\"other\\\"\"\n5 \"sid\" \"nope\"")
                 .unwrap(),
+            ..Changes::default()
         };
         let mut loader = Loader::new(Variables::usual()).with(changes);
         let file = "alert tcp any any -> any any (msg:\"noisy\"; sid:1;)\n\
@@ -290,5 +343,37 @@ mod tests {
         assert_eq!((report.rules, report.loaded, report.disabled, report.faults.len()), (5, 3, 2, 1));
         assert_eq!(report.faults[0].line, 5);
         assert!(report.faults[0].detail.starts_with("after it was modified: "), "{}", report.faults[0]);
+    }
+
+    #[test]
+    fn rules_are_listed_in_force_and_not_and_numbers_go_before_lists() {
+        let file = "alert tcp any any -> any any (msg:\"a\"; classtype:x; sid:1; rev:2;)\n\
+                    # drop http any any -> any any (msg:\"b\"; sid:2;)\n\
+                    # any words (in brackets)\n\
+                    alert tcp any any -> any any (nonsense; sid:3;)\n\
+                    alert tcp any any -> any any (msg:\"d\"; sid:4;)\n";
+        let listed = |forced: &[(u32, bool)]| {
+            let forced = forced.iter().map(|(sid, on)| ((1, *sid), *on)).collect();
+            let changes = Changes {
+                disable: crate::rules::changes::selectors(b"4").unwrap(),
+                forced,
+                ..Changes::default()
+            };
+            let mut loader = Loader::new(Variables::usual()).with(changes).listing();
+            loader.add("a.rules", file.as_bytes());
+            let loaded = loader.finish();
+            let on = |one: &Listed| (one.sid, one.line, one.enabled);
+            (loaded.listed.iter().map(on).collect::<Vec<_>>(), loaded.files[0].faults.len(), loaded)
+        };
+        let (all, faults, loaded) = listed(&[]);
+        assert_eq!(all, [(1, 1, true), (2, 2, false), (4, 5, false)]);
+        assert_eq!(faults, 1);
+        let first = &loaded.listed[0];
+        assert_eq!((&*first.protocol, first.class.as_deref(), first.revision), ("tcp", Some("x"), 2));
+        assert!(first.text.starts_with("alert tcp any any -> any any (msg:"));
+        assert_eq!(&*loaded.listed[1].protocol, "http");
+        let (all, faults, loaded) = listed(&[(1, false), (2, true), (3, false), (4, true)]);
+        assert_eq!(all, [(1, 1, false), (2, 2, true), (4, 5, true)]);
+        assert_eq!((faults, loaded.signatures.len()), (0, 2));
     }
 }

@@ -7,6 +7,8 @@
 //! |---|---|
 //! | `language`, `rule` | what does a rule say? text in, [`Rule`] or [`Fault`] out |
 //! | `load`, `changes` | which rules are in the set, and what does the operator change of them? |
+//! | `untold` | which rules can never match? |
+//! | `listed`, `tally` | which rules are there, and how often did each match? |
 //! | `prefilter` | which of many can match these bytes at all? |
 //! | `packet` | does a rule ask about this packet, and do its headers fit? |
 //! | `transform`, `matcher` | do the tests of a part hold in these bytes? |
@@ -21,6 +23,7 @@ pub mod hashes;
 pub mod changes;
 pub mod counting;
 pub mod language;
+pub mod listed;
 pub mod load;
 pub mod matcher;
 pub mod memory;
@@ -33,7 +36,9 @@ pub mod datasets;
 pub mod host_bits;
 pub mod set;
 pub mod signature;
+pub mod tally;
 pub mod transform;
+pub mod untold;
 
 pub use detect::{Detector, Hit};
 pub use language::{Fault, Kind, Variables};

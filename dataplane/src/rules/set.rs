@@ -12,6 +12,7 @@ use super::rule::{
     Action, BitQuery, Condition, Effect, HeaderProtocol, IntQuery, PacketProtocol, Part, Where,
 };
 use super::signature::{Ask, Kind, NotReady, Signature};
+use super::tally::Tally;
 use crate::flow::Direction;
 use crate::parse::{Headers, Network, Protocol};
 
@@ -41,6 +42,7 @@ pub struct RuleSet {
     /// Whether a rule asks for the payload of TCP in order, by itself or beside what parsers tell.
     keeps_streams: bool,
     options: Options,
+    tally: Tally,
 }
 
 /// How rules are asked.
@@ -52,6 +54,8 @@ pub struct Options {
     pub alerts_per_packet: usize,
     /// Whether an alert brings the payload that matched, and its packet (EVE's `payload` and `packet`).
     pub keeps: Kept,
+    /// Workers that count matches.
+    pub workers: usize,
 }
 
 /// Which bytes an alert brings.
@@ -65,7 +69,7 @@ pub struct Kept {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { midstream: false, alerts_per_packet: 15, keeps: Kept::default() }
+        Self { midstream: false, alerts_per_packet: 15, keeps: Kept::default(), workers: 1 }
     }
 }
 
@@ -128,6 +132,7 @@ impl RuleSet {
         let mut set =
             Self { signatures: signatures.into_iter().map(Arc::new).collect(), options, ..Self::default() };
         set.find()?;
+        set.tally = Tally::new(options.workers, set.signatures.len());
         Ok(set)
     }
 
@@ -141,6 +146,12 @@ impl RuleSet {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.signatures.is_empty()
+    }
+
+    /// How often rules matched, by the numbers that matches tell.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// How rules are asked.

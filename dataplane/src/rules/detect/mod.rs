@@ -109,6 +109,8 @@ pub struct Detector {
     /// What TCP met with this packet.
     met: MetEvents,
     hits: Vec<Hit>,
+    /// Where matches of this worker are counted.
+    lane: usize,
 }
 
 /// Memory that is reused from rule to rule.
@@ -138,6 +140,7 @@ impl Detector {
         };
         if !is_same {
             self.set = set.filter(|set| !set.is_empty()).map(Arc::clone);
+            self.lane = self.set.as_ref().map_or(0, |set| set.tally().lane());
             self.generation = self.generation.wrapping_add(1);
         }
     }
@@ -194,12 +197,15 @@ impl Detector {
         })
     }
 
-    /// What matched since this was asked last, in the order of the set.
-    pub fn take_hits(&mut self, to: &mut Vec<Hit>) {
+    /// What matched since this was asked last, in the order of the set; from here on it is counted.
+    pub fn take_hits(&mut self, at_ns: u64, to: &mut Vec<Hit>) {
         to.clear();
         self.hits.sort_by_key(|hit| hit.rule);
-        let max = self.set.as_ref().map_or(0, |set| set.options().alerts_per_packet);
-        to.extend(self.hits.drain(..).take(max));
+        let Some(set) = &self.set else { return self.hits.clear() };
+        to.extend(self.hits.drain(..).take(set.options().alerts_per_packet));
+        for hit in to.iter() {
+            set.tally().count(self.lane, hit.rule, at_ns);
+        }
     }
 
     /// Whether tests ran out of their steps since this was asked last.

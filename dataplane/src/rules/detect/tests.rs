@@ -82,7 +82,7 @@ impl Flow {
     /// Numbers of the rules that matched since this was asked last.
     fn told(&mut self) -> Vec<u32> {
         let mut hits = Vec::new();
-        self.detector.take_hits(&mut hits);
+        self.detector.take_hits(1, &mut hits);
         hits.iter()
             .filter(|hit| hit.is_told)
             .map(|hit| self.detector.signature(hit).unwrap().rule.sid)

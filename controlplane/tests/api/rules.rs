@@ -1,0 +1,137 @@
+//! Rules over the API: which are there, which are in force, who may change that, and what the audit has of it.
+
+use crate::rig::{Daemon, Options};
+use controlplane::services::rules::{InForce, RuleBook, RuleError, RuleKey};
+use dataplane::rules::changes::Changes;
+use dataplane::rules::load::Loader;
+use dataplane::rules::memory::Names;
+use dataplane::rules::{RuleSet, Variables};
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+const FILE: &str = r#"alert tcp any any -> any any (msg:"First of them"; classtype:trojan-activity; sid:1; rev:3;)
+drop http any any -> any any (msg:"second"; http.uri; content:"/x"; sid:2;)
+# alert dns any any -> any any (msg:"third"; sid:3;)
+alert pop3 any any -> any any (msg:"vain"; pop3.command; content:"x"; sid:5;)
+alert tcp any any -> any any (msg:"wrong"; nonsense; sid:4;)
+"#;
+
+/// Rules of one file that is no file.
+pub(crate) struct MemoryRules {
+    switched: Mutex<HashMap<RuleKey, bool>>,
+    in_force: Mutex<Arc<InForce>>,
+}
+
+impl Default for MemoryRules {
+    fn default() -> Self {
+        let in_force = Mutex::new(read(&HashMap::new()));
+        Self { switched: Mutex::default(), in_force }
+    }
+}
+
+fn read(switched: &HashMap<RuleKey, bool>) -> Arc<InForce> {
+    let changes = Changes { forced: switched.clone(), ..Changes::default() };
+    let mut loader = Loader::new(Variables::usual()).with(changes).listing();
+    loader.add("/rules/a.rules", FILE.as_bytes());
+    let loaded = loader.finish();
+    let set = RuleSet::new(loaded.signatures, &mut Names::default(), Default::default()).unwrap();
+    Arc::new(InForce {
+        listed: loaded.listed,
+        files: loaded.files,
+        set: Some(Arc::new(set)),
+        switched: switched.clone(),
+        ..InForce::default()
+    })
+}
+
+impl RuleBook for MemoryRules {
+    fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.in_force.lock().unwrap())
+    }
+
+    fn reload(&self) -> Result<Arc<InForce>, RuleError> {
+        Err(RuleError::Wrong(vec!["a.rules:4:42: sid 4: nonsense: no keyword".to_owned()]))
+    }
+
+    fn switch(&self, key: RuleKey, on: bool) -> Result<Arc<InForce>, RuleError> {
+        let mut switched = self.switched.lock().unwrap();
+        switched.insert(key, on);
+        *self.in_force.lock().unwrap() = read(&switched);
+        Ok(self.in_force())
+    }
+}
+
+fn sids(daemon: &Daemon, query: &str) -> Vec<u64> {
+    let page = daemon.over_tcp("GET", &format!("/dpi/rules?{query}"), "").json();
+    page["rules"].as_array().unwrap().iter().map(|rule| rule["sid"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn rules_are_found_by_what_they_say_in_pages() {
+    let daemon = Daemon::start(Options::default());
+    for (query, found) in [
+        ("", &[1, 2, 3, 5][..]),
+        ("sid=2", &[2]),
+        ("msg=first", &[1]),
+        ("action=drop", &[2]),
+        ("class=trojan-activity", &[1]),
+        ("protocol=dns", &[3]),
+        ("enabled=false", &[3]),
+        ("enabled=true&source=a.rules", &[1, 2, 5]),
+        ("source=b.rules", &[]),
+    ] {
+        assert_eq!(sids(&daemon, query), found, "{query}");
+    }
+    let page = daemon.over_tcp("GET", "/dpi/rules?limit=2", "").json();
+    assert_eq!(page["next_cursor"], "1:2");
+    assert_eq!(sids(&daemon, "limit=2&cursor=1:2"), [3, 5]);
+    daemon.over_tcp("GET", "/dpi/rules?action=shout&x=1", "").problem(400, "invalid_parameter");
+}
+
+#[test]
+fn a_rule_is_shown_with_its_text_and_place() {
+    let daemon = Daemon::start(Options::default());
+    let rule = daemon.over_tcp("GET", "/dpi/rules/1", "").json();
+    assert_eq!(
+        (&rule["file"], &rule["line"], &rule["rev"]),
+        (&json!("/rules/a.rules"), &json!(1), &json!(3))
+    );
+    assert_eq!((&rule["hits"], &rule["last_hit_s"]), (&json!(0), &json!(null)));
+    assert!(rule["text"].as_str().unwrap().starts_with("alert tcp any any"), "{rule}");
+    assert_eq!(daemon.over_tcp("GET", "/dpi/rules/1:3", "").json()["enabled"], false);
+    for path in ["/dpi/rules/9", "/dpi/rules/2:1", "/dpi/rules/x"] {
+        daemon.over_tcp("GET", path, "").problem(404, "not_found");
+    }
+}
+
+#[test]
+fn a_rule_is_disabled_and_enabled_and_the_audit_tells() {
+    let daemon = Daemon::start(Options::default());
+    let off = daemon.over_tcp("POST", "/dpi/rules/1/disable", "").json();
+    assert_eq!((&off["enabled"], &off["switched"]), (&json!(false), &json!(true)));
+    assert_eq!(daemon.over_tcp("POST", "/dpi/rules/3/enable", "").json()["enabled"], true);
+    assert_eq!(sids(&daemon, "enabled=true"), [2, 3, 5]);
+    daemon.over_tcp("POST", "/dpi/rules/9/enable", "").problem(404, "not_found");
+    daemon.as_anyone("POST", "/dpi/rules/2/disable", "").problem(401, "unauthenticated");
+    let entries = daemon.over_tcp("GET", "/audit?action=rule.disable", "").json();
+    let done = entries["entries"].as_array().unwrap().iter().find(|entry| entry["outcome"] == "done");
+    let done = done.unwrap_or_else(|| panic!("{entries}"));
+    assert_eq!(done["target"], "rule 1:1");
+    assert_eq!((&done["before"]["enabled"], &done["after"]["enabled"]), (&json!(true), &json!(false)));
+}
+
+#[test]
+fn the_summary_counts_and_a_reload_that_fails_says_why() {
+    let daemon = Daemon::start(Options::default());
+    let summary = daemon.over_tcp("GET", "/dpi/rules/summary", "").json();
+    let counts = ["files", "loaded", "disabled", "failed"].map(|name| summary[name].as_u64().unwrap());
+    assert_eq!(counts, [1, 3, 1, 1]);
+    assert_eq!(summary["actions"], json!({"alert": 2, "drop": 1}));
+    let failure = &summary["failures"][0];
+    assert_eq!((&failure["sid"], &failure["line"]), (&json!(4), &json!(5)), "{summary}");
+    assert_eq!(summary["cannot_match"], 1);
+    assert_eq!(summary["in_vain"][0]["keyword"], "pop3.command");
+    let refused = daemon.over_tcp("POST", "/dpi/rules/reload", "");
+    refused.problem(422, "invalid_rules");
+}
