@@ -29,8 +29,11 @@ pub(crate) fn changes(config: &Rules) -> Result<Changes, Failure> {
     }
 }
 
+/// Reads one kind of list.
+type Reader<T> = fn(&[u8]) -> Result<Vec<T>, Vec<Fault>>;
+
 /// The lines of all files of one kind, one file after the other.
-fn all<T>(files: &[PathBuf], read: fn(&[u8]) -> Result<Vec<T>, Vec<Fault>>) -> Result<Vec<T>, Failure> {
+fn all<T>(files: &[PathBuf], read: Reader<T>) -> Result<Vec<T>, Failure> {
     let (mut lines, mut wrong) = (Vec::new(), None);
     for file in files {
         match one(file, read) {

@@ -9,7 +9,11 @@
 //! What a flow is known as (`Known`) stays until its end; what is needed to look at it (`Active`) goes back to a
 //! pool as soon as nobody looks any more.
 
+mod ruled;
+
 use std::sync::Arc;
+
+use ruled::{eve_name, moment_of, original};
 
 use super::app::{AppId, AppTable};
 use super::fields::Fields;
@@ -28,13 +32,10 @@ use super::risk::clues::{Clues, Page, PageId, Store};
 use super::risk::flow;
 use crate::flow::{Direction, NO_INSPECTION};
 use crate::parse::{self, TcpFlags};
-use crate::rules::detect::{FlowPlace, Moment, PacketFacts, RuledFlow, Telling};
-use crate::rules::packet::View;
-use crate::rules::set::Kept;
-use crate::rules::{Detector, RuleSet};
+use crate::rules::Detector;
+use crate::rules::detect::{FlowPlace, RuledFlow, Telling};
 use crate::stream::{Acked, Anomaly, FLOW_BYTES_MAX, Memory, Mended, Mode, Streams, UrgentPolicy, What};
 use crate::time::Wall;
-use crate::verdict::Verdict;
 
 /// Bytes of a direction after which nobody looks any more (Suricata's `stream.reassembly.depth`).
 pub const DEPTH_BYTES: u64 = 1024 * 1024;
@@ -345,114 +346,6 @@ impl Inspector {
     /// What becomes of urgent bytes.
     pub const fn set_urgent(&mut self, policy: UrgentPolicy) {
         self.reassembly.urgent = policy;
-    }
-
-    /// Rules are these from now on. One comparison where they are the same ones.
-    #[inline]
-    pub fn follow_rules(&mut self, set: Option<&Arc<RuleSet>>) {
-        self.desk.rules.follow(set);
-    }
-
-    /// The rules, for what they matched.
-    pub const fn rules(&mut self) -> &mut Detector {
-        &mut self.desk.rules
-    }
-
-    /// Tries the rules of packets on one. `slot` is its flow's; [`NO_INSPECTION`] where it has none.
-    ///
-    /// Returns where it lies what they remember of a flow without a slot: the caller keeps it with [`Self::remember`] or lets it go.
-    pub fn try_packet(
-        &mut self,
-        slot: u32,
-        flow: Option<&FlowView>,
-        view: &View<'_>,
-        facts: &PacketFacts<'_>,
-    ) -> Option<FlowPlace> {
-        let Self { desk, known, active, .. } = self;
-        let mut nowhere = FlowPlace::default();
-        let spoken = known.get(slot as usize).and_then(|known| original(&known.notes));
-        let moment = flow.map(|flow| moment_of(flow, Wall(facts.at_ns), spoken));
-        let (place, facts) = match known.get_mut(slot as usize) {
-            Some(known) => {
-                let is_in_stream = facts.is_in_stream && (known.active as usize) < active.len();
-                let application = eve_name(&known.notes);
-                (&mut known.rules, PacketFacts { application, is_in_stream, ..*facts })
-            }
-            None => (&mut nowhere, PacketFacts { is_in_stream: false, ..*facts }),
-        };
-        desk.rules.packet(place, view, moment.as_ref(), &facts);
-        (nowhere != FlowPlace::default()).then_some(nowhere)
-    }
-
-    /// What rules remember of a flow that began without a slot.
-    pub fn remember(&mut self, slot: u32, place: FlowPlace) {
-        if let Some(known) = self.known.get_mut(slot as usize) {
-            known.rules = place;
-        }
-    }
-
-    /// Whether there are rules.
-    #[must_use]
-    #[inline]
-    pub const fn has_rules(&self) -> bool {
-        self.desk.rules.is_on()
-    }
-
-    /// Whether a rule asks what decoding of packets met.
-    #[must_use]
-    pub fn rules_want_decoding(&self) -> bool {
-        self.desk.rules.wants_decoding()
-    }
-
-    /// Which bytes an alert brings.
-    #[must_use]
-    pub fn rules_keep(&self) -> Kept {
-        self.desk.rules.keeps()
-    }
-
-    /// The end of what a direction brought in order, as far as rules look at it.
-    #[must_use]
-    pub fn stream_of(&self, slot: u32, way: Direction) -> &[u8] {
-        self.known.get(slot as usize).map_or(&[], |known| self.desk.rules.stream_of(known.rules, way))
-    }
-
-    /// Whether a rule asks what TCP met.
-    #[must_use]
-    pub fn rules_want_tracking(&self) -> bool {
-        self.desk.rules.wants_tracking()
-    }
-
-    /// Whether rules look into TCP that is seen from its middle.
-    #[must_use]
-    pub fn rules_look_into_midstream(&self) -> bool {
-        self.desk.rules.is_on_for(true)
-    }
-
-    /// No other rule is asked about a flow.
-    pub fn pass_rules(&mut self, slot: u32) {
-        if let Some(known) = self.known.get_mut(slot as usize) {
-            self.desk.rules.pass(&mut known.rules);
-        }
-    }
-
-    /// A rule dropped a flow, which nobody acts on.
-    pub fn let_rules_end(&mut self, slot: u32) {
-        if let Some(known) = self.known.get_mut(slot as usize) {
-            self.desk.rules.let_end(&mut known.rules);
-        }
-    }
-
-    /// A rule ended a flow.
-    pub fn end_by_rule(&mut self, slot: u32, verdict: Verdict) {
-        if let Some(known) = self.known.get_mut(slot as usize) {
-            self.desk.rules.end(&mut known.rules, verdict);
-        }
-    }
-
-    /// What rules made of a flow, where one ended it.
-    #[must_use]
-    pub fn ruled(&self, slot: u32) -> Option<Verdict> {
-        self.desk.rules.ruled(self.known.get(slot as usize)?.rules)
     }
 
     /// Whether somebody reads a flow.
@@ -767,28 +660,6 @@ impl Inspector {
             known.notes.set_app(app, GUESS, Evidence::Address);
         }
     }
-}
-
-/// What rules are asked about.
-const fn moment_of(flow: &FlowView, at: Wall, original: Option<&'static str>) -> Moment {
-    Moment {
-        initiator: flow.initiator,
-        responder: flow.responder,
-        protocol: flow.protocol,
-        is_established: flow.is_established,
-        original,
-        at_ns: at.0,
-    }
-}
-
-/// What rules call the protocol that a flow spoke before an upgrade.
-fn original(notes: &Notes) -> Option<&'static str> {
-    notes.original().map(Protocol::eve_name)
-}
-
-/// What rules call the protocol of a flow.
-fn eve_name(notes: &Notes) -> Option<&'static str> {
-    notes.protocol().map(Protocol::eve_name)
 }
 
 /// Whether the payload says nothing of its application: unknown, or encrypted.

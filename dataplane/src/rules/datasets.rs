@@ -19,6 +19,12 @@ use super::rule::{Datarep, Dataset, DatasetCommand, DatasetKind, NumberTest};
 
 type Hashing = foldhash::quality::RandomState;
 
+/// Whether a member is in the set now.
+type Shard = HashMap<Box<[u8]>, bool, Hashing>;
+
+/// What rules changed, by the set's name.
+type ChangesByName = HashMap<Box<str>, (DatasetKind, Arc<Changes>)>;
+
 /// Bytes that a set may take where nothing is said (`datasets.defaults.memcap`).
 const MEMCAP: u64 = 100 << 20;
 
@@ -62,7 +68,7 @@ pub enum NoData {
 #[derive(Debug)]
 struct Changes {
     /// Members that were added, and such of the file that were taken away.
-    shards: [RwLock<HashMap<Box<[u8]>, bool, Hashing>>; SHARDS],
+    shards: [RwLock<Shard>; SHARDS],
     hashing: Hashing,
     bytes: std::sync::atomic::AtomicU64,
 }
@@ -118,7 +124,7 @@ impl Set {
         }
     }
 
-    fn shard(&self, member: &[u8]) -> &RwLock<HashMap<Box<[u8]>, bool, Hashing>> {
+    fn shard(&self, member: &[u8]) -> &RwLock<Shard> {
         &self.changes.shards[self.changes.hashing.hash_one(member) as usize % SHARDS]
     }
 
@@ -193,7 +199,7 @@ impl Reputations {
 /// All sets, of one reading of rules after the other.
 #[derive(Debug, Default)]
 pub struct Datasets {
-    changes: Mutex<HashMap<Box<str>, (DatasetKind, Arc<Changes>)>>,
+    changes: Mutex<ChangesByName>,
     /// Of the reading that is in force or under way; those with a file are written to it.
     sets: Mutex<HashMap<Box<str>, Arc<Set>>>,
     directory: Option<PathBuf>,
@@ -475,6 +481,6 @@ mod tests {
         let set = Datasets::default().set(&asked(DatasetKind::String, None, None), Path::new("")).unwrap();
         let added = (0..1_000_u32).filter(|number| set.add(&number.to_be_bytes())).count();
         assert_eq!(added, 1_000 / (4 + MEMBER_BYTES as usize));
-        assert!(!set.add(&[0; MEMBER_BYTES_MAX + 1]));
+        assert!(!set.add(&vec![0; MEMBER_BYTES_MAX + 1]));
     }
 }

@@ -1,0 +1,146 @@
+//! What do rules ask of an inspector? Packets to be tried, what they remember of a flow, and what they made of it.
+
+use std::sync::Arc;
+
+use super::{Inspector, Notes};
+use crate::dpi::parser::FlowView;
+use crate::dpi::protocol::Protocol;
+use crate::flow::Direction;
+use crate::rules::detect::{FlowPlace, Moment, PacketFacts};
+use crate::rules::packet::View;
+use crate::rules::set::Kept;
+use crate::rules::{Detector, RuleSet};
+use crate::time::Wall;
+use crate::verdict::Verdict;
+
+impl Inspector {
+    /// Rules are these from now on. One comparison where they are the same ones.
+    #[inline]
+    pub fn follow_rules(&mut self, set: Option<&Arc<RuleSet>>) {
+        self.desk.rules.follow(set);
+    }
+
+    /// The rules, for what they matched.
+    pub const fn rules(&mut self) -> &mut Detector {
+        &mut self.desk.rules
+    }
+
+    /// Tries the rules of packets on one. `slot` is its flow's; [`NO_INSPECTION`] where it has none.
+    ///
+    /// Returns where it lies what they remember of a flow without a slot: the caller keeps it with [`Self::remember`] or lets it go.
+    pub fn try_packet(
+        &mut self,
+        slot: u32,
+        flow: Option<&FlowView>,
+        view: &View<'_>,
+        facts: &PacketFacts<'_>,
+    ) -> Option<FlowPlace> {
+        let Self { desk, known, active, .. } = self;
+        let mut nowhere = FlowPlace::default();
+        let spoken = known.get(slot as usize).and_then(|known| original(&known.notes));
+        let moment = flow.map(|flow| moment_of(flow, Wall(facts.at_ns), spoken));
+        let (place, facts) = match known.get_mut(slot as usize) {
+            Some(known) => {
+                let is_in_stream = facts.is_in_stream && (known.active as usize) < active.len();
+                let application = eve_name(&known.notes);
+                (&mut known.rules, PacketFacts { application, is_in_stream, ..*facts })
+            }
+            None => (&mut nowhere, PacketFacts { is_in_stream: false, ..*facts }),
+        };
+        desk.rules.packet(place, view, moment.as_ref(), &facts);
+        (nowhere != FlowPlace::default()).then_some(nowhere)
+    }
+
+    /// What rules remember of a flow that began without a slot.
+    pub fn remember(&mut self, slot: u32, place: FlowPlace) {
+        if let Some(known) = self.known.get_mut(slot as usize) {
+            known.rules = place;
+        }
+    }
+
+    /// Whether there are rules.
+    #[must_use]
+    #[inline]
+    pub const fn has_rules(&self) -> bool {
+        self.desk.rules.is_on()
+    }
+
+    /// Whether a rule asks what decoding of packets met.
+    #[must_use]
+    pub fn rules_want_decoding(&self) -> bool {
+        self.desk.rules.wants_decoding()
+    }
+
+    /// Which bytes an alert brings.
+    #[must_use]
+    pub fn rules_keep(&self) -> Kept {
+        self.desk.rules.keeps()
+    }
+
+    /// The end of what a direction brought in order, as far as rules look at it.
+    #[must_use]
+    pub fn stream_of(&self, slot: u32, way: Direction) -> &[u8] {
+        self.known.get(slot as usize).map_or(&[], |known| self.desk.rules.stream_of(known.rules, way))
+    }
+
+    /// Whether a rule asks what TCP met.
+    #[must_use]
+    pub fn rules_want_tracking(&self) -> bool {
+        self.desk.rules.wants_tracking()
+    }
+
+    /// Whether rules look into TCP that is seen from its middle.
+    #[must_use]
+    pub fn rules_look_into_midstream(&self) -> bool {
+        self.desk.rules.is_on_for(true)
+    }
+
+    /// No other rule is asked about a flow.
+    pub fn pass_rules(&mut self, slot: u32) {
+        if let Some(known) = self.known.get_mut(slot as usize) {
+            self.desk.rules.pass(&mut known.rules);
+        }
+    }
+
+    /// A rule dropped a flow, which nobody acts on.
+    pub fn let_rules_end(&mut self, slot: u32) {
+        if let Some(known) = self.known.get_mut(slot as usize) {
+            self.desk.rules.let_end(&mut known.rules);
+        }
+    }
+
+    /// A rule ended a flow.
+    pub fn end_by_rule(&mut self, slot: u32, verdict: Verdict) {
+        if let Some(known) = self.known.get_mut(slot as usize) {
+            self.desk.rules.end(&mut known.rules, verdict);
+        }
+    }
+
+    /// What rules made of a flow, where one ended it.
+    #[must_use]
+    pub fn ruled(&self, slot: u32) -> Option<Verdict> {
+        self.desk.rules.ruled(self.known.get(slot as usize)?.rules)
+    }
+}
+
+/// What rules are asked about.
+pub(super) const fn moment_of(flow: &FlowView, at: Wall, original: Option<&'static str>) -> Moment {
+    Moment {
+        initiator: flow.initiator,
+        responder: flow.responder,
+        protocol: flow.protocol,
+        is_established: flow.is_established,
+        original,
+        at_ns: at.0,
+    }
+}
+
+/// What rules call the protocol that a flow spoke before an upgrade.
+pub(super) fn original(notes: &Notes) -> Option<&'static str> {
+    notes.original().map(Protocol::eve_name)
+}
+
+/// What rules call the protocol of a flow.
+pub(super) fn eve_name(notes: &Notes) -> Option<&'static str> {
+    notes.protocol().map(Protocol::eve_name)
+}
