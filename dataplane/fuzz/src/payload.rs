@@ -34,7 +34,7 @@ pub fn run(bytes: &[u8]) {
         let seq = &mut next[way as usize];
         let tcp = (view.protocol == 6).then_some((*seq, TcpFlags(TcpFlags::ACK)));
         *seq = seq.wrapping_add(bytes.len() as u32);
-        inspector.look(slot, &view, &Payload { way, bytes, tcp, at: Wall(1) }, &mut |_| {});
+        inspector.look(slot, &view, &Payload { way, bytes, tcp, urgent: None, at: Wall(1) }, &mut |_| {});
     }
     inspector.end(slot, &view, Wall(2), &mut |_| {});
 }

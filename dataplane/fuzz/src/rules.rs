@@ -74,7 +74,7 @@ fn detect(set: RuleSet, bytes: &[u8]) {
         let facts = PacketFacts { is_in_stream: true, is_inline, ..PacketFacts::default() };
         detector.packet(&mut place, &view, Some(&moment), &facts);
         detector.finish_streams(place, &moment, Some("http"));
-        detector.take_hits(&mut hits);
+        detector.take_hits(0, &mut hits);
         assert!(hits.iter().all(|hit| detector.signature(hit).is_some()));
     }
     detector.release(&mut place);
