@@ -128,7 +128,15 @@ impl OnHosts {
             }
             let for_ns = u64::from(seconds) * Tick::SECOND;
             for key in keys(*place, ends).into_iter().flatten() {
-                hosts.0.keep(what(*place), (key, *bit), 1, for_ns, Tick(ends.at_ns));
+                let (at, now) = ((key, *bit), Tick(ends.at_ns));
+                if seconds == 0 {
+                    // A time is never cut short there, so that what ends must have ended long ago.
+                    if hosts.0.at(what(*place), at, now).is_some() {
+                        hosts.0.keep(what(*place), at, 1, 0, Tick(0));
+                    }
+                    continue;
+                }
+                hosts.0.keep(what(*place), at, 1, for_ns, now);
             }
         }
     }
@@ -203,7 +211,9 @@ mod tests {
         toggle.apply(&hosts, ends(A, B, 0), None);
         assert!(asks.holds(&hosts, ends(B, A, 1), &[]));
         toggle.apply(&hosts, ends(B, A, 1), None);
-        assert!(!asks.holds(&hosts, ends(A, B, 2), &[]));
+        assert!(!asks.holds(&hosts, ends(A, B, 1), &[]), "at once");
+        rule("xbits:unset,pair,track ip_pair;", &mut names).apply(&hosts, ends(A, B, 1), None);
+        assert!(!asks.holds(&hosts, ends(A, B, 1), &[]));
     }
 
     #[test]
