@@ -32,7 +32,7 @@ pub(super) struct RulesPage {
     path = "/dpi/rules",
     tag = "dpi",
     params(
-        ("sid" = Option<u32>, Query, description = "A rule's number."),
+        ("sid" = Option<u64>, Query, maximum = 4_294_967_295u64, description = "A rule's number."),
         ("msg" = Option<String>, Query, description = "A part of the message."),
         ("action" = Option<String>, Query, description = "alert, drop, reject, pass or config."),
         ("class" = Option<String>, Query, description = "A classtype."),

@@ -71,6 +71,7 @@ fn every_call_that_changes_something_leaves_an_entry() {
             .replace("{webhook_id}", &hook)
             .replace("{name}", "case-1")
             .replace("{subject}", &user)
+            .replace("{sid}", "1")
             .replace("{backup_id}", &backup);
         if permit.path.contains("{subject}") {
             let user = format!("/admin/users/{user}");

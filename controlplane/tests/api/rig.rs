@@ -60,6 +60,8 @@ pub(crate) struct Options {
     pub(crate) bounds: Bounds,
     /// Whether events go to the disk.
     pub(crate) records: bool,
+    /// A file of rules.
+    pub(crate) rules: &'static str,
 }
 
 impl Default for Options {
@@ -77,6 +79,7 @@ impl Default for Options {
             auth: AuthSettings::default(),
             bounds: Bounds::default(),
             records: false,
+            rules: crate::rules::RULES,
         }
     }
 }
@@ -226,7 +229,7 @@ impl Daemon {
             }),
             live: Arc::clone(&live),
             levers: Some(Arc::new(MemoryLevers::default())),
-            rules: Some(Arc::new(crate::rules::MemoryRules::default())),
+            rules: Some(Arc::new(crate::rules::MemoryRules::new(options.rules))),
             clock,
             version: "test",
         });

@@ -10,7 +10,13 @@ use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-const FILE: &str = r#"alert tcp any any -> any any (msg:"First of them"; classtype:trojan-activity; sid:1; rev:3;)
+pub(crate) const RULES: &str = r#"alert tcp any any -> any any (msg:"First of them"; classtype:trojan-activity; sid:1; rev:3;)
+drop http any any -> any any (msg:"second"; http.uri; content:"/x"; sid:2;)
+# alert dns any any -> any any (msg:"third"; sid:3;)
+alert pop3 any any -> any any (msg:"vain"; pop3.command; content:"x"; sid:5;)
+"#;
+
+const WITH_A_WRONG_ONE: &str = r#"alert tcp any any -> any any (msg:"First of them"; classtype:trojan-activity; sid:1; rev:3;)
 drop http any any -> any any (msg:"second"; http.uri; content:"/x"; sid:2;)
 # alert dns any any -> any any (msg:"third"; sid:3;)
 alert pop3 any any -> any any (msg:"vain"; pop3.command; content:"x"; sid:5;)
@@ -19,21 +25,22 @@ alert tcp any any -> any any (msg:"wrong"; nonsense; sid:4;)
 
 /// Rules of one file that is no file.
 pub(crate) struct MemoryRules {
+    text: &'static str,
     switched: Mutex<HashMap<RuleKey, bool>>,
     in_force: Mutex<Arc<InForce>>,
 }
 
-impl Default for MemoryRules {
-    fn default() -> Self {
-        let in_force = Mutex::new(read(&HashMap::new()));
-        Self { switched: Mutex::default(), in_force }
+impl MemoryRules {
+    pub(crate) fn new(text: &'static str) -> Self {
+        let in_force = Mutex::new(read(text, &HashMap::new()));
+        Self { text, switched: Mutex::default(), in_force }
     }
 }
 
-fn read(switched: &HashMap<RuleKey, bool>) -> Arc<InForce> {
+fn read(text: &str, switched: &HashMap<RuleKey, bool>) -> Arc<InForce> {
     let changes = Changes { forced: switched.clone(), ..Changes::default() };
     let mut loader = Loader::new(Variables::usual()).with(changes).listing();
-    loader.add("/rules/a.rules", FILE.as_bytes());
+    loader.add("/rules/a.rules", text.as_bytes());
     let loaded = loader.finish();
     let set = RuleSet::new(loaded.signatures, &mut Names::default(), Default::default()).unwrap();
     Arc::new(InForce {
@@ -51,13 +58,20 @@ impl RuleBook for MemoryRules {
     }
 
     fn reload(&self) -> Result<Arc<InForce>, RuleError> {
-        Err(RuleError::Wrong(vec!["a.rules:4:42: sid 4: nonsense: no keyword".to_owned()]))
+        let read = read(self.text, &self.switched.lock().unwrap());
+        let faults: Vec<String> =
+            read.files.iter().flat_map(|file| &file.faults).map(ToString::to_string).collect();
+        if !faults.is_empty() {
+            return Err(RuleError::Wrong(faults));
+        }
+        *self.in_force.lock().unwrap() = Arc::clone(&read);
+        Ok(read)
     }
 
     fn switch(&self, key: RuleKey, on: bool) -> Result<Arc<InForce>, RuleError> {
         let mut switched = self.switched.lock().unwrap();
         switched.insert(key, on);
-        *self.in_force.lock().unwrap() = read(&switched);
+        *self.in_force.lock().unwrap() = read(self.text, &switched);
         Ok(self.in_force())
     }
 }
@@ -123,7 +137,7 @@ fn a_rule_is_disabled_and_enabled_and_the_audit_tells() {
 
 #[test]
 fn the_summary_counts_and_a_reload_that_fails_says_why() {
-    let daemon = Daemon::start(Options::default());
+    let daemon = Daemon::start(Options { rules: WITH_A_WRONG_ONE, ..Options::default() });
     let summary = daemon.over_tcp("GET", "/dpi/rules/summary", "").json();
     let counts = ["files", "loaded", "disabled", "failed"].map(|name| summary[name].as_u64().unwrap());
     assert_eq!(counts, [1, 3, 1, 1]);
@@ -134,4 +148,6 @@ fn the_summary_counts_and_a_reload_that_fails_says_why() {
     assert_eq!(summary["in_vain"][0]["keyword"], "pop3.command");
     let refused = daemon.over_tcp("POST", "/dpi/rules/reload", "");
     refused.problem(422, "invalid_rules");
+    let reloaded = Daemon::start(Options::default()).over_tcp("POST", "/dpi/rules/reload", "").json();
+    assert_eq!((&reloaded["loaded"], &reloaded["failed"]), (&json!(3), &json!(0)));
 }
