@@ -705,6 +705,9 @@ impl Active {
         cx: &mut Context<'_>,
     ) -> Segment {
         let Payload { way, bytes, urgent, .. } = *payload;
+        if urgent.is_none() && !self.streams.has_urgent() {
+            return self.segment(recogniser, way, (seq, flags), bytes, reassembly, cx);
+        }
         let syn = u32::from(flags.syn());
         if let Some(pointer) = urgent
             && reassembly.urgent == UrgentPolicy::OutOfBand

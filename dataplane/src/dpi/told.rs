@@ -193,6 +193,11 @@ const RECORDS: &[(&str, &[Entry])] = &[
 /// Keys of a record that are followed, one within the other.
 const DEPTH_MAX: usize = 8;
 
+/// What rules are told of a record.
+fn entries_of(event_type: &str) -> Option<&'static [Entry]> {
+    RECORDS.iter().find(|(name, _)| *name == event_type).map(|(_, entries)| *entries)
+}
+
 /// Tells rules of a record, whatever else its parser told them before: each way once.
 pub(super) fn record(
     rules: &mut Telling<'_>,
@@ -201,7 +206,7 @@ pub(super) fn record(
     transaction: u32,
     fields: &Fields,
 ) {
-    let Some((_, entries)) = RECORDS.iter().find(|(name, _)| *name == event_type) else { return };
+    let Some(entries) = entries_of(event_type) else { return };
     let ways = [way, way.opposite()];
     for (place, of) in ways.into_iter().enumerate() {
         let is_own = place == 0;
@@ -223,7 +228,7 @@ pub(super) fn early(
     transaction: u32,
     fields: &Fields,
 ) {
-    let Some((_, entries)) = RECORDS.iter().find(|(name, _)| *name == event_type) else { return };
+    let Some(entries) = entries_of(event_type) else { return };
     show_all(rules, &entries.iter().filter(|entry| entry.2.is_none_or(|other| other == way)), fields);
     rules.stage(event_type, transaction, way, false);
 }

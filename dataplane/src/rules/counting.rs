@@ -57,15 +57,26 @@ impl Counter {
     /// Counts a match at `now_ns` for `filter`: those after its count are alerts.
     pub fn filter(&mut self, filter: &DetectionFilter, now_ns: u64) -> Outcome {
         self.begin_or_add(filter.seconds, now_ns);
+        self.filtered(filter)
+    }
+
+    /// What becomes of a match that does not count for `filter`, as things stand.
+    #[must_use]
+    pub const fn filtered(&self, filter: &DetectionFilter) -> Outcome {
         if self.matches > filter.count { Outcome::Alert } else { Outcome::Nothing }
+    }
+
+    /// Whether a window of so many seconds is open.
+    #[must_use]
+    pub fn has_window(&self, seconds: u32, now_ns: u64) -> bool {
+        let end = self.since_ns.saturating_add(u64::from(seconds) * SECOND_NS);
+        // A counter that told and began anew has a window and no match in it.
+        (self.matches > 0 || self.since_ns > 0) && now_ns <= end
     }
 
     /// Whether a window began with this match.
     fn begin_or_add(&mut self, seconds: u32, now_ns: u64) -> bool {
-        let end = self.since_ns.saturating_add(u64::from(seconds) * SECOND_NS);
-        // A counter that told and began anew has a window and no match in it.
-        let has_window = self.matches > 0 || self.since_ns > 0;
-        if has_window && now_ns <= end {
+        if self.has_window(seconds, now_ns) {
             self.matches = self.matches.saturating_add(1);
             return false;
         }

@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::rule::{Datarep, Dataset, DatasetCommand, DatasetKind, NumberTest};
+use super::hashes::{bounded, hash};
+use super::rule::{Datarep, Dataset, DatasetCommand, DatasetKind, FileHash, NumberTest};
 
 type Hashing = foldhash::quality::RandomState;
 
@@ -322,12 +323,8 @@ const WITH_NUMBER: &str = "a member, a comma and a number from 0 to 65535";
 /// Reads a file line by line, until `take` has enough.
 fn each_line(path: &Path, mut take: impl FnMut(&[u8]) -> Result<bool, &'static str>) -> Result<(), NoData> {
     let name = || path.display().to_string();
-    let unreadable = |error: &dyn std::fmt::Display| NoData::Unreadable(name(), error.to_string());
-    let about = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
-    if !about.is_file() || about.len() > FILE_BYTES_MAX {
-        return Err(unreadable(&format_args!("expected a file of at most {FILE_BYTES_MAX} bytes")));
-    }
-    let text = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    let unreadable = |error: std::io::Error| NoData::Unreadable(name(), error.to_string());
+    let text = bounded(path, FILE_BYTES_MAX).map_err(unreadable)?;
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
@@ -347,8 +344,8 @@ fn read_member(kind: DatasetKind, text: &[u8]) -> Result<Box<[u8]>, &'static str
     let words = || std::str::from_utf8(text).ok();
     match kind {
         DatasetKind::String => BASE64.decode(text).ok().map(Into::into).ok_or("a string in Base64"),
-        DatasetKind::Md5 => hexadecimal(text, 16).ok_or("32 hexadecimal digits"),
-        DatasetKind::Sha256 => hexadecimal(text, 32).ok_or("64 hexadecimal digits"),
+        DatasetKind::Md5 => hashed(text, FileHash::Md5, 16).ok_or("32 hexadecimal digits"),
+        DatasetKind::Sha256 => hashed(text, FileHash::Sha256, 32).ok_or("64 hexadecimal digits"),
         DatasetKind::Ipv4 => {
             let addr = words().and_then(|text| text.parse::<std::net::Ipv4Addr>().ok());
             addr.map(|addr| addr.to_ipv6_mapped().octets().into()).ok_or("an IPv4 address")
@@ -364,12 +361,8 @@ fn read_member(kind: DatasetKind, text: &[u8]) -> Result<Box<[u8]>, &'static str
     }
 }
 
-fn hexadecimal(text: &[u8], len: usize) -> Option<Box<[u8]>> {
-    if text.len() != 2 * len || !text.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16).map_or(0, |digit| digit as u8);
-    Some(text.chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect())
+fn hashed(text: &[u8], kind: FileHash, len: usize) -> Option<Box<[u8]>> {
+    hash(text, kind)?.get(..len).map(Into::into)
 }
 
 /// A member as a buffer has it; `None`: it is none of this kind.

@@ -27,9 +27,6 @@ pub enum BadList {
     /// It cannot be read.
     #[error("{0}")]
     Unreadable(#[from] std::io::Error),
-    /// It is longer than any list of use.
-    #[error("it has {0} bytes, and {LIST_BYTES_MAX} is the most")]
-    TooLong(u64),
     /// A line is no hash of this kind.
     #[error("line {0} is no such hash")]
     Line(usize),
@@ -43,11 +40,7 @@ impl HashList {
     ///
     /// [`BadList`].
     pub fn read(path: &Path, kind: FileHash) -> Result<Self, BadList> {
-        let bytes = std::fs::metadata(path)?.len();
-        if bytes > LIST_BYTES_MAX {
-            return Err(BadList::TooLong(bytes));
-        }
-        Self::of(&std::fs::read(path)?, kind)
+        Self::of(&bounded(path, LIST_BYTES_MAX)?, kind)
     }
 
     /// The list that a file's text is.
@@ -73,7 +66,21 @@ impl HashList {
     }
 }
 
-fn hash(word: &[u8], kind: FileHash) -> Option<Hash> {
+/// What a file of a known kind and bound holds; a device, which has no end, is none.
+///
+/// # Errors
+///
+/// It cannot be read, is no file, or is longer.
+pub(super) fn bounded(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
+    let about = std::fs::metadata(path)?;
+    if !about.is_file() || about.len() > bytes_max {
+        return Err(std::io::Error::other(format!("expected a file of at most {bytes_max} bytes")));
+    }
+    std::fs::read(path)
+}
+
+/// A hash as it is written.
+pub(super) fn hash(word: &[u8], kind: FileHash) -> Option<Hash> {
     let len = match kind {
         FileHash::Md5 => 16,
         FileHash::Sha1 => 20,

@@ -183,7 +183,9 @@ impl Signature {
                 absent: absent.unwrap_or(Absent::Fails),
             })
         });
-        let parts = parts.collect::<Result<Vec<_>, Unmatchable>>()?;
+        let mut parts = parts.collect::<Result<Vec<_>, Unmatchable>>()?;
+        // What changes a set is tried when all else holds.
+        parts.sort_by_key(|part| part.matcher.changes_a_set());
         let (mut checks, mut asks) = (Vec::new(), Vec::new());
         for condition in &rule.conditions {
             match Check::new(condition)? {
@@ -282,6 +284,11 @@ impl Part {
         let holds = self.holds(&decoded, scratch, changed);
         scratch.decoded = decoded;
         holds
+    }
+
+    /// Whether trying it changes a set of data: then it is tried last, where all else holds.
+    pub(super) fn changes_a_set(&self) -> bool {
+        self.matcher.changes_a_set()
     }
 
     /// Whether it looks into a payload, or what was decoded of one.

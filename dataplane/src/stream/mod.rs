@@ -204,6 +204,13 @@ impl Streams {
         self.urgent.get_or_insert_default()[way as usize].note(seq, flags, pointer)
     }
 
+    /// Whether anything urgent was noted.
+    #[must_use]
+    #[inline]
+    pub const fn has_urgent(&self) -> bool {
+        self.urgent.is_some()
+    }
+
     /// A segment without urgent bytes: where it lies in a stream that never had them, and its payload where it has some, in `room`.
     pub fn without_urgent<'a>(
         &self,

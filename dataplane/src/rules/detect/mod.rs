@@ -318,7 +318,7 @@ fn matched(
     state: &mut FlowState,
     ledger: &mut Ledger,
     of: Of,
-    (src, dst, at_ns): (Addr, Addr, u64),
+    (src, dst, at_ns): ((Addr, u16), (Addr, u16), u64),
     hits: &mut Vec<Hit>,
 ) -> bool {
     let Of { way, transaction, is_of_flow, is_of_stream } = of;
@@ -330,7 +330,7 @@ fn matched(
     let Some(is_told) = counted else { return false };
     one.remembered.apply(&mut state.memory);
     let of_transaction = transaction.map(|transaction| &mut state.transaction(transaction).bits);
-    one.on_hosts.apply(&ledger.hosts, Ends { src, dst, at_ns }, of_transaction);
+    one.on_hosts.apply(&ledger.hosts, Ends { src: src.0, dst: dst.0, at_ns }, of_transaction);
     let acts = one.rule.action != super::rule::Action::Alert;
     // A packet and the stream that it belongs to are one match.
     if transaction.is_none() && hits.iter().any(|hit| hit.rule == number && hit.transaction.is_none()) {

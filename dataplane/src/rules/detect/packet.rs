@@ -49,7 +49,7 @@ impl Detector {
         moment: Option<&Moment>,
         facts: &PacketFacts<'_>,
     ) {
-        let of_stream = std::mem::take(&mut self.met);
+        let of_stream = (!self.met.is_empty()).then(|| std::mem::take(&mut self.met));
         if self.is_passed(*place) {
             return;
         }
@@ -113,17 +113,19 @@ impl Detector {
                 if told == Met::Yes {
                     let (src, dst) = moment.ends(way);
                     let of = Of { is_of_flow: !facts.is_bare_syn, ..Of::stream(way) };
-                    met = met.or(Some((of, (src.0, dst.0))));
+                    met = met.or(Some((of, (src, dst))));
                 }
             }
             if met.is_none() && how & PACKET != 0 {
                 let known = flows.get(place.0 as usize).unwrap_or(&nothing);
                 let is_told = signature.is_of_protocol() && known.told.contains(&number);
-                let met_before = (facts, &of_stream, moment.and_then(|moment| moment.original));
+                let met_before = (facts, of_stream.as_ref(), moment.and_then(|moment| moment.original));
                 if !is_told && is_met(signature, view, met_before, known, &ledger.hosts, desk) {
                     // What asks for nothing but ends and protocol is of the whole flow.
                     let is_of_flow = signature.is_of_flow();
-                    let ends = view.headers.addrs().unwrap_or_default();
+                    let ((src, dst), ports) =
+                        (view.headers.addrs().unwrap_or_default(), view.headers.ports());
+                    let ends = ((src, ports.0), (dst, ports.1));
                     let of = Of { way: view.way, transaction: None, is_of_flow, is_of_stream: false };
                     met = Some((of, ends));
                 }
@@ -161,7 +163,7 @@ fn by_packet(prefilter: &Prefilter, view: &View<'_>, search: &mut Scratch, found
 fn is_met(
     signature: &Signature,
     view: &View<'_>,
-    (facts, of_stream, original): (&PacketFacts<'_>, &MetEvents, Option<&str>),
+    (facts, of_stream, original): (&PacketFacts<'_>, Option<&MetEvents>, Option<&str>),
     state: &FlowState,
     hosts: &HostBits,
     desk: &mut Desk,
@@ -178,7 +180,7 @@ fn is_met(
             Ask::Protocol(asked) => speaks(asked, facts.application, original),
             Ask::StreamSize(size) => view.way.is_some() && has_size(size, &state.streams),
             Ask::Decode(event) => facts.decoded.contains(event),
-            Ask::Stream(event) => of_stream.as_slice().contains(event),
+            Ask::Stream(event) => of_stream.is_some_and(|met| met.as_slice().contains(event)),
             _ => false,
         })
         && signature.remembered.holds(&state.memory)

@@ -67,7 +67,7 @@ impl Detector {
                 note(&mut state.streams[way as usize], number, met);
                 if met == Met::Yes {
                     let of = Of::stream(way);
-                    matched(number, signature, state, ledger, of, (src.0, dst.0, moment.at_ns), hits);
+                    matched(number, signature, state, ledger, of, (src, dst, moment.at_ns), hits);
                 }
             }
             desk.found = found;

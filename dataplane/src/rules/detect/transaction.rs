@@ -259,17 +259,16 @@ impl Detector {
             if !asked.concerns(signature, one, *number) {
                 continue;
             }
-            let pieces = asked.pieces(signature, one.pieces(*number), desk);
-            if pieces != signature.all_pieces()
-                || !signature.remembered.holds(memory)
-                || !signature.on_hosts.holds(&ledger.hosts, ends, &one.bits)
-            {
+            let is_remembered = signature.remembered.holds(memory)
+                && signature.on_hosts.holds(&ledger.hosts, ends, &one.bits);
+            let pieces = asked.pieces(signature, one.pieces(*number), is_remembered, desk);
+            if pieces != signature.all_pieces() || !is_remembered {
                 one.hold(*number, pieces);
                 continue;
             }
             one.tell(*number, stage.way);
             let of = Of { transaction: Some(stage.transaction), ..Of::stream(stage.way) };
-            matched(*number, signature, state, ledger, of, (src.0, dst.0, moment.at_ns), hits);
+            matched(*number, signature, state, ledger, of, (src, dst, moment.at_ns), hits);
         }
         desk.found = found;
         let one = state.transaction(stage.transaction);
@@ -305,16 +304,26 @@ impl Asked<'_> {
             && concerns_ends(&signature.rule.header, self.moment.protocol, self.moment.ends(sent))
     }
 
-    /// Which pieces hold, those included that held before.
-    fn pieces(&self, signature: &Signature, held: u64, desk: &mut Desk) -> u64 {
+    /// Which pieces hold, those included that held before. `is_remembered`: what the rule asks of memory holds.
+    fn pieces(&self, signature: &Signature, held: u64, is_remembered: bool, desk: &mut Desk) -> u64 {
         let Desk { changed, tests, .. } = desk;
         signature.scratch(tests);
         let way = self.stage.way;
         let mut pieces = held;
+        for (place, ask) in signature.asks.iter().enumerate() {
+            let bit = 1 << (signature.parts.len() + place);
+            if pieces & bit == 0 && self.answers(ask) {
+                pieces |= bit;
+            }
+        }
         for (place, part) in signature.parts.iter().enumerate() {
             let bit = 1 << place;
             if pieces & bit != 0 {
                 continue;
+            }
+            let others = signature.all_pieces() & !bit;
+            if part.changes_a_set() && !(is_remembered && pieces & others == others) {
+                break;
             }
             // Of what goes the other way, what was shown before counts.
             let is_before = part.way.is_some_and(|other| other != way);
@@ -345,12 +354,6 @@ impl Asked<'_> {
             } else if part.is_payload() {
                 // What follows may depend on it.
                 break;
-            }
-        }
-        for (place, ask) in signature.asks.iter().enumerate() {
-            let bit = 1 << (signature.parts.len() + place);
-            if pieces & bit == 0 && self.answers(ask) {
-                pieces |= bit;
             }
         }
         pieces

@@ -122,6 +122,13 @@ impl Matcher {
         Ok(Self { steps: tests.collect::<Result<_, Unmatchable>>()? })
     }
 
+    /// Whether trying them changes a set of data.
+    pub(super) fn changes_a_set(&self) -> bool {
+        let changes =
+            |step: &Step| matches!(step.test, Ready::Dataset(_, DatasetCommand::Set | DatasetCommand::Unset));
+        self.steps.iter().any(changes)
+    }
+
     /// Whether all of them hold in `bytes`.
     #[must_use]
     pub fn matches(&self, bytes: &[u8], scratch: &mut Scratch) -> bool {

@@ -26,6 +26,13 @@ impl MetEvents {
         }
     }
 
+    /// Whether there is none.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// All of them.
     #[must_use]
     pub fn as_slice(&self) -> &[&'static str] {
