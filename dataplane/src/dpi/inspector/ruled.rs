@@ -25,7 +25,7 @@ impl Inspector {
         &mut self.desk.rules
     }
 
-    /// Tries the rules of packets on one. `slot` is its flow's; [`NO_INSPECTION`] where it has none.
+    /// Tries the rules of packets on one. `slot` is its flow's; [`NO_INSPECTION`](crate::flow::NO_INSPECTION) where it has none.
     ///
     /// Returns where it lies what they remember of a flow without a slot: the caller keeps it with [`Self::remember`] or lets it go.
     pub fn try_packet(

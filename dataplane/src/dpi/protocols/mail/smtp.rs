@@ -1,7 +1,7 @@
 //! Who sends mail to whom? SMTP (RFC 5321) and LMTP (RFC 2033), and the headers of the messages (RFC 5322).
 //!
 //! A record a message, as Suricata's EVE `smtp`; what is in the message stands in the object `email`, which
-//! [`message`](super::message) makes.
+//! `message.rs` makes.
 
 use super::message::Mail;
 use crate::dpi::protocols::secure::tls;
