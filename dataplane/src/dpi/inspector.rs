@@ -208,6 +208,7 @@ impl Desk {
                 is_inline: self.is_inline,
             },
             parsers: &mut self.parsers,
+            way: None,
             nesting: 0,
         }
     }
@@ -222,6 +223,21 @@ struct Known {
     detection_tick: u16,
     page: PageId,
     rules: FlowPlace,
+    /// Which way the bytes went that told the protocol, until the other end has acknowledged them.
+    told_by: Option<Direction>,
+}
+
+impl Known {
+    /// A packet came: what it acknowledges was told.
+    fn hear(&mut self, view: &View<'_>) {
+        let is_ack = match view.headers.transport {
+            parse::Transport::Tcp(tcp) => tcp.flags.ack() && !tcp.flags.syn(),
+            _ => true,
+        };
+        if is_ack && self.told_by.is_some_and(|way| view.way == Some(way.opposite())) {
+            self.told_by = None;
+        }
+    }
 }
 
 /// What is needed while a flow is looked at.
@@ -376,7 +392,9 @@ impl Inspector {
             Some(known) => {
                 let is_in_stream = facts.is_in_stream && (known.active as usize) < active.len();
                 let application = eve_name(&known.notes);
-                (&mut known.rules, PacketFacts { application, is_in_stream, ..*facts })
+                known.hear(view);
+                let is_settled = desk.is_inline || known.told_by.is_none();
+                (&mut known.rules, PacketFacts { application, is_settled, is_in_stream, ..*facts })
             }
             None => (&mut nowhere, PacketFacts { is_in_stream: false, ..*facts }),
         };
@@ -396,6 +414,12 @@ impl Inspector {
     #[inline]
     pub const fn has_rules(&self) -> bool {
         self.desk.rules.is_on()
+    }
+
+    /// Whether a rule asks how long flows have been there.
+    #[must_use]
+    pub fn rules_want_age(&self) -> bool {
+        self.desk.rules.wants_age()
     }
 
     /// Whether a rule asks what decoding of packets met.
@@ -597,6 +621,7 @@ impl Inspector {
         if acked == Acked::Nothing {
             return Looked::default();
         }
+        let was_known = known.notes.protocol().is_some();
         let mut cx = desk.context(known, view, at, records);
         let finished = match acked {
             Acked::Nothing => false,
@@ -607,6 +632,9 @@ impl Inspector {
             Acked::HoleIsHopeless => active.go_on(recogniser, of, None, reassembly, &mut cx),
         };
         let is_kept = active.conclude(finished, false, &mut cx);
+        if !was_known && cx.notes.protocol().is_some() {
+            known.told_by = Some(of);
+        }
         if (!finished || is_kept) && !active.streams.keep(of, &[], reassembly.mode, &mut reassembly.memory) {
             debug_assert!(false, "nothing was taken, so there is nothing to keep");
         }
@@ -628,6 +656,7 @@ impl Inspector {
             return Looked::default();
         }
         known.payloads = known.payloads.saturating_add(1);
+        let was_known = known.notes.protocol().is_some();
         reassembly.memory.set_flow_bytes_max(active.stream_bytes_max());
         let way = payload.way;
         active.ways[way as usize].bytes += payload.bytes.len() as u64;
@@ -650,6 +679,9 @@ impl Inspector {
             self.depth_reached += 1;
         }
         let is_kept = active.conclude(finished, is_deep, &mut cx);
+        if !was_known && payload.tcp.is_some() && cx.notes.protocol().is_some() {
+            known.told_by = Some(way);
+        }
         self.conclude(slot, view, Looked { finished, is_kept, refused, ..Looked::default() })
     }
 
@@ -778,6 +810,7 @@ const fn moment_of(flow: &FlowView, at: Wall, original: Option<&'static str>) ->
         is_established: flow.is_established,
         original,
         at_ns: at.0,
+        counts: flow.counts,
     }
 }
 
@@ -965,8 +998,9 @@ impl Active {
         let held = self.streams.bytes_held();
         match &mut self.parser {
             Some(parser) => {
-                let step =
-                    within_budget(parser, &mut self.kept, held, cx, |parser, cx| parser.gap(way, len, cx));
+                let step = within_budget(parser, (way, &mut self.kept), held, cx, |parser, cx| {
+                    parser.gap(way, len, cx)
+                });
                 !matches!(step, Step::Consumed(_))
             }
             None => {
@@ -1024,7 +1058,9 @@ impl Active {
                 return false;
             }
             let held = self.streams.bytes_held();
-            match within_budget(parser, &mut self.kept, held, cx, |parser, cx| parser.data(way, bytes, cx)) {
+            match within_budget(parser, (way, &mut self.kept), held, cx, |parser, cx| {
+                parser.data(way, bytes, cx)
+            }) {
                 Step::Consumed(0) => return false,
                 Step::Consumed(len) => self.streams.consume(way, len),
                 Step::Done => return true,
@@ -1046,7 +1082,7 @@ impl Active {
             return finished;
         }
         let Some(parser) = &mut self.parser else { return false };
-        match within_budget(parser, &mut self.kept, 0, cx, |parser, cx| parser.data(way, bytes, cx)) {
+        match within_budget(parser, (way, &mut self.kept), 0, cx, |parser, cx| parser.data(way, bytes, cx)) {
             Step::Consumed(_) => false,
             Step::Done => true,
             Step::NotMine => self.refused(recogniser, cx),
@@ -1135,13 +1171,15 @@ impl Active {
 /// Lets a parser read, and ends it where it keeps more of the flow than it may beside what the streams hold.
 fn within_budget(
     parser: &mut Box<dyn Parser>,
-    kept: &mut usize,
+    (way, kept): (Direction, &mut usize),
     held_by_streams: usize,
     cx: &mut Context<'_>,
     read: impl FnOnce(&mut dyn Parser, &mut Context<'_>) -> Step,
 ) -> Step {
     let before = kept::in_use();
+    cx.way = Some(way);
     let step = read(&mut **parser, cx);
+    cx.way = None;
     *kept = (*kept + kept::in_use()).saturating_sub(before);
     let bytes_max = PARSER_BYTES_MAX.min(BUFFER_BYTES_MAX.saturating_sub(held_by_streams));
     if *kept > bytes_max && matches!(step, Step::Consumed(_)) {
@@ -1184,6 +1222,7 @@ mod tests {
             protocol: parse::Protocol::TCP,
             is_midstream: false,
             is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
         }
     }
 
