@@ -468,10 +468,10 @@ impl Asked<'_> {
     }
 }
 
-/// Whether a number is of a whole transaction, both ways; each hello of TLS has its own.
+/// Whether a number is of a whole transaction, both ways; each hello of TLS has its own, and each side of a call of DCE/RPC.
 fn is_of_transaction(ask: &Ask) -> bool {
     let field = ask.field().and_then(|field| FIELDS.get(usize::from(field)));
-    field.is_some_and(|field| !field.of.contains(&"tls"))
+    field.is_some_and(|field| !field.of.contains(&"tls") && !field.of.contains(&"dcerpc"))
 }
 
 /// Whether a name has a text, at its end or anywhere.

@@ -177,6 +177,7 @@ fn tell(way: Direction, link: Link, fragment: &[u8], cx: &mut Context<'_>) {
         cx.risk(Risk::PlantControl, format_args!("dnp3 function {function}"));
     }
     tell_rules(fragment, (function, indications), cursor, cx);
+    let mut complete = true;
     cx.tell_with("dnp3", way, |out| {
         out.text(
             "type",
@@ -204,7 +205,6 @@ fn tell(way: Direction, link: Link, fragment: &[u8], cx: &mut Context<'_>) {
                 out.number("sequence", control & 15);
             });
             out.number("function_code", function);
-            let mut complete = true;
             if !cursor.is_empty() {
                 out.list("objects", |out| {
                     while !cursor.is_empty() && complete {
@@ -229,6 +229,9 @@ fn tell(way: Direction, link: Link, fragment: &[u8], cx: &mut Context<'_>) {
             });
         }
     });
+    if !complete {
+        cx.anomaly("unknown_object");
+    }
 }
 
 /// Objects of one fragment that rules are told.
@@ -258,8 +261,7 @@ fn tell_rules(
         let Some([group, variation]) = objects.rest().first_chunk().copied() else { break };
         rules.number(OBJECT, dnp3_object(group, variation));
         if write_object(&mut objects, has_data(function), &mut unused).is_none() {
-            cx.anomaly("unknown_object");
-            return;
+            break;
         }
         unused.clear();
     }
