@@ -25,8 +25,9 @@ pub fn run(bytes: &[u8]) {
         initiator: (Addr::v4([192, 0, 2, 1]), 50_000),
         responder: (Addr::v4([198, 51, 100, 7]), ports[usize::from(transport >> 2) % ports.len()]),
         protocol: [6, 17, 132, 6][usize::from(transport & 3)],
-        is_midstream: false, is_established: true,
- counts: FlowCounts::default(),
+        is_midstream: false,
+        is_established: true,
+        counts: FlowCounts::default(),
     };
     let (recogniser, apps) = &*TABLES;
     let mut inspector = Inspector::new(Arc::clone(recogniser), Arc::clone(apps), 4);
@@ -36,7 +37,7 @@ pub fn run(bytes: &[u8]) {
         let seq = &mut next[way as usize];
         let tcp = (view.protocol == 6).then_some((*seq, TcpFlags(TcpFlags::ACK)));
         *seq = seq.wrapping_add(bytes.len() as u32);
-        inspector.look(slot, &view, &Payload { way, bytes, tcp, at: Wall(1) }, &mut |_| {});
+        inspector.look(slot, &view, &Payload { way, bytes, tcp, urgent: None, at: Wall(1) }, &mut |_| {});
     }
     inspector.end(slot, &view, Wall(2), &mut |_| {});
 }

@@ -11,7 +11,8 @@ use super::memory::{Names, Remembered, TooManyNames};
 use super::packet::Check;
 use super::rule::{
     AppLayerProtocol, BufferId, Chosen, Condition, Content, DceInterface, Effect, FileHash, FileTest,
-    FlowNumber, FlowTest, HeaderProtocol, Hook, NumberSpan, NumberTest, PacketProtocol, Rule, StreamSize, Test,
+    FlowNumber, FlowTest, HeaderProtocol, Hook, NumberSpan, NumberTest, PacketProtocol, Rule, StreamSize,
+    Test,
 };
 use super::transform::Chain;
 use crate::flow::Direction;
