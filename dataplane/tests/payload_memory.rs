@@ -16,6 +16,7 @@ use dataplane::dpi::recogniser::Recogniser;
 use dataplane::dpi::{AppTable, FlowView, Notes, kept, protocols};
 use dataplane::flow::Direction;
 use dataplane::parse::{Addr, TcpFlags};
+use dataplane::rules::detect::FlowCounts;
 use dataplane::stream::FLOW_BYTES_MAX;
 use dataplane::time::Wall;
 use xsk::alloc_count;
@@ -41,6 +42,7 @@ fn view(protocol: u8, client_port: u16, server_port: u16) -> FlowView {
         protocol,
         is_midstream: false,
         is_established: true,
+        counts: FlowCounts::default(),
     }
 }
 

@@ -11,6 +11,7 @@ use dataplane::dpi::inspector::{Inspector, Payload};
 use dataplane::dpi::recogniser::Recogniser;
 use dataplane::dpi::{AppTable, FlowView, feed};
 use dataplane::parse::{Addr, TcpFlags};
+use dataplane::rules::detect::FlowCounts;
 use dataplane::time::Wall;
 
 static TABLES: LazyLock<(Arc<Recogniser>, Arc<AppTable>)> =
@@ -24,7 +25,9 @@ pub fn run(bytes: &[u8]) {
         initiator: (Addr::v4([192, 0, 2, 1]), 50_000),
         responder: (Addr::v4([198, 51, 100, 7]), ports[usize::from(transport >> 2) % ports.len()]),
         protocol: [6, 17, 132, 6][usize::from(transport & 3)],
-        is_midstream: false, is_established: true,
+        is_midstream: false,
+        is_established: true,
+        counts: FlowCounts::default(),
     };
     let (recogniser, apps) = &*TABLES;
     let mut inspector = Inspector::new(Arc::clone(recogniser), Arc::clone(apps), 4);

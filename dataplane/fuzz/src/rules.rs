@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use dataplane::flow::Direction;
 use dataplane::parse::{Addr, Headers, LinkType, Strictness, parse_frame_into};
-use dataplane::rules::detect::{FlowPlace, Moment, PacketFacts};
+use dataplane::rules::datasets::Datasets;
+use dataplane::rules::detect::{FlowCounts, FlowPlace, Moment, PacketFacts};
 use dataplane::rules::load::Loader;
+use dataplane::rules::matcher::{Matcher, Scratch, Sources};
 use dataplane::rules::memory::Names;
 use dataplane::rules::packet::View;
 use dataplane::rules::set::Options;
-use dataplane::rules::{Detector, RuleSet, Variables};
-use dataplane::rules::datasets::Datasets;
-use dataplane::rules::matcher::{Matcher, Scratch, Sources};
 use dataplane::rules::transform::{Chain, OUTPUT_BYTES_MAX};
+use dataplane::rules::{Detector, RuleSet, Variables};
 
 /// Reads the lines of `bytes` as rules, and shows those that can be read the bytes themselves.
 pub fn run(bytes: &[u8]) {
@@ -25,7 +25,10 @@ pub fn run(bytes: &[u8]) {
     assert_eq!(file.rules, file.loaded + file.replaced + file.faults.len(), "each rule is one of the three");
     assert!(file.disabled <= lines as usize);
     for fault in &file.faults {
-        assert!((1..=lines).contains(&fault.line) && fault.column >= 1 && !fault.detail.is_empty(), "{fault}");
+        assert!(
+            (1..=lines).contains(&fault.line) && fault.column >= 1 && !fault.detail.is_empty(),
+            "{fault}"
+        );
     }
     let mut seen = Vec::new();
     for rule in loaded.signatures.iter().map(|one| &one.rule) {
@@ -34,7 +37,9 @@ pub fn run(bytes: &[u8]) {
             let chain = Chain::new(&part.seen.transforms).expect("it was tried when it was read");
             chain.apply(bytes, &mut seen);
             assert!(seen.len() <= OUTPUT_BYTES_MAX + part.seen.transforms.len());
-            let matcher = Matcher::new(part, &Sources { datasets: &Datasets::default(), directory: Path::new("") }).expect("it was tried when it was read");
+            let matcher =
+                Matcher::new(part, &Sources { datasets: &Datasets::default(), directory: Path::new("") })
+                    .expect("it was tried when it was read");
             let _ = matcher.matches(&seen, &mut scratch);
         }
     }
@@ -55,7 +60,8 @@ fn detect(set: RuleSet, bytes: &[u8]) {
     frame.extend([4, 0, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 0, 0, 0, 0, 0]);
     frame.extend(payload);
     let mut headers = Headers::NONE;
-    parse_frame_into(&frame, LinkType::Ethernet, NO_CHECKSUM, &mut headers).expect("the frame is well formed");
+    parse_frame_into(&frame, LinkType::Ethernet, NO_CHECKSUM, &mut headers)
+        .expect("the frame is well formed");
     let way = Some(Direction::Forward);
     let view = View { headers: &headers, bytes: &frame, way, is_established: true, is_reassembled: false };
     let end = |last, port| (Addr::v4([10, 0, 0, last]), port);
@@ -66,6 +72,7 @@ fn detect(set: RuleSet, bytes: &[u8]) {
         is_established: true,
         original: None,
         at_ns: 1,
+        counts: FlowCounts::default(),
     };
     let (mut detector, mut place, mut hits) = (Detector::default(), FlowPlace::default(), Vec::new());
     detector.follow(Some(&Arc::new(set)));

@@ -66,6 +66,7 @@ pub fn flows(protocol: &Protocol) -> impl Iterator<Item = FlowView> {
             protocol: number,
             is_midstream: false,
             is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
         })
 }
 
@@ -131,6 +132,7 @@ pub fn feed_parser<'a>(
         foresight: &Foresight::default(),
         rules: Telling::nobody(&mut rules, &mut place),
         parsers: &mut IdleParsers::default(),
+        way: None,
         nesting: 0,
     };
     let mut ways: [Unread; 2] = Default::default();

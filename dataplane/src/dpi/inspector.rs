@@ -9,6 +9,7 @@
 //! What a flow is known as (`Known`) stays until its end; what is needed to look at it (`Active`) goes back to a
 //! pool as soon as nobody looks any more.
 
+mod head;
 mod ruled;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::rules::Detector;
 use crate::rules::detect::{FlowPlace, RuledFlow, Telling};
 use crate::stream::{Acked, Anomaly, FLOW_BYTES_MAX, Memory, Mended, Mode, Streams, UrgentPolicy, What};
 use crate::time::Wall;
+use head::Head;
 
 /// Bytes of a direction after which nobody looks any more (Suricata's `stream.reassembly.depth`).
 pub const DEPTH_BYTES: u64 = 1024 * 1024;
@@ -57,9 +59,6 @@ const BUFFER_BYTES_MAX: usize = FLOW_BYTES_MAX - PARSER_OBJECT_BYTES;
 
 /// Confidence of a guess: from an address range or a port.
 const GUESS: u8 = 30;
-
-/// Bytes of a payload that the next one may be compared with.
-const HEAD_BYTES: usize = 64;
 
 /// Flows of one worker that are looked at at once, about 1 KiB each without what waits to be read; more go on unrecognised.
 const ACTIVE_MAX: usize = 262_144;
@@ -209,6 +208,7 @@ impl Desk {
                 is_inline: self.is_inline,
             },
             parsers: &mut self.parsers,
+            way: None,
             nesting: 0,
         }
     }
@@ -223,6 +223,8 @@ struct Known {
     detection_tick: u16,
     page: PageId,
     rules: FlowPlace,
+    /// Which way the bytes went that told the protocol, until the other end has acknowledged them.
+    told_by: Option<Direction>,
 }
 
 /// What is needed while a flow is looked at.
@@ -252,29 +254,6 @@ struct Way {
 impl Default for Way {
     fn default() -> Self {
         Self { bytes: 0, first: Head::NONE, previous: Head::NONE }
-    }
-}
-
-/// The beginning of a payload.
-#[derive(Debug, Clone, Copy)]
-struct Head {
-    bytes: [u8; HEAD_BYTES],
-    len: u8,
-}
-
-impl Head {
-    const NONE: Self = Self { bytes: [0; HEAD_BYTES], len: 0 };
-
-    fn of(payload: &[u8]) -> Self {
-        let mut head = Self::NONE;
-        let len = payload.len().min(HEAD_BYTES);
-        head.bytes[..len].copy_from_slice(&payload[..len]);
-        head.len = len as u8;
-        head
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
     }
 }
 
@@ -490,6 +469,7 @@ impl Inspector {
         if acked == Acked::Nothing {
             return Looked::default();
         }
+        let was_known = known.notes.protocol().is_some();
         let mut cx = desk.context(known, view, at, records);
         let finished = match acked {
             Acked::Nothing => false,
@@ -500,6 +480,9 @@ impl Inspector {
             Acked::HoleIsHopeless => active.go_on(recogniser, of, None, reassembly, &mut cx),
         };
         let is_kept = active.conclude(finished, false, &mut cx);
+        if !was_known && cx.notes.protocol().is_some() {
+            known.told_by = Some(of);
+        }
         if (!finished || is_kept) && !active.streams.keep(of, &[], reassembly.mode, &mut reassembly.memory) {
             debug_assert!(false, "nothing was taken, so there is nothing to keep");
         }
@@ -521,6 +504,7 @@ impl Inspector {
             return Looked::default();
         }
         known.payloads = known.payloads.saturating_add(1);
+        let was_known = known.notes.protocol().is_some();
         reassembly.memory.set_flow_bytes_max(active.stream_bytes_max());
         let way = payload.way;
         active.ways[way as usize].bytes += payload.bytes.len() as u64;
@@ -543,6 +527,9 @@ impl Inspector {
             self.depth_reached += 1;
         }
         let is_kept = active.conclude(finished, is_deep, &mut cx);
+        if !was_known && payload.tcp.is_some() && cx.notes.protocol().is_some() {
+            known.told_by = Some(way);
+        }
         self.conclude(slot, view, Looked { finished, is_kept, refused, ..Looked::default() })
     }
 
@@ -839,8 +826,9 @@ impl Active {
         let held = self.streams.bytes_held();
         match &mut self.parser {
             Some(parser) => {
-                let step =
-                    within_budget(parser, &mut self.kept, held, cx, |parser, cx| parser.gap(way, len, cx));
+                let step = within_budget(parser, (way, &mut self.kept), held, cx, |parser, cx| {
+                    parser.gap(way, len, cx)
+                });
                 !matches!(step, Step::Consumed(_))
             }
             None => {
@@ -898,7 +886,9 @@ impl Active {
                 return false;
             }
             let held = self.streams.bytes_held();
-            match within_budget(parser, &mut self.kept, held, cx, |parser, cx| parser.data(way, bytes, cx)) {
+            match within_budget(parser, (way, &mut self.kept), held, cx, |parser, cx| {
+                parser.data(way, bytes, cx)
+            }) {
                 Step::Consumed(0) => return false,
                 Step::Consumed(len) => self.streams.consume(way, len),
                 Step::Done => return true,
@@ -920,7 +910,7 @@ impl Active {
             return finished;
         }
         let Some(parser) = &mut self.parser else { return false };
-        match within_budget(parser, &mut self.kept, 0, cx, |parser, cx| parser.data(way, bytes, cx)) {
+        match within_budget(parser, (way, &mut self.kept), 0, cx, |parser, cx| parser.data(way, bytes, cx)) {
             Step::Consumed(_) => false,
             Step::Done => true,
             Step::NotMine => self.refused(recogniser, cx),
@@ -1009,13 +999,15 @@ impl Active {
 /// Lets a parser read, and ends it where it keeps more of the flow than it may beside what the streams hold.
 fn within_budget(
     parser: &mut Box<dyn Parser>,
-    kept: &mut usize,
+    (way, kept): (Direction, &mut usize),
     held_by_streams: usize,
     cx: &mut Context<'_>,
     read: impl FnOnce(&mut dyn Parser, &mut Context<'_>) -> Step,
 ) -> Step {
     let before = kept::in_use();
+    cx.way = Some(way);
     let step = read(&mut **parser, cx);
+    cx.way = None;
     *kept = (*kept + kept::in_use()).saturating_sub(before);
     let bytes_max = PARSER_BYTES_MAX.min(BUFFER_BYTES_MAX.saturating_sub(held_by_streams));
     if *kept > bytes_max && matches!(step, Step::Consumed(_)) {
@@ -1045,94 +1037,4 @@ const fn over(protocol: u8) -> Over {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parse::Addr;
-
-    const SEGMENT: TcpFlags = TcpFlags(TcpFlags::ACK);
-
-    fn view() -> FlowView {
-        FlowView {
-            initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
-            responder: (Addr::v4([192, 0, 2, 2]), 9),
-            protocol: parse::Protocol::TCP,
-            is_midstream: false,
-            is_established: true,
-        }
-    }
-
-    /// An inspector with one flow, of which a segment waits beyond a hole of 10 bytes.
-    fn with_a_hole() -> (Inspector, u32) {
-        let mut inspector = Inspector::new(Arc::new(Recogniser::new()), Arc::new(AppTable::builtin()), 8);
-        let (slot, looks) = inspector.start(&view(), Wall(0));
-        assert!(looks);
-        inspector.set_mode(Mode::Inline);
-        inspector.syn(slot, Direction::Forward, 99);
-        let looked = look(&mut inspector, slot, 110, b"later");
-        assert_eq!(looked, Looked::default());
-        assert!(inspector.memory().in_use() > 0);
-        (inspector, slot)
-    }
-
-    fn look(inspector: &mut Inspector, slot: u32, seq: u32, bytes: &[u8]) -> Looked {
-        let payload =
-            Payload { way: Direction::Forward, bytes, tcp: Some((seq, SEGMENT)), urgent: None, at: Wall(0) };
-        inspector.look(slot, &view(), &payload, &mut |_| {})
-    }
-
-    #[test]
-    fn what_is_seen_first_wins_and_memory_comes_back_at_the_end() {
-        let (mut inspector, slot) = with_a_hole();
-        let mut payload = *b"LATER on";
-        let mended = inspector.first_seen(slot, Direction::Forward, (110, SEGMENT), &mut payload);
-        assert!(mended.is_rewritten);
-        assert_eq!(&payload, b"later on");
-        let mut events = Vec::new();
-        let payload = Payload {
-            way: Direction::Forward,
-            bytes: &payload,
-            tcp: Some((110, SEGMENT)),
-            urgent: None,
-            at: Wall(0),
-        };
-        inspector.look(slot, &view(), &payload, &mut |record| events.push(record.event_type));
-        assert_eq!(events, ["anomaly"]);
-        inspector.end(slot, &view(), Wall(0), &mut |_| {});
-        assert_eq!(inspector.memory().in_use(), 0);
-    }
-
-    #[test]
-    fn a_hole_that_the_receiver_acknowledged_ends_a_search() {
-        let (mut inspector, slot) = with_a_hole();
-        let looked = inspector.acknowledged(slot, &view(), Direction::Reverse, 115, Wall(0), &mut |_| {});
-        assert!(looked.finished);
-        assert_eq!(inspector.memory().in_use(), 0);
-    }
-
-    #[test]
-    fn a_segment_without_room_is_left_or_gone_on_from() {
-        for when_full in [WhenFull::LeaveSegment, WhenFull::GoOn] {
-            let (mut inspector, slot) = with_a_hole();
-            inspector.set_when_full(when_full);
-            let looked = look(&mut inspector, slot, 1_000_000, b"far");
-            assert_eq!(looked.refused, when_full == WhenFull::LeaveSegment);
-            assert_eq!(looked.finished, when_full == WhenFull::GoOn);
-            inspector.end(slot, &view(), Wall(0), &mut |_| {});
-            assert_eq!(inspector.memory().in_use(), 0);
-        }
-    }
-
-    #[test]
-    fn a_reset_carries_no_data() {
-        let (mut inspector, slot) = with_a_hole();
-        let payload = Payload {
-            way: Direction::Forward,
-            bytes: b"SSH-2.0-x\r\n",
-            tcp: Some((100, TcpFlags(TcpFlags::RST))),
-            urgent: None,
-            at: Wall(0),
-        };
-        assert_eq!(inspector.look(slot, &view(), &payload, &mut |_| {}), Looked::default());
-        inspector.end(slot, &view(), Wall(0), &mut |_| {});
-    }
-}
+mod tests;

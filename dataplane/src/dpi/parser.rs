@@ -14,7 +14,7 @@ use super::told;
 use crate::flow::Direction;
 use crate::host::Transfer;
 use crate::parse::Addr;
-use crate::rules::detect::Telling;
+use crate::rules::detect::{FlowCounts, Telling};
 use crate::time::Wall;
 
 /// Reads the transactions of one flow.
@@ -64,6 +64,8 @@ pub struct FlowView {
     pub is_midstream: bool,
     /// Whether both ends have spoken; of TCP, whether the connection stands.
     pub is_established: bool,
+    /// How much it has had, for rules.
+    pub counts: FlowCounts,
 }
 
 /// What a parser may use besides bytes.
@@ -72,6 +74,8 @@ pub struct Context<'a> {
     pub flow: &'a FlowView,
     /// When the packet came.
     pub at: Wall,
+    /// Which way what is read goes; `None`: the flow ends.
+    pub(super) way: Option<Direction>,
     /// What is learned of the flow.
     pub notes: &'a mut Notes,
     /// Where records go.
@@ -93,6 +97,9 @@ pub struct Context<'a> {
     /// How many parsers hand this payload on to one inside their own, see [`Context::within`].
     pub(super) nesting: u8,
 }
+
+/// Protocols each of whose messages is a transaction of its own.
+const OF_ONE_MESSAGE: &[&str] = &["dhcp", "dns", "ike", "krb5", "llmnr", "mdns", "ntp", "sip", "snmp"];
 
 /// Tunnels within tunnels that are followed. Each is a parser in a parser, on the worker's stack.
 const NESTING_MAX: u8 = 4;
@@ -127,7 +134,10 @@ impl Context<'_> {
     /// Tells of a transaction that was begun.
     pub fn tell_of(&mut self, transaction: u32, event_type: &'static str, way: Direction, fields: &Fields) {
         if self.rules.is_on() {
-            told::record(&mut self.rules, event_type, way, transaction, fields);
+            let is_hidden = told::record(&mut self.rules, event_type, way, transaction, fields);
+            if is_hidden {
+                return;
+            }
         }
         (self.records)(Record { event_type, way, transaction, fields });
     }
@@ -222,7 +232,10 @@ impl Context<'_> {
     fn told_anomaly(&mut self, transaction: u32, event: &'static str) -> bool {
         let protocol = self.notes.protocol().map_or("failed", Protocol::eve_name);
         if self.rules.wants_events() {
-            for way in [Direction::Forward, Direction::Reverse] {
+            let ways = [Direction::Forward, Direction::Reverse];
+            // What belongs to a question and its answer is seen both ways.
+            let own = self.way.filter(|_| OF_ONE_MESSAGE.contains(&protocol));
+            for way in ways.into_iter().filter(|way| own.is_none_or(|own| own == *way)) {
                 self.rules.event(event);
                 self.rules.stage(protocol, transaction, way, false);
             }

@@ -72,6 +72,12 @@ pub fn utf16<'b>(raw: &[u8], buffer: &'b mut [u8; 512]) -> &'b [u8] {
     buffer.get(..len).unwrap_or_default()
 }
 
+/// Appends bytes as lower-case hexadecimal digits.
+pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)])));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,6 +52,7 @@ const RECORDS: &[(&str, &[Entry])] = &[
         "snmp",
         &[
             number("version", "snmp.version", None),
+            number("pdu_type", "snmp.pdu_type", None),
             bytes("community", "snmp.community", None),
             bytes("usm", "snmp.usm", None),
         ],
@@ -85,12 +86,9 @@ const RECORDS: &[(&str, &[Entry])] = &[
             bytes("connect.will.topic", "mqtt.connect.willtopic", SERVER),
             bytes("connect.will.message", "mqtt.connect.willmessage", SERVER),
             bytes("connect.protocol_string", "mqtt.connect.protocol_string", SERVER),
-            number("connect.protocol_version", "mqtt.protocol_version", SERVER),
             bytes("publish.topic", "mqtt.publish.topic", None),
-            bytes("publish.message", "mqtt.publish.message", None),
             bytes("subscribe.topics.topic", "mqtt.subscribe.topic", SERVER),
             bytes("unsubscribe.topics", "mqtt.unsubscribe.topic", SERVER),
-            number("connack.return_code", "mqtt.reason_code", CLIENT),
         ],
     ),
     (
@@ -107,22 +105,18 @@ const RECORDS: &[(&str, &[Entry])] = &[
             bytes("init_spi", "ike.init_spi", None),
             bytes("resp_spi", "ike.resp_spi", None),
             number("exchange_type", "ike.exchtype", None),
-            bytes("ikev1.vendor_ids", "ike.vendor", SERVER),
         ],
     ),
+    ("ldap", &[]),
+    ("pgsql", &[bytes("request.simple_query", "pgsql.query", SERVER)]),
     (
-        "ldap",
-        &[
-            bytes("request.search_request.base_object", "ldap.request.dn", SERVER),
-            bytes("request.bind_request.name", "ldap.request.dn", SERVER),
-            bytes("request.modify_request.object", "ldap.request.dn", SERVER),
-            bytes("request.add_request.entry", "ldap.request.dn", SERVER),
-            bytes("request.del_request.dn", "ldap.request.dn", SERVER),
-            bytes("request.mod_dn_request.entry", "ldap.request.dn", SERVER),
-            bytes("request.compare_request.entry", "ldap.request.dn", SERVER),
-            bytes("request.search_request.attributes", "ldap.request.attribute_type", SERVER),
-        ],
+        "pop3",
+        &[bytes("request.command", "pop3.command", SERVER), number("response.status", "pop3.status", CLIENT)],
     ),
+    ("ntp", &[]),
+    ("dnp3", &[]),
+    ("modbus", &[]),
+    ("nfs", &[]),
     ("websocket", &[number("mask", "websocket.mask", None), number("opcode", "websocket.opcode", None)]),
     (
         "smb",
@@ -176,18 +170,7 @@ const RECORDS: &[(&str, &[Entry])] = &[
             bytes("ja4", "ja4.hash", SERVER),
         ],
     ),
-    (
-        "enip",
-        &[
-            number("request.command", "enip_command", SERVER),
-            number("request.cip.class", "enip.cip_class", SERVER),
-            number("request.cip.instance", "enip.cip_instance", SERVER),
-            number("request.cip.attribute", "enip.cip_attribute", SERVER),
-            number("response.status", "enip.status", CLIENT),
-            number("response.cip.status", "enip.cip_status", CLIENT),
-            bytes("response.list_identity.product_name", "enip.product_name", CLIENT),
-        ],
-    ),
+    ("enip", &[]),
 ];
 
 /// Keys of a record that are followed, one within the other.
@@ -198,15 +181,16 @@ fn entries_of(event_type: &str) -> Option<&'static [Entry]> {
     RECORDS.iter().find(|(name, _)| *name == event_type).map(|(_, entries)| *entries)
 }
 
-/// Tells rules of a record, whatever else its parser told them before: each way once.
+/// Tells rules of a record, whatever else its parser told them before: each way once. Returns whether one of them says that it is
+/// not written.
 pub(super) fn record(
     rules: &mut Telling<'_>,
     event_type: &'static str,
     way: Direction,
     transaction: u32,
     fields: &Fields,
-) {
-    let Some(entries) = entries_of(event_type) else { return };
+) -> bool {
+    let Some(entries) = entries_of(event_type) else { return rules.is_hidden(transaction) };
     let ways = [way, way.opposite()];
     for (place, of) in ways.into_iter().enumerate() {
         let is_own = place == 0;
@@ -217,7 +201,9 @@ pub(super) fn record(
         show_all(rules, &entries.iter().filter(is_meant), fields);
         rules.stage(event_type, transaction, of, true);
     }
+    let is_hidden = rules.is_hidden(transaction);
     rules.end(transaction);
+    is_hidden
 }
 
 /// Tells rules what a record will say of what goes `way`, while its transaction goes on.
@@ -248,13 +234,9 @@ fn show_all<'a>(
 fn show(rules: &mut Telling<'_>, target: Target, value: Value<'_>) {
     match (target, value) {
         (Target::Bytes(buffer), Value::Text(text)) => rules.show(buffer, text),
-        (Target::Bytes(buffer), Value::Bytes(bytes)) => rules.show_with(buffer, |out| {
-            out.extend(
-                bytes
-                    .iter()
-                    .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]),
-            );
-        }),
+        (Target::Bytes(buffer), Value::Bytes(bytes)) => {
+            rules.show_with(buffer, |out| super::text::push_hex(out, bytes));
+        }
         (Target::Bytes(buffer), Value::Unsigned(number)) => rules.show_with(buffer, |out| {
             let _always = write!(out, "{number}");
         }),
@@ -267,8 +249,6 @@ fn show(rules: &mut Telling<'_>, target: Target, value: Value<'_>) {
         _ => {}
     }
 }
-
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The number that a name of EVE stands for.
 fn number_of(field: FieldId, text: &[u8]) -> Option<u64> {

@@ -85,8 +85,12 @@ impl Engine {
             at_ns: packet.at.wall.0,
             ..PacketFacts::default()
         };
-        let known = super::inspect::view_of(flow);
+        let mut known = super::inspect::view_of(flow);
         let inspector = self.inspector.as_mut()?;
+        if inspector.rules_want_age() {
+            known.counts.age_s = self.flows.age_s(id);
+        }
+        let facts = PacketFacts { counts: known.counts, ..facts };
         let remembered = inspector.try_packet(slot, Some(&known).filter(|_| !is_unseen), &view, &facts);
         let is_spent = inspector.rules().take_spent();
         if let Some(place) = remembered {

@@ -21,6 +21,7 @@ use crate::host::Shared;
 use crate::parse::checksum::mend_tcp;
 use crate::parse::{Headers, Protocol, TcpFlags, Transport};
 use crate::policy::{Fact, Facts, Kind};
+use crate::rules::detect::FlowCounts;
 use crate::rules::host_bits::HostBits;
 use crate::stream::{self, Mended, UrgentPolicy};
 use crate::time::Wall;
@@ -241,7 +242,10 @@ impl Engine {
         let Found { id, direction, .. } = found;
         let Some(inspector) = &mut self.inspector else { return true };
         let flow = self.flows.flow(id);
-        let view = FlowView { is_midstream: is_midstream(flow, headers), ..view_of(flow) };
+        let mut view = FlowView { is_midstream: is_midstream(flow, headers), ..view_of(flow) };
+        if inspector.rules_want_age() {
+            view.counts.age_s = self.flows.age_s(id);
+        }
         let mut slot = flow.inspection;
         if slot == NO_INSPECTION {
             let (given, looks) = inspector.start(&view, packet.at.wall);
@@ -345,6 +349,11 @@ pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, 
                 protocol: record.key.protocol(),
                 is_midstream: record.midstream,
                 is_established: was_established(&record),
+                counts: FlowCounts {
+                    age_s: record.last.0.saturating_sub(record.start.0) / crate::time::Tick::SECOND,
+                    packets: record.packets,
+                    bytes: record.bytes,
+                },
             };
             let head = || head_of(&view, record.flow_id, record.in_port, &record.key, record.last);
             let mut told = sender(events, head);
@@ -402,6 +411,7 @@ pub(super) fn is_established(flow: &crate::flow::Flow) -> bool {
     }
 }
 
+/// A flow as inspection sees it; its age is left to those who ask for it.
 pub(super) fn view_of(flow: &crate::flow::Flow) -> FlowView {
     FlowView {
         initiator: flow.initiator(),
@@ -409,6 +419,7 @@ pub(super) fn view_of(flow: &crate::flow::Flow) -> FlowView {
         protocol: flow.key().protocol(),
         is_midstream: flow.is_midstream(),
         is_established: is_established(flow),
+        counts: FlowCounts { age_s: 0, packets: flow.packets(), bytes: flow.bytes() },
     }
 }
 

@@ -298,6 +298,12 @@ impl FlowTable {
         self.cold[id.0 as usize].flow_id
     }
 
+    /// Whole seconds from its first packet to its last.
+    #[must_use]
+    pub fn age_s(&self, id: FlowId) -> u64 {
+        self.flow(id).last().since(self.cold[id.0 as usize].start).as_secs()
+    }
+
     /// Ethernet addresses of the initiator and the responder, from the first packet.
     #[must_use]
     pub fn macs(&self, id: FlowId) -> (Mac, Mac) {

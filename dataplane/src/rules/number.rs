@@ -42,6 +42,26 @@ impl NumberTest {
             Self::NotMasked(mask, bits) => number & mask != bits,
         }
     }
+
+    /// Whether it holds of a number from `low` to `high`, both included.
+    #[must_use]
+    pub const fn holds_within(self, low: u64, high: u64) -> bool {
+        if low > high {
+            return false;
+        }
+        match self {
+            Self::Equal(other) => low <= other && other <= high,
+            Self::NotEqual(other) => low != other || high != other,
+            Self::Less(other) => low < other,
+            Self::LessOrEqual(other) => low <= other,
+            Self::Greater(other) => high > other,
+            Self::GreaterOrEqual(other) => high >= other,
+            Self::Between(from, to) => low < to && high > from && from.saturating_add(1) < to,
+            Self::NotBetween(from, to) => low <= from || high >= to,
+            // Bits are asked of one number.
+            Self::Masked(..) | Self::NotMasked(..) => self.holds(low) || self.holds(high),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -53,5 +73,10 @@ mod tests {
         assert!(!Between(5, 10).holds(5) && Between(5, 10).holds(6) && !Between(5, 10).holds(10));
         assert!(NotBetween(5, 10).holds(5) && !NotBetween(5, 10).holds(6) && NotBetween(5, 10).holds(10));
         assert!(Masked(0x80, 0x80).holds(0xff) && NotMasked(0x80, 0x80).holds(0x7f));
+        assert!(Equal(5).holds_within(1, 9) && !Equal(5).holds_within(6, 9) && !Equal(5).holds_within(9, 1));
+        assert!(
+            Greater(8).holds_within(1, 9) && !Greater(9).holds_within(1, 9) && Less(2).holds_within(1, 9)
+        );
+        assert!(Between(8, 20).holds_within(1, 9) && !Between(9, 20).holds_within(1, 9));
     }
 }

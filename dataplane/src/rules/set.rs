@@ -9,7 +9,7 @@ use super::matcher::Unmatchable;
 use super::memory::Names;
 use super::prefilter::Prefilter;
 use super::rule::{
-    Action, BitQuery, Condition, Effect, HeaderProtocol, IntQuery, PacketProtocol, Part, Where,
+    Action, BitQuery, Condition, Effect, FlowNumber, HeaderProtocol, IntQuery, PacketProtocol, Part, Where,
 };
 use super::signature::{Ask, Kind, NotReady, Signature};
 use super::tally::Tally;
@@ -30,6 +30,8 @@ pub struct RuleSet {
     applications: HashMap<&'static str, [Prefilter; 2], foldhash::quality::RandomState>,
     /// Bit by [`super::rule::BufferId`].
     wanted: Vec<bool>,
+    /// Bit by place in [`super::language::fields::FIELDS`].
+    asked: Vec<bool>,
     /// Buffers that rules ask for together with what is told later, or before.
     kept: Vec<bool>,
     /// Whether a rule asks what parsers object to.
@@ -38,6 +40,8 @@ pub struct RuleSet {
     wants_hashes: HashKinds,
     /// Whether a rule asks what decoding of packets met.
     wants_decoding: bool,
+    /// Whether a rule asks how long flows have been there.
+    wants_age: bool,
     wants_tracking: bool,
     /// Whether a rule asks for the payload of TCP in order, by itself or beside what parsers tell.
     keeps_streams: bool,
@@ -165,6 +169,11 @@ impl RuleSet {
         self.wanted.get(usize::from(buffer.0)).is_some_and(|wanted| *wanted)
     }
 
+    /// Whether a rule asks for a number of transactions.
+    pub(super) fn asks(&self, field: u16) -> bool {
+        self.asked.get(usize::from(field)).is_some_and(|asked| *asked)
+    }
+
     /// Whether a buffer is asked for at later stages of its transaction.
     pub(super) fn keeps(&self, buffer: super::rule::BufferId) -> bool {
         self.kept.get(usize::from(buffer.0)).is_some_and(|kept| *kept)
@@ -191,6 +200,11 @@ impl RuleSet {
     /// Whether a rule asks for the payload of TCP in order, by itself or beside what parsers tell.
     pub(super) const fn keeps_streams(&self) -> bool {
         self.keeps_streams
+    }
+
+    /// Whether a rule asks how long flows have been there.
+    pub(super) const fn wants_age(&self) -> bool {
+        self.wants_age
     }
 
     /// Whether a rule asks what decoding of packets met.
@@ -269,6 +283,13 @@ impl RuleSet {
                 }
             }
         }
+        let mut asked = vec![false; super::language::fields::FIELDS.len()];
+        for field in all().flat_map(|(_, one)| &one.asks).filter_map(Ask::field) {
+            if let Some(place) = asked.get_mut(usize::from(field)) {
+                *place = true;
+            }
+        }
+        self.asked = asked;
         let mut kept = vec![false; wanted.len()];
         for (_, one) in all().filter(|(_, one)| is_of_stages(one)) {
             for part in one.parts.iter().filter(|part| !part.is_payload() && !is_body(part.buffer)) {
@@ -289,6 +310,8 @@ impl RuleSet {
         (self.packets, self.streams, self.unordered) = (packets, streams, unordered);
         (self.applications, self.wanted, self.wants_events) = (applications, wanted, wants_events);
         self.keeps_streams = keeps_streams;
+        let is_of_age = |ask: &Ask| matches!(ask, Ask::Flow(FlowNumber::Age, _));
+        self.wants_age = self.signatures.iter().any(|one| one.asks.iter().any(is_of_age));
         let wants_decoding = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::Decode(_)));
         self.wants_decoding = self.signatures.iter().any(|one| wants_decoding(one));
         let wants_tracking = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::Stream(_)));
@@ -338,8 +361,7 @@ fn is_asked_of(one: &Signature, way: Direction) -> bool {
     if !of_parts {
         return true;
     }
-    told.any(|part| part.way.is_none_or(|other| other == way))
-        || one.asks.iter().any(|ask| matches!(ask, Ask::Number(..) | Ask::Event(..)))
+    told.any(|part| part.way.is_none_or(|other| other == way)) || one.asks.iter().any(Ask::is_told_apart)
 }
 
 /// Protocols that rules of transactions name, and those that carry files where one asks for files.

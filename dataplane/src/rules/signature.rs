@@ -10,8 +10,9 @@ use super::matcher::{Matcher, Scratch, Sources, Unmatchable};
 use super::memory::{Names, Remembered, TooManyNames};
 use super::packet::Check;
 use super::rule::{
-    Action, AppLayerProtocol, BufferId, Condition, Content, DceInterface, FileHash, FileTest, FlowTest,
-    HeaderProtocol, NumberSpan, NumberTest, PacketProtocol, Rule, StreamSize, Test,
+    AppLayerProtocol, BufferId, Chosen, Condition, Content, DceInterface, Effect, FileHash, FileTest,
+    FlowNumber, FlowTest, HeaderProtocol, Hook, NumberSpan, NumberTest, PacketProtocol, Rule, StreamSize,
+    Test,
 };
 use super::transform::Chain;
 use crate::flow::Direction;
@@ -35,6 +36,8 @@ pub struct Signature {
     pub(super) on_hosts: OnHosts,
     /// What it is tried on.
     pub(super) kind: Kind,
+    /// Whether no record is written of a transaction that it matches.
+    pub(super) hides_record: bool,
     /// Protocols of applications that it is asked about; `None`: whatever the flow speaks.
     pub(super) applications: Option<Applications>,
 }
@@ -81,7 +84,15 @@ pub(super) enum Absent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ask {
     /// A number of the transaction: index into [`FIELDS`], and which of several is meant.
-    Number(u16, NumberTest, Nth),
+    Number(u16, NumberTest, Chosen),
+    /// A number of the transaction lies in one of these, or in none.
+    OneOf(u16, Vec<NumberSpan>, bool),
+    /// Two numbers of the transaction are the ends of a span in which the test holds.
+    Span(u16, NumberTest),
+    /// A number of the transaction is two, and both tests hold.
+    Pair(u16, NumberTest, NumberTest),
+    /// How much the flow has had.
+    Flow(FlowNumber, NumberTest),
     /// Bytes of a buffer.
     Size(BufferId, NumberTest),
     /// A parser met this: protocol, name.
@@ -96,8 +107,6 @@ pub(super) enum Ask {
     Stream(&'static str),
     /// An interface of DCE/RPC.
     Interface(DceInterface),
-    /// An operation of DCE/RPC, within one of these.
-    Operation(Vec<NumberSpan>),
     /// Bytes of a file.
     FileSize(NumberTest),
     /// The end of a file's name, or a piece of it, upper or lower case.
@@ -111,43 +120,6 @@ pub(super) enum Ask {
         kind: FileHash,
         list: Arc<HashList>,
     },
-}
-
-/// Which of several numbers must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Nth {
-    Any,
-    All,
-    /// All, and there is one.
-    AllOfSome,
-    /// This one; from the end where it is negative.
-    At(i32),
-}
-
-impl Nth {
-    fn of(which: Option<&str>) -> Result<Self, Unmatchable> {
-        Ok(match which {
-            None | Some("any") => Self::Any,
-            Some("all") => Self::All,
-            Some("all1") => Self::AllOfSome,
-            Some(text) => Self::At(text.parse().map_err(|_| Unmatchable::Unsupported("which of several"))?),
-        })
-    }
-
-    /// Whether `test` holds of those that are meant.
-    pub(super) fn holds(self, test: &NumberTest, numbers: &mut (impl Iterator<Item = u64> + Clone)) -> bool {
-        match self {
-            Self::Any => numbers.any(|number| test.holds(number)),
-            Self::All => numbers.all(|number| test.holds(number)),
-            Self::AllOfSome => numbers.clone().next().is_some() && numbers.all(|number| test.holds(number)),
-            Self::At(place) => {
-                let place =
-                    if place < 0 { numbers.clone().count() as i64 + i64::from(place) } else { place.into() };
-                let nth = usize::try_from(place).ok().and_then(|place| numbers.nth(place));
-                nth.is_some_and(|number| test.holds(number))
-            }
-        }
-    }
 }
 
 /// Why a rule is not ready.
@@ -193,14 +165,12 @@ impl Signature {
                 None => asks.extend(ask(condition)?),
             }
         }
-        if rule.action == Action::Config {
-            return Err(Unmatchable::Unsupported("the action config"));
-        }
         if parts.len() + asks.len() > PIECES_MAX {
             return Err(Unmatchable::Unsupported("a rule of more than 64 parts and questions"));
         }
         let kind = kind(&rule, !checks.is_empty(), &parts, &asks);
         let applications = applications(&rule, &parts, &asks);
+        let hides_record = rule.effects.contains(&Effect::HideRecord);
         Ok(Self {
             checks,
             asks,
@@ -208,6 +178,7 @@ impl Signature {
             remembered: Remembered::default(),
             on_hosts: OnHosts::default(),
             kind,
+            hides_record,
             applications,
             rule,
         })
@@ -301,7 +272,11 @@ impl Part {
 fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
     let unsupported = |what| Err(Unmatchable::Unsupported(what));
     Ok(Some(match condition {
-        Condition::Transaction(field, test, which) => Ask::Number(*field, *test, Nth::of(which.as_deref())?),
+        Condition::Transaction(field, test, chosen) => Ask::Number(*field, *test, *chosen),
+        Condition::OneOf(field, spans, is_negated) => Ask::OneOf(*field, spans.clone(), *is_negated),
+        Condition::Span(field, test) => Ask::Span(*field, *test),
+        Condition::Pair(field, high, low) => Ask::Pair(*field, *high, *low),
+        Condition::Flow(number, test) => Ask::Flow(*number, *test),
         Condition::BufferSize(buffer, test) => Ask::Size(*buffer, *test),
         Condition::AppLayerEvent(protocol, event) => Ask::Event(protocol, event.clone()),
         Condition::AppLayerProtocol(protocol) => Ask::Protocol(*protocol),
@@ -316,6 +291,7 @@ fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
         | Condition::IpOption(_)
         | Condition::FragmentBits(_)
         | Condition::SameIp
+        | Condition::Rpc(..)
         | Condition::Checksum(..) => return Ok(None),
         Condition::Country(_) => return unsupported("geoip"),
         Condition::IpReputation(_) => return unsupported("iprep"),
@@ -332,21 +308,33 @@ fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
             Some(list) => Ask::FileHash { is_negated: *is_negated, kind: *kind, list: Arc::clone(list) },
             None => return unsupported("a list of hashes of files where no file is read"),
         },
-        Condition::Rpc(..) => return unsupported("rpc"),
         Condition::DceInterface(interface) => Ask::Interface(*interface),
-        Condition::DceOperation(spans) => Ask::Operation(spans.clone()),
-        Condition::Modbus(_) => return unsupported("modbus"),
-        Condition::Cip(_) => return unsupported("cip_service"),
-        Condition::Dnp3Object(..) => return unsupported("dnp3_obj"),
-        Condition::Dnp3Indications(_) => return unsupported("dnp3_ind"),
     }))
 }
 
 impl Ask {
+    /// The number of transactions that it is of.
+    pub(super) const fn field(&self) -> Option<u16> {
+        match self {
+            Self::Number(field, ..)
+            | Self::OneOf(field, ..)
+            | Self::Span(field, _)
+            | Self::Pair(field, ..) => Some(*field),
+            _ => None,
+        }
+    }
+
+    /// Whether parsers answer it beside what they show of buffers.
+    pub(super) const fn is_told_apart(&self) -> bool {
+        matches!(self, Self::Number(..) | Self::OneOf(..) | Self::Span(..) | Self::Pair(..) | Self::Event(..))
+    }
+
     /// Whether parsers answer it.
     fn is_of_transaction(&self) -> bool {
-        !matches!(self, Self::Protocol(_) | Self::StreamSize(_) | Self::Decode(_) | Self::Stream(_))
-            && !matches!(self, Self::Event("applayer", _))
+        !matches!(
+            self,
+            Self::Protocol(_) | Self::StreamSize(_) | Self::Decode(_) | Self::Stream(_) | Self::Flow(..)
+        ) && !matches!(self, Self::Event("applayer", _))
     }
 }
 
@@ -354,7 +342,8 @@ fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
     let is_told = |part: &Part| {
         matches!(part.buffer.buffer().of, Source::File | Source::Transaction(_) | Source::Frame)
     };
-    if parts.iter().any(is_told) || asks.iter().any(Ask::is_of_transaction) {
+    let is_at_state = matches!(rule.header.hook, Some(Hook::Transaction { .. }));
+    if is_at_state || parts.iter().any(is_told) || asks.iter().any(Ask::is_of_transaction) {
         return Kind::Transaction;
     }
     let is_of_streams = match rule.header.protocol {
@@ -371,7 +360,7 @@ fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
         HeaderProtocol::Application(_) => true,
     };
     // As with Suricata, what is asked of a packet makes all of the rule one of packets.
-    let has_size = asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_)));
+    let has_size = asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_) | Ask::Flow(..)));
     let is_of_packets = has_checks || has_size || rule.flow.stream == Some(false);
     let has_payload = parts.iter().any(|part| part.buffer == PAYLOAD);
     if !is_of_streams || is_of_packets || !has_payload {
@@ -403,11 +392,11 @@ fn applications(rule: &Rule, parts: &[Part], asks: &[Ask]) -> Option<Application
     }
     for ask in asks {
         match ask {
-            Ask::Number(field, ..) => {
+            Ask::Number(field, ..) | Ask::OneOf(field, ..) | Ask::Span(field, _) | Ask::Pair(field, ..) => {
                 narrow(FIELDS[usize::from(*field)].of.iter().flat_map(|name| meant_by(name)).collect());
             }
             Ask::Event(protocol, _) if *protocol != "applayer" => narrow(meant_by(protocol)),
-            Ask::Interface(_) | Ask::Operation(_) => narrow(meant_by("dcerpc")),
+            Ask::Interface(_) => narrow(meant_by("dcerpc")),
             _ => {}
         }
     }

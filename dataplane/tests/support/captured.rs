@@ -15,6 +15,7 @@ use dataplane::dpi::inspector::{Inspector, Payload, Summary};
 use dataplane::dpi::parser::{FlowView, Record};
 use dataplane::flow::{Direction, FlowKey, NO_INSPECTION};
 use dataplane::parse::{Headers, Network, Transport, parse_frame};
+use dataplane::rules::detect::FlowCounts;
 use dataplane::rx::savefile::SavefileReader;
 use dataplane::time::Wall;
 
@@ -117,5 +118,6 @@ fn view_of(headers: &Headers) -> (FlowView, bool) {
     };
     let (from, to) = ((src, src_port), (dst, dst_port));
     let (initiator, responder) = if flipped { (to, from) } else { (from, to) };
-    (FlowView { initiator, responder, protocol, is_midstream, is_established: true }, flipped)
+    let counts = FlowCounts::default();
+    (FlowView { initiator, responder, protocol, is_midstream, is_established: true, counts }, flipped)
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Inspector, Notes};
+use super::{Inspector, Known, Notes};
 use crate::dpi::parser::FlowView;
 use crate::dpi::protocol::Protocol;
 use crate::flow::Direction;
+use crate::parse::Transport;
 use crate::rules::detect::{FlowPlace, Moment, PacketFacts};
 use crate::rules::packet::View;
 use crate::rules::set::Kept;
@@ -43,7 +44,9 @@ impl Inspector {
             Some(known) => {
                 let is_in_stream = facts.is_in_stream && (known.active as usize) < active.len();
                 let application = eve_name(&known.notes);
-                (&mut known.rules, PacketFacts { application, is_in_stream, ..*facts })
+                known.hear(view);
+                let is_settled = desk.is_inline || known.told_by.is_none();
+                (&mut known.rules, PacketFacts { application, is_settled, is_in_stream, ..*facts })
             }
             None => (&mut nowhere, PacketFacts { is_in_stream: false, ..*facts }),
         };
@@ -63,6 +66,12 @@ impl Inspector {
     #[inline]
     pub const fn has_rules(&self) -> bool {
         self.desk.rules.is_on()
+    }
+
+    /// Whether a rule asks how long flows have been there.
+    #[must_use]
+    pub fn rules_want_age(&self) -> bool {
+        self.desk.rules.wants_age()
     }
 
     /// Whether a rule asks what decoding of packets met.
@@ -123,6 +132,19 @@ impl Inspector {
     }
 }
 
+impl Known {
+    /// A packet came: what it acknowledges was told.
+    fn hear(&mut self, view: &View<'_>) {
+        let is_ack = match view.headers.transport {
+            Transport::Tcp(tcp) => tcp.flags.ack() && !tcp.flags.syn(),
+            _ => true,
+        };
+        if is_ack && self.told_by.is_some_and(|way| view.way == Some(way.opposite())) {
+            self.told_by = None;
+        }
+    }
+}
+
 /// What rules are asked about.
 pub(super) const fn moment_of(flow: &FlowView, at: Wall, original: Option<&'static str>) -> Moment {
     Moment {
@@ -132,6 +154,7 @@ pub(super) const fn moment_of(flow: &FlowView, at: Wall, original: Option<&'stat
         is_established: flow.is_established,
         original,
         at_ns: at.0,
+        counts: flow.counts,
     }
 }
 

@@ -183,6 +183,7 @@ pub(in crate::dpi) fn told_of_flow(
             protocol,
             is_midstream: false,
             is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
         },
         at: crate::time::Wall(1_700_000_000_000_000_000),
         notes: &mut notes,
@@ -197,6 +198,7 @@ pub(in crate::dpi) fn told_of_flow(
         parsers: &mut crate::dpi::idle::IdleParsers::default(),
         apps: &AppTable::default(),
         foresight: &Foresight::default(),
+        way: None,
         nesting: 0,
     });
     let bytes = store.page(id).map_or(&[][..], Page::as_bytes);

@@ -4,7 +4,7 @@ use super::shown::Shown;
 use crate::flow::Direction;
 use crate::rules::counting::Counter;
 use crate::rules::memory::FlowMemory;
-use crate::rules::rule::BufferId;
+use crate::rules::rule::{BufferId, FlowNumber, NumberTest, StreamEnd};
 use crate::verdict::Verdict;
 
 /// Transactions of a flow that are under way at once; the oldest goes first.
@@ -45,6 +45,34 @@ pub enum FlowAction {
     Pass,
     /// It is dropped or refused; beside the wire that is advice.
     Drop,
+}
+
+/// How much a flow has had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FlowCounts {
+    /// Seconds since it began.
+    pub age_s: u64,
+    /// Packets of the initiator, and of the responder.
+    pub packets: [u64; 2],
+    /// Bytes with all headers.
+    pub bytes: [u64; 2],
+}
+
+impl FlowCounts {
+    pub(super) fn answers(&self, number: FlowNumber, test: &NumberTest) -> bool {
+        let of = |ends, [client, server]: [u64; 2]| match ends {
+            StreamEnd::Client => test.holds(client),
+            StreamEnd::Server => test.holds(server),
+            StreamEnd::Both => test.holds(client) && test.holds(server),
+            StreamEnd::Either => test.holds(client) || test.holds(server),
+        };
+        match number {
+            FlowNumber::Age => test.holds(self.age_s),
+            FlowNumber::Packets(ends) => of(ends, self.packets),
+            FlowNumber::Bytes(ends) => of(ends, self.bytes),
+            FlowNumber::AllPackets => test.holds(self.packets[0] + self.packets[1]),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +156,8 @@ pub(super) struct Transaction {
     pub kept: Shown,
     /// Bytes that come piece by piece.
     pub bodies: Vec<Body>,
+    /// A rule says that no record of it is written.
+    pub is_hidden: bool,
 }
 
 /// A buffer of which bytes come piece by piece.
@@ -175,6 +205,7 @@ impl Transaction {
         self.held.clear();
         self.kept.clear();
         self.bodies.clear();
+        self.is_hidden = false;
     }
 }
 
@@ -227,6 +258,11 @@ impl FlowState {
             std::mem::take(&mut one.bodies).into_iter().map(move |body| (number, body)).collect::<Vec<_>>()
         };
         self.transactions.iter_mut().flat_map(each).collect()
+    }
+
+    /// Whether a rule says that no record of a transaction is written.
+    pub(super) fn is_hidden(&self, number: u32) -> bool {
+        self.transactions.iter().any(|one| one.number == number && one.is_hidden)
     }
 
     /// A transaction is over.

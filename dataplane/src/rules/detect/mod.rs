@@ -19,10 +19,10 @@ mod thresholds;
 mod tests;
 mod transaction;
 
-pub use flow::{FlowAction, FlowPlace, NO_STATE, RuledFlow};
+pub use flow::{FlowAction, FlowCounts, FlowPlace, NO_STATE, RuledFlow};
 pub use packet::PacketFacts;
 pub use shown::{FieldId, Shown, field};
-pub use transaction::{BODY_BYTES_MAX, Telling};
+pub use transaction::{BODY_BYTES_MAX, Gathered, Telling};
 
 use std::sync::Arc;
 
@@ -74,6 +74,8 @@ pub struct Moment {
     pub original: Option<&'static str>,
     /// Nanoseconds, as of the packet.
     pub at_ns: u64,
+    /// How much the flow has had.
+    pub counts: FlowCounts,
 }
 
 impl Moment {
@@ -162,6 +164,12 @@ impl Detector {
     #[must_use]
     pub fn wants(&self, buffer: BufferId) -> bool {
         self.set.as_ref().is_some_and(|set| set.wants(buffer))
+    }
+
+    /// Whether a rule asks how long flows have been there.
+    #[must_use]
+    pub fn wants_age(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| set.wants_age())
     }
 
     /// Whether a rule asks what decoding of packets met.

@@ -1,5 +1,6 @@
 //! Do rules match a packet, by itself?
 
+use super::flow::FlowCounts;
 use super::flow::{FlowPlace, FlowState};
 use super::stream::{self, Met};
 use super::transaction::{has_size, speaks};
@@ -20,6 +21,8 @@ use crate::rules::signature::{Ask, Signature};
 pub struct PacketFacts<'a> {
     /// What its flow speaks.
     pub application: Option<&'static str>,
+    /// What it speaks counts for rules of a protocol: beside the wire, when the other end has acknowledged what told it.
+    pub is_settled: bool,
     /// Whether its payload is looked at in order, as part of a stream.
     pub is_in_stream: bool,
     /// Whether it is a SYN whose data its receiver may leave aside: what they match is said of the packet, not of its flow.
@@ -31,6 +34,8 @@ pub struct PacketFacts<'a> {
     pub is_inline: bool,
     /// When it came, nanoseconds.
     pub at_ns: u64,
+    /// How much its flow has had, with it.
+    pub counts: FlowCounts,
 }
 
 /// Rules of what a flow speaks that are told once; more are told again.
@@ -173,12 +178,13 @@ fn is_met(
     // Whoever asks of the stream is asked here where there is none.
     let flow =
         FlowTest { stream: rule.flow.stream.filter(|stream| *stream && facts.is_in_stream), ..rule.flow };
-    signature.is_of(facts.application)
+    signature.is_of(facts.application.filter(|_| facts.is_settled))
         && concerns(&rule.header, &flow, view)
         && signature.checks.iter().all(|check| check.holds(view))
         && signature.asks.iter().all(|ask| match ask {
             Ask::Protocol(asked) => speaks(asked, facts.application, original),
             Ask::StreamSize(size) => view.way.is_some() && has_size(size, &state.streams),
+            Ask::Flow(number, test) => view.way.is_some() && facts.counts.answers(*number, test),
             Ask::Decode(event) => facts.decoded.contains(event),
             Ask::Stream(event) => of_stream.is_some_and(|met| met.as_slice().contains(event)),
             _ => false,
@@ -220,6 +226,10 @@ fn bytes_of<'a>(buffer: BufferId, view: &View<'a>) -> Option<&'a [u8]> {
     };
     let (from, to) = match name {
         "ipv4.hdr" if src.is_v4() => (l3, l4),
+        "ip.src" if src.is_v4() => (l3 + 12, l3 + 16),
+        "ip.dst" if src.is_v4() => (l3 + 16, l3 + 20),
+        "ip.src" => (l3 + 8, l3 + 24),
+        "ip.dst" => (l3 + 24, l3 + 40),
         "ipv6.hdr" if !src.is_v4() => (l3, l4),
         "tcp.hdr" if protocol == Protocol::TCP => (l4, payload),
         "udp.hdr" if protocol == Protocol::UDP => (l4, payload),

@@ -44,7 +44,7 @@ pub struct Shown {
     buffers: Vec<(BufferId, Range<usize>)>,
     numbers: Vec<(u16, u64)>,
     events: Vec<&'static str>,
-    interfaces: Vec<([u8; 16], u16)>,
+    interfaces: Vec<([u8; 16], u16, bool)>,
     file_size: Option<u64>,
     file_hashes: Vec<(FileHash, Hash)>,
     frames: Vec<(&'static str, Range<usize>)>,
@@ -62,6 +62,11 @@ impl Shown {
         self.buffers.push((buffer, from..self.bytes.len()));
     }
 
+    /// Bytes of all buffers.
+    pub(super) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Adds a number.
     pub fn add_number(&mut self, field: FieldId, number: u64) {
         if self.numbers.len() < ITEMS_MAX {
@@ -77,13 +82,13 @@ impl Shown {
     }
 
     /// Adds an interface of DCE/RPC.
-    pub fn add_interface(&mut self, uuid: [u8; 16], version: u16) {
+    pub fn add_interface(&mut self, uuid: [u8; 16], version: u16, is_first: bool) {
         if self.interfaces.len() < ITEMS_MAX {
-            self.interfaces.push((uuid, version));
+            self.interfaces.push((uuid, version, is_first));
         }
     }
 
-    pub(super) fn interfaces(&self) -> &[([u8; 16], u16)] {
+    pub(super) fn interfaces(&self) -> &[([u8; 16], u16, bool)] {
         &self.interfaces
     }
 

@@ -142,6 +142,7 @@ pub(super) fn is_met(
     let answers = signature.asks.iter().all(|ask| match ask {
         Ask::Protocol(asked) => speaks(asked, application, moment.original),
         Ask::StreamSize(size) => has_size(size, &state.streams),
+        Ask::Flow(number, test) => moment.counts.answers(*number, test),
         _ => false,
     });
     let holds = answers

@@ -50,6 +50,7 @@ impl Flow {
             is_established: true,
             original: None,
             at_ns: 1_000_000_000,
+            counts: FlowCounts::default(),
         };
         Self { detector, place: FlowPlace::default(), moment }
     }
@@ -207,6 +208,67 @@ fn what_passes_comes_first_and_ends_the_others() {
     rules.show(URI, b"/a");
     rules.stage("http", 1, TO_SERVER, true);
     assert_eq!(flow.told(), [0; 0]);
+}
+
+#[test]
+fn numbers_of_transactions_are_tested_apart_and_together() {
+    let mut flow = Flow::under(&[
+        r#"alert modbus any any -> any any (modbus: access write holding, address 500, value >200; sid:1;)"#,
+        r#"alert modbus any any -> any any (modbus: access read input, address <100; sid:2;)"#,
+        r#"alert ldap any any -> any any (ldap.responses.operation:search_result_done,-1; sid:3;)"#,
+        r#"alert krb5 any any -> any any (krb5.ticket_encryption:weak; sid:4;)"#,
+    ]);
+    let (access, written) = (field("modbus.access"), field("modbus.written"));
+    let mut rules = flow.tell();
+    assert!(rules.asks(written) && !rules.asks(field("dns.opcode")));
+    rules.number(access, 2 | 32);
+    rules.number(written, 500 << 16 | 201);
+    rules.stage("modbus", 0, TO_SERVER, true);
+    assert_eq!(flow.told(), [1]);
+    let mut rules = flow.tell();
+    rules.number(access, 2 | 32);
+    rules.number(written, 501 << 16 | 201);
+    rules.number(written, 500 << 16 | 200);
+    rules.stage("modbus", 1, TO_SERVER, true);
+    assert_eq!(flow.told(), [0; 0], "not at this address, and not this value");
+    let mut rules = flow.tell();
+    rules.number(access, 1 | 16);
+    rules.number(field("modbus.address"), 99);
+    rules.number(field("modbus.address"), 120);
+    rules.stage("modbus", 2, TO_SERVER, true);
+    assert_eq!(flow.told(), [2]);
+    let operation = field("ldap.responses.operation");
+    let mut rules = flow.tell();
+    rules.number(operation, 5);
+    rules.stage("ldap", 3, TO_CLIENT, false);
+    assert_eq!(flow.told(), [0; 0], "there may be more");
+    flow.tell().stage("ldap", 3, TO_CLIENT, true);
+    assert_eq!(flow.told(), [3]);
+    for (kind, told) in [(23, &[4][..]), (18, &[])] {
+        let mut rules = flow.tell();
+        rules.number(field("krb5.ticket_encryption"), kind);
+        rules.stage("krb5", 4 + kind as u32, TO_CLIENT, true);
+        assert_eq!(flow.told(), told);
+    }
+}
+
+#[test]
+fn a_rule_waits_for_the_state_that_it_names_and_may_hide_a_record() {
+    let mut flow = Flow::under(&[
+        r#"alert http1:request_complete any any -> any any (http.uri; content:"/a"; sid:1;)"#,
+        r#"alert http1:request_started any any -> any any (sid:2;)"#,
+        r#"alert http1:response_started any any -> any any (sid:3;)"#,
+        r#"config http any any -> any any (http.uri; content:"/a"; config: logging disable, type tx, scope tx; sid:4;)"#,
+    ]);
+    let mut rules = flow.tell();
+    rules.show(URI, b"/a");
+    rules.stage("http", 0, TO_SERVER, false);
+    assert!(flow.tell().is_hidden(0) && !flow.tell().is_hidden(1));
+    assert_eq!(flow.told(), [2]);
+    flow.tell().stage("http", 0, TO_SERVER, true);
+    assert_eq!(flow.told(), [1]);
+    flow.tell().stage("http", 0, TO_CLIENT, false);
+    assert_eq!(flow.told(), [3]);
 }
 
 #[test]

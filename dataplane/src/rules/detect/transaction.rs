@@ -3,14 +3,15 @@
 //! A rule may need pieces of several stages, and of both ways: which of its pieces hold is kept with the transaction. A rule is
 //! told once of a transaction, and once each way where nothing of it says which way it goes, as Suricata tells it.
 
-use super::flow::{Body, FlowPlace, Transaction, Window};
-use super::shown::{FieldId, Shown, field};
+use super::flow::{Body, FlowCounts, FlowPlace, Transaction, Window};
+use super::shown::{FieldId, Shown};
 use super::{Desk, Detector, Moment, Of, matched, stream};
 use crate::flow::Direction;
 use crate::rules::host_bits::Ends;
 use crate::rules::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, buffer};
+use crate::rules::language::fields::FIELDS;
 use crate::rules::packet::concerns_ends;
-use crate::rules::rule::{AppLayerMode, AppLayerProtocol, BufferId, StreamEnd, StreamSize};
+use crate::rules::rule::{AppLayerMode, AppLayerProtocol, BufferId, Hook, PAIR_BITS, StreamEnd, StreamSize};
 use crate::rules::signature::{Absent, Ask, Signature};
 
 /// Bytes of a body that are gathered before rules see them, where its end does not come first (Suricata's
@@ -23,7 +24,6 @@ const BODY_WINDOW_BYTES: usize = 4 << 10;
 /// Bytes of a body that rules see (`request-body-limit`).
 pub const BODY_BYTES_MAX: u64 = 100 << 10;
 
-const OPERATION: FieldId = field("dcerpc.opnum");
 /// Names of files.
 pub(super) const FILE_NAME: BufferId = buffer("file.name");
 
@@ -49,6 +49,7 @@ impl<'a> Telling<'a> {
             is_established: false,
             original: None,
             at_ns: 0,
+            counts: FlowCounts::default(),
         };
         Self { detector, place, moment, is_on: false, is_inline: false }
     }
@@ -92,17 +93,31 @@ impl Telling<'_> {
         }
     }
 
+    /// Whether a rule asks for a number.
+    #[must_use]
+    pub fn asks(&self, field: FieldId) -> bool {
+        self.is_on && self.detector.set.as_ref().is_some_and(|set| set.asks(field.0))
+    }
+
     /// Tells a number.
     pub fn number(&mut self, field: FieldId, number: u64) {
-        if self.is_on {
+        if self.asks(field) {
             self.detector.shown.add_number(field, number);
         }
     }
 
-    /// Tells an interface of DCE/RPC that a call is of: its UUID as it is written, and its version.
-    pub fn interface(&mut self, uuid: [u8; 16], version: u16) {
+    /// Tells what was gathered of a transaction whose end was waited for.
+    pub fn show_gathered(&mut self, gathered: &Gathered) {
+        if let Some(shown) = gathered.0.as_deref().filter(|_| self.is_on) {
+            self.detector.shown.keep(shown, |_| true);
+        }
+    }
+
+    /// Tells an interface of DCE/RPC that a call is of: its UUID as it is written, its version, and whether a first fragment
+    /// named it.
+    pub fn interface(&mut self, uuid: [u8; 16], version: u16, is_first: bool) {
         if self.is_on {
-            self.detector.shown.add_interface(uuid, version);
+            self.detector.shown.add_interface(uuid, version, is_first);
         }
     }
 
@@ -198,6 +213,13 @@ impl Telling<'_> {
         }
     }
 
+    /// Whether a rule says that no record of a transaction is written.
+    #[must_use]
+    pub fn is_hidden(&self, transaction: u32) -> bool {
+        let state = self.detector.flows.get(self.place.0 as usize);
+        state.is_some_and(|state| state.is_hidden(transaction))
+    }
+
     /// A transaction is over.
     pub fn end(&mut self, transaction: u32) {
         if let Some(state) = self.detector.flows.get_mut(self.place.0 as usize) {
@@ -205,6 +227,42 @@ impl Telling<'_> {
         }
     }
 }
+
+/// What rules are to be told of a transaction later: nothing is allocated where they do not ask for it.
+#[derive(Debug, Default)]
+pub struct Gathered(Option<Box<Shown>>);
+
+impl Gathered {
+    /// Adds bytes of a buffer.
+    pub fn show(&mut self, rules: &Telling<'_>, buffer: BufferId, bytes: &[u8]) {
+        if rules.wants(buffer) {
+            let bytes = &bytes[..bytes.len().min(GATHERED_BYTES_MAX)];
+            let shown = self.0.get_or_insert_default();
+            if shown.len() + bytes.len() <= GATHERED_BYTES_MAX {
+                shown.add_with(buffer, |out| out.extend_from_slice(bytes));
+            }
+        }
+    }
+
+    /// Adds a number.
+    pub fn number(&mut self, rules: &Telling<'_>, field: FieldId, number: u64) {
+        if rules.asks(field) {
+            self.0.get_or_insert_default().add_number(field, number);
+        }
+    }
+
+    /// Adds what was gathered of another message.
+    pub fn append(&mut self, other: Self) {
+        match (&mut self.0, other.0) {
+            (Some(own), Some(other)) => own.keep(&other, |_| true),
+            (own @ None, other) => *own = other,
+            (Some(_), None) => {}
+        }
+    }
+}
+
+/// Bytes that are gathered of one transaction.
+const GATHERED_BYTES_MAX: usize = 8 << 10;
 
 impl std::fmt::Debug for Telling<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -259,14 +317,18 @@ impl Detector {
             if !asked.concerns(signature, one, *number) {
                 continue;
             }
+            // The state that the rule names may not be reached.
+            let is_early = matches!(signature.rule.header.hook, Some(Hook::Transaction { is_end: true, .. }))
+                && !stage.is_last;
             let is_remembered = signature.remembered.holds(memory)
                 && signature.on_hosts.holds(&ledger.hosts, ends, &one.bits);
-            let pieces = asked.pieces(signature, one.pieces(*number), is_remembered, desk);
-            if pieces != signature.all_pieces() || !is_remembered {
+            let pieces = asked.pieces(signature, one.pieces(*number), is_remembered && !is_early, desk);
+            if is_early || pieces != signature.all_pieces() || !is_remembered {
                 one.hold(*number, pieces);
                 continue;
             }
             one.tell(*number, stage.way);
+            one.is_hidden |= signature.hides_record;
             let of = Of { transaction: Some(stage.transaction), ..Of::stream(stage.way) };
             matched(*number, signature, state, ledger, of, (src, dst, moment.at_ns), hits);
         }
@@ -297,7 +359,7 @@ impl Asked<'_> {
         let sent = if signature.rule.header.is_of_transactions { Direction::Forward } else { way };
         let of_one_way = signature.parts.iter().any(|part| part.way.is_some())
             || signature.way().is_some()
-            || signature.asks.iter().any(|ask| matches!(ask, Ask::Event(..)));
+            || signature.asks.iter().any(|ask| matches!(ask, Ask::Event(..)) || is_of_transaction(ask));
         signature.is_of(Some(self.stage.application))
             && !one.is_told(number, way, of_one_way)
             && signature.rule.flow.established.is_none_or(|wanted| wanted == self.moment.is_established)
@@ -369,17 +431,30 @@ impl Asked<'_> {
 
     fn answers(&self, ask: &Ask) -> bool {
         match ask {
-            Ask::Number(field, test, nth) => nth.holds(test, &mut self.numbers_of(*field)),
+            // Of several numbers, all must be there before one says which is meant.
+            Ask::Number(_, _, chosen) if chosen.is_of_all() && !self.stage.is_last => false,
+            Ask::Number(field, test, chosen) => chosen.holds(test, self.numbers_of(*field)),
+            Ask::OneOf(field, spans, is_negated) => self.numbers_of(*field).any(|number| {
+                spans.iter().any(|span| (span.low..=span.high).contains(&number)) != *is_negated
+            }),
+            Ask::Span(field, test) => {
+                let mut numbers = self.numbers_of(*field);
+                std::iter::from_fn(|| numbers.next().zip(numbers.next()))
+                    .any(|(low, high)| test.holds_within(low, high))
+            }
+            Ask::Pair(field, high, low) => self
+                .numbers_of(*field)
+                .any(|number| high.holds(number >> PAIR_BITS) && low.holds(number & ((1 << PAIR_BITS) - 1))),
+            Ask::Flow(number, test) => self.moment.counts.answers(*number, test),
             Ask::Size(buffer, test) => self.all_of(*buffer).any(|bytes| test.holds(bytes.len() as u64)),
             Ask::Event(_, event) => self.shown.has_event(event),
             Ask::Protocol(asked) => speaks(asked, Some(self.stage.application), self.moment.original),
             Ask::StreamSize(size) => has_size(size, self.streams),
-            Ask::Interface(asked) => self.shown.interfaces().iter().any(|(uuid, version)| {
-                asked.uuid == *uuid && asked.version.is_none_or(|test| test.holds(u64::from(*version)))
+            Ask::Interface(asked) => self.shown.interfaces().iter().any(|(uuid, version, is_first)| {
+                asked.uuid == *uuid
+                    && (asked.any_fragment || *is_first)
+                    && asked.version.is_none_or(|test| test.holds(u64::from(*version)))
             }),
-            Ask::Operation(spans) => self
-                .numbers_of(OPERATION.0)
-                .any(|number| spans.iter().any(|span| (span.low..=span.high).contains(&number))),
             Ask::FileSize(test) => {
                 self.shown.file_size().or(self.kept.file_size()).is_some_and(|size| test.holds(size))
             }
@@ -393,6 +468,12 @@ impl Asked<'_> {
             Ask::Decode(_) | Ask::Stream(_) => false,
         }
     }
+}
+
+/// Whether a number is of a whole transaction, both ways; each hello of TLS has its own, and each side of a call of DCE/RPC.
+fn is_of_transaction(ask: &Ask) -> bool {
+    let field = ask.field().and_then(|field| FIELDS.get(usize::from(field)));
+    field.is_some_and(|field| !field.of.contains(&"tls") && !field.of.contains(&"dcerpc"))
 }
 
 /// Whether a name has a text, at its end or anywhere.

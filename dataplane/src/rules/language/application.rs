@@ -3,13 +3,13 @@
 use super::buffers::{FRAME, named};
 use super::draft::Draft;
 use super::events;
-use super::fields::{self, FIELDS};
+use super::fields;
 use super::numbers;
 use super::protocols::application;
 use super::value::{Value, Wrong};
 use crate::rules::rule::{
-    AppLayerMode, AppLayerProtocol, Condition, Content, Datarep, Dataset, DatasetCommand, DatasetKind,
-    DceInterface, Effect, FileHash, FileTest, Seen, Test,
+    AppLayerMode, AppLayerProtocol, Chosen, Condition, Content, Datarep, Dataset, DatasetCommand,
+    DatasetKind, DceInterface, Effect, FileHash, FileTest, NumberSpan, Seen, Test,
 };
 
 /// `app-layer-protocol:[!]protocol[,mode]`.
@@ -102,33 +102,23 @@ pub(super) fn dce_iface(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), W
 
 /// A number of transactions, one of several: `dcerpc.opnum:1-9,15`.
 pub(super) fn dce_opnum(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let mut tests = Vec::new();
+    let field = fields::named("dcerpc.opnum");
+    let is_test = |piece: &Value<'_>| piece.split_once(b'-').is_none() && !piece.looks_like_a_number();
+    if value.split(b',').any(|piece| is_test(&piece)) {
+        let test = numbers::test(value, 65_535, &[])?;
+        return draft.condition(Condition::Transaction(field, test, Chosen::default()));
+    }
+    let mut spans = Vec::new();
     for piece in value.split(b',') {
         // A span includes its ends here.
-        tests.push(match piece.split_once(b'-') {
-            Some((low, high)) => {
-                let (low, high) = (low.unsigned(65_535)?, high.unsigned(65_535)?);
-                if low > high {
-                    return Err(piece.expected("a span whose first number is not above its last"));
-                }
-                crate::rules::rule::NumberSpan { low, high }
-            }
-            None if piece.looks_like_a_number() => {
-                let number = piece.unsigned(65_535)?;
-                crate::rules::rule::NumberSpan { low: number, high: number }
-            }
-            None => {
-                let (field, _of) =
-                    fields::find(FIELDS, "dcerpc.opnum").ok_or_else(|| value.expected("a number"))?;
-                return draft.condition(Condition::Transaction(
-                    field,
-                    numbers::test(value, 65_535, &[])?,
-                    None,
-                ));
-            }
-        });
+        let (low, high) = piece.split_once(b'-').unwrap_or((piece, piece));
+        let (low, high) = (low.unsigned(65_535)?, high.unsigned(65_535)?);
+        if low > high {
+            return Err(piece.expected("a span whose first number is not above its last"));
+        }
+        spans.push(NumberSpan { low, high });
     }
-    draft.condition(Condition::DceOperation(tests))
+    draft.condition(Condition::OneOf(field, spans, false))
 }
 
 pub(super) fn rpc(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
@@ -141,54 +131,6 @@ pub(super) fn rpc(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> 
     }
     let program = numbers[0].ok_or_else(|| value.expected("the number of a program"))?;
     draft.condition(Condition::Rpc(program, numbers[1], numbers[2]))
-}
-
-pub(super) fn modbus(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    draft.condition(Condition::Modbus(value.text()?.into()))
-}
-
-pub(super) fn cip_service(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let numbers = value.split(b',').map(|piece| piece.unsigned(65_535).map(|number| number as u32));
-    draft.condition(Condition::Cip(numbers.collect::<Result<_, _>>()?))
-}
-
-pub(super) fn dnp3_obj(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let (group, variation) = value
-        .split_once(b',')
-        .ok_or_else(|| value.expected("a group and a variation with a comma between"))?;
-    let (group, variation) = (group.number(0, 255)? as u8, variation.number(0, 255)? as u8);
-    draft.condition(Condition::Dnp3Object(group, variation))
-}
-
-/// Names of DNP3's internal indications.
-const DNP3_INDICATIONS: &[(&str, u16)] = &[
-    ("all_stations", 0x0100),
-    ("class_1_events", 0x0200),
-    ("class_2_events", 0x0400),
-    ("class_3_events", 0x0800),
-    ("need_time", 0x1000),
-    ("local_control", 0x2000),
-    ("device_trouble", 0x4000),
-    ("device_restart", 0x8000),
-    ("no_func_code_support", 0x0001),
-    ("object_unknown", 0x0002),
-    ("parameter_error", 0x0004),
-    ("event_buffer_overflow", 0x0008),
-    ("already_executing", 0x0010),
-    ("config_corrupt", 0x0020),
-    ("reserved_2", 0x0040),
-    ("reserved_1", 0x0080),
-];
-
-pub(super) fn dnp3_ind(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    let mut bits = 0;
-    for piece in value.split(b',') {
-        bits |= match DNP3_INDICATIONS.iter().find(|(name, _bit)| piece.is(name)) {
-            Some((_name, bit)) => *bit,
-            None => piece.unsigned(65_535)? as u16,
-        };
-    }
-    draft.condition(Condition::Dnp3Indications(bits))
 }
 
 pub(super) fn filesize(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
@@ -259,7 +201,7 @@ pub(super) fn tls_issuerdn(draft: &mut Draft<'_>, value: Value<'_>) -> Result<()
     whole(draft, value, "tls.cert_issuer", false)
 }
 
-/// `ssh.protoversion:2_compat`, `ssh.softwareversion:"text"`.
+/// `ssh.softwareversion:"text"`.
 pub(super) fn ssh_softwareversion(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
     whole(draft, value, "ssh.software", false)
 }

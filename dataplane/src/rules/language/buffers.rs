@@ -70,6 +70,8 @@ const LDAP: Source = Source::Transaction(&["ldap"]);
 const ENIP: Source = Source::Transaction(&["enip"]);
 const WEBSOCKET: Source = Source::Transaction(&["websocket"]);
 const DNP3: Source = Source::Transaction(&["dnp3"]);
+const PGSQL: Source = Source::Transaction(&["pgsql"]);
+const NTP: Source = Source::Transaction(&["ntp"]);
 const POP3: Source = Source::Transaction(&["pop3"]);
 const SERVER: Option<Direction> = Some(Direction::Forward);
 const CLIENT: Option<Direction> = Some(Direction::Reverse);
@@ -101,6 +103,8 @@ pub const BUFFERS: &[Buffer] = &[
     many("frame", Source::Frame, EITHER),
     // Packets.
     one("ipv4.hdr", Source::Packet, EITHER),
+    one("ip.src", Source::Packet, EITHER),
+    one("ip.dst", Source::Packet, EITHER),
     one("ipv6.hdr", Source::Packet, EITHER),
     one("tcp.hdr", Source::Packet, EITHER),
     one("udp.hdr", Source::Packet, EITHER),
@@ -200,9 +204,9 @@ pub const BUFFERS: &[Buffer] = &[
     one("smb.ntlmssp_user", SMB, SERVER),
     one("smb.ntlmssp_domain", SMB, SERVER),
     one("dcerpc.stub_data", DCERPC, EITHER).or(&["dce_stub_data"]),
-    many("krb5.cname", KRB5, EITHER).or(&["krb5_cname"]),
-    many("krb5.sname", KRB5, EITHER).or(&["krb5_sname"]),
-    many("krb5.ticket_encryption_name", KRB5, EITHER),
+    // Suricata looks for them in what the server says alone.
+    many("krb5.cname", KRB5, CLIENT).or(&["krb5_cname"]),
+    many("krb5.sname", KRB5, CLIENT).or(&["krb5_sname"]),
     one("ldap.request.dn", LDAP, SERVER),
     many("ldap.responses.dn", LDAP, CLIENT),
     many("ldap.responses.message", LDAP, CLIENT),
@@ -261,6 +265,10 @@ pub const BUFFERS: &[Buffer] = &[
     many("email.received", SMTP, SERVER),
     many("email.body_md5", SMTP, SERVER),
     one("pop3.command", POP3, SERVER),
+    // Databases.
+    one("pgsql.query", PGSQL, SERVER),
+    // Clocks.
+    one("ntp.reference_id", NTP, EITHER),
     // Files of servers.
     one("ftp.command", FTP, SERVER),
     one("ftp.command_data", FTP, SERVER),

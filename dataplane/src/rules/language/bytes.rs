@@ -1,10 +1,10 @@
-//! Numbers in bytes: `byte_test`, `byte_jump`, `byte_extract`, `byte_math`; and `base64_decode`, `asn1`.
+//! Numbers in bytes: `byte_test`, `byte_jump`, `byte_extract`, `byte_math`; and `base64_decode`, `asn1`, `entropy`.
 
 use super::draft::Draft;
 use super::value::{Value, Wrong};
 use crate::rules::rule::{
-    Amount, Arithmetic, Asn1, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, Digits, JumpFrom,
-    Layout, Operator, Test,
+    Amount, Arithmetic, Asn1, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, Digits, Entropy,
+    EntropyTest, JumpFrom, Layout, Operator, Test,
 };
 
 /// Bytes of a number, and digits of one.
@@ -295,4 +295,54 @@ pub(super) fn asn1(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong>
         }
     }
     draft.test(Test::Asn1(asn1))
+}
+
+/// `entropy:[bytes N,][offset N,]value test`: bits a byte, of 0 to 8.
+pub(super) fn entropy(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
+    let (mut bytes, mut offset, mut test) = (None, 0, None);
+    for word in value.split(b',') {
+        if let Some(number) = after(word, "bytes") {
+            bytes = Some(number.number(0, OFFSET_MAX)? as u32).filter(|bytes| *bytes > 0);
+        } else if let Some(number) = after(word, "offset") {
+            offset = number.number(0, OFFSET_MAX)? as u32;
+        } else if let Some(said) = after(word, "value") {
+            test = Some(entropy_test(said)?);
+        } else {
+            return Err(word.expected("bytes, offset or value"));
+        }
+    }
+    let test = test.ok_or_else(|| value.expected("`value` and a test of it"))?;
+    draft.test(Test::Entropy(Entropy { bytes, offset, test }))
+}
+
+fn entropy_test(text: Value<'_>) -> Result<EntropyTest, Wrong> {
+    let bits = |text: Value<'_>| {
+        let number = text.trim().text().ok().and_then(|text| text.parse::<f64>().ok());
+        number.filter(|bits| (0.0..=8.0).contains(bits)).ok_or_else(|| text.expected("bits, of 0.0 to 8.0"))
+    };
+    for (sign, make) in [
+        (">=", EntropyTest::GreaterOrEqual as fn(f64) -> EntropyTest),
+        ("<=", EntropyTest::LessOrEqual),
+        ("!=", EntropyTest::NotEqual),
+        (">", EntropyTest::Greater),
+        ("<", EntropyTest::Less),
+        ("=", EntropyTest::Equal),
+    ] {
+        if let Some(rest) = text.strip(sign) {
+            return Ok(make(bits(rest)?));
+        }
+    }
+    let (is_negated, text) = text.negated();
+    match text.split_once(b'-') {
+        Some((low, high)) => {
+            let (low, high) = (bits(low)?, bits(high)?);
+            if low >= high {
+                return Err(text.expected("a span whose first number is below its last"));
+            }
+            let make = if is_negated { EntropyTest::NotBetween } else { EntropyTest::Between };
+            Ok(make(low, high))
+        }
+        None if is_negated => Ok(EntropyTest::NotEqual(bits(text)?)),
+        None => Ok(EntropyTest::Equal(bits(text)?)),
+    }
 }

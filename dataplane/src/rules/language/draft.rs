@@ -4,8 +4,8 @@ use super::buffers::{BASE64_DATA, FILE_DATA, PAYLOAD, Source};
 use super::value::{Value, Wrong};
 use crate::flow::Direction;
 use crate::rules::rule::{
-    Action, Amount, BufferId, Condition, Content, Effect, FlowTest, Header, HeaderProtocol, Part, Rule, Seen,
-    Test, Transform,
+    Action, Amount, BufferId, Condition, Content, Effect, FlowNumber, FlowTest, Header, HeaderProtocol, Hook,
+    NumberTest, Part, Rule, Seen, Test, Transform,
 };
 
 /// Values that a rule may keep (`SIGMATCH` allows eight in Suricata).
@@ -48,7 +48,7 @@ impl<'a> Draft<'a> {
             threshold: None,
             detection_filter: None,
             // Who passes tells nobody, unless it says so.
-            is_silent: matches!(action, Action::Pass),
+            is_silent: matches!(action, Action::Pass | Action::Config),
             prefilter: false,
             bypass: false,
             target: None,
@@ -242,6 +242,19 @@ impl<'a> Draft<'a> {
             return Err(whole.wrong("it has no sid, by which it is known"));
         }
         rule.parts.retain(|part| !part.tests.is_empty());
+        match rule.header.hook {
+            Some(Hook::Transaction { way, .. }) => {
+                if rule.flow.way.replace(way).is_some_and(|other| other != way) {
+                    return Err(
+                        whole.wrong("the state behind its protocol goes one way, and its flow the other")
+                    );
+                }
+            }
+            Some(Hook::Packets { is_first: true }) => {
+                rule.conditions.push(Condition::Flow(FlowNumber::AllPackets, NumberTest::Equal(1)));
+            }
+            Some(Hook::Packets { is_first: false }) | None => {}
+        }
         for part in &rule.parts {
             fits(rule, part).map_err(|detail| whole.wrong(detail))?;
         }

@@ -1,5 +1,11 @@
 //! Numbers of packets and of transactions that rules test by name. Tables, under the names of Suricata's documentation.
 
+use super::names::{
+    DNP3_FUNCTIONS, DNS_CODES, DNS_TYPES, ENIP_COMMANDS, ENIP_STATUS, HTTP2_ERRORS, HTTP2_FRAMES,
+    IP_PROTOCOLS, KRB5_MESSAGES, LDAP_OPERATIONS, LDAP_RESULTS, MQTT_TYPES, NTP_MODES, SCTP_CHUNKS,
+    SNMP_PDUS, TLS_STATES, TLS_VERSIONS, WEBSOCKET_OPCODES,
+};
+
 /// A number with a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -13,14 +19,22 @@ pub struct Field {
     pub max: u64,
     /// Names for its values.
     pub names: &'static [(&'static str, u64)],
+    /// Whether these are bits, of which several may be named.
+    pub is_bits: bool,
+    /// Whether it is no keyword: others ask for it.
+    pub is_inner: bool,
 }
 
 const fn of_packet(name: &'static str, max: u64) -> Field {
-    Field { name, aliases: &[], of: &[], max, names: &[] }
+    Field { name, aliases: &[], of: &[], max, names: &[], is_bits: false, is_inner: false }
 }
 
 const fn number(name: &'static str, of: &'static [&'static str], max: u64) -> Field {
-    Field { name, aliases: &[], of, max, names: &[] }
+    Field { name, aliases: &[], of, max, names: &[], is_bits: false, is_inner: false }
+}
+
+const fn inner(name: &'static str, of: &'static [&'static str], max: u64) -> Field {
+    Field { is_inner: true, ..number(name, of, max) }
 }
 
 impl Field {
@@ -30,6 +44,10 @@ impl Field {
 
     const fn named(self, names: &'static [(&'static str, u64)]) -> Self {
         Self { names, ..self }
+    }
+
+    const fn of_bits(self, names: &'static [(&'static str, u64)]) -> Self {
+        Self { names, is_bits: true, ..self }
     }
 }
 
@@ -44,6 +62,7 @@ pub const PACKET_FIELDS: &[Field] = &[
     of_packet("tos", U8),
     of_packet("fragoffset", U16),
     of_packet("ip_proto", U8).named(IP_PROTOCOLS),
+    of_packet("l3_proto", 6).named(&[("ipv4", 4), ("ip4", 4), ("ipv6", 6), ("ip6", 6)]),
     of_packet("seq", U32).or(&["tcp.seq"]),
     of_packet("ack", U32).or(&["tcp.ack"]),
     of_packet("window", U16).or(&["tcp.window"]),
@@ -75,16 +94,45 @@ pub const FIELDS: &[Field] = &[
     number("tls.cert_chain_len", &["tls"], U32),
     number("krb5_msg_type", &["krb5"], U8).or(&["krb5.msg_type"]).named(KRB5_MESSAGES),
     number("krb5_err_code", &["krb5"], U32).or(&["krb5.err_code"]),
+    inner("krb5.ticket_encryption", &["krb5"], U32),
+    // In seconds since 1970; whether it was over when it was shown.
+    inner("tls.cert_notbefore", &["tls"], U64),
+    inner("tls.cert_notafter", &["tls"], U64),
+    inner("tls.cert_is_expired", &["tls"], 1),
     number("dcerpc.opnum", &["dcerpc", "smb"], U16).or(&["dce_opnum"]),
     number("snmp.version", &["snmp"], U32),
-    number("snmp.pdu_type", &["snmp"], U32),
+    number("snmp.pdu_type", &["snmp"], U32).named(SNMP_PDUS),
     number("ike.exchtype", &["ike"], U8),
-    number("ike.chosen_sa_attribute", &["ike"], U32),
+    // Attributes that `ike.chosen_sa_attribute` names.
+    inner("ike.alg_enc", &["ike"], U32),
+    inner("ike.alg_hash", &["ike"], U32),
+    inner("ike.alg_auth", &["ike"], U32),
+    inner("ike.alg_dh", &["ike"], U32),
+    inner("ike.alg_prf", &["ike"], U32),
+    inner("ike.sa_group_type", &["ike"], U32),
+    inner("ike.sa_life_type", &["ike"], U32),
+    inner("ike.sa_life_duration", &["ike"], U32),
+    inner("ike.sa_key_length", &["ike"], U32),
+    inner("ike.sa_field_size", &["ike"], U32),
     number("ike.key_exchange_payload_length", &["ike"], U32),
     number("ike.nonce_payload_length", &["ike"], U32),
     number("mqtt.type", &["mqtt"], U8).named(MQTT_TYPES),
     number("mqtt.protocol_version", &["mqtt"], U8),
-    number("mqtt.reason_code", &["mqtt"], U8),
+    number("mqtt.reason_code", &["mqtt"], U8).or(&["mqtt.connack.return_code"]),
+    number("mqtt.flags", &["mqtt"], U8).of_bits(&[("retain", 1), ("dup", 8)]),
+    number("mqtt.connect.flags", &["mqtt"], U8).of_bits(&[
+        ("clean_session", 0x02),
+        ("will", 0x04),
+        ("will_retain", 0x20),
+        ("password", 0x40),
+        ("username", 0x80),
+    ]),
+    number("mqtt.connack.session_present", &["mqtt"], 1).named(&[
+        ("yes", 1),
+        ("true", 1),
+        ("no", 0),
+        ("false", 0),
+    ]),
     number("mqtt.qos", &["mqtt"], 2),
     number("rfb.sectype", &["rfb"], U32),
     number("rfb.secresult", &["rfb"], U32).named(&[("ok", 0), ("fail", 1), ("toomany", 2), ("unknown", 3)]),
@@ -96,8 +144,10 @@ pub const FIELDS: &[Field] = &[
     number("http2.priority", &["http2"], U8),
     number("http2.window", &["http2"], U32),
     number("http2.size_update", &["http2"], U64),
-    number("enip_command", &["enip"], U16).or(&["enip.command"]),
-    number("enip.status", &["enip"], U32),
+    number("enip_command", &["enip"], U16).or(&["enip.command"]).named(ENIP_COMMANDS),
+    number("enip.status", &["enip"], U32).named(ENIP_STATUS),
+    // Service, class and attribute together.
+    inner("cip.service", &["enip"], U64),
     number("enip.cip_status", &["enip"], U8),
     number("enip.cip_class", &["enip"], U32),
     number("enip.cip_instance", &["enip"], U32),
@@ -112,9 +162,14 @@ pub const FIELDS: &[Field] = &[
     number("enip.vendor_id", &["enip"], U16),
     number("enip.device_type", &["enip"], U16),
     number("enip.capabilities", &["enip"], U16),
-    number("dnp3_func", &["dnp3"], U8).or(&["dnp3.func"]),
+    number("dnp3_func", &["dnp3"], U8).or(&["dnp3.func"]).named(DNP3_FUNCTIONS),
+    inner("dnp3.indications", &["dnp3"], U16),
+    // Group and variation together.
+    inner("dnp3.object", &["dnp3"], U16),
     number("nfs_procedure", &["nfs"], U32).or(&["nfs.procedure"]),
     number("nfs.version", &["nfs"], U32),
+    // A procedure of version 3.
+    inner("nfs.named", &["nfs"], U32),
     number("ldap.request.operation", &["ldap"], U8).named(LDAP_OPERATIONS),
     number("ldap.responses.operation", &["ldap"], U8).named(LDAP_OPERATIONS),
     number("ldap.responses.count", &["ldap"], U32),
@@ -126,7 +181,19 @@ pub const FIELDS: &[Field] = &[
     number("ftp.mode", &["ftp"], 1).named(&[("active", 0), ("passive", 1)]),
     number("ftpdata_command", &["ftp-data"], 1).named(&[("retr", 0), ("stor", 1)]),
     number("ftp.dynamic_port", &["ftp"], U16),
-    number("modbus.function", &["modbus"], U8),
+    inner("modbus.unit", &["modbus"], U8),
+    inner("modbus.function", &["modbus"], U8),
+    inner("modbus.subfunction", &["modbus"], U16),
+    inner("modbus.category", &["modbus"], U8),
+    inner("modbus.access", &["modbus"], U8),
+    // First and last one, counted from 1.
+    inner("modbus.address", &["modbus"], U32),
+    // Address and value together.
+    inner("modbus.written", &["modbus"], U64),
+    number("smb.version", &["smb"], U8),
+    number("ntp.mode", &["ntp"], U8).named(NTP_MODES),
+    number("ntp.stratum", &["ntp"], U8),
+    number("ntp.version", &["ntp"], U8),
 ];
 
 const U64: u64 = u64::MAX;
@@ -144,228 +211,16 @@ pub const CHECKSUMS: &[&str] = &[
     "igmp-csum",
 ];
 
+/// The place of a name in [`FIELDS`], which a test of the readers shows to be there.
+pub(super) fn named(name: &str) -> u16 {
+    find(FIELDS, name).map_or(u16::MAX, |(place, _field)| place)
+}
+
 /// Which number a keyword names: its place in a table.
 pub(super) fn find(table: &'static [Field], word: &str) -> Option<(u16, &'static Field)> {
     let place = table.iter().position(|field| field.name == word || field.aliases.contains(&word))?;
     Some((place as u16, &table[place]))
 }
-
-/// Message types of RFC 4120, 7.5.7.
-const KRB5_MESSAGES: &[(&str, u64)] = &[
-    ("as_req", 10),
-    ("as_rep", 11),
-    ("tgs_req", 12),
-    ("tgs_rep", 13),
-    ("ap_req", 14),
-    ("ap_rep", 15),
-    ("safe", 20),
-    ("priv", 21),
-    ("cred", 22),
-    ("error", 30),
-];
-
-/// Names as in IANA's list of protocol numbers, those that rules use.
-const IP_PROTOCOLS: &[(&str, u64)] = &[
-    ("icmp", 1),
-    ("igmp", 2),
-    ("ipencap", 4),
-    ("tcp", 6),
-    ("udp", 17),
-    ("ipv6", 41),
-    ("gre", 47),
-    ("esp", 50),
-    ("ah", 51),
-    ("ipv6-icmp", 58),
-    ("eigrp", 88),
-    ("ospf", 89),
-    ("pim", 103),
-    ("vrrp", 112),
-    ("sctp", 132),
-];
-
-/// Chunk types of RFC 9260 and its extensions.
-const SCTP_CHUNKS: &[(&str, u64)] = &[
-    ("data", 0),
-    ("init", 1),
-    ("init_ack", 2),
-    ("sack", 3),
-    ("heartbeat", 4),
-    ("heartbeat_ack", 5),
-    ("abort", 6),
-    ("shutdown", 7),
-    ("shutdown_ack", 8),
-    ("error", 9),
-    ("cookie_echo", 10),
-    ("cookie_ack", 11),
-    ("shutdown_complete", 14),
-    ("auth", 15),
-    ("i_data", 64),
-    ("asconf_ack", 128),
-    ("re_config", 130),
-    ("pad", 132),
-    ("forward_tsn", 192),
-    ("asconf", 193),
-];
-
-/// Response codes of IANA's "DNS RCODEs".
-const DNS_CODES: &[(&str, u64)] = &[
-    ("noerror", 0),
-    ("formerr", 1),
-    ("servfail", 2),
-    ("nxdomain", 3),
-    ("notimp", 4),
-    ("refused", 5),
-    ("yxdomain", 6),
-    ("yxrrset", 7),
-    ("nxrrset", 8),
-    ("notauth", 9),
-    ("notzone", 10),
-];
-
-/// Record types of IANA's "Resource Record (RR) TYPEs".
-const DNS_TYPES: &[(&str, u64)] = &[
-    ("a", 1),
-    ("ns", 2),
-    ("cname", 5),
-    ("soa", 6),
-    ("null", 10),
-    ("ptr", 12),
-    ("mx", 15),
-    ("txt", 16),
-    ("aaaa", 28),
-    ("srv", 33),
-    ("naptr", 35),
-    ("ds", 43),
-    ("rrsig", 46),
-    ("nsec", 47),
-    ("dnskey", 48),
-    ("svcb", 64),
-    ("https", 65),
-    ("any", 255),
-    ("axfr", 252),
-    ("ixfr", 251),
-];
-
-/// Versions as they stand in records.
-const TLS_VERSIONS: &[(&str, u64)] = &[
-    ("sslv2", 0x0002),
-    ("sslv3", 0x0300),
-    ("tls1.0", 0x0301),
-    ("tls1.1", 0x0302),
-    ("tls1.2", 0x0303),
-    ("tls1.3", 0x0304),
-    ("1.0", 0x0301),
-    ("1.1", 0x0302),
-    ("1.2", 0x0303),
-    ("1.3", 0x0304),
-];
-
-/// Which message was seen last, a bit each.
-const TLS_STATES: &[(&str, u64)] =
-    &[("client_hello", 1), ("server_hello", 2), ("client_keyx", 4), ("server_keyx", 8), ("unknown", 16)];
-
-/// Control packet types of MQTT 5.0, 2.1.2.
-const MQTT_TYPES: &[(&str, u64)] = &[
-    ("connect", 1),
-    ("connack", 2),
-    ("publish", 3),
-    ("puback", 4),
-    ("pubrec", 5),
-    ("pubrel", 6),
-    ("pubcomp", 7),
-    ("subscribe", 8),
-    ("suback", 9),
-    ("unsubscribe", 10),
-    ("unsuback", 11),
-    ("pingreq", 12),
-    ("pingresp", 13),
-    ("disconnect", 14),
-    ("auth", 15),
-];
-
-/// RFC 9113, 7.
-const HTTP2_ERRORS: &[(&str, u64)] = &[
-    ("no_error", 0),
-    ("protocol_error", 1),
-    ("internal_error", 2),
-    ("flow_control_error", 3),
-    ("settings_timeout", 4),
-    ("stream_closed", 5),
-    ("frame_size_error", 6),
-    ("refused_stream", 7),
-    ("cancel", 8),
-    ("compression_error", 9),
-    ("connect_error", 10),
-    ("enhance_your_calm", 11),
-    ("inadequate_security", 12),
-    ("http_1_1_required", 13),
-];
-
-/// RFC 9113, 6.
-const HTTP2_FRAMES: &[(&str, u64)] = &[
-    ("data", 0),
-    ("headers", 1),
-    ("priority", 2),
-    ("rst_stream", 3),
-    ("settings", 4),
-    ("push_promise", 5),
-    ("ping", 6),
-    ("goaway", 7),
-    ("window_update", 8),
-    ("continuation", 9),
-];
-
-/// Operations of RFC 4511, 4.2 to 4.13, by their tags.
-const LDAP_OPERATIONS: &[(&str, u64)] = &[
-    ("bind_request", 0),
-    ("bind_response", 1),
-    ("unbind_request", 2),
-    ("search_request", 3),
-    ("search_result_entry", 4),
-    ("search_result_done", 5),
-    ("modify_request", 6),
-    ("modify_response", 7),
-    ("add_request", 8),
-    ("add_response", 9),
-    ("del_request", 10),
-    ("del_response", 11),
-    ("mod_dn_request", 12),
-    ("mod_dn_response", 13),
-    ("compare_request", 14),
-    ("compare_response", 15),
-    ("abandon_request", 16),
-    ("search_result_reference", 19),
-    ("extended_request", 23),
-    ("extended_response", 24),
-    ("intermediate_response", 25),
-];
-
-/// RFC 4511, appendix A.1, those that rules use.
-const LDAP_RESULTS: &[(&str, u64)] = &[
-    ("success", 0),
-    ("operations_error", 1),
-    ("protocol_error", 2),
-    ("time_limit_exceeded", 3),
-    ("size_limit_exceeded", 4),
-    ("compare_false", 5),
-    ("compare_true", 6),
-    ("auth_method_not_supported", 7),
-    ("stronger_auth_required", 8),
-    ("no_such_object", 32),
-    ("invalid_dn_syntax", 34),
-    ("inappropriate_authentication", 48),
-    ("invalid_credentials", 49),
-    ("insufficient_access_rights", 50),
-    ("busy", 51),
-    ("unavailable", 52),
-    ("unwilling_to_perform", 53),
-    ("entry_already_exists", 68),
-    ("other", 80),
-];
-
-/// RFC 6455, 5.2.
-const WEBSOCKET_OPCODES: &[(&str, u64)] =
-    &[("continuation", 0), ("text", 1), ("binary", 2), ("connection_close", 8), ("ping", 9), ("pong", 10)];
 
 #[cfg(test)]
 mod tests {
@@ -380,6 +235,7 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), all);
+        assert!(FIELDS.iter().all(|field| usize::from(named(field.name)) < FIELDS.len()));
         assert_eq!(find(FIELDS, "dce_opnum").map(|(_, field)| field.name), Some("dcerpc.opnum"));
     }
 }

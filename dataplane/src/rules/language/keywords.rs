@@ -4,7 +4,10 @@ use super::buffers::{self, Meaning};
 use super::draft::Draft;
 use super::fields::{self, CHECKSUMS, FIELDS, PACKET_FIELDS};
 use super::value::{Value, Wrong};
-use super::{application, bytes, content, naming, numbers, packet, state, transforms};
+use super::{
+    application, bytes, content, industrial, naming, numbers, packet, secure, state, transforms, versions,
+    volume,
+};
 use crate::rules::rule::Condition;
 use crate::words::did_you_mean;
 
@@ -85,10 +88,33 @@ const KEYWORDS: &[(&str, Takes, Reader)] = &[
     ("dcerpc.opnum", Needed, application::dce_opnum),
     ("dce_opnum", Needed, application::dce_opnum),
     ("rpc", Needed, application::rpc),
-    ("modbus", Needed, application::modbus),
-    ("cip_service", Needed, application::cip_service),
-    ("dnp3_obj", Needed, application::dnp3_obj),
-    ("dnp3_ind", Needed, application::dnp3_ind),
+    ("modbus", Needed, industrial::modbus),
+    ("cip_service", Needed, industrial::cip_service),
+    ("dnp3_obj", Needed, industrial::dnp3_obj),
+    ("dnp3_ind", Needed, industrial::dnp3_ind),
+    ("tls_cert_notbefore", Needed, secure::tls_cert_notbefore),
+    ("tls_cert_notafter", Needed, secure::tls_cert_notafter),
+    ("tls_cert_expired", Nothing, secure::tls_cert_expired),
+    ("tls_cert_valid", Nothing, secure::tls_cert_valid),
+    ("tls.store", Nothing, secure::tls_store),
+    ("tls_store", Nothing, secure::tls_store),
+    ("ssh.protoversion", Needed, secure::ssh_protoversion),
+    ("krb5.ticket_encryption", Needed, secure::krb5_ticket_encryption),
+    ("ike.chosen_sa_attribute", Needed, secure::ike_chosen_sa_attribute),
+    ("ssl_version", Needed, versions::ssl_version),
+    ("ssl_state", Needed, versions::ssl_state),
+    ("nfs_procedure", Needed, versions::nfs_procedure),
+    ("nfs.procedure", Needed, versions::nfs_procedure),
+    ("nfs.version", Needed, versions::nfs_version),
+    ("flow.age", Needed, volume::age),
+    ("flow.pkts", Needed, volume::packets),
+    ("flow.pkts_toclient", Needed, volume::packets_to_client),
+    ("flow.pkts_toserver", Needed, volume::packets_to_server),
+    ("flow.bytes", Needed, volume::bytes),
+    ("flow.bytes_toclient", Needed, volume::bytes_to_client),
+    ("flow.bytes_toserver", Needed, volume::bytes_to_server),
+    ("entropy", Needed, bytes::entropy),
+    ("config", Needed, naming::config),
     ("filesize", Needed, application::filesize),
     ("fileext", Needed, application::fileext),
     ("filename", Needed, application::filename),
@@ -116,27 +142,13 @@ const UNSUPPORTED: &[&str] = &[
     "lua",
     "luaxform",
     "replace",
-    "config",
     "app-layer-state",
     "nfq_set_mark",
-    "l3_proto",
+    "flow.elephant",
+    "flowvar",
+    "pktvar",
     "http2.settings",
     "template",
-    "ssh.protoversion",
-    "krb5.weak_encryption",
-    "krb5.ticket_encryption",
-    "mqtt.flags",
-    "mqtt.connect.flags",
-    "mqtt.connack.session_present",
-    "tls_store",
-    "tls.store",
-    "flow.age",
-    "flow.pkts",
-    "flow.bytes",
-    "flow.pkts_toclient",
-    "flow.pkts_toserver",
-    "flow.bytes_toclient",
-    "flow.bytes_toserver",
 ];
 
 /// Whether a word is a keyword that is read.
@@ -145,7 +157,7 @@ pub(super) fn is_known(word: &str) -> bool {
         || buffers::by_keyword(word).is_some()
         || transforms::PLAIN.iter().any(|(name, _)| *name == word)
         || fields::find(PACKET_FIELDS, word).is_some()
-        || fields::find(FIELDS, word).is_some()
+        || fields::find(FIELDS, word).is_some_and(|(_, field)| !field.is_inner)
         || CHECKSUMS.contains(&word)
 }
 
@@ -196,13 +208,9 @@ pub(super) fn read<'a>(
         let test = numbers::test(something()?.maybe_unquoted(), field.max, field.names)?;
         return draft.condition(Condition::Packet(place, test));
     }
-    if let Some((place, field)) = fields::find(FIELDS, &lower) {
-        // `dns.rrtype:1,0`: which of several transactions' numbers is meant stands behind a comma.
-        let said = something()?.maybe_unquoted();
-        let (said, index) = said.split_once(b',').unwrap_or((said, said.part(0, 0)));
-        let test = numbers::test(said, field.max, field.names)?;
-        let index = if index.is_empty() { None } else { Some(index.name()?.into()) };
-        return draft.condition(Condition::Transaction(place, test, index));
+    if let Some((place, field)) = fields::find(FIELDS, &lower).filter(|(_, field)| !field.is_inner) {
+        let (test, chosen) = numbers::of_field(something()?.maybe_unquoted(), field)?;
+        return draft.condition(Condition::Transaction(place, test, chosen));
     }
     if let Some(place) = CHECKSUMS.iter().position(|known| *known == lower) {
         let said = something()?;
@@ -223,5 +231,6 @@ pub(super) fn read<'a>(
 fn nearest(word: &str) -> String {
     let names = KEYWORDS.iter().map(|(name, ..)| *name);
     let names = names.chain(buffers::BUFFERS.iter().map(|buffer| buffer.name));
-    did_you_mean(word, names.chain(PACKET_FIELDS.iter().chain(FIELDS).map(|field| field.name)))
+    let fields = PACKET_FIELDS.iter().chain(FIELDS).filter(|field| !field.is_inner);
+    did_you_mean(word, names.chain(fields.map(|field| field.name)))
 }

@@ -12,9 +12,9 @@
 //! |---|---|
 //! | `lines` | where do rules begin and end in a file? |
 //! | `variables` | which addresses and ports are meant? |
-//! | `protocols`, `buffers`, `fields`, `events` | which names are there? tables |
+//! | `protocols`, `buffers`, `fields`, `names`, `events` | which names are there? tables |
 //! | `keywords` | who reads which keyword? |
-//! | `content`, `bytes`, `transforms`, `packet`, `state`, `application`, `naming` | how is its value read? |
+//! | `content`, `bytes`, `transforms`, `packet`, `state`, `volume`, `application`, `industrial`, `secure`, `versions`, `naming` | how is its value read? |
 //! | `draft` | do they go together? |
 //! | `thresholds` | what does `threshold.config` say beside the rules? |
 
@@ -25,13 +25,17 @@ mod content;
 mod draft;
 pub(in crate::rules) mod events;
 mod fault;
+mod hooks;
 pub mod fields;
+pub mod industrial;
 mod keywords;
 mod lines;
+mod names;
 mod naming;
 mod numbers;
 mod packet;
 pub mod protocols;
+mod secure;
 mod state;
 pub mod thresholds;
 #[cfg(test)]
@@ -39,6 +43,8 @@ mod tests;
 mod transforms;
 mod value;
 mod variables;
+mod versions;
+mod volume;
 
 pub use fault::{Fault, Kind};
 pub use lines::{RULE_BYTES_MAX, RuleText, rules, rules_and_comments};
@@ -112,16 +118,20 @@ fn header(text: Value<'_>, variables: &mut Variables) -> Result<(Action, Header)
         b"reject" | b"rejectsrc" => Action::Reject(Rejected::Source),
         b"rejectdst" => Action::Reject(Rejected::Destination),
         b"rejectboth" => Action::Reject(Rejected::Both),
-        b"config" => return Err(action.unsupported("the action config is not supported")),
+        b"config" => Action::Config,
         _ => {
-            return Err(action.expected("one of alert, pass, drop, reject, rejectsrc, rejectdst, rejectboth"));
+            return Err(
+                action.expected("one of alert, pass, drop, reject, rejectsrc, rejectdst, rejectboth, config")
+            );
         }
     };
+    let (protocol, hook) = match protocol.split_once(b':') {
+        Some((protocol, hook)) => (protocol, Some(hook)),
+        None => (protocol, None),
+    };
     let known = protocol.text().ok().and_then(protocols::header_protocol);
-    let known = known.ok_or_else(|| match protocol.bytes().contains(&b':') {
-        true => protocol.unsupported("hooks behind a protocol are not supported"),
-        false => protocol.expected("a protocol"),
-    })?;
+    let known = known.ok_or_else(|| protocol.expected("a protocol"))?;
+    let hook = hook.map(|hook| hooks::hook(protocol, known, hook)).transpose()?;
     let is_of_transactions = arrow.is("=>");
     let is_both_ways = match arrow.bytes() {
         b"->" => false,
@@ -136,7 +146,7 @@ fn header(text: Value<'_>, variables: &mut Variables) -> Result<(Action, Header)
     };
     let source = side(source, source_ports)?;
     let destination = side(destination, destination_ports)?;
-    Ok((action, Header { protocol: known, source, destination, is_both_ways, is_of_transactions }))
+    Ok((action, Header { protocol: known, hook, source, destination, is_both_ways, is_of_transactions }))
 }
 
 /// Words, where white space within `[...]` does not end one.

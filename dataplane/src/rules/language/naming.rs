@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::value::{Value, Wrong};
-use crate::rules::rule::End;
+use crate::rules::rule::{Effect, End};
 
 /// Longest message, bytes.
 const MESSAGE_BYTES_MAX: usize = 4_096;
@@ -108,6 +108,31 @@ pub(super) fn noalert(draft: &mut Draft<'_>, _value: Value<'_>) -> Result<(), Wr
 pub(super) fn alert(draft: &mut Draft<'_>, _value: Value<'_>) -> Result<(), Wrong> {
     draft.rule.is_silent = false;
     Ok(())
+}
+
+/// `config:logging disable, type tx, scope tx`: no record is written of a transaction.
+pub(super) fn config(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
+    let pieces: Vec<_> = value.split(b',').collect();
+    let [what, kind, scope] = pieces[..] else {
+        return Err(value.expected("`logging disable, type tx, scope tx`"));
+    };
+    let is = |piece: Value<'_>, words: [&str; 2]| {
+        let mut said = piece.words();
+        words.into_iter().all(|word| said.next().is_some_and(|said| said.is(word))) && said.next().is_none()
+    };
+    if is(what, ["tracking", "disable"]) {
+        return Err(what.unsupported("flows are always tracked"));
+    }
+    if !is(what, ["logging", "disable"]) {
+        return Err(what.expected("logging disable"));
+    }
+    if !is(kind, ["type", "tx"]) {
+        return Err(kind.expected("type tx"));
+    }
+    if !is(scope, ["scope", "tx"]) {
+        return Err(scope.expected("scope tx"));
+    }
+    draft.effect(Effect::HideRecord)
 }
 
 pub(super) fn prefilter(draft: &mut Draft<'_>, _value: Value<'_>) -> Result<(), Wrong> {

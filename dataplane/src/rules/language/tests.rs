@@ -4,7 +4,10 @@
 
 use super::*;
 use crate::flow::Direction;
+use crate::rules::datasets::Datasets;
+use crate::rules::matcher::Sources;
 use crate::rules::rule::*;
+use crate::rules::signature::Signature;
 
 fn rule(text: &str) -> Result<Rule, Fault> {
     read(&RuleText::of(text.as_bytes()), &mut Variables::usual())
@@ -158,6 +161,69 @@ fn what_cannot_be_is_refused() {
         ["alert tcp any any -> any (", "alert tcp any any >> any any (", "alert tcp [any any -> any any ("]
     {
         assert!(rule(&format!("{header}sid:1;)")).is_err(), "{header}");
+    }
+}
+
+#[test]
+fn keywords_of_many_protocols_are_read_and_can_be_tried() {
+    for text in [
+        "alert ike any any -> any any (ike.init_spi; content:\"18fe\"; ike.chosen_sa_attribute:sa_key_length>=128;",
+        "alert ike any any -> any any (ike.exchtype:2; ike.nonce_payload_length:>32; ike.nonce_payload; content:\"|6d|\";",
+        "alert ldap any any -> any any (ldap.responses.operation:search_result_entry,1; ldap.responses.count:>2;",
+        "alert ldap any any -> any any (ldap.responses.result_code:success,all; ldap.responses.dn; content:\"dc\";",
+        "alert dnp3 any any -> any any (dnp3_func:select; dnp3_ind:class_1_events,class_2_events; dnp3_obj:12,1;",
+        "alert dnp3 any any -> any any (dnp3_data; content:\"|c3 06|\";",
+        "alert modbus any any -> any any (modbus: unit 10, function 8, subfunction 4;",
+        "alert modbus any any -> any any (modbus: function !reserved;",
+        "alert modbus any any -> any any (modbus: access write holding, address 500, value >200;",
+        "alert modbus any any -> any any (modbus: access read discretes, address 100<>200;",
+        "alert enip any any -> any any (enip_command:list_identity; cip_service:16,246,6; enip.status:!success;",
+        "alert mqtt any any -> any any (mqtt.type:CONNECT; mqtt.flags:!dup,!retain; mqtt.connect.flags:username,!will;",
+        "alert mqtt any any -> any any (mqtt.connack.session_present:true; mqtt.reason_code:0; mqtt.qos:1;",
+        "alert krb5 any any -> any any (krb5.ticket_encryption:weak; krb5_cname; content:\"a\";",
+        "alert krb5 any any -> any any (krb5.ticket_encryption:!rc4-hmac,rc4-hmac-exp 17 -5;",
+        "alert tls any any -> any any (tls_cert_notbefore:1998-05-01<>2008-05-01; tls_cert_expired; tls.cert_chain_len:>1;",
+        "alert tls any any -> any any (ssl_version:tls1.0,tls1.2; ssl_state:client_hello|server_hello; tls_cert_valid; tls.store;",
+        "alert ssh any any -> any any (ssh.protoversion:2_compat;",
+        "alert nfs any any -> any any (nfs_procedure:!getattr; nfs.version:2-3; file.name; content:\"x\";",
+        "alert ntp any any -> any any (ntp.mode:!server; ntp.stratum:<16; ntp.version:4; ntp.reference_id; content:\"RATE\";",
+        "alert pgsql any any -> any any (pgsql.query; content:\"select\"; nocase;",
+        "alert pop3 any any -> any any (pop3.command; content:\"USER\";",
+        "alert smb any any -> any any (smb.version:1;",
+        "alert snmp any any -> any any (snmp.pdu_type:trap_v2; snmp.version:2;",
+        "alert dns any any -> any any (dns.rrtype:a,nb>1,0:-1; dns.rrtype:count >2; entropy:bytes 10, offset 1, value >= 3.5;",
+        "alert ip any any -> any any (flow.age:>3600; flow.pkts:toclient,20; flow.bytes:both,>=2; flow.pkts_toserver:1;",
+        "alert ip any any -> any any (l3_proto:ipv6; ip.src; content:\"|20 01|\"; startswith;",
+        "alert tcp any any -> any any (rpc:100003,*,4;",
+        "alert udp any any -> any any (asn1:bitstring_overflow, relative_offset 1; pcre:\"/a$/E\";",
+        "config dns any any -> any any (dns.query; content:\"x\"; config: logging disable, type tx, scope tx;",
+        "alert http1:request_complete any any -> any any (http.uri; content:\"x\";",
+        "alert tls:client_hello_done any any -> any any (tls.sni; content:\"x\";",
+        "alert tcp:flow_start any any -> any any (",
+        "alert dns:response_started any any -> any any (",
+    ] {
+        let rule = rule(&format!("{text} sid:1;)")).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+        let sources = Sources { datasets: &Datasets::default(), directory: std::path::Path::new("") };
+        Signature::new(rule, &sources).unwrap_or_else(|why| panic!("{text}: {why}"));
+    }
+    for text in [
+        "alert modbus any any -> any any (modbus: access write input;",
+        "alert modbus any any -> any any (modbus: value 5;",
+        "alert enip any any -> any any (cip_service:1,2,3,4;",
+        "alert enip any any -> any any (cip.service:1;",
+        "alert ike any any -> any any (ike.chosen_sa_attribute:nope=1;",
+        "alert tls any any -> any any (ssl_version:tls1.0,!tls1.2;",
+        "alert tls any any -> any any (tls_cert_notafter:>soon;",
+        "alert ssh any any -> any any (ssh.protoversion:two;",
+        "alert krb5 any any -> any any (krb5.ticket_encryption:nope;",
+        "alert tcp any any -> any any (content:\"a\"; entropy:value > 9;",
+        "alert ip any any -> any any (flow.pkts:3;",
+        "config dns any any -> any any (config: tracking disable, type flow, scope packet;",
+        "alert tls:request_line any any -> any any (",
+        "alert tcp:pre_flow any any -> any any (",
+        "alert http1:response_line any any -> any any (flow:to_server;",
+    ] {
+        assert!(rule(&format!("{text} sid:1;)")).is_err(), "{text}");
     }
 }
 

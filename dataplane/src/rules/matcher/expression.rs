@@ -26,14 +26,16 @@ pub(super) struct Compiled {
 impl Compiled {
     pub(super) fn new(expression: &Expression) -> Result<Self, Unmatchable> {
         let flags = expression.flags;
-        if flags.dollar_endonly {
-            return Err(Unmatchable::Unsupported("the flag E of pcre"));
-        }
+        // Where each line has an end, the flag means nothing.
+        let pattern = match flags.dollar_endonly && !flags.multiline {
+            true => Cow::Owned(ending_only(&expression.pattern, flags.extended)),
+            false => Cow::Borrowed(&*expression.pattern),
+        };
         let pattern = match (flags.ungreedy, flags.anchored) {
-            (false, false) => Cow::Borrowed(&*expression.pattern),
-            (true, false) => Cow::Owned(format!("(?U){}", expression.pattern)),
-            (false, true) => Cow::Owned(format!("\\G(?:{})", expression.pattern)),
-            (true, true) => Cow::Owned(format!("(?U)\\G(?:{})", expression.pattern)),
+            (false, false) => pattern,
+            (true, false) => Cow::Owned(format!("(?U){pattern}")),
+            (false, true) => Cow::Owned(format!("\\G(?:{pattern})")),
+            (true, true) => Cow::Owned(format!("(?U)\\G(?:{pattern})")),
         };
         let regex = bounded(&pattern, |builder| {
             builder
@@ -68,6 +70,56 @@ impl Compiled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooManySteps;
 
+/// The expression with `\z` for each `$`, which then is the very end and not a line feed before it (`PCRE2_DOLLAR_ENDONLY`).
+fn ending_only(pattern: &str, is_extended: bool) -> String {
+    let mut text = String::with_capacity(pattern.len() + 8);
+    let mut characters = pattern.chars().peekable();
+    // Within `[...]`, and whether its first character is still to come; within `\Q...\E`.
+    let (mut class, mut is_quoted, mut is_comment) = (None, false, false);
+    while let Some(character) = characters.next() {
+        if is_comment {
+            is_comment = character != '\n';
+            text.push(character);
+            continue;
+        }
+        match (character, class) {
+            ('\\', _) => {
+                text.push(character);
+                if let Some(escaped) = characters.next() {
+                    is_quoted = match escaped {
+                        'Q' => true,
+                        'E' => false,
+                        _ => is_quoted,
+                    };
+                    text.push(escaped);
+                }
+                class = class.map(|_| false);
+                continue;
+            }
+            _ if is_quoted => {}
+            ('[', None) => {
+                text.push(character);
+                if let Some(negation) = characters.next_if_eq(&'^') {
+                    text.push(negation);
+                }
+                class = Some(true);
+                continue;
+            }
+            // The first one stands for itself.
+            (']', Some(false)) => class = None,
+            (_, Some(_)) => class = Some(false),
+            ('#', None) if is_extended => is_comment = true,
+            ('$', None) => {
+                text.push_str("\\z");
+                continue;
+            }
+            _ => {}
+        }
+        text.push(character);
+    }
+    text
+}
+
 /// An expression whose steps are bounded. Each character of `pattern` is a byte of the rule's text.
 pub(in crate::rules) fn bounded(
     pattern: &str,
@@ -85,4 +137,27 @@ pub(in crate::rules) fn bounded(
     let mut builder = RegexBuilder::new();
     let builder = set(&mut builder).jit_if_available(true).max_jit_stack_size(Some(STACK_BYTES_MAX));
     builder.build(&text).map_err(|error| Unmatchable::Expression(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_very_end_is_written_anew() {
+        for (pattern, expected) in [
+            ("a$", r"a\z"),
+            (r"a\$", r"a\$"),
+            ("[$]$", r"[$]\z"),
+            ("[]$]$", r"[]$]\z"),
+            ("[^]$]$", r"[^]$]\z"),
+            (r"[\]$]$", r"[\]$]\z"),
+            (r"\Q$\E$", r"\Q$\E\z"),
+            ("$|b$", r"\z|b\z"),
+            ("a #$\n$", "a #$\n\\z"),
+            ("\\", "\\"),
+        ] {
+            assert_eq!(ending_only(pattern, true), expected, "{pattern}");
+        }
+    }
 }

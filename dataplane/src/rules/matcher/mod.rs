@@ -9,8 +9,12 @@
 //! | `content` | where is a pattern? |
 //! | `number` | which number is there, and what follows from it? |
 //! | `expression` | does PCRE match? |
+//! | `asn1` | is ASN.1 encoded so that readers fail? |
+//! | `entropy` | how much do bytes differ? |
 
+mod asn1;
 mod content;
+mod entropy;
 mod expression;
 mod number;
 #[cfg(test)]
@@ -21,8 +25,8 @@ use std::sync::Arc;
 
 use super::datasets::{Datasets, NoData, Reputations, Set};
 use super::rule::{
-    Amount, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, DataAt, DatasetCommand, NumberTest,
-    Part, Rule, Test,
+    Amount, Asn1, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, DataAt, DatasetCommand, Entropy,
+    NumberTest, Part, Rule, Test,
 };
 use content::Pattern;
 pub(super) use expression::bounded;
@@ -80,6 +84,8 @@ enum Ready {
     Base64(Base64Decode),
     Dataset(Arc<Set>, DatasetCommand),
     Reputation(Arc<Reputations>, NumberTest),
+    Asn1(Asn1),
+    Entropy(Entropy),
     /// `absent`: where tests are tried, the buffer is there.
     Never,
 }
@@ -152,7 +158,8 @@ fn ready(test: &Test, sources: &Sources<'_>) -> Result<Ready, Unmatchable> {
         Test::Reputation(asked) => {
             Ready::Reputation(sources.datasets.reputations(asked, sources.directory)?, asked.test)
         }
-        Test::Asn1(_) => return Err(Unmatchable::Unsupported("asn1")),
+        Test::Asn1(asn1) => Ready::Asn1(*asn1),
+        Test::Entropy(entropy) => Ready::Entropy(*entropy),
     })
 }
 
@@ -195,6 +202,12 @@ impl Run<'_> {
             Ready::Base64(decode) => number::base64(self, *decode) && self.holds(rest),
             Ready::Dataset(set, command) => set.answers(*command, self.bytes) && self.holds(rest),
             Ready::Reputation(values, test) => values.answers(test, self.bytes) && self.holds(rest),
+            Ready::Asn1(asn1) => asn1::holds(asn1, self.bytes, self.at) && self.holds(rest),
+            Ready::Entropy(entropy) => {
+                let holds = entropy::holds(entropy, self.bytes);
+                self.is_over |= !holds;
+                holds && self.holds(rest)
+            }
             Ready::Never => false,
         }
     }

@@ -166,6 +166,8 @@ pub enum Check {
     SameIp,
     /// A checksum is right, or not.
     Checksum(Summed, bool),
+    /// A call of ONC RPC: program, version, procedure.
+    Rpc(u32, Option<u32>, Option<u32>),
 }
 
 /// What a checksum is of.
@@ -195,6 +197,7 @@ impl Check {
             Condition::FragmentBits(test) => Self::FragmentBits(*test),
             Condition::IpOption(option) => Self::Option(*option),
             Condition::SameIp => Self::SameIp,
+            Condition::Rpc(program, version, procedure) => Self::Rpc(*program, *version, *procedure),
             Condition::Checksum(place, is_valid) => {
                 let name = CHECKSUMS[usize::from(*place)];
                 Self::Checksum(summed(name).ok_or(Unmatchable::Unsupported(name))?, *is_valid)
@@ -218,8 +221,26 @@ impl Check {
             Self::Option(wanted) => option::has(view, *wanted),
             Self::SameIp => headers.addrs().is_some_and(|(src, dst)| src == dst),
             Self::Checksum(of, is_valid) => checksum(view, *of) == Some(*is_valid),
+            Self::Rpc(program, version, procedure) => {
+                let is = |wanted: &Option<u32>, number| wanted.is_none_or(|wanted| wanted == number);
+                call(view)
+                    .is_some_and(|[own, of, what]| own == *program && is(version, of) && is(procedure, what))
+            }
         }
     }
+}
+
+/// Program, version and procedure of the call that a packet begins with (RFC 5531 9); over TCP behind its length.
+fn call(view: &View<'_>) -> Option<[u32; 3]> {
+    let payload = match view.headers.transport {
+        Transport::Tcp(_) => view.payload().get(4..)?,
+        Transport::Udp { .. } => view.payload(),
+        _ => return None,
+    };
+    let words = payload.first_chunk::<24>()?;
+    let word = |at: usize| u32::from_be_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]]);
+    // A call, of version 2.
+    (word(4) == 0 && word(8) == 2).then(|| [word(12), word(16), word(20)])
 }
 
 /// What a keyword's checksum is of.

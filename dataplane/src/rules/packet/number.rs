@@ -12,6 +12,7 @@ pub enum PacketNumber {
     Tos,
     FragmentOffset,
     IpProtocol,
+    IpVersion,
     Sequence,
     Acknowledgement,
     Window,
@@ -43,6 +44,7 @@ impl PacketNumber {
             "tos" => Self::Tos,
             "fragoffset" => Self::FragmentOffset,
             "ip_proto" => Self::IpProtocol,
+            "l3_proto" => Self::IpVersion,
             "seq" => Self::Sequence,
             "ack" => Self::Acknowledgement,
             "window" => Self::Window,
@@ -89,6 +91,7 @@ impl PacketNumber {
             Self::Ttl => Some(ttl.into()),
             Self::Tos => Some(tos.into()),
             Self::IpProtocol => Some(protocol.into()),
+            Self::IpVersion => Some(if is_v4 { 4 } else { 6 }),
             Self::Id if is_v4 => word(view, usize::from(view.headers.l3_offset) + 4).map(u64::from),
             // In units of eight bytes, as in the header.
             Self::FragmentOffset => {

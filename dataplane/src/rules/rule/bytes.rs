@@ -34,6 +34,8 @@ pub enum Test {
     Reputation(Datarep),
     /// ASN.1 in it is malformed in one of these ways.
     Asn1(Asn1),
+    /// How much its bytes differ from each other.
+    Entropy(Entropy),
 }
 
 impl Test {
@@ -49,9 +51,12 @@ impl Test {
             Self::Math(math) => math.is_relative,
             Self::DataAt(data) => data.is_relative,
             Self::Base64(decode) => decode.is_relative,
-            Self::Size(_) | Self::Absent { .. } | Self::Dataset(_) | Self::Reputation(_) | Self::Asn1(_) => {
-                false
-            }
+            Self::Asn1(asn1) => asn1.relative_offset.is_some(),
+            Self::Size(_)
+            | Self::Absent { .. }
+            | Self::Dataset(_)
+            | Self::Reputation(_)
+            | Self::Entropy(_) => false,
         }
     }
 }
@@ -351,6 +356,31 @@ pub struct Asn1 {
     pub absolute_offset: Option<u16>,
     /// From the end of the match before.
     pub relative_offset: Option<i32>,
+}
+
+/// `entropy:`, of Shannon, in bits a byte.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Entropy {
+    /// So many bytes; `None`: all.
+    pub bytes: Option<u32>,
+    /// First byte.
+    pub offset: u32,
+    /// What must hold of it.
+    pub test: EntropyTest,
+}
+
+/// What must hold of an entropy. Both ends of a span are outside of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum EntropyTest {
+    Equal(f64),
+    NotEqual(f64),
+    Less(f64),
+    LessOrEqual(f64),
+    Greater(f64),
+    GreaterOrEqual(f64),
+    Between(f64, f64),
+    NotBetween(f64, f64),
 }
 
 /// What is done to bytes before tests see them.

@@ -10,9 +10,16 @@ use crate::rules::hashes::HashList;
 pub enum Condition {
     /// A number of a packet's headers: index into [`PACKET_FIELDS`](crate::rules::language::fields::PACKET_FIELDS).
     Packet(u16, NumberTest),
-    /// A number of a transaction: index into [`FIELDS`](crate::rules::language::fields::FIELDS); and which of several is meant, `any` where
-    /// nothing is said.
-    Transaction(u16, NumberTest, Option<Box<str>>),
+    /// A number of a transaction: index into [`FIELDS`](crate::rules::language::fields::FIELDS); and which of several is meant.
+    Transaction(u16, NumberTest, Chosen),
+    /// A number of a transaction lies in one of these spans; with `true`: in none.
+    OneOf(u16, Vec<NumberSpan>, bool),
+    /// Two numbers of a transaction are the ends of a span, and the test holds of one within.
+    Span(u16, NumberTest),
+    /// A number of a transaction is two of [`PAIR_BITS`] bits, and a test holds of each.
+    Pair(u16, NumberTest, NumberTest),
+    /// How much the flow has had.
+    Flow(FlowNumber, NumberTest),
     /// Bytes of payload.
     DataSize(NumberTest),
     /// Bytes of a buffer, beside what is looked for in it.
@@ -53,16 +60,100 @@ pub enum Condition {
     Rpc(u32, Option<u32>, Option<u32>),
     /// DCE/RPC interface.
     DceInterface(DceInterface),
-    /// DCE/RPC operation: within one of these.
-    DceOperation(Vec<NumberSpan>),
-    /// Modbus.
-    Modbus(Box<str>),
-    /// CIP service, class, attribute.
-    Cip(Vec<u32>),
-    /// Object of DNP3: group and variation.
-    Dnp3Object(u8, u8),
-    /// Bits of DNP3.
-    Dnp3Indications(u16),
+}
+
+/// Bits of the lower one of two numbers that are told as one ([`Condition::Pair`]).
+pub const PAIR_BITS: u32 = 16;
+
+/// Which of several numbers must hold, and whether only some are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Chosen {
+    /// Which.
+    pub which: Which,
+    /// Of those from one place to another, the second of which is outside; from the end where they are negative.
+    pub slice: Option<(i32, i32)>,
+}
+
+/// Which of several numbers must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Which {
+    /// One.
+    #[default]
+    Any,
+    /// One, or there is none.
+    OrAbsent,
+    /// All, and there is one.
+    All,
+    /// All, or there is none.
+    AllOrAbsent,
+    /// This one; from the end where it is negative.
+    At(i32),
+    /// This one, or there are not so many.
+    AtOrBeyond(i32),
+    /// So many.
+    Times(NumberTest),
+    /// The test is of how many there are.
+    Count,
+}
+
+impl Chosen {
+    /// Whether all numbers must be known before it can be said.
+    #[must_use]
+    pub fn is_of_all(self) -> bool {
+        self.which != Which::Any || self.slice.is_some()
+    }
+
+    /// Whether `test` holds of those that are meant.
+    #[must_use]
+    pub fn holds(self, test: &NumberTest, numbers: impl Iterator<Item = u64> + Clone) -> bool {
+        let (from, to) = match self.slice {
+            None => (0, usize::MAX),
+            Some((from, to)) => {
+                let count = numbers.clone().count();
+                // A place that there is not makes the slice empty.
+                let place = |at: i32| place(at, count).filter(|place| *place <= count);
+                match (place(from), place(to)) {
+                    (Some(from), Some(to)) => (from, to),
+                    _ => (0, 0),
+                }
+            }
+        };
+        let mut meant = numbers.skip(from).take(to.saturating_sub(from));
+        let is_one = |number: u64| test.holds(number);
+        match self.which {
+            Which::Any => meant.any(is_one),
+            Which::OrAbsent => meant.clone().next().is_none() || meant.any(is_one),
+            Which::All => meant.clone().next().is_some() && meant.all(is_one),
+            Which::AllOrAbsent => meant.all(is_one),
+            Which::At(at) => {
+                place(at, meant.clone().count()).and_then(|place| meant.nth(place)).is_some_and(is_one)
+            }
+            Which::AtOrBeyond(at) => {
+                place(at, meant.clone().count()).and_then(|place| meant.nth(place)).is_none_or(is_one)
+            }
+            Which::Times(times) => times.holds(meant.filter(|number| test.holds(*number)).count() as u64),
+            Which::Count => test.holds(meant.count() as u64),
+        }
+    }
+}
+
+/// A place among `count`, from the end where it is negative.
+fn place(at: i32, count: usize) -> Option<usize> {
+    let at = if at < 0 { count as i64 + i64::from(at) } else { at.into() };
+    usize::try_from(at).ok()
+}
+
+/// How much a flow has had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FlowNumber {
+    /// Seconds since it began.
+    Age,
+    /// Packets of these ends.
+    Packets(StreamEnd),
+    /// Bytes of these ends, with all headers.
+    Bytes(StreamEnd),
+    /// Packets of both ends together.
+    AllPackets,
 }
 
 /// `flags:`.
@@ -260,4 +351,29 @@ pub struct DceInterface {
 pub struct NumberSpan {
     pub low: u64,
     pub high: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_chosen_from_either_end() {
+        let holds = |which, slice, test: NumberTest, numbers: &[u64]| {
+            Chosen { which, slice }.holds(&test, numbers.iter().copied())
+        };
+        let (one, six) = (NumberTest::Equal(1), [1, 2, 3, 4, 5, 6]);
+        assert!(holds(Which::Any, None, one, &six) && !holds(Which::Any, None, one, &[]));
+        assert!(holds(Which::OrAbsent, None, one, &[]) && !holds(Which::OrAbsent, None, one, &[2]));
+        assert!(!holds(Which::All, None, one, &[]) && holds(Which::AllOrAbsent, None, one, &[]));
+        assert!(holds(Which::At(-6), None, one, &six) && !holds(Which::At(-7), None, one, &six));
+        assert!(holds(Which::AtOrBeyond(6), None, one, &six) && !holds(Which::At(6), None, one, &six));
+        assert!(holds(Which::Times(NumberTest::Greater(1)), None, one, &[1, 1, 2]));
+        assert!(holds(Which::Count, None, NumberTest::Equal(6), &six));
+        for (slice, first, count) in [((2, 4), 3, 2), ((-4, -1), 3, 3), ((3, -1), 4, 2), ((-4, 4), 3, 2)] {
+            assert!(holds(Which::At(0), Some(slice), NumberTest::Equal(first), &six), "{slice:?}");
+            assert!(holds(Which::Count, Some(slice), NumberTest::Equal(count), &six), "{slice:?}");
+        }
+        assert!(holds(Which::Count, Some((2, 9)), NumberTest::Equal(0), &six));
+    }
 }

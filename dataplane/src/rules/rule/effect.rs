@@ -29,6 +29,8 @@ pub enum Effect {
     Tag(Tag),
     /// A file is stored.
     StoreFile,
+    /// No record of the transaction is written.
+    HideRecord,
 }
 
 /// `tag:`.

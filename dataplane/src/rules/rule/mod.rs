@@ -70,7 +70,7 @@ pub enum Action {
     Drop,
     /// Drops, and tells the ends of the flow.
     Reject(Rejected),
-    /// Sets what is recorded of a flow.
+    /// Sets what is recorded of a transaction, and tells nobody.
     Config,
 }
 
@@ -96,6 +96,8 @@ pub enum End {
 pub struct Header {
     /// Its second word.
     pub protocol: HeaderProtocol,
+    /// When it is tried, where the word says it.
+    pub hook: Option<Hook>,
     /// From where.
     pub source: Endpoints,
     /// To where.
@@ -104,6 +106,23 @@ pub struct Header {
     pub is_both_ways: bool,
     /// Of whole transactions, whose requests go this way: `=>`.
     pub is_of_transactions: bool,
+}
+
+/// When a rule is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// When something of a transaction was told that goes this way; where `is_end`, when nothing more follows.
+    Transaction {
+        /// Which way.
+        way: Direction,
+        /// Whether all of it was told.
+        is_end: bool,
+    },
+    /// With each packet; where `is_first`, with the first one of a flow.
+    Packets {
+        /// Whether it is the first one.
+        is_first: bool,
+    },
 }
 
 /// The header's second word.

@@ -223,6 +223,8 @@ struct Interface {
     /// What the server said of it, and why.
     result: Option<(u16, u16)>,
     is_new: bool,
+    /// Whether the bind that names it says that it is the first fragment.
+    is_first: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -248,7 +250,7 @@ impl Calls {
                     // A pipe's number may be that of one that was closed.
                     self.interfaces.clear();
                 }
-                if self.bind(body, is_little).is_none() {
+                if self.bind(body, is_little, head.flags & 1 != 0).is_none() {
                     cx.anomaly("dcerpc_invalid_bind");
                 }
                 self.wait(Call::of(head));
@@ -332,7 +334,8 @@ impl Calls {
         let (is_first, is_last) = (head.flags & 1 != 0, head.flags & 2 != 0);
         if is_first {
             if let Some(known) = self.interface(context) {
-                cx.rules.interface(in_text_order(known.uuid, known.is_little), known.version.0);
+                let uuid = in_text_order(known.uuid, known.is_little);
+                cx.rules.interface(uuid, known.version.0, known.is_first);
             }
             cx.rules.number(const { field("dcerpc.opnum") }, operation.into());
             cx.rules.stage(name, transaction, way, false);
@@ -357,7 +360,7 @@ impl Calls {
         self.waiting.push(call);
     }
 
-    fn bind(&mut self, body: &[u8], is_little: bool) -> Option<()> {
+    fn bind(&mut self, body: &[u8], is_little: bool, is_first: bool) -> Option<()> {
         let mut at = Cursor::new(body);
         at.skip(8)?;
         let count = at.u8()?;
@@ -379,6 +382,7 @@ impl Calls {
                 version: (major, minor),
                 result: None,
                 is_new: true,
+                is_first,
             });
         }
         Some(())

@@ -5,6 +5,7 @@ use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::{Category, Fields, First, Kept, Match, Over, Peek, Probe, Protocol};
 use crate::flow::Direction;
+use crate::rules::detect::{FieldId, field};
 
 /// NFS and the services around it.
 pub static NFS: Protocol = Protocol {
@@ -294,6 +295,9 @@ impl Calls {
         at.skip(padded(len))?;
         let is_done = is_accepted && at.be32() == Some(0);
         let status = at.be32();
+        if waiting.program == NFS_PROGRAM && cx.rules.is_on() {
+            tell_rules(&waiting, cx);
+        }
         // What only moves data or reads attributes would drown the rest.
         if waiting.program == NFS_PROGRAM
             && matches!((waiting.version, waiting.procedure), (3, 6 | 7 | 21) | (2, 6 | 8))
@@ -349,6 +353,26 @@ impl Calls {
         });
         Some(())
     }
+}
+
+const PROCEDURE: FieldId = field("nfs_procedure");
+const VERSION: FieldId = field("nfs.version");
+const NAMED: FieldId = field("nfs.named");
+
+/// Transactions of calls, apart from those of records.
+const FIRST_CALL: u32 = 0x8000_0000;
+
+/// Tells rules of a call: which procedure of which version.
+fn tell_rules(call: &Waiting, cx: &mut Context<'_>) {
+    let rules = &mut cx.rules;
+    rules.number(PROCEDURE, call.procedure.into());
+    rules.number(VERSION, call.version.into());
+    if call.version == 3 {
+        rules.number(NAMED, call.procedure.into());
+    }
+    let transaction = FIRST_CALL | call.number;
+    rules.stage("nfs", transaction, Direction::Forward, true);
+    rules.end(transaction);
 }
 
 /// Suricata's `rpc`.

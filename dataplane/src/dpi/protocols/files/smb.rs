@@ -12,6 +12,7 @@ use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::text::utf16;
 use crate::dpi::{Category, Fields, First, HostKind, Kept, Match, Over, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
+use crate::rules::detect::field;
 
 /// SMB 1, also known as CIFS.
 pub static SMB1: Protocol = Protocol {
@@ -686,6 +687,7 @@ impl Session {
     ) {
         self.told += 1;
         let command = name_of(waiting.command, waiting.is_old);
+        cx.rules.number(const { field("smb.version") }, if waiting.is_old { 1 } else { 2 });
         cx.tell_with("smb", way, |smb| {
             self.write_head(smb, waiting.number, command, status, tree_and_session);
             smb.append(&waiting.details);

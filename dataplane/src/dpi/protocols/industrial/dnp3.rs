@@ -9,6 +9,9 @@ use crate::dpi::fields::Fields;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
+use crate::rules::detect::{FieldId, field};
+use crate::rules::language::buffers::buffer;
+use crate::rules::language::industrial::dnp3_object;
 
 /// Distributed Network Protocol 3.
 pub static DNP3: Protocol = Protocol {
@@ -173,6 +176,8 @@ fn tell(way: Direction, link: Link, fragment: &[u8], cx: &mut Context<'_>) {
     if matches!(function, 2..=6 | 13..=21 | 24 | 26..=28) {
         cx.risk(Risk::PlantControl, format_args!("dnp3 function {function}"));
     }
+    tell_rules(fragment, (function, indications), cursor, cx);
+    let mut complete = true;
     cx.tell_with("dnp3", way, |out| {
         out.text(
             "type",
@@ -200,7 +205,6 @@ fn tell(way: Direction, link: Link, fragment: &[u8], cx: &mut Context<'_>) {
                 out.number("sequence", control & 15);
             });
             out.number("function_code", function);
-            let mut complete = true;
             if !cursor.is_empty() {
                 out.list("objects", |out| {
                     while !cursor.is_empty() && complete {
@@ -225,6 +229,42 @@ fn tell(way: Direction, link: Link, fragment: &[u8], cx: &mut Context<'_>) {
             });
         }
     });
+    if !complete {
+        cx.anomaly("unknown_object");
+    }
+}
+
+/// Objects of one fragment that rules are told.
+const OBJECTS_MAX: usize = 64;
+
+const OBJECT: FieldId = field("dnp3.object");
+
+/// Tells rules of a fragment; they are asked with its record. `objects` is at the first of them.
+fn tell_rules(
+    fragment: &[u8],
+    (function, indications): (u8, Option<u16>),
+    mut objects: Cursor<'_>,
+    cx: &mut Context<'_>,
+) {
+    let rules = &mut cx.rules;
+    rules.number(const { field("dnp3_func") }, function.into());
+    if let Some(indications) = indications {
+        rules.number(const { field("dnp3.indications") }, indications.into());
+    }
+    rules.show(const { buffer("dnp3.data") }, fragment);
+    if !rules.asks(OBJECT) {
+        return;
+    }
+    // What is written here is not told: the walk over values is that of the record.
+    let mut unused = Fields::new();
+    for _ in 0..OBJECTS_MAX {
+        let Some([group, variation]) = objects.rest().first_chunk().copied() else { break };
+        rules.number(OBJECT, dnp3_object(group, variation));
+        if write_object(&mut objects, has_data(function), &mut unused).is_none() {
+            break;
+        }
+        unused.clear();
+    }
 }
 
 /// Whether objects of a message carry values: questions and freezes only name them.

@@ -8,6 +8,10 @@ use crate::dpi::fields::Fields;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
+use crate::rules::detect::{FieldId, Telling, field};
+use crate::rules::language::buffers::buffer;
+use crate::rules::language::industrial::cip_number;
+use crate::rules::rule::BufferId;
 
 /// EtherNet/IP: explicit messages, and how devices are found.
 pub static ENIP: Protocol = Protocol {
@@ -119,12 +123,164 @@ impl Parser for Enip {
         if cip_of(message.command, body).is_some_and(commands) && asks {
             cx.risk(Risk::PlantControl, format_args!("cip in enip command {:#06x}", message.command));
         }
+        tell_rules(&message, body, &mut cx.rules);
         cx.tell_with("enip", way, |out| {
             let key = if asks { "request" } else { "response" };
             out.object(key, |out| message.write(body, out));
         });
         if self.records >= RECORDS_MAX { Step::Done } else { Step::Consumed(total) }
     }
+}
+
+const COMMAND: FieldId = field("enip_command");
+const STATUS: FieldId = field("enip.status");
+const PROTOCOL_VERSION: FieldId = field("enip.protocol_version");
+const CAPABILITIES: FieldId = field("enip.capabilities");
+const SERVICE_NAME: BufferId = buffer("enip.service_name");
+const PRODUCT_NAME: BufferId = buffer("enip.product_name");
+const SERVICE: FieldId = field("cip.service");
+const CLASS: FieldId = field("enip.cip_class");
+const INSTANCE: FieldId = field("enip.cip_instance");
+const ATTRIBUTE: FieldId = field("enip.cip_attribute");
+const CIP_STATUS: FieldId = field("enip.cip_status");
+const EXTENDED: FieldId = field("enip.cip_extendedstatus");
+
+/// Services within one message that rules are told.
+const SERVICES_MAX: usize = 32;
+
+/// Tells rules of a message; they are asked with its record.
+fn tell_rules(message: &Message, body: &[u8], rules: &mut Telling<'_>) {
+    if !rules.is_on() {
+        return;
+    }
+    rules.number(COMMAND, message.command.into());
+    rules.number(STATUS, message.status.into());
+    let mut cursor = Cursor::new(body);
+    // What is cut off says nothing.
+    let _ = match message.command {
+        0x65 => cursor.le16().map(|version| rules.number(PROTOCOL_VERSION, version.into())),
+        0x63 if !body.is_empty() => tell_identity(&mut cursor, rules),
+        0x04 if !body.is_empty() => (|| {
+            cursor.skip(6)?;
+            rules.number(PROTOCOL_VERSION, cursor.le16()?.into());
+            rules.number(CAPABILITIES, cursor.le16()?.into());
+            rules.show(SERVICE_NAME, cursor.take(16)?.split(|byte| *byte == 0).next()?);
+            Some(())
+        })(),
+        command => cip_of(command, body).and_then(|cip| tell_cip(cip, 0, rules)),
+    };
+}
+
+/// As [`write_identity`] reads it.
+fn tell_identity(cursor: &mut Cursor<'_>, rules: &mut Telling<'_>) -> Option<()> {
+    cursor.skip(6)?;
+    rules.number(PROTOCOL_VERSION, cursor.le16()?.into());
+    cursor.skip(16)?;
+    rules.number(const { field("enip.vendor_id") }, cursor.le16()?.into());
+    rules.number(const { field("enip.device_type") }, cursor.le16()?.into());
+    rules.number(const { field("enip.product_code") }, cursor.le16()?.into());
+    rules.number(const { field("enip.revision") }, cursor.be16()?.into());
+    rules.number(const { field("enip.identity_status") }, cursor.le16()?.into());
+    rules.number(const { field("enip.serial") }, cursor.le32()?.into());
+    rules.show(PRODUCT_NAME, cursor.vec8()?);
+    rules.number(const { field("enip.state") }, cursor.u8()?.into());
+    Some(())
+}
+
+/// One message of CIP, and those that it carries where `depth` is 0.
+fn tell_cip(cip: &[u8], depth: u8, rules: &mut Telling<'_>) -> Option<()> {
+    let mut cursor = Cursor::new(cip);
+    let first = cursor.u8()?;
+    let (service, is_answer) = (first & 0x7f, first & 0x80 != 0);
+    if is_answer {
+        cursor.skip(1)?;
+        rules.number(SERVICE, cip_number(service, None, None));
+        rules.number(CIP_STATUS, cursor.u8()?.into());
+        let words = cursor.u8()?;
+        for _ in 0..words {
+            rules.number(EXTENDED, cursor.le16()?.into());
+        }
+    } else {
+        let words = cursor.u8()?;
+        let mut path = Cursor::new(cursor.take(2 * usize::from(words))?);
+        let (mut class, mut attribute) = (None, None);
+        while let Some((kind, value)) = segment(&mut path) {
+            match kind {
+                Segment::Class => {
+                    class = class.or(Some(value));
+                    rules.number(CLASS, value.into());
+                }
+                Segment::Instance => rules.number(INSTANCE, value.into()),
+                Segment::Attribute => {
+                    attribute = attribute.or(Some(value));
+                    rules.number(ATTRIBUTE, value.into());
+                }
+                Segment::Other => {}
+            }
+        }
+        rules.number(SERVICE, cip_number(service, class, attribute));
+        // A list of attributes of the object.
+        if matches!(service, 3 | 4) {
+            for _ in 0..cursor.le16()?.min(SERVICES_MAX as u16) {
+                let one = cursor.le16()?.into();
+                rules.number(ATTRIBUTE, one);
+                rules.number(SERVICE, cip_number(service, class, Some(one as u32)));
+            }
+        }
+    }
+    if service != 0x0a || depth > 0 {
+        return Some(());
+    }
+    // Multiple services: offsets from their count on.
+    let inner = cursor.rest();
+    let count = inner.first_chunk().map_or(0, |bytes| usize::from(u16::from_le_bytes(*bytes)));
+    for at in 0..count.min(SERVICES_MAX) {
+        let offset = inner.get(2 + 2 * at..4 + 2 * at)?.first_chunk()?;
+        if let Some(one) = inner.get(usize::from(u16::from_le_bytes(*offset))..) {
+            tell_cip(one, depth + 1, rules);
+        }
+    }
+    Some(())
+}
+
+/// What a segment of a path names.
+enum Segment {
+    Class,
+    Instance,
+    Attribute,
+    Other,
+}
+
+/// The next segment of a path (C-1.4); `None`: there is none that is understood.
+fn segment(cursor: &mut Cursor<'_>) -> Option<(Segment, u32)> {
+    let head = cursor.u8()?;
+    if head == 0x91 {
+        let name = cursor.vec8()?;
+        if name.len() % 2 == 1 {
+            let _ = cursor.u8();
+        }
+        return Some((Segment::Other, 0));
+    }
+    let kind = match head & 0xfc {
+        0x20 => Segment::Class,
+        0x24 => Segment::Instance,
+        0x30 => Segment::Attribute,
+        0x28 | 0x2c => Segment::Other,
+        _ => return None,
+    };
+    let value = match head & 3 {
+        0 => u32::from(cursor.u8()?),
+        1 => {
+            cursor.skip(1)?;
+            u32::from(cursor.le16()?)
+        }
+        2 => {
+            cursor.skip(1)?;
+            cursor.le32()?
+        }
+        _ => return None,
+    };
+    Some((kind, value))
 }
 
 /// Whether the flow was seen from its middle, the device first.

@@ -10,6 +10,9 @@ use crate::dpi::fields::Fields;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
+use crate::rules::detect::{FieldId, Gathered, field};
+use crate::rules::language::industrial as bits;
+use crate::rules::rule::PAIR_BITS;
 
 /// Modbus.
 pub static MODBUS: Protocol = Protocol {
@@ -144,6 +147,7 @@ struct Pending {
     transaction: u16,
     function: u8,
     fields: Fields,
+    told: Gathered,
 }
 
 impl Parser for Modbus {
@@ -177,7 +181,7 @@ impl Parser for Modbus {
 
     fn end(&mut self, cx: &mut Context<'_>) {
         for pending in self.pending.drain(..) {
-            cx.tell("modbus", Direction::Forward, &pending.fields);
+            pending.tell(Direction::Forward, cx);
         }
     }
 
@@ -204,13 +208,15 @@ impl Modbus {
         if self.pending.len() >= PENDING_MAX {
             let oldest = self.pending.remove(0);
             self.records += 1;
-            cx.tell("modbus", Direction::Forward, &oldest.fields);
+            oldest.tell(Direction::Forward, cx);
         }
         self.told += 1;
         let mut fields = Fields::new();
         fields.number("id", self.told);
         fields.object("request", |out| message.write(true, out));
-        self.pending.push(Pending { transaction: message.transaction, function: message.function, fields });
+        let told = message.gather(cx);
+        let (transaction, function) = (message.transaction, message.function);
+        self.pending.push(Pending { transaction, function, fields, told });
     }
 
     fn answer(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {
@@ -228,7 +234,10 @@ impl Modbus {
             Some(at) => {
                 let mut asked = self.pending.remove(at);
                 asked.fields.object("response", |out| message.write(false, out));
-                cx.tell("modbus", Direction::Reverse, &asked.fields);
+                if function_name(message.function & 0x7f) == "Unknown" {
+                    cx.anomaly("invalid_function_code");
+                }
+                asked.tell(Direction::Reverse, cx);
             }
             None => {
                 self.told += 1;
@@ -243,6 +252,26 @@ impl Modbus {
     }
 }
 
+impl Pending {
+    /// Rules are asked about the question, whoever ends the transaction.
+    fn tell(&self, way: Direction, cx: &mut Context<'_>) {
+        if cx.rules.is_on() {
+            let transaction = *cx.transactions;
+            cx.rules.show_gathered(&self.told);
+            cx.rules.stage("modbus", transaction, Direction::Forward, true);
+        }
+        cx.tell("modbus", way, &self.fields);
+    }
+}
+
+const UNIT: FieldId = field("modbus.unit");
+const FUNCTION: FieldId = field("modbus.function");
+const SUBFUNCTION: FieldId = field("modbus.subfunction");
+const CATEGORY: FieldId = field("modbus.category");
+const ACCESS: FieldId = field("modbus.access");
+const ADDRESS: FieldId = field("modbus.address");
+const WRITTEN: FieldId = field("modbus.written");
+
 struct Message<'a> {
     transaction: u16,
     unit: u8,
@@ -251,6 +280,85 @@ struct Message<'a> {
 }
 
 impl Message<'_> {
+    /// What rules are told of a question. Addresses count from 1.
+    fn gather(&self, cx: &Context<'_>) -> Gathered {
+        let (mut told, rules) = (Gathered::default(), &cx.rules);
+        if !rules.is_on() {
+            return told;
+        }
+        let function = self.function & 0x7f;
+        told.number(rules, UNIT, self.unit.into());
+        told.number(rules, FUNCTION, function.into());
+        let category = match category(function) {
+            "PUBLIC_ASSIGNED" => bits::PUBLIC_ASSIGNED,
+            "USER_DEFINED" => bits::USER_DEFINED,
+            "RESERVED" => bits::RESERVED,
+            _ => bits::PUBLIC_UNASSIGNED,
+        };
+        told.number(rules, CATEGORY, category);
+        let mut cursor = Cursor::new(self.body);
+        // What is cut off says nothing.
+        let _ = (|| -> Option<()> {
+            match function {
+                8 => told.number(rules, SUBFUNCTION, cursor.be16()?.into()),
+                43 => told.number(rules, SUBFUNCTION, cursor.u8()?.into()),
+                _ => {}
+            }
+            let access = access_bits(function)?;
+            told.number(rules, ACCESS, access);
+            let mut span = |first: u16, count: u16| {
+                let first = u64::from(first) + 1;
+                told.number(rules, ADDRESS, first);
+                told.number(rules, ADDRESS, first + u64::from(count.max(1)) - 1);
+            };
+            let is_of_bits = access & bits::COILS != 0;
+            let (first, values) = match function {
+                1..=4 => {
+                    span(cursor.be16()?, cursor.be16()?);
+                    return None;
+                }
+                5 | 6 => {
+                    let first = cursor.be16()?;
+                    span(first, 1);
+                    (first, cursor.rest())
+                }
+                15 | 16 => {
+                    let (first, count) = (cursor.be16()?, cursor.be16()?);
+                    span(first, count);
+                    (first, cursor.vec8()?)
+                }
+                22 => {
+                    span(cursor.be16()?, 1);
+                    return None;
+                }
+                23 => {
+                    span(cursor.be16()?, cursor.be16()?);
+                    let (first, count) = (cursor.be16()?, cursor.be16()?);
+                    span(first, count);
+                    (first, cursor.vec8()?)
+                }
+                _ => return None,
+            };
+            let mut write = |place: usize, value: u16| {
+                let address = u64::from(first) + 1 + place as u64;
+                told.number(rules, WRITTEN, address << PAIR_BITS | u64::from(value));
+            };
+            if is_of_bits && function == 15 {
+                for (place, byte) in values.iter().enumerate().take(VALUES_MAX / 8) {
+                    (0..8).for_each(|bit| write(8 * place + bit, u16::from(byte >> bit & 1)));
+                }
+            } else {
+                for (place, pair) in values.chunks_exact(2).enumerate().take(VALUES_MAX) {
+                    let value = u16::from_be_bytes([pair[0], pair[1]]);
+                    // 6.5: a coil that is on has 0xff00.
+                    write(place, if is_of_bits { u16::from(value == 0xff00) } else { value });
+                }
+            }
+            Some(())
+        })();
+        told
+    }
+
     fn write(&self, is_question: bool, out: &mut Fields) {
         let function = self.function & 0x7f;
         out.number("transaction_id", self.transaction);
@@ -415,6 +523,25 @@ const fn access(function: u8) -> &'static str {
         24 => "READ",
         _ => "NONE",
     }
+}
+
+/// Values of one question that rules are told.
+const VALUES_MAX: usize = 512;
+
+/// What a function does, for rules; `None`: it touches no table.
+const fn access_bits(function: u8) -> Option<u64> {
+    Some(match function {
+        1 => bits::READ | bits::COILS,
+        2 => bits::READ | bits::DISCRETES,
+        3 => bits::READ | bits::HOLDING,
+        4 => bits::READ | bits::INPUT,
+        5 | 15 => bits::WRITE | bits::COILS,
+        6 | 16 | 22 => bits::WRITE | bits::HOLDING,
+        20 | 24 => bits::READ,
+        21 => bits::WRITE,
+        23 => bits::READ | bits::WRITE | bits::HOLDING,
+        _ => return None,
+    })
 }
 
 const fn category(function: u8) -> &'static str {

@@ -169,6 +169,7 @@ mod tests {
             protocol: crate::parse::Protocol::TCP,
             is_midstream: false,
             is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
         };
         let bytes: Vec<_> = lines.iter().map(|(way, line)| (*way, format!("{line}\r\n"))).collect();
         let payloads = bytes.iter().map(|(way, line)| (*way, line.as_bytes()));

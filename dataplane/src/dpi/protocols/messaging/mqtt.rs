@@ -10,6 +10,9 @@ use crate::dpi::fields::Fields;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::{Context, HostKind, Parser, Risk, Step};
 use crate::flow::Direction;
+use crate::rules::detect::{FieldId, Gathered, field};
+use crate::rules::language::buffers::buffer;
+use crate::rules::rule::BufferId;
 
 /// MQTT.
 pub static MQTT: Protocol = Protocol {
@@ -137,6 +140,8 @@ fn variable_number(bytes: &[u8]) -> Option<(usize, usize)> {
 struct Mqtt {
     /// 3, 4 or 5; 0 while it is not known.
     version: u8,
+    /// Whether a CONNECT was answered.
+    is_connected: bool,
     pending: Vec<Pending>,
 }
 
@@ -147,6 +152,7 @@ struct Pending {
     key: (u8, u16),
     way: Direction,
     fields: Fields,
+    told: Gathered,
 }
 
 /// What a message does to records.
@@ -161,7 +167,20 @@ enum Place {
     Closes(u8, u16),
 }
 
+/// Codes of one message that rules are told.
+const CODES_MAX: usize = 64;
+
+const TYPE: FieldId = field("mqtt.type");
+const FLAGS: FieldId = field("mqtt.flags");
+const QUALITY: FieldId = field("mqtt.qos");
+const VERSION: FieldId = field("mqtt.protocol_version");
+const REASON: FieldId = field("mqtt.reason_code");
+const CONNECT_FLAGS: FieldId = field("mqtt.connect.flags");
+const SESSION: FieldId = field("mqtt.connack.session_present");
+const MESSAGE: BufferId = buffer("mqtt.publish.message");
+
 const CONNECT: u8 = 1;
+const CONNACK: u8 = 2;
 const PUBLISH: u8 = 3;
 const SUBSCRIBE: u8 = 8;
 const UNSUBSCRIBE: u8 = 10;
@@ -199,6 +218,7 @@ impl Parser for Mqtt {
 
     fn end(&mut self, cx: &mut Context<'_>) {
         for pending in self.pending.drain(..) {
+            cx.rules.show_gathered(&pending.told);
             cx.tell("mqtt", pending.way, &pending.fields);
         }
     }
@@ -258,9 +278,8 @@ impl Mqtt {
         if kind == 0 {
             cx.anomaly("unassigned_msg_type");
         }
-        if kind == 2 && self.version == 0 && !cx.flow.is_midstream {
-            cx.anomaly("missing_connect");
-        }
+        self.judge(kind, first, body, (&place, id), cx);
+        let told = self.gather(kind, first, body, cx);
         if kind == CONNECT {
             self.version = connect_version(body)?;
             self.learn(body, cx)?;
@@ -279,33 +298,141 @@ impl Mqtt {
             });
         };
         match place {
-            Place::Alone => cx.tell_with("mqtt", way, write),
+            Place::Alone => {
+                cx.rules.show_gathered(&told);
+                cx.tell_with("mqtt", way, write);
+            }
             Place::Opens(kind, id) => {
                 if self.pending.len() >= PENDING_MAX {
                     let oldest = self.pending.remove(0);
+                    cx.rules.show_gathered(&oldest.told);
                     cx.tell("mqtt", oldest.way, &oldest.fields);
                 }
                 let mut fields = Fields::new();
                 write(&mut fields);
-                self.pending.push(Pending { key: (kind, id), way, fields });
+                self.pending.push(Pending { key: (kind, id), way, fields, told });
             }
             Place::Continues(kind, id) | Place::Closes(kind, id) => {
                 match self.pending.iter().position(|pending| pending.key == (kind, id)) {
                     Some(at) if matches!(place, Place::Continues(..)) => {
                         if let Some(pending) = self.pending.get_mut(at) {
                             write(&mut pending.fields);
+                            pending.told.append(told);
                         }
                     }
                     Some(at) => {
                         let mut opened = self.pending.remove(at);
                         write(&mut opened.fields);
+                        cx.rules.show_gathered(&opened.told);
+                        cx.rules.show_gathered(&told);
                         cx.tell("mqtt", opened.way, &opened.fields);
                     }
-                    None => cx.tell_with("mqtt", way, write),
+                    None => {
+                        cx.rules.show_gathered(&told);
+                        cx.tell_with("mqtt", way, write);
+                    }
                 }
             }
         }
         is_whole
+    }
+
+    /// What a message should not be where it stands.
+    fn judge(&mut self, kind: u8, first: u8, body: &[u8], (place, id): (&Place, u16), cx: &mut Context<'_>) {
+        let has = |key: (u8, u16)| self.pending.iter().any(|pending| pending.key == key);
+        match kind {
+            CONNECT if self.is_connected || has((CONNECT, 0)) => cx.anomaly("double_connect"),
+            CONNACK if !has((CONNECT, 0)) && !cx.flow.is_midstream => cx.anomaly("missing_connect"),
+            // Of a session that was seen from its middle the rest is not known.
+            3..=13 if !self.is_connected && !cx.flow.is_midstream => cx.anomaly("unintroduced_message"),
+            _ => {}
+        }
+        // 3.3.1-4: both bits are never set.
+        if kind == PUBLISH && first & 6 == 6 {
+            cx.anomaly("invalid_qos_level");
+        }
+        // 2.3.1-1: an identifier is not 0, and is there where it must be.
+        let quality = first >> 1 & 3;
+        let publish_has_none = || {
+            let mut cursor = Cursor::new(body);
+            cursor.vec16().is_some() && cursor.be16().is_none_or(|id| id == 0)
+        };
+        if matches!(kind, SUBSCRIBE | UNSUBSCRIBE) && id == 0
+            || kind == PUBLISH && matches!(quality, 1 | 2) && publish_has_none()
+        {
+            cx.anomaly("missing_msg_id");
+        }
+        if let Place::Continues(asked, id) | Place::Closes(asked, id) = place
+            && !has((*asked, *id))
+            && !cx.flow.is_midstream
+        {
+            match *asked {
+                PUBLISH => cx.anomaly("missing_publish"),
+                SUBSCRIBE => cx.anomaly("missing_subscribe"),
+                UNSUBSCRIBE => cx.anomaly("missing_unsubscribe"),
+                _ => {}
+            }
+        }
+        self.is_connected |= kind == CONNACK;
+    }
+
+    /// What rules are told of a message beside its record.
+    fn gather(&self, kind: u8, first: u8, body: &[u8], cx: &Context<'_>) -> Gathered {
+        let (mut told, rules) = (Gathered::default(), &cx.rules);
+        if !rules.is_on() {
+            return told;
+        }
+        told.number(rules, TYPE, kind.into());
+        told.number(rules, FLAGS, (first & 9).into());
+        told.number(rules, QUALITY, (first >> 1 & 3).into());
+        let version = if kind == CONNECT { connect_version(body).unwrap_or(0) } else { self.version };
+        if version > 0 {
+            told.number(rules, VERSION, version.into());
+        }
+        let is_five = version == 5;
+        let mut cursor = Cursor::new(body);
+        // What is cut off says nothing.
+        let _ = (|| -> Option<()> {
+            match kind {
+                CONNECT => {
+                    cursor.vec16()?;
+                    cursor.skip(1)?;
+                    told.number(rules, CONNECT_FLAGS, cursor.u8()?.into());
+                }
+                CONNACK => {
+                    told.number(rules, SESSION, (cursor.u8()? & 1).into());
+                    told.number(rules, REASON, cursor.u8()?.into());
+                }
+                PUBLISH => {
+                    cursor.vec16()?;
+                    if first & 6 != 0 {
+                        cursor.skip(2)?;
+                    }
+                    if is_five {
+                        properties_of(&mut cursor)?;
+                    }
+                    told.show(rules, MESSAGE, cursor.rest());
+                }
+                4..=7 if is_five => {
+                    cursor.skip(2)?;
+                    // 3.4.2.1 of MQTT 5: without one it is a success.
+                    told.number(rules, REASON, cursor.u8().unwrap_or(0).into());
+                }
+                9 | 11 => {
+                    cursor.skip(2)?;
+                    if is_five {
+                        properties_of(&mut cursor)?;
+                    }
+                    for code in cursor.rest().iter().take(CODES_MAX) {
+                        told.number(rules, REASON, (*code).into());
+                    }
+                }
+                14 | 15 if is_five => told.number(rules, REASON, cursor.u8().unwrap_or(0).into()),
+                _ => {}
+            }
+            Some(())
+        })();
+        told
     }
 
     /// What a CONNECT says of the flow.

@@ -6,6 +6,8 @@ use super::line::{Line, address};
 use crate::dpi::cursor::Cursor;
 use crate::dpi::{Context, Fields, Parser, Step};
 use crate::flow::Direction;
+use crate::rules::detect::field;
+use crate::rules::language::buffers::buffer;
 
 /// Messages of a flow that are told: what follows says the same.
 const MESSAGES_MAX: u8 = 8;
@@ -22,7 +24,16 @@ pub(super) struct Clock {
 impl Parser for Clock {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         match Message::read(bytes) {
-            Some(message) => cx.tell_with("ntp", way, |fields| message.write(fields)),
+            Some(message) => {
+                let rules = &mut cx.rules;
+                rules.number(const { field("ntp.version") }, message.version.into());
+                rules.number(const { field("ntp.mode") }, message.mode.into());
+                if !message.is_control {
+                    rules.number(const { field("ntp.stratum") }, message.stratum.into());
+                    rules.show(const { buffer("ntp.reference_id") }, &message.reference);
+                }
+                cx.tell_with("ntp", way, |fields| message.write(fields));
+            }
             None => cx.anomaly("malformed_data"),
         }
         self.told += 1;

@@ -143,6 +143,7 @@ fn read(way: Direction, bytes: &[u8], asked: &mut Option<u8>, cx: &mut Context<'
     let mut kinds = [message.encryption, message.ticket_encryption].into_iter().flatten();
     if let Some(kind) = kinds.find(|kind| is_weak(*kind)) {
         cx.risk(Risk::WeakCipher, format_args!("kerberos etype {kind}"));
+        cx.anomaly("weak_encryption");
     }
     // 6: the client is unknown; 18: revoked; 24: the password is wrong.
     if let Some(6 | 18 | 24) = message.error {
@@ -192,8 +193,8 @@ fn tell_rules(way: Direction, kind: u8, message: &Message<'_>, cx: &mut Context<
             rules.show(buffer, part.contents);
         }
     }
-    if let Some(kind) = message.ticket_encryption.or(message.encryption) {
-        rules.show(const { buffer("krb5.ticket_encryption_name") }, encryption_name(kind).as_bytes());
+    if let Some(kind) = message.ticket_encryption {
+        rules.number(const { field("krb5.ticket_encryption") }, kind.into());
     }
     rules.stage("krb5", transaction, way, true);
     rules.end(transaction);

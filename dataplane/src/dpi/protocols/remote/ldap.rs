@@ -6,6 +6,9 @@ use crate::dpi::protocols;
 use crate::dpi::protocols::files::ntlmssp::Authenticate;
 use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol, Risk, Shown};
 use crate::flow::Direction;
+use crate::rules::detect::{FieldId, Gathered, field};
+use crate::rules::language::buffers::buffer;
+use crate::rules::rule::BufferId;
 
 /// LDAP, and over UDP what Active Directory uses of it.
 pub static LDAP: Protocol = Protocol {
@@ -102,6 +105,100 @@ struct Waiting {
     responses: Fields,
     entries: u32,
     is_start_tls: bool,
+    asked: Gathered,
+    answered: Gathered,
+}
+
+const REQUEST_OPERATION: FieldId = field("ldap.request.operation");
+const REQUEST_DN: BufferId = buffer("ldap.request.dn");
+const REQUEST_ATTRIBUTE: BufferId = buffer("ldap.request.attribute_type");
+const RESPONSE_OPERATION: FieldId = field("ldap.responses.operation");
+const RESPONSE_COUNT: FieldId = field("ldap.responses.count");
+const RESPONSE_CODE: FieldId = field("ldap.responses.result_code");
+const RESPONSE_DN: BufferId = buffer("ldap.responses.dn");
+const RESPONSE_MESSAGE: BufferId = buffer("ldap.responses.message");
+const RESPONSE_ATTRIBUTE: BufferId = buffer("ldap.responses.attribute_type");
+
+/// Attributes of one message that rules are told.
+const ATTRIBUTES_MAX: usize = 64;
+
+/// What rules are told of a request (RFC 4511 4.2 to 4.12): its operation, the name that it is about, attributes.
+fn gather_request(tag: u8, body: &[u8], cx: &Context<'_>) -> Gathered {
+    let mut told = Gathered::default();
+    let rules = &cx.rules;
+    if !rules.is_on() {
+        return told;
+    }
+    told.number(rules, REQUEST_OPERATION, (tag & 0x1f).into());
+    let mut parts = Elements::of(body);
+    if tag == BIND {
+        parts.tagged(2);
+    }
+    let name = match tag {
+        0x4a => Some(body),
+        BIND | SEARCH | 0x66 | 0x68 | 0x6c | 0x6e => parts.tagged(4),
+        _ => None,
+    };
+    if let Some(name) = name {
+        told.show(rules, REQUEST_DN, name);
+    }
+    let types = match tag {
+        // What is wanted: the last part, behind scope, limits and filter.
+        SEARCH => Elements::of(parts.last().map_or(&[][..], |last| last.contents)),
+        // Lists of an attribute with its values; of changes, each with one.
+        0x66 | 0x68 => Elements::of(parts.tagged(0x30).unwrap_or_default()),
+        // An assertion.
+        0x6e => Elements::of(parts.tagged(0x30).unwrap_or_default()),
+        _ => return told,
+    };
+    for one in types.take(ATTRIBUTES_MAX) {
+        let kind = match tag {
+            0x68 => Elements::of(one.contents).tagged(4),
+            0x66 => Elements::of(one.contents)
+                .find(|part| part.tag == 0x30)
+                .and_then(|attribute| Elements::of(attribute.contents).tagged(4)),
+            _ => Some(one.contents),
+        };
+        if let Some(kind) = kind {
+            told.show(rules, REQUEST_ATTRIBUTE, kind);
+        }
+        // The rest is a value.
+        if tag == 0x6e {
+            break;
+        }
+    }
+    told
+}
+
+/// What rules are told of a response; of those without a name or a message that these are empty.
+fn gather_response(tag: u8, body: &[u8], told: &mut Gathered, cx: &Context<'_>) {
+    let rules = &cx.rules;
+    if !rules.is_on() {
+        return;
+    }
+    told.number(rules, RESPONSE_OPERATION, (tag & 0x1f).into());
+    let mut parts = Elements::of(body);
+    let (mut name, mut message) = (&[][..], &[][..]);
+    match tag {
+        ENTRY => {
+            name = parts.tagged(4).unwrap_or_default();
+            for attribute in Elements::of(parts.tagged(0x30).unwrap_or_default()).take(ATTRIBUTES_MAX) {
+                if let Some(kind) = Elements::of(attribute.contents).tagged(4) {
+                    told.show(rules, RESPONSE_ATTRIBUTE, kind);
+                }
+            }
+        }
+        REFERENCE | 0x79 => {}
+        _ => {
+            if let Some(code) = parts.tagged(10).and_then(integer) {
+                told.number(rules, RESPONSE_CODE, code.into());
+            }
+            name = parts.tagged(4).unwrap_or_default();
+            message = parts.tagged(4).unwrap_or_default();
+        }
+    }
+    told.show(rules, RESPONSE_DN, name);
+    told.show(rules, RESPONSE_MESSAGE, message);
 }
 
 impl Parser for Session {
@@ -232,7 +329,16 @@ impl Session {
             }),
             _ => {}
         }
-        let waiting = Waiting { id, tag, request, responses: Fields::new(), entries: 0, is_start_tls };
+        let waiting = Waiting {
+            id,
+            tag,
+            request,
+            responses: Fields::new(),
+            entries: 0,
+            is_start_tls,
+            asked: gather_request(tag, body, cx),
+            answered: Gathered::default(),
+        };
         if matches!(tag, UNBIND | 0x50) {
             self.tell(way, &waiting, cx);
             return;
@@ -250,7 +356,11 @@ impl Session {
             return;
         };
         let index = self.waiting.iter().position(|waiting| waiting.id == id);
-        let Some(waiting) = index.and_then(|index| self.waiting.get_mut(index)) else { return };
+        let Some(waiting) = index.and_then(|index| self.waiting.get_mut(index)) else {
+            cx.anomaly("request_not_found");
+            return;
+        };
+        gather_response(tag, body, &mut waiting.answered, cx);
         let is_part = matches!(tag, ENTRY | REFERENCE | 0x79);
         waiting.entries += 1;
         let mut parts = Elements::of(body);
@@ -289,6 +399,19 @@ impl Session {
 
     fn tell(&mut self, way: Direction, waiting: &Waiting, cx: &mut Context<'_>) {
         self.told += 1;
+        if cx.rules.is_on() {
+            let transaction = *cx.transactions;
+            cx.rules.show_gathered(&waiting.asked);
+            if waiting.entries == 0 {
+                cx.rules.number(RESPONSE_COUNT, 0);
+            }
+            cx.rules.stage("ldap", transaction, Direction::Forward, true);
+            cx.rules.show_gathered(&waiting.answered);
+            if waiting.entries > 0 {
+                cx.rules.number(RESPONSE_COUNT, waiting.entries.into());
+                cx.rules.stage("ldap", transaction, Direction::Reverse, true);
+            }
+        }
         cx.tell_with("ldap", way, |ldap| {
             ldap.object("request", |request| request.append(&waiting.request));
             if !waiting.responses.is_empty() {

@@ -107,6 +107,9 @@ impl End {
     fn banner(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> usize {
         let Some(len) = bytes.iter().position(|byte| *byte == b'\n') else {
             self.is_over = bytes.len() > BANNER_BYTES_MAX;
+            if self.is_over {
+                cx.anomaly("long_banner");
+            }
             return 0;
         };
         let line = bytes.get(..len).unwrap_or_default();

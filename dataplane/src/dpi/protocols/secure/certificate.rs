@@ -124,6 +124,12 @@ impl<'a> Certificate<'a> {
         fingerprint
     }
 
+    /// From when to when it is good, seconds since 1970; what was before is 0.
+    pub(super) fn validity(&self) -> (u64, u64) {
+        let of = |time| seconds(time).map_or(0, |seconds| seconds.max(0) as u64);
+        (of(self.not_before), of(self.not_after))
+    }
+
     /// Writes what Suricata writes of it.
     pub(crate) fn write(&self, fields: &mut Fields) {
         let (subject, issuer) = self.lines();
@@ -242,6 +248,13 @@ fn time(element: Element<'_>) -> Option<DateTime> {
 /// Seconds since 1970.
 fn seconds(time: DateTime) -> Option<i64> {
     Offset::UTC.to_timestamp(time).ok().map(|stamp| stamp.as_second())
+}
+
+/// The certificates of a whole list (RFC 5246 7.4.2); none where it is not whole.
+pub(crate) fn all_of(message: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let list = crate::dpi::cursor::Cursor::new(message).vec24().unwrap_or_default();
+    let mut list = crate::dpi::cursor::Cursor::new(list);
+    std::iter::from_fn(move || list.vec24())
 }
 
 /// The first certificate of a list as it stands in a Certificate message (RFC 5246 7.4.2), as far as that is there.

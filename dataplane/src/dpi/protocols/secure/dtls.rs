@@ -317,6 +317,7 @@ mod tests {
             protocol: parse::Protocol::UDP,
             is_midstream: false,
             is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
         };
         let mut records = Vec::new();
         let mut note = |record: crate::dpi::parser::Record<'_>| {

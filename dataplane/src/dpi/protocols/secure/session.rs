@@ -169,6 +169,17 @@ impl Session {
         der: Option<&[u8]>,
         cx: &mut Context<'_>,
     ) {
+        self.tell_with_chain(event, way, (der, None), cx);
+    }
+
+    /// The same with the whole list of certificates, where that has come.
+    pub(crate) fn tell_with_chain(
+        &mut self,
+        event: &'static str,
+        way: Direction,
+        (der, chain): (Option<&[u8]>, Option<&[u8]>),
+        cx: &mut Context<'_>,
+    ) {
         if self.is_told || !(self.has_client || self.has_server) {
             return;
         }
@@ -183,7 +194,7 @@ impl Session {
             cx.anomaly("invalid_certificate");
             cx.anomaly("invalid_handshake_message");
         }
-        told::end(certificate.as_ref(), der, cx);
+        told::end(certificate.as_ref(), (der, chain), cx);
         cx.tell_with(event, way, |fields| {
             if let Some(certificate) = &certificate {
                 certificate.write(fields);

@@ -12,6 +12,7 @@ use super::certificate;
 use super::hello::{ClientHello, ServerHello};
 use super::named;
 use super::session::Session;
+use super::told;
 use crate::dpi::cursor::Cursor;
 use crate::dpi::fingerprint::ja4::Transport;
 use crate::dpi::{Category, Context, First, Kept, Match, Over, Parser, Peek, Probe, Protocol, Step};
@@ -370,7 +371,11 @@ impl Tls {
             return false;
         }
         let Some(der) = certificate::first_of(list).filter(|der| !der.is_empty()) else { return false };
-        self.session.tell("tls", way, Some(der), cx);
+        let chain = certificate::all_of(list).next().map(|_first| list);
+        if chain.is_none() && told::wants_chain(cx) {
+            return false;
+        }
+        self.session.tell_with_chain("tls", way, (Some(der), chain), cx);
         true
     }
 

@@ -1,10 +1,10 @@
 //! What rules are told of TLS, as soon as it is known: the client's hello, the server's, the certificate.
 
-use super::certificate::Certificate;
+use super::certificate::{self, Certificate};
 use super::hello::{ClientHello, ServerHello};
 use crate::dpi::{Context, Protocol};
 use crate::flow::Direction;
-use crate::rules::detect::field;
+use crate::rules::detect::{FieldId, field};
 use crate::rules::language::buffers::buffer;
 use crate::rules::rule::BufferId;
 
@@ -24,6 +24,22 @@ const SERIAL: BufferId = buffer("tls.cert_serial");
 const FINGERPRINT: BufferId = buffer("tls.cert_fingerprint");
 const CERTIFICATES: BufferId = buffer("tls.certs");
 const NAMES: BufferId = buffer("tls.subjectaltname");
+
+const SSL_VERSION: FieldId = field("ssl_version");
+/// Which messages were seen, a bit each.
+const STATE: FieldId = field("ssl_state");
+const NOT_BEFORE: FieldId = field("tls.cert_notbefore");
+const NOT_AFTER: FieldId = field("tls.cert_notafter");
+const IS_EXPIRED: FieldId = field("tls.cert_is_expired");
+const CHAIN_LEN: FieldId = field("tls.cert_chain_len");
+
+/// Whether a rule asks how many certificates there are, so that all of them are waited for.
+pub(super) fn wants_chain(cx: &Context<'_>) -> bool {
+    cx.rules.asks(CHAIN_LEN) || cx.rules.wants(CERTIFICATES)
+}
+
+/// Certificates of one list that are shown.
+const CHAIN_MAX: usize = 16;
 
 /// The one transaction of a connection.
 const TRANSACTION: u32 = 0;
@@ -46,6 +62,8 @@ pub(super) fn client(hello: &ClientHello<'_>, (ja3, text, ja4): (&[u8], &[u8], &
     }
     hello.alpns().for_each(|alpn| rules.show(ALPN, alpn));
     rules.number(const { field("tls.version") }, hello.best_version().into());
+    rules.number(SSL_VERSION, hello.best_version().into());
+    rules.number(STATE, 1);
     rules.show(JA3, ja3);
     rules.show(JA3_STRING, text);
     rules.show(JA4, ja4);
@@ -60,6 +78,8 @@ pub(super) fn server(hello: &ServerHello<'_>, (ja3s, text): (&[u8], &[u8]), cx: 
     rules.show(JA3S, ja3s);
     rules.show(JA3S_STRING, text);
     rules.number(const { field("tls.version") }, hello.agreed_version().into());
+    rules.number(SSL_VERSION, hello.agreed_version().into());
+    rules.number(STATE, 2);
     hello.alpns().for_each(|alpn| rules.show(ALPN, alpn));
     random(hello.random, cx);
     cx.rules.stage(name, TRANSACTION, Direction::Reverse, false);
@@ -73,8 +93,12 @@ fn random(random: &[u8], cx: &mut Context<'_>) {
     }
 }
 
-/// All that is to be seen of the server; `der` is its certificate.
-pub(super) fn end(certificate: Option<&Certificate<'_>>, der: Option<&[u8]>, cx: &mut Context<'_>) {
+/// All that is to be seen of the server; `der` is its certificate, `chain` its whole list of them, where that was waited for.
+pub(super) fn end(
+    certificate: Option<&Certificate<'_>>,
+    (der, chain): (Option<&[u8]>, Option<&[u8]>),
+    cx: &mut Context<'_>,
+) {
     let Some(name) = name(cx) else { return };
     let rules = &mut cx.rules;
     if let Some(certificate) = certificate {
@@ -83,11 +107,20 @@ pub(super) fn end(certificate: Option<&Certificate<'_>>, der: Option<&[u8]>, cx:
         rules.show(ISSUER, issuer.as_bytes());
         rules.show(SERIAL, certificate.serial_text().as_bytes());
         rules.show(FINGERPRINT, certificate.fingerprint().as_bytes());
+        let (from, to) = certificate.validity();
+        rules.number(NOT_BEFORE, from);
+        rules.number(NOT_AFTER, to);
+        rules.number(IS_EXPIRED, u64::from(cx.at.0 / 1_000_000_000 > to));
         certificate.names().take(NAMES_MAX).for_each(|name| rules.show(NAMES, name));
     }
     if let Some(der) = der {
-        rules.show(CERTIFICATES, der);
-        rules.number(const { field("tls.cert_chain_len") }, 1);
+        match chain {
+            Some(chain) => {
+                certificate::all_of(chain).take(CHAIN_MAX).for_each(|der| rules.show(CERTIFICATES, der));
+                rules.number(CHAIN_LEN, certificate::all_of(chain).count() as u64);
+            }
+            None => rules.show(CERTIFICATES, der),
+        }
     }
     rules.stage(name, TRANSACTION, Direction::Reverse, true);
 }

@@ -5,6 +5,9 @@
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::{Category, Fields, First, Match, Peek, Probe, Protocol, Risk};
 use crate::flow::Direction;
+use crate::rules::detect::{FieldId, field};
+use crate::rules::language::buffers::buffer;
+use crate::rules::rule::BufferId;
 
 /// IKE and ESP below UDP.
 pub(super) static IPSEC: Protocol = Protocol {
@@ -116,6 +119,10 @@ impl Parser for Ike {
         if offers.is_malformed {
             cx.anomaly("malformed_data");
         }
+        if way == Direction::Reverse {
+            offers.faults().for_each(|fault| cx.anomaly(fault));
+        }
+        tell_rules(way, &header, &offers, cx);
         if offers.weak && way == Direction::Reverse {
             cx.risk(Risk::WeakCipher, format_args!("ike transforms {:?}", offers.transforms));
         }
@@ -134,7 +141,7 @@ const PAYLOADS_MAX: usize = 16;
 
 /// What the payloads of one message say.
 #[derive(Default)]
-struct Offers {
+struct Offers<'a> {
     kinds: [u8; PAYLOADS_MAX],
     count: usize,
     /// The first transform of each kind of IKE 2: ENCR, PRF, INTEG, DH, ESN.
@@ -144,10 +151,45 @@ struct Offers {
     notifies: usize,
     weak: bool,
     is_malformed: bool,
+    /// What the first proposal has of attributes that rules ask for.
+    attributes: Attributes,
+    /// Proposals, and whether a transform of one is of a kind that nobody knows.
+    proposals: u8,
+    is_unknown: bool,
+    nonce: Option<&'a [u8]>,
+    key_exchange: Option<&'a [u8]>,
+    vendors: [&'a [u8]; VENDORS_MAX],
+    vendors_len: usize,
 }
 
-impl Offers {
-    fn read(header: &Header<'_>) -> Self {
+/// Vendors that are kept of one message.
+const VENDORS_MAX: usize = 8;
+
+/// A number for each of [`ATTRIBUTES`].
+type Attributes = [Option<u32>; 10];
+
+/// Attributes of an association that rules ask for, and their kinds in IKE 1 (RFC 2409 appendix A).
+const ATTRIBUTES: [(u16, FieldId); 10] = [
+    (ENCRYPTION, field("ike.alg_enc")),
+    (HASH, field("ike.alg_hash")),
+    (AUTHENTICATION, field("ike.alg_auth")),
+    (GROUP, field("ike.alg_dh")),
+    (5, field("ike.sa_group_type")),
+    (11, field("ike.sa_life_type")),
+    (12, field("ike.sa_life_duration")),
+    (PRF, field("ike.alg_prf")),
+    (14, field("ike.sa_key_length")),
+    (15, field("ike.sa_field_size")),
+];
+
+const ENCRYPTION: u16 = 1;
+const HASH: u16 = 2;
+const AUTHENTICATION: u16 = 3;
+const GROUP: u16 = 4;
+const PRF: u16 = 13;
+
+impl<'a> Offers<'a> {
+    fn read(header: &Header<'a>) -> Self {
         let mut offers = Self::default();
         if header.is_encrypted() {
             return offers;
@@ -170,7 +212,21 @@ impl Offers {
                 break;
             };
             match (header.version, kind) {
-                (0x20.., 33) => offers.association(body),
+                (0x20.., 33) => {
+                    offers.proposals = proposals(body, true);
+                    offers.association(body);
+                }
+                (0x10, 1) => offers.first_association(body),
+                (0x10, 4) => offers.key_exchange = Some(body),
+                // RFC 7296 3.4: the group stands before.
+                (0x20.., 34) => offers.key_exchange = body.get(4..),
+                (0x10, 10) | (0x20.., 40) => offers.nonce = Some(body),
+                (0x10, 13) | (0x20.., 43) => {
+                    if let Some(place) = offers.vendors.get_mut(offers.vendors_len) {
+                        *place = body;
+                        offers.vendors_len += 1;
+                    }
+                }
                 (0x20.., 41) => offers.notification(body.get(2..4)),
                 (0x10, 11) => offers.notification(body.get(6..8)),
                 // The rest is encrypted, but for what comes first in it.
@@ -184,6 +240,70 @@ impl Offers {
             (kind, rest) = (*next, rest.get(len..).unwrap_or_default());
         }
         offers
+    }
+
+    /// RFC 2408 3.4 to 3.6, RFC 2409 appendix A: the first transform of the first proposal and its attributes.
+    fn first_association(&mut self, body: &[u8]) {
+        const ATTRIBUTES_MAX: usize = 32;
+        self.proposals = proposals(body, false);
+        let Some(proposal) = body.get(8..) else { return };
+        let Some(spi_len) = proposal.get(6) else { return };
+        // More transforms than one are more choices.
+        if proposal.get(7).is_some_and(|transforms| *transforms > 1) {
+            self.proposals = self.proposals.max(2);
+        }
+        let Some(transform) = proposal.get(8 + usize::from(*spi_len)..) else { return };
+        let len = transform.get(2..4).and_then(|len| len.first_chunk()).map(|len| u16::from_be_bytes(*len));
+        let Some(mut rest) = len.and_then(|len| transform.get(8..usize::from(len))) else { return };
+        for _ in 0..ATTRIBUTES_MAX {
+            let Some(([high, low, a, b], behind)) = rest.split_first_chunk::<4>() else { return };
+            let value = u16::from_be_bytes([*a, *b]);
+            // RFC 2408 3.3: the highest bit says that the value is in the head.
+            let (number, len) = if high & 0x80 != 0 {
+                (Some(u32::from(value)), 0)
+            } else {
+                let long = behind.get(..usize::from(value)).filter(|long| long.len() <= 4);
+                let number =
+                    long.map(|long| long.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)));
+                (number, usize::from(value))
+            };
+            let kind = u16::from_be_bytes([high & 0x7f, *low]);
+            if let Some(place) = ATTRIBUTES.iter().position(|(known, _)| *known == kind)
+                && let Some(slot) = self.attributes.get_mut(place)
+                && slot.is_none()
+            {
+                *slot = number;
+            }
+            let Some(next) = behind.get(len..) else { return };
+            rest = next;
+        }
+    }
+
+    /// What is wrong with what a responder chose.
+    fn faults(&self) -> impl Iterator<Item = &'static str> {
+        let [_, cipher, random, integrity, group, _] = self.transforms;
+        let is_of = |chosen: Option<u16>, known: fn(u16) -> bool| chosen.is_some_and(known);
+        // RFC 7296 3.3.2: with a cipher that protects by itself there is no other integrity.
+        let protects_itself = is_of(cipher, |id| matches!(id, 14..=20 | 25..=28));
+        let has_integrity = is_of(integrity, |id| id != 0);
+        let is_second_version = self.transforms.iter().any(Option::is_some);
+        [
+            (self.proposals > 1, "multiple_server_proposal"),
+            (self.is_unknown, "unknown_proposal"),
+            // DES, 3DES, RC5, IDEA, CAST, Blowfish and what came of them; none.
+            (is_of(cipher, |id| matches!(id, 1..=9 | 11)), "weak_crypto_enc"),
+            (is_of(cipher, |id| id == 11), "no_encryption"),
+            // MD5 and SHA-1.
+            (is_of(random, |id| matches!(id, 1 | 2)), "weak_crypto_prf"),
+            (is_of(random, |id| id == 0) || is_of(group, |id| id == 0), "invalid_proposal"),
+            (is_of(integrity, |id| matches!(id, 1..=4 | 6 | 7)), "weak_crypto_auth"),
+            // Up to 1,536 bits, and 1,024 with a subgroup.
+            (is_of(group, |id| matches!(id, 1 | 2 | 5 | 22)), "weak_crypto_dh"),
+            (is_second_version && group.is_none(), "weak_crypto_no_dh"),
+            (is_second_version && !protects_itself && !has_integrity, "weak_crypto_no_auth"),
+        ]
+        .into_iter()
+        .filter_map(|(is_so, name)| is_so.then_some(name))
     }
 
     fn notification(&mut self, kind: Option<&[u8]>) {
@@ -207,6 +327,9 @@ impl Offers {
             let len = usize::from(u16::from_be_bytes([*high, *low]));
             let id = u16::from_be_bytes([*id_high, *id_low]);
             let Some(attributes) = rest.get(8..len) else { return };
+            if !matches!(*kind, 1..=5) {
+                self.is_unknown = true;
+            }
             if let Some(slot) = self.transforms.get_mut(usize::from(*kind))
                 && slot.is_none()
             {
@@ -222,7 +345,66 @@ impl Offers {
     }
 }
 
-fn tell(way: Direction, header: &Header<'_>, offers: &Offers, cx: &mut Context<'_>) {
+/// Proposals of an association (RFC 7296 3.3.1; RFC 2408 3.5, which has them behind a domain and a situation).
+fn proposals(body: &[u8], is_second_version: bool) -> u8 {
+    const PROPOSALS_MAX: u8 = 32;
+    let mut rest = if is_second_version { body } else { body.get(8..).unwrap_or_default() };
+    let mut count = 0;
+    while let Some(([next, _, high, low, ..], _)) = rest.split_first_chunk::<8>() {
+        count += 1;
+        let len = usize::from(u16::from_be_bytes([*high, *low])).max(8);
+        if *next == 0 || count >= PROPOSALS_MAX {
+            break;
+        }
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    count
+}
+
+const NONCE: BufferId = buffer("ike.nonce_payload");
+const NONCE_LEN: FieldId = field("ike.nonce_payload_length");
+const KEY_EXCHANGE: BufferId = buffer("ike.key_exchange_payload");
+const KEY_EXCHANGE_LEN: FieldId = field("ike.key_exchange_payload_length");
+const VENDOR: BufferId = buffer("ike.vendor");
+
+/// Tells rules what EVE's record does not have; they are asked with that.
+fn tell_rules(way: Direction, header: &Header<'_>, offers: &Offers<'_>, cx: &mut Context<'_>) {
+    let rules = &mut cx.rules;
+    if !rules.is_on() {
+        return;
+    }
+    for (buffer, len, bytes) in
+        [(NONCE, NONCE_LEN, offers.nonce), (KEY_EXCHANGE, KEY_EXCHANGE_LEN, offers.key_exchange)]
+    {
+        if let Some(bytes) = bytes {
+            rules.show(buffer, bytes);
+            rules.number(len, bytes.len() as u64);
+        }
+    }
+    for vendor in &offers.vendors[..offers.vendors_len] {
+        rules.show_with(VENDOR, |out| crate::dpi::text::push_hex(out, vendor));
+    }
+    // What was offered is not what was chosen.
+    if way == Direction::Forward {
+        return;
+    }
+    if header.version == 0x10 {
+        for ((_, field), number) in ATTRIBUTES.iter().zip(offers.attributes) {
+            if let Some(number) = number {
+                rules.number(*field, number.into());
+            }
+        }
+        return;
+    }
+    for (kind, attribute) in [(1, ENCRYPTION), (2, PRF), (3, AUTHENTICATION), (4, GROUP)] {
+        let place = ATTRIBUTES.iter().find(|(known, _)| *known == attribute);
+        if let (Some((_, field)), Some(id)) = (place, offers.transforms[kind]) {
+            rules.number(*field, id.into());
+        }
+    }
+}
+
+fn tell(way: Direction, header: &Header<'_>, offers: &Offers<'_>, cx: &mut Context<'_>) {
     let is_first_version = header.version == 0x10;
     cx.tell_with("ike", way, |fields| {
         fields.number("version_major", header.version >> 4);
@@ -271,7 +453,7 @@ fn tell(way: Direction, header: &Header<'_>, offers: &Offers, cx: &mut Context<'
 /// Names what was chosen.
 type Name = fn(u16) -> Option<&'static str>;
 
-fn transforms(fields: &mut Fields, offers: &Offers) {
+fn transforms(fields: &mut Fields, offers: &Offers<'_>) {
     let named: [(&str, usize, Name); 5] = [
         ("alg_enc", 1, cipher),
         ("alg_auth", 3, integrity),
@@ -446,6 +628,27 @@ mod tests {
             (Some(12), Some(256), Some(2))
         );
         assert!(offers.weak && !offers.is_malformed);
+        let faults: Vec<_> = offers.faults().collect();
+        assert_eq!(faults, ["weak_crypto_dh", "weak_crypto_no_auth"]);
+    }
+
+    #[test]
+    fn associations_of_the_first_version_are_read() {
+        let transform = [
+            0, 0, 0, 32, 1, 1, 0, 0, 0x80, 1, 0, 7, 0x80, 14, 0, 128, 0x80, 2, 0, 2, 0x80, 4, 0, 2, 0, 12, 0,
+            4, 0, 1, 0x51, 0x80,
+        ];
+        let mut body = vec![0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 40, 1, 1, 0, 1];
+        body.extend(transform);
+        let mut offers = Offers::default();
+        offers.first_association(&body);
+        let [enc, hash, auth, dh, _, _, duration, _, key, _] = offers.attributes;
+        assert_eq!((enc, hash, auth, dh), (Some(7), Some(2), None, Some(2)));
+        assert_eq!((duration, key, offers.proposals), (Some(86_400), Some(128), 1));
+        for len in 0..body.len() {
+            Offers::default().first_association(&body[..len]);
+            proposals(&body[..len], true);
+        }
     }
 
     #[test]

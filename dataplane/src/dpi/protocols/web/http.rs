@@ -739,6 +739,7 @@ mod tests {
             protocol: 6,
             is_midstream: false,
             is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
         };
         let (slot, _) = inspector.start(&view, crate::time::Wall(0));
         let mut count = 0;

@@ -389,6 +389,7 @@ mod tests {
             protocol: crate::parse::Protocol::TCP,
             is_midstream: false,
             is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
         };
         let mut told = Vec::new();
         let mut records = |record: crate::dpi::parser::Record<'_>| {

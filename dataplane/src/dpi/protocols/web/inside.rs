@@ -122,6 +122,7 @@ mod tests {
             protocol: crate::parse::Protocol::TCP,
             is_midstream: false,
             is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
         };
         // What comes after so many bytes is not read: it would be told.
         let known = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -143,6 +144,7 @@ mod tests {
             protocol: crate::parse::Protocol::TCP,
             is_midstream: false,
             is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
         };
         let once: [&[u8]; 2] = [
             b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",

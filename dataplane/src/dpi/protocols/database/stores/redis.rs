@@ -257,6 +257,7 @@ mod tests {
             protocol: crate::parse::Protocol::TCP,
             is_midstream: false,
             is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
         };
         let mut told = Vec::new();
         let payloads = client.iter().map(|bytes| (Direction::Forward, *bytes));

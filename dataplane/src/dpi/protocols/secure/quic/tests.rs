@@ -48,6 +48,7 @@ fn told(payloads: &[&[u8]]) -> (Vec<String>, Summary, Option<String>) {
         protocol: parse::Protocol::UDP,
         is_midstream: false,
         is_established: true,
+        counts: crate::rules::detect::FlowCounts::default(),
     };
     let mut records = Vec::new();
     let mut note = |record: Record<'_>| {

@@ -37,6 +37,7 @@ fn told(port: u16, payloads: &[(Direction, &[u8])]) -> (Vec<String>, crate::dpi:
         protocol: parse::Protocol::TCP,
         is_midstream: false,
         is_established: true,
+        counts: crate::rules::detect::FlowCounts::default(),
     };
     let mut records = Vec::new();
     let mut note = |record: Record<'_>| {

@@ -183,6 +183,7 @@ mod tests {
             protocol: ip,
             is_midstream: false,
             is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
         };
         let payloads = payloads.iter().map(|(way, payload)| (*way, &payload[..]));
         let (apps, mut told) = (AppTable::default(), 0);

@@ -1,0 +1,393 @@
+//! Names that rules may write for numbers of packets and transactions, by the lists that define them.
+
+/// Message types of RFC 4120, 7.5.7.
+pub(super) const KRB5_MESSAGES: &[(&str, u64)] = &[
+    ("as_req", 10),
+    ("as_rep", 11),
+    ("tgs_req", 12),
+    ("tgs_rep", 13),
+    ("ap_req", 14),
+    ("ap_rep", 15),
+    ("safe", 20),
+    ("priv", 21),
+    ("cred", 22),
+    ("error", 30),
+];
+
+/// Names as in IANA's list of protocol numbers, those that rules use.
+pub(super) const IP_PROTOCOLS: &[(&str, u64)] = &[
+    ("icmp", 1),
+    ("igmp", 2),
+    ("ipencap", 4),
+    ("tcp", 6),
+    ("udp", 17),
+    ("ipv6", 41),
+    ("gre", 47),
+    ("esp", 50),
+    ("ah", 51),
+    ("ipv6-icmp", 58),
+    ("eigrp", 88),
+    ("ospf", 89),
+    ("pim", 103),
+    ("vrrp", 112),
+    ("sctp", 132),
+];
+
+/// Chunk types of RFC 9260 and its extensions.
+pub(super) const SCTP_CHUNKS: &[(&str, u64)] = &[
+    ("data", 0),
+    ("init", 1),
+    ("init_ack", 2),
+    ("sack", 3),
+    ("heartbeat", 4),
+    ("heartbeat_ack", 5),
+    ("abort", 6),
+    ("shutdown", 7),
+    ("shutdown_ack", 8),
+    ("error", 9),
+    ("cookie_echo", 10),
+    ("cookie_ack", 11),
+    ("shutdown_complete", 14),
+    ("auth", 15),
+    ("i_data", 64),
+    ("asconf_ack", 128),
+    ("re_config", 130),
+    ("pad", 132),
+    ("forward_tsn", 192),
+    ("asconf", 193),
+];
+
+/// Response codes of IANA's "DNS RCODEs".
+pub(super) const DNS_CODES: &[(&str, u64)] = &[
+    ("noerror", 0),
+    ("formerr", 1),
+    ("servfail", 2),
+    ("nxdomain", 3),
+    ("notimp", 4),
+    ("refused", 5),
+    ("yxdomain", 6),
+    ("yxrrset", 7),
+    ("nxrrset", 8),
+    ("notauth", 9),
+    ("notzone", 10),
+];
+
+/// Record types of IANA's "Resource Record (RR) TYPEs".
+pub(super) const DNS_TYPES: &[(&str, u64)] = &[
+    ("a", 1),
+    ("ns", 2),
+    ("cname", 5),
+    ("soa", 6),
+    ("null", 10),
+    ("ptr", 12),
+    ("mx", 15),
+    ("txt", 16),
+    ("aaaa", 28),
+    ("srv", 33),
+    ("naptr", 35),
+    ("ds", 43),
+    ("rrsig", 46),
+    ("nsec", 47),
+    ("dnskey", 48),
+    ("svcb", 64),
+    ("https", 65),
+    ("any", 255),
+    ("axfr", 252),
+    ("ixfr", 251),
+];
+
+/// Versions as they stand in records.
+pub(super) const TLS_VERSIONS: &[(&str, u64)] = &[
+    ("sslv2", 0x0002),
+    ("sslv3", 0x0300),
+    ("tls1.0", 0x0301),
+    ("tls1.1", 0x0302),
+    ("tls1.2", 0x0303),
+    ("tls1.3", 0x0304),
+    ("1.0", 0x0301),
+    ("1.1", 0x0302),
+    ("1.2", 0x0303),
+    ("1.3", 0x0304),
+];
+
+/// Which message was seen last, a bit each.
+pub(super) const TLS_STATES: &[(&str, u64)] =
+    &[("client_hello", 1), ("server_hello", 2), ("client_keyx", 4), ("server_keyx", 8), ("unknown", 16)];
+
+/// Control packet types of MQTT 5.0, 2.1.2.
+pub(super) const MQTT_TYPES: &[(&str, u64)] = &[
+    ("connect", 1),
+    ("connack", 2),
+    ("publish", 3),
+    ("puback", 4),
+    ("pubrec", 5),
+    ("pubrel", 6),
+    ("pubcomp", 7),
+    ("subscribe", 8),
+    ("suback", 9),
+    ("unsubscribe", 10),
+    ("unsuback", 11),
+    ("pingreq", 12),
+    ("pingresp", 13),
+    ("disconnect", 14),
+    ("auth", 15),
+    ("unassigned", 0),
+];
+
+/// RFC 9113, 7.
+pub(super) const HTTP2_ERRORS: &[(&str, u64)] = &[
+    ("no_error", 0),
+    ("protocol_error", 1),
+    ("internal_error", 2),
+    ("flow_control_error", 3),
+    ("settings_timeout", 4),
+    ("stream_closed", 5),
+    ("frame_size_error", 6),
+    ("refused_stream", 7),
+    ("cancel", 8),
+    ("compression_error", 9),
+    ("connect_error", 10),
+    ("enhance_your_calm", 11),
+    ("inadequate_security", 12),
+    ("http_1_1_required", 13),
+];
+
+/// RFC 9113, 6.
+pub(super) const HTTP2_FRAMES: &[(&str, u64)] = &[
+    ("data", 0),
+    ("headers", 1),
+    ("priority", 2),
+    ("rst_stream", 3),
+    ("settings", 4),
+    ("push_promise", 5),
+    ("ping", 6),
+    ("goaway", 7),
+    ("window_update", 8),
+    ("continuation", 9),
+];
+
+/// Operations of RFC 4511, 4.2 to 4.13, by their tags.
+pub(super) const LDAP_OPERATIONS: &[(&str, u64)] = &[
+    ("bind_request", 0),
+    ("bind_response", 1),
+    ("unbind_request", 2),
+    ("search_request", 3),
+    ("search_result_entry", 4),
+    ("search_result_done", 5),
+    ("modify_request", 6),
+    ("modify_response", 7),
+    ("add_request", 8),
+    ("add_response", 9),
+    ("del_request", 10),
+    ("del_response", 11),
+    ("mod_dn_request", 12),
+    ("mod_dn_response", 13),
+    ("compare_request", 14),
+    ("compare_response", 15),
+    ("abandon_request", 16),
+    ("search_result_reference", 19),
+    ("extended_request", 23),
+    ("extended_response", 24),
+    ("intermediate_response", 25),
+];
+
+/// EtherNet/IP commands (The CIP Networks Library, volume 2, 2-3.2).
+pub(super) const ENIP_COMMANDS: &[(&str, u64)] = &[
+    ("nop", 0),
+    ("list_services", 4),
+    ("list_identity", 0x63),
+    ("list_interfaces", 0x64),
+    ("register_session", 0x65),
+    ("unregister_session", 0x66),
+    ("send_rr_data", 0x6f),
+    ("send_unit_data", 0x70),
+    ("indicate_status", 0x72),
+    ("cancel", 0x73),
+];
+
+/// Status of the encapsulation (2-3.5).
+pub(super) const ENIP_STATUS: &[(&str, u64)] = &[
+    ("success", 0),
+    ("invalid_cmd", 1),
+    ("no_resources", 2),
+    ("incorrect_data", 3),
+    ("invalid_session", 0x64),
+    ("invalid_length", 0x65),
+    ("unsupported_prot_rev", 0x69),
+    ("encap_header_error", 0x6a),
+];
+
+/// Function codes of DNP3 (IEEE 1815-2012 4.2.2.5).
+pub(super) const DNP3_FUNCTIONS: &[(&str, u64)] = &[
+    ("confirm", 0),
+    ("read", 1),
+    ("write", 2),
+    ("select", 3),
+    ("operate", 4),
+    ("direct_operate", 5),
+    ("direct_operate_nr", 6),
+    ("immed_freeze", 7),
+    ("immed_freeze_nr", 8),
+    ("freeze_clear", 9),
+    ("freeze_clear_nr", 10),
+    ("freeze_at_time", 11),
+    ("freeze_at_time_nr", 12),
+    ("cold_restart", 13),
+    ("warm_restart", 14),
+    ("initialize_data", 15),
+    ("initialize_appl", 16),
+    ("start_appl", 17),
+    ("stop_appl", 18),
+    ("save_config", 19),
+    ("enable_unsolicited", 20),
+    ("disable_unsolicited", 21),
+    ("assign_class", 22),
+    ("delay_measure", 23),
+    ("record_current_time", 24),
+    ("open_file", 25),
+    ("close_file", 26),
+    ("delete_file", 27),
+    ("get_file_info", 28),
+    ("authenticate_file", 29),
+    ("abort_file", 30),
+    ("activate_config", 31),
+    ("authenticate_req", 32),
+    ("authenticate_err", 33),
+    ("response", 129),
+    ("unsolicited_response", 130),
+    ("authenticate_resp", 131),
+];
+
+/// RFC 5905, 7.3.
+pub(super) const NTP_MODES: &[(&str, u64)] = &[
+    ("reserved", 0),
+    ("symmetric_active", 1),
+    ("symmetric_passive", 2),
+    ("client", 3),
+    ("server", 4),
+    ("broadcast", 5),
+    ("control", 6),
+    ("private", 7),
+];
+
+/// RFC 4511, appendix A.1, and what others have added.
+pub(super) const LDAP_RESULTS: &[(&str, u64)] = &[
+    ("success", 0),
+    ("operations_error", 1),
+    ("protocol_error", 2),
+    ("time_limit_exceeded", 3),
+    ("size_limit_exceeded", 4),
+    ("compare_false", 5),
+    ("compare_true", 6),
+    ("auth_method_not_supported", 7),
+    ("stronger_auth_required", 8),
+    ("referral", 10),
+    ("admin_limit_exceeded", 11),
+    ("unavailable_critical_extension", 12),
+    ("confidentiality_required", 13),
+    ("sasl_bind_in_progress", 14),
+    ("no_such_attribute", 16),
+    ("undefined_attribute_type", 17),
+    ("inappropriate_matching", 18),
+    ("constraint_violation", 19),
+    ("attribute_or_value_exists", 20),
+    ("invalid_attribute_syntax", 21),
+    ("no_such_object", 32),
+    ("alias_problem", 33),
+    ("invalid_dn_syntax", 34),
+    ("invalid_dns_syntax", 34),
+    ("is_leaf", 35),
+    ("alias_dereferencing_problem", 36),
+    ("inappropriate_authentication", 48),
+    ("invalid_credentials", 49),
+    ("insufficient_access_rights", 50),
+    ("busy", 51),
+    ("unavailable", 52),
+    ("unwilling_to_perform", 53),
+    ("loop_detect", 54),
+    ("sort_control_missing", 60),
+    ("offset_range_error", 61),
+    ("naming_violation", 64),
+    ("object_class_violation", 65),
+    ("not_allowed_on_non_leaf", 66),
+    ("not_allowed_on_rdn", 67),
+    ("entry_already_exists", 68),
+    ("object_class_mods_prohibited", 69),
+    ("results_too_large", 70),
+    ("affects_multiple_dsas", 71),
+    ("control_error", 76),
+    ("other", 80),
+    ("server_down", 81),
+    ("local_error", 82),
+    ("encoding_error", 83),
+    ("decoding_error", 84),
+    ("timeout", 85),
+    ("auth_unknown", 86),
+    ("filter_error", 87),
+    ("user_canceled", 88),
+    ("param_error", 89),
+    ("no_memory", 90),
+    ("connect_error", 91),
+    ("not_supported", 92),
+    ("control_not_found", 93),
+    ("no_results_returned", 94),
+    ("more_results_to_return", 95),
+    ("client_loop", 96),
+    ("referral_limit_exceeded", 97),
+    ("invalid_response", 100),
+    ("ambiguous_response", 101),
+    ("tls_not_supported", 112),
+    ("intermediate_response", 113),
+    ("unknown_type", 114),
+    ("canceled", 118),
+    ("no_such_operation", 119),
+    ("too_late", 120),
+    ("cannot_cancel", 121),
+    ("assertion_failed", 122),
+    ("authorization_denied", 123),
+    ("e_sync_refresh_required", 4_096),
+    ("no_operation", 16_654),
+];
+
+/// RFC 6455, 5.2.
+pub(super) const WEBSOCKET_OPCODES: &[(&str, u64)] =
+    &[("continuation", 0), ("text", 1), ("binary", 2), ("connection_close", 8), ("ping", 9), ("pong", 10)];
+
+/// RFC 3416, 3, in the order of their tags; the first trap is that of RFC 1157.
+pub(super) const SNMP_PDUS: &[(&str, u64)] = &[
+    ("get_request", 0),
+    ("get_next_request", 1),
+    ("response", 2),
+    ("set_request", 3),
+    ("trap_v1", 4),
+    ("get_bulk_request", 5),
+    ("inform_request", 6),
+    ("trap_v2", 7),
+    ("report", 8),
+];
+
+/// Procedures of NFS version 3 (RFC 1813 3.3), the first six and more of which version 2 has, too.
+pub(super) const NFS_PROCEDURES: &[(&str, u64)] = &[
+    ("null", 0),
+    ("getattr", 1),
+    ("setattr", 2),
+    ("lookup", 3),
+    ("access", 4),
+    ("readlink", 5),
+    ("read", 6),
+    ("write", 7),
+    ("create", 8),
+    ("mkdir", 9),
+    ("symlink", 10),
+    ("mknod", 11),
+    ("remove", 12),
+    ("rmdir", 13),
+    ("rename", 14),
+    ("link", 15),
+    ("readdir", 16),
+    ("readdirplus", 17),
+    ("fsstat", 18),
+    ("fsinfo", 19),
+    ("pathconf", 20),
+    ("commit", 21),
+];
