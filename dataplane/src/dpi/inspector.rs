@@ -786,7 +786,7 @@ impl Active {
     fn tell_rules(&mut self, way: Direction, payload: &[u8], cx: &mut Context<'_>) {
         if cx.rules.is_on() {
             let fresh = self.streams.unshown(way, payload);
-            cx.rules.detector.keep_stream(cx.rules.place, way, fresh);
+            cx.rules.pass(way, fresh);
         }
     }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::hashes::HashKinds;
 use super::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, Source};
+use super::language::frames::FRAMES;
 use super::matcher::Unmatchable;
 use super::memory::Names;
 use super::prefilter::Prefilter;
 use super::rule::{
-    Action, BitQuery, Condition, Effect, HeaderProtocol, IntQuery, PacketProtocol, Part, Where,
+    Action, BitQuery, Condition, Effect, FrameId, HeaderProtocol, IntQuery, PacketProtocol, Part, Where,
 };
 use super::signature::{Ask, Kind, NotReady, Signature};
 use super::tally::Tally;
@@ -28,6 +29,10 @@ pub struct RuleSet {
     unordered: Prefilter,
     /// Rules of what parsers tell, by protocol and direction.
     applications: HashMap<&'static str, [Prefilter; 2], foldhash::quality::RandomState>,
+    /// Rules of frames, by direction.
+    frames: [Prefilter; 2],
+    /// Which kinds of frames rules ask for; none where nobody asks for any.
+    wanted_frames: Vec<bool>,
     /// Bit by [`super::rule::BufferId`].
     wanted: Vec<bool>,
     /// Buffers that rules ask for together with what is told later, or before.
@@ -211,6 +216,20 @@ impl RuleSet {
         self.applications.get(name).map(|ways| &ways[way as usize])
     }
 
+    pub(super) const fn of_frames(&self, way: Direction) -> &Prefilter {
+        &self.frames[way as usize]
+    }
+
+    /// Whether a rule asks for frames of a kind.
+    pub(super) fn wants_frame(&self, frame: FrameId) -> bool {
+        self.wanted_frames.get(usize::from(frame.0)).is_some_and(|wanted| *wanted)
+    }
+
+    /// Whether a rule asks for frames of any kind.
+    pub(super) const fn wants_frames(&self) -> bool {
+        !self.wanted_frames.is_empty()
+    }
+
     fn find(&mut self) -> Result<(), Unmatchable> {
         let all = || self.signatures.iter().enumerate().map(|(number, one)| (number as u32, &**one));
         let is_payload = |part: &Part| part.seen.buffer == PAYLOAD;
@@ -223,7 +242,7 @@ impl RuleSet {
                         Kind::Packet => true,
                         // What has no stream is looked at packet by packet.
                         Kind::Stream { and_packets } => and_packets || class != Class::Tcp,
-                        Kind::Transaction => false,
+                        Kind::Transaction | Kind::Frame => false,
                     };
                     is_tried && class.has(one.rule.header.protocol)
                 });
@@ -256,6 +275,17 @@ impl RuleSet {
             }
             applications.insert(name, told);
         }
+        let of_frames = || all().filter(|(_, one)| one.kind == Kind::Frame);
+        let mut frames: [Prefilter; 2] = Default::default();
+        for way in ways {
+            let meant = of_frames().filter(|(_, one)| one.way().is_none_or(|other| other == way));
+            frames[way as usize] = prefilter(meant, |part| part.seen.buffer == FRAME)?;
+        }
+        let mut wanted_frames = Vec::new();
+        for frame in of_frames().flat_map(|(_, one)| &one.parts).filter_map(|part| part.frame) {
+            wanted_frames.resize(FRAMES.len(), false);
+            wanted_frames[usize::from(frame.0)] = true;
+        }
         let mut wanted = vec![false; super::language::buffers::BUFFERS.len()];
         for (_, one) in all() {
             for part in &one.parts {
@@ -287,6 +317,7 @@ impl RuleSet {
             });
         let wants_events = all().any(|(_, one)| one.asks.iter().any(|ask| matches!(ask, Ask::Event(..))));
         (self.packets, self.streams, self.unordered) = (packets, streams, unordered);
+        (self.frames, self.wanted_frames) = (frames, wanted_frames);
         (self.applications, self.wanted, self.wants_events) = (applications, wanted, wants_events);
         self.keeps_streams = keeps_streams;
         let wants_decoding = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::Decode(_)));
@@ -323,7 +354,7 @@ fn is_body(buffer: super::rule::BufferId) -> bool {
 
 /// Whether rules of what parsers tell are found by a part's patterns.
 fn is_searched(part: &Part) -> bool {
-    !matches!(part.seen.buffer, PAYLOAD | BASE64_DATA | FRAME)
+    !matches!(part.seen.buffer, PAYLOAD | BASE64_DATA)
 }
 
 /// Whether a part looks into what goes that way.

@@ -8,7 +8,7 @@ use super::shown::{FieldId, Shown, field};
 use super::{Desk, Detector, Moment, Of, matched, stream};
 use crate::flow::Direction;
 use crate::rules::host_bits::Ends;
-use crate::rules::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, buffer};
+use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD, buffer};
 use crate::rules::packet::concerns_ends;
 use crate::rules::rule::{AppLayerMode, AppLayerProtocol, BufferId, StreamEnd, StreamSize};
 use crate::rules::signature::{Absent, Ask, Signature};
@@ -85,13 +85,6 @@ impl Telling<'_> {
         }
     }
 
-    /// Tells a piece that rules may name (`frame`).
-    pub fn frame(&mut self, name: &'static str, bytes: &[u8]) {
-        if self.wants(FRAME) {
-            self.detector.shown.add_frame(name, bytes);
-        }
-    }
-
     /// Tells a number.
     pub fn number(&mut self, field: FieldId, number: u64) {
         if self.is_on {
@@ -115,6 +108,7 @@ impl Telling<'_> {
 
     /// The flow is over: what was gathered of bodies is shown.
     pub fn finish(&mut self) {
+        self.finish_frames();
         let Some(state) = self.detector.flows.get_mut(self.place.0 as usize) else { return };
         for (transaction, mut body) in state.take_bodies() {
             if self.is_on && body.seen < body.bytes.len() {
@@ -324,13 +318,6 @@ impl Asked<'_> {
                     self.kept.all_of(buffer).any(|bytes| part.holds(bytes, tests, changed))
                 }
                 BASE64_DATA => part.holds_decoded(tests, changed),
-                FRAME => {
-                    // Written with the protocol before it, or without.
-                    let name = part.frame.as_deref().unwrap_or_default();
-                    let own = self.stage.application;
-                    let bare = name.strip_prefix(own).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name);
-                    self.shown.frames_of(bare).any(|bytes| part.holds(bytes, tests, changed))
-                }
                 buffer => {
                     let mut all = self.all_of(buffer).peekable();
                     if all.peek().is_none() {

@@ -4,6 +4,7 @@ use super::buffers::{FRAME, named};
 use super::draft::Draft;
 use super::events;
 use super::fields::{self, FIELDS};
+use super::frames;
 use super::numbers;
 use super::protocols::application;
 use super::value::{Value, Wrong};
@@ -62,8 +63,8 @@ pub(super) fn stream_event(draft: &mut Draft<'_>, value: Value<'_>) -> Result<()
 
 /// `frame:[protocol.]name`: what follows looks into that piece.
 pub(super) fn frame<'a>(draft: &mut Draft<'a>, value: Value<'a>) -> Result<(), Wrong> {
-    let name = value.name()?;
-    draft.look_at(Seen { frame: Some(name.into()), ..Seen::plain(FRAME) }, value)
+    let frame = frames::named(value, draft.rule.header.protocol)?;
+    draft.look_at(Seen { frame: Some(frame), ..Seen::plain(FRAME) }, value)
 }
 
 /// `urilen:number[,raw|norm]`.

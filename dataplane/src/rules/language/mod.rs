@@ -26,6 +26,7 @@ mod draft;
 pub(in crate::rules) mod events;
 mod fault;
 pub mod fields;
+pub mod frames;
 mod keywords;
 mod lines;
 mod naming;

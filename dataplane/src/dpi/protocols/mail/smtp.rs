@@ -10,6 +10,8 @@ use crate::dpi::{
     Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown, Step,
 };
 use crate::flow::Direction;
+use crate::rules::language::frames::frame;
+use crate::rules::rule::FrameId;
 
 /// SMTP.
 pub static SMTP: Protocol = Protocol {
@@ -66,6 +68,11 @@ fn look(peek: &Peek<'_>) -> Match {
         (false, false) => Match::No,
     }
 }
+
+/// What lines are to rules.
+const COMMAND_LINE: FrameId = frame("smtp", "command_line");
+const RESPONSE_LINE: FrameId = frame("smtp", "response_line");
+const DATA: FrameId = frame("smtp", "data");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum State {
@@ -377,6 +384,7 @@ impl Parser for Reader {
             used += end + 1;
             let (line, ending) = line_of(&rest[..end]);
             if !is_client {
+                cx.rules.frame(way, RESPONSE_LINE, line);
                 if self.server(line, cx) {
                     self.tell(way, false, cx);
                     cx.notes.set_protocol(&SMTPS, 95);
@@ -384,11 +392,23 @@ impl Parser for Reader {
                     return Step::Consumed(used);
                 }
             } else if is_message {
+                if line == b"." {
+                    cx.rules.end_frame(way, DATA, rest.len());
+                }
                 self.message(way, line, ending, cx);
-            } else if starts_with_word(line, b"BDAT ") {
-                self.announced(way, line, cx);
             } else {
-                self.command(way, line, cx);
+                cx.rules.frame(way, COMMAND_LINE, line);
+                if starts_with_word(line, b"BDAT ") {
+                    self.announced(way, line, cx);
+                } else {
+                    self.command(way, line, cx);
+                }
+                let rest = bytes.get(used..).unwrap_or_default();
+                match self.state {
+                    State::Commands => {}
+                    State::Message => cx.rules.frame_of(way, DATA, rest, None),
+                    State::Chunk { left, .. } => cx.rules.frame_of(way, DATA, rest, Some(left as u64)),
+                }
             }
         }
         Step::Consumed(used)

@@ -14,6 +14,8 @@ use crate::dpi::{
 };
 use crate::flow::Direction;
 use crate::parse::Addr;
+use crate::rules::language::frames::frame;
+use crate::rules::rule::FrameId;
 
 /// DNS.
 pub static DNS: Protocol = Protocol {
@@ -200,6 +202,9 @@ impl Dialect {
     }
 }
 
+/// A message, to rules; over TCP without the length before it.
+const PDU: FrameId = frame("dns", "pdu");
+
 /// The type NULL (RFC 1035 3.3.10).
 const NULL: u16 = 10;
 
@@ -226,6 +231,9 @@ impl Reader {
     }
 
     fn message(&mut self, way: Direction, message: &[u8], cx: &mut Context<'_>) {
+        if self.dialect == Dialect::Dns {
+            cx.rules.frame(way, PDU, message);
+        }
         let Some(header) = Header::read(message) else {
             cx.anomaly("malformed_data");
             return;

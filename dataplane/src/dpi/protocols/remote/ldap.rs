@@ -6,6 +6,8 @@ use crate::dpi::protocols;
 use crate::dpi::protocols::files::ntlmssp::Authenticate;
 use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol, Risk, Shown};
 use crate::flow::Direction;
+use crate::rules::language::frames::frame;
+use crate::rules::rule::FrameId;
 
 /// LDAP, and over UDP what Active Directory uses of it.
 pub static LDAP: Protocol = Protocol {
@@ -104,6 +106,9 @@ struct Waiting {
     is_start_tls: bool,
 }
 
+/// A message, to rules.
+const PDU: FrameId = frame("ldap", "pdu");
+
 impl Parser for Session {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         if let Some(inner) = &mut self.inner {
@@ -120,12 +125,15 @@ impl Parser for Session {
         if bytes.first() != Some(&0x30) {
             return Step::Done;
         }
+        let whole = at as u64 + len as u64;
         if len > MESSAGE_BYTES_MAX {
+            cx.rules.frame_of(way, PDU, bytes, Some(whole));
             return Step::Consumed(at.saturating_add(len));
         }
         let Some(message) = bytes.get(at..at + len) else {
             return if is_udp { Step::Done } else { Step::Consumed(0) };
         };
+        cx.rules.frame_of(way, PDU, bytes, Some(whole));
         let mut elements = Elements::of(message);
         let id = elements.tagged(2).and_then(integer);
         let (Some(id), Some(operation)) = (id, elements.next()) else {

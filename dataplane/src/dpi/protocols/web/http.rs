@@ -18,7 +18,8 @@ use crate::dpi::{
 };
 use crate::flow::Direction;
 use crate::rules::hashes::Hashing;
-use crate::rules::rule::BufferId;
+use crate::rules::language::frames::frame;
+use crate::rules::rule::{BufferId, FrameId};
 
 /// HTTP/1 and older.
 pub static HTTP: Protocol = Protocol {
@@ -28,6 +29,10 @@ pub static HTTP: Protocol = Protocol {
     probes: &[Probe { over: Over::Tcp, first: First::In(b'A', b'Z'), look }],
     parser: Some(|| Box::<Http>::default()),
 };
+
+/// What requests and responses are to rules.
+const REQUEST_FRAME: FrameId = frame("http1", "request");
+const RESPONSE_FRAME: FrameId = frame("http1", "response");
 
 /// Requests that wait for their response.
 const PENDING_MAX: usize = 16;
@@ -290,11 +295,13 @@ impl Http {
         let head = head::read(head_bytes);
         if head.first.starts_with(b"HTTP/") || head.first.starts_with(b"ICY ") {
             self.response(way, &head, head_bytes, cx);
+            self.tell_frame(way, RESPONSE_FRAME, bytes, len, cx);
         } else if let Some(line) = head::request_line(head.first) {
             if line.version.is_none() {
                 cx.anomaly("request_line_missing_protocol");
             }
             self.request(way, &line, &head, head_bytes, cx);
+            self.tell_frame(way, REQUEST_FRAME, bytes, len, cx);
         } else {
             cx.anomaly("unable_to_match_response_to_request");
             if !cx.flow.is_midstream {
@@ -306,6 +313,17 @@ impl Http {
             self.ways[way as usize].state = State::Lost;
         }
         Step::Consumed(len)
+    }
+
+    /// Tells rules a message, whose head has `len` bytes and was read: how long it is, is known or is not.
+    fn tell_frame(&self, way: Direction, kind: FrameId, bytes: &[u8], len: usize, cx: &mut Context<'_>) {
+        let len = len as u64;
+        let whole = match self.ways[way as usize].state {
+            State::Body(left) => Some(len.saturating_add(left)),
+            State::Chunk(_) | State::Trailer | State::UntilEnd => None,
+            State::Head | State::Switching | State::Lost => Some(len),
+        };
+        cx.rules.frame_of(way, kind, bytes, whole);
     }
 
     /// A head that does not end: HTTP/0.9, or more is to come.
@@ -654,7 +672,10 @@ impl Http {
         if bytes.get(..end).unwrap_or_default().trim_ascii().is_empty() {
             self.finish(way, cx);
             self.end_body(way, cx);
-            self.ways[way as usize].state = State::Head;
+            let own = &mut self.ways[way as usize];
+            own.state = State::Head;
+            let kind = if own.is_request { REQUEST_FRAME } else { RESPONSE_FRAME };
+            cx.rules.end_frame(way, kind, bytes.len() - end - 1);
         }
         Step::Consumed(end + 1)
     }

@@ -10,6 +10,7 @@ use crate::dpi::{
     Risk, Step,
 };
 use crate::flow::Direction;
+use crate::rules::detect::Message as Pieces;
 
 /// HTTP/2 without TLS.
 pub static HTTP2: Protocol = Protocol {
@@ -25,6 +26,9 @@ pub static HTTP2: Protocol = Protocol {
 
 /// What a client says first (RFC 9113 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What frames are to rules.
+const PIECES: Pieces = Pieces::of("http2", "pdu", "hdr", "data");
 
 /// Streams that are open at once and remembered.
 const STREAMS_MAX: usize = 16;
@@ -123,6 +127,7 @@ impl Parser for Http2 {
                 return Step::Done;
             }
             let Some(frame) = rest.get(..len) else { return Step::Consumed(0) };
+            cx.rules.message(way, &PIECES, bytes, head.len(), len as u64);
             return match self.header_frame(way, (kind, flags, id), frame, cx) {
                 Ok(()) => Step::Consumed(9 + len),
                 Err(anomaly) => {
@@ -131,6 +136,7 @@ impl Parser for Http2 {
                 }
             };
         }
+        cx.rules.message(way, &PIECES, bytes, head.len(), len as u64);
         // END_STREAM of the responder closes the exchange.
         if kind == DATA && flags & END_STREAM != 0 {
             self.close(way, id, cx);
