@@ -209,6 +209,7 @@ impl Desk {
                 is_inline: self.is_inline,
             },
             parsers: &mut self.parsers,
+            is_changing: false,
             nesting: 0,
         }
     }
@@ -956,6 +957,9 @@ impl Active {
             Recognised::As(protocol, confidence) => {
                 cx.notes.set_protocol(protocol, confidence);
                 cx.app(protocol.name, confidence);
+                if way == Direction::Reverse && self.ways[Direction::Forward as usize].bytes == 0 {
+                    cx.began_with_answer(protocol);
+                }
                 self.parser = cx.parsers.take(protocol);
                 self.made_for = Some(protocol);
                 self.parser.is_none().then_some(true)

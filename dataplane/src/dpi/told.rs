@@ -123,7 +123,6 @@ const RECORDS: &[(&str, &[Entry])] = &[
             bytes("request.search_request.attributes", "ldap.request.attribute_type", SERVER),
         ],
     ),
-    ("websocket", &[number("mask", "websocket.mask", None), number("opcode", "websocket.opcode", None)]),
     (
         "smb",
         &[

@@ -315,14 +315,16 @@ impl RuleSet {
                 Ask::FileHash { kind, .. } => kinds.and(*kind),
                 _ => kinds,
             });
-        let wants_events = all().any(|(_, one)| one.asks.iter().any(|ask| matches!(ask, Ask::Event(..))));
+        let is_event = |ask: &Ask| matches!(ask, Ask::Event(of, _) if *of != "applayer");
+        let wants_events = all().any(|(_, one)| one.asks.iter().any(is_event));
         (self.packets, self.streams, self.unordered) = (packets, streams, unordered);
         (self.frames, self.wanted_frames) = (frames, wanted_frames);
         (self.applications, self.wanted, self.wants_events) = (applications, wanted, wants_events);
         self.keeps_streams = keeps_streams;
         let wants_decoding = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::Decode(_)));
         self.wants_decoding = self.signatures.iter().any(|one| wants_decoding(one));
-        let wants_tracking = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::Stream(_)));
+        let is_met = |ask: &Ask| matches!(ask, Ask::Stream(_) | Ask::Event("applayer", _));
+        let wants_tracking = |one: &Signature| one.asks.iter().any(is_met);
         self.wants_tracking = self.signatures.iter().any(|one| wants_tracking(one));
         Ok(())
     }

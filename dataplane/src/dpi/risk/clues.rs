@@ -197,6 +197,7 @@ pub(in crate::dpi) fn told_of_flow(
         parsers: &mut crate::dpi::idle::IdleParsers::default(),
         apps: &AppTable::default(),
         foresight: &Foresight::default(),
+        is_changing: false,
         nesting: 0,
     });
     let bytes = store.page(id).map_or(&[][..], Page::as_bytes);

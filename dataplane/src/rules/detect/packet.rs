@@ -179,6 +179,7 @@ fn is_met(
             Ask::StreamSize(size) => view.way.is_some() && has_size(size, &state.streams),
             Ask::Decode(event) => facts.decoded.contains(event),
             Ask::Stream(event) => of_stream.as_slice().contains(event),
+            Ask::Event("applayer", event) => of_stream.as_slice().contains(&&**event),
             _ => false,
         })
         && signature.remembered.holds(&state.memory)

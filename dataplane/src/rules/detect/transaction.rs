@@ -131,7 +131,27 @@ impl Telling<'_> {
         if !self.is_on {
             return;
         }
-        self.detector.stage(self.place, &self.moment, &Stage { application, transaction, way, is_last });
+        let stage = Stage { application, transaction, way, is_last, each_way: false };
+        self.detector.stage(self.place, &self.moment, &stage);
+    }
+
+    /// Tells something that a parser of `application` objects to, of both ends: rules match it each way.
+    pub fn event_each_way(&mut self, application: &'static str, transaction: u32, event: &'static str) {
+        if !self.wants_events() {
+            return;
+        }
+        for way in [Direction::Forward, Direction::Reverse] {
+            self.detector.shown.add_event(event);
+            let stage = Stage { application, transaction, way, is_last: false, each_way: true };
+            self.detector.stage(self.place, &self.moment, &stage);
+        }
+    }
+
+    /// Something was met that is of no transaction (`applayer_*`): rules of packets are asked with the packet.
+    pub fn meet(&mut self, event: &'static str) {
+        if self.is_on {
+            self.detector.meet(event);
+        }
     }
 
     /// A piece of a body, in order. Rules see it when there is enough of it, or at its end.
@@ -216,6 +236,8 @@ pub(super) struct Stage {
     pub transaction: u32,
     pub way: Direction,
     pub is_last: bool,
+    /// Events count each way.
+    pub each_way: bool,
 }
 
 impl Detector {
@@ -292,7 +314,7 @@ impl Asked<'_> {
         let sent = if signature.rule.header.is_of_transactions { Direction::Forward } else { way };
         let of_one_way = signature.parts.iter().any(|part| part.way.is_some())
             || signature.way().is_some()
-            || signature.asks.iter().any(|ask| matches!(ask, Ask::Event(..)));
+            || (!self.stage.each_way && signature.asks.iter().any(|ask| matches!(ask, Ask::Event(..))));
         signature.is_of(Some(self.stage.application))
             && !one.is_told(number, way, of_one_way)
             && signature.rule.flow.established.is_none_or(|wanted| wanted == self.moment.is_established)

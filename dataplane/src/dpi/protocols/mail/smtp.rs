@@ -4,7 +4,7 @@
 //! [`message`](super::message) makes.
 
 use super::message::Mail;
-use crate::dpi::protocols::secure::tls;
+use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::text::{decimal, has_word, starts_with_word};
 use crate::dpi::{
     Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown, Step,
@@ -388,8 +388,7 @@ impl Parser for Reader {
                 if self.server(line, cx) {
                     self.tell(way, false, cx);
                     cx.notes.set_protocol(&SMTPS, 95);
-                    self.inner = Some(tls::parser());
-                    return Step::Consumed(used);
+                    self.inner = Some(Box::new(Inside::after_starttls()));
                 }
             } else if is_message {
                 if line == b"." {
@@ -411,7 +410,8 @@ impl Parser for Reader {
                 }
             }
         }
-        Step::Consumed(used)
+        // What a server sends in one breath with its consent is no TLS, which the client begins.
+        Step::Consumed(if self.inner.is_some() { bytes.len() } else { used })
     }
 
     fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Step {
