@@ -30,7 +30,7 @@ use std::sync::Arc;
 use crate::control::{EventSender, FlowGauges, FlowQuery, Snapshot};
 use crate::defrag::{Defrag, HoldId};
 use crate::dpi::{Inspector, kept};
-use crate::flow::{EndReason, FlowKey, FlowTable, Located};
+use crate::flow::{EndReason, FlowConfig, FlowKey, FlowTable, Located};
 use crate::host::Shared;
 use crate::parse::{Addr, Headers, Protocol};
 use crate::policy::Scratch;
@@ -135,7 +135,11 @@ impl Engine {
         let knows_networks = config.ports.iter().any(|port| !port.networks.is_empty());
         let alone = config.owners.entries().iter().all(|worker| *worker == config.worker);
         Self {
-            flows: FlowTable::new(config.flow.clone(), config.seed, config.worker),
+            flows: FlowTable::new(
+                FlowConfig { may_miss: matches!(config.mode, Mode::Tap), ..config.flow.clone() },
+                config.seed,
+                config.worker,
+            ),
             inspector: inspector(&config, &shared),
             defrag: Defrag::new(config.defrag),
             datagram: Vec::with_capacity(DATAGRAM_BYTES_MAX),

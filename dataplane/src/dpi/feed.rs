@@ -133,6 +133,7 @@ pub fn feed_parser<'a>(
         rules: Telling::nobody(&mut rules, &mut place),
         parsers: &mut IdleParsers::default(),
         way: None,
+        is_changing: false,
         nesting: 0,
     };
     let mut ways: [Unread; 2] = Default::default();
@@ -197,6 +198,59 @@ impl Unread {
 #[cfg(test)]
 pub mod samples {
     use super::{AppTable, Direction, Fields, Notes, Protocol, Record, Value, feed_parser, flows};
+
+    /// Numbers of the rules that match a flow over TCP to `port`, in order, as a worker would tell them.
+    #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+    pub fn alerts_of(port: u16, rules: &[&str], payloads: &[(Direction, &[u8])]) -> Vec<u32> {
+        use crate::dpi::inspector::{Inspector, Payload};
+        use crate::parse::{Addr, Protocol, TcpFlags};
+        use crate::rules::datasets::Datasets;
+        use crate::rules::language::{RuleText, Variables, read};
+        use crate::rules::matcher::Sources;
+        use crate::rules::memory::Names;
+        use crate::rules::{RuleSet, Signature, set::Options};
+        let signatures = rules.iter().map(|text| {
+            let rule = read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap();
+            let sources = Sources { datasets: &Datasets::default(), directory: std::path::Path::new("") };
+            Signature::new(rule, &sources).unwrap()
+        });
+        let set = RuleSet::new(signatures.collect(), &mut Names::default(), Options::default()).unwrap();
+        let recogniser = crate::dpi::recogniser::Recogniser::new().into();
+        let mut inspector = Inspector::new(recogniser, AppTable::default().into(), 1);
+        inspector.follow_rules(Some(&set.into()));
+        let view = super::FlowView {
+            initiator: (Addr::v4([192, 0, 2, 1]), 40_000),
+            responder: (Addr::v4([198, 51, 100, 7]), port),
+            protocol: Protocol::TCP,
+            is_midstream: false,
+            is_established: true,
+            counts: crate::rules::detect::FlowCounts::default(),
+        };
+        let at = crate::time::Wall(1_700_000_000_000_000_000);
+        let (slot, _) = inspector.start(&view, at);
+        let mut told = Vec::new();
+        let mut take = |inspector: &mut Inspector| {
+            let mut hits = Vec::new();
+            inspector.rules().take_hits(at.0, &mut hits);
+            let told_hits = hits.iter().filter(|hit| hit.is_told);
+            told.extend(told_hits.map(|hit| inspector.rules().signature(hit).unwrap().rule.sid));
+        };
+        let mut sent = [0_u32; 2];
+        for way in [Direction::Forward, Direction::Reverse] {
+            inspector.syn(slot, way, 0);
+        }
+        for (way, bytes) in payloads {
+            let seq = &mut sent[*way as usize];
+            let tcp = Some((*seq + 1, TcpFlags(TcpFlags::ACK)));
+            *seq += bytes.len() as u32;
+            let payload = Payload { way: *way, bytes, tcp, urgent: None, at };
+            inspector.look(slot, &view, &payload, &mut |_| {});
+            take(&mut inspector);
+        }
+        inspector.end(slot, &view, at, &mut |_| {});
+        take(&mut inspector);
+        told
+    }
 
     /// The records of a flow to a port that says nothing, over TCP where the protocol knows both transports.
     pub fn records_of(protocol: &'static Protocol, payloads: &[(Direction, &[u8])]) -> Vec<String> {

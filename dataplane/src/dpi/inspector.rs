@@ -209,6 +209,7 @@ impl Desk {
             },
             parsers: &mut self.parsers,
             way: None,
+            is_changing: false,
             nesting: 0,
         }
     }
@@ -776,7 +777,7 @@ impl Active {
     fn tell_rules(&mut self, way: Direction, payload: &[u8], cx: &mut Context<'_>) {
         if cx.rules.is_on() {
             let fresh = self.streams.unshown(way, payload);
-            cx.rules.detector.keep_stream(cx.rules.place, way, fresh);
+            cx.rules.pass(way, fresh);
         }
     }
 
@@ -949,6 +950,9 @@ impl Active {
             Recognised::As(protocol, confidence) => {
                 cx.notes.set_protocol(protocol, confidence);
                 cx.app(protocol.name, confidence);
+                if way == Direction::Reverse && self.ways[Direction::Forward as usize].bytes == 0 {
+                    cx.began_with_answer(protocol);
+                }
                 self.parser = cx.parsers.take(protocol);
                 self.made_for = Some(protocol);
                 self.parser.is_none().then_some(true)

@@ -13,7 +13,7 @@ use super::risk::clues;
 use super::told;
 use crate::flow::Direction;
 use crate::host::Transfer;
-use crate::parse::Addr;
+use crate::parse::{Addr, Protocol as Ip};
 use crate::rules::detect::{FlowCounts, Telling};
 use crate::time::Wall;
 
@@ -94,6 +94,8 @@ pub struct Context<'a> {
     pub rules: Telling<'a>,
     /// Parsers for flows and for what flows carry.
     pub(super) parsers: &'a mut IdleParsers,
+    /// One end speaks another protocol than before, and the other has not followed yet.
+    pub(super) is_changing: bool,
     /// How many parsers hand this payload on to one inside their own, see [`Context::within`].
     pub(super) nesting: u8,
 }
@@ -240,6 +242,11 @@ impl Context<'_> {
                 self.rules.stage(protocol, transaction, way, false);
             }
         }
+        self.record_anomaly(protocol, transaction, event)
+    }
+
+    /// Whether EVE is told.
+    fn record_anomaly(&mut self, protocol: &'static str, transaction: u32, event: &'static str) -> bool {
         if !self.notes.may_tell_anomaly() {
             return false;
         }
@@ -253,6 +260,25 @@ impl Context<'_> {
         (self.records)(Record { event_type: "anomaly", way, transaction, fields: &fields });
         *self.scratch = fields;
         true
+    }
+
+    /// The same of `application`, which is not what the flow is known as: rules are told each way.
+    pub fn anomaly_inside(&mut self, application: &'static str, event: &'static str) {
+        let transaction = *self.transactions;
+        self.rules.event_each_way(application, transaction, event);
+        if self.record_anomaly(application, transaction, event) {
+            *self.transactions += 1;
+        }
+    }
+
+    /// The server spoke first, and it is this protocol: of some that is wrong.
+    pub(super) fn began_with_answer(&mut self, protocol: &Protocol) {
+        /// What clients begin, whatever the version.
+        const BEGUN_BY_CLIENTS: [&str; 7] = ["http", "tls", "dns", "dcerpc", "modbus", "enip", "dnp3"];
+        let is_seen_whole = self.flow.protocol == Ip::TCP && !self.flow.is_midstream;
+        if is_seen_whole && BEGUN_BY_CLIENTS.contains(&protocol.eve_name()) {
+            self.rules.meet("applayer_wrong_direction_first_data");
+        }
     }
 
     /// A name was resolved for `ttl_s`: later flows to `addr` are of its application.

@@ -117,7 +117,6 @@ const RECORDS: &[(&str, &[Entry])] = &[
     ("dnp3", &[]),
     ("modbus", &[]),
     ("nfs", &[]),
-    ("websocket", &[number("mask", "websocket.mask", None), number("opcode", "websocket.opcode", None)]),
     (
         "smb",
         &[

@@ -15,6 +15,8 @@ pub struct FlowConfig {
     pub protected_packets: u32,
     /// An established flow may be evicted only after this long without a packet, seconds.
     pub evictable_idle_s: u32,
+    /// Packets may have passed that were not seen, as beside the wire: what an end acknowledges in its window was sent.
+    pub may_miss: bool,
 }
 
 impl Default for FlowConfig {
@@ -25,6 +27,7 @@ impl Default for FlowConfig {
             eviction: EvictionOrder::default(),
             protected_packets: 4,
             evictable_idle_s: 5,
+            may_miss: false,
         }
     }
 }

@@ -663,11 +663,14 @@ impl FlowTable {
             (Some(flow), Some(old_cold)) => {
                 self.free = flow.class_links.next;
                 *flow = Flow::new(*key, initiator_is_lo, in_port, now);
+                flow.tcp.set_may_miss(self.config.may_miss);
                 *old_cold = cold;
             }
             _ => {
                 // Within the capacity reserved by `new`: this never moves the slab.
-                self.flows.push(Flow::new(*key, initiator_is_lo, in_port, now));
+                let mut flow = Flow::new(*key, initiator_is_lo, in_port, now);
+                flow.tcp.set_may_miss(self.config.may_miss);
+                self.flows.push(flow);
                 self.cold.push(cold);
             }
         }

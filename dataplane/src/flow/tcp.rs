@@ -162,6 +162,8 @@ const _: () = assert!(size_of::<TcpTrack>() == 44);
 const MIDSTREAM: u8 = 1;
 /// Both ends sent a SYN before either had the other's.
 const SIMULTANEOUS: u8 = 2;
+/// Segments may have passed that were not seen.
+const MAY_MISS: u8 = 4;
 
 /// Assumed shift where the handshake was not seen: the largest (RFC 7323 2.3).
 const SCALE_MAX: u8 = 14;
@@ -224,6 +226,11 @@ impl TcpTrack {
 
     pub(super) const fn is_midstream(&self) -> bool {
         self.bits & MIDSTREAM != 0
+    }
+
+    /// Says whether segments may have passed that were not seen.
+    pub(super) const fn set_may_miss(&mut self, may_miss: bool) {
+        self.bits = self.bits & !MAY_MISS | if may_miss { MAY_MISS } else { 0 };
     }
 
     /// Whether segments of both ends were seen.
@@ -612,7 +619,7 @@ impl TcpTrack {
     /// The four bounds of van Rooij, and the first words of an end that was not heard before.
     #[inline]
     fn check(&mut self, from: usize, segment: &Segment) -> Result<(), Reason> {
-        let loose = self.is_midstream();
+        let loose = self.bits & (MIDSTREAM | MAY_MISS) != 0;
         let receiver = self.ends[1 - from];
         let sender = &mut self.ends[from];
         if !sender.has(End::HEARD) {
@@ -637,7 +644,7 @@ impl TcpTrack {
             return Err(Reason::TcpOutOfWindow);
         }
         if !at_most(segment.ack, receiver.next_sent) {
-            // Data in flight before the pick-up is acknowledged after it.
+            // Data in flight before the pick-up is acknowledged after it, and data that was not seen.
             if !(loose && at_most(segment.ack, receiver.limit)) {
                 return Err(Reason::TcpAckInvalid);
             }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::hashes::HashKinds;
 use super::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, Source};
+use super::language::frames::FRAMES;
 use super::matcher::Unmatchable;
 use super::memory::Names;
 use super::prefilter::Prefilter;
 use super::rule::{
-    Action, BitQuery, Condition, Effect, FlowNumber, HeaderProtocol, IntQuery, PacketProtocol, Part, Where,
+    Action, BitQuery, Condition, Effect, FlowNumber, FrameId, HeaderProtocol, IntQuery, PacketProtocol, Part,
+    Where,
 };
 use super::signature::{Ask, Kind, NotReady, Signature};
 use super::tally::Tally;
@@ -28,6 +30,10 @@ pub struct RuleSet {
     unordered: Prefilter,
     /// Rules of what parsers tell, by protocol and direction.
     applications: HashMap<&'static str, [Prefilter; 2], foldhash::quality::RandomState>,
+    /// Rules of frames, by direction.
+    frames: [Prefilter; 2],
+    /// Which kinds of frames rules ask for; none where nobody asks for any.
+    wanted_frames: Vec<bool>,
     /// Bit by [`super::rule::BufferId`].
     wanted: Vec<bool>,
     /// Bit by place in [`super::language::fields::FIELDS`].
@@ -225,6 +231,20 @@ impl RuleSet {
         self.applications.get(name).map(|ways| &ways[way as usize])
     }
 
+    pub(super) const fn of_frames(&self, way: Direction) -> &Prefilter {
+        &self.frames[way as usize]
+    }
+
+    /// Whether a rule asks for frames of a kind.
+    pub(super) fn wants_frame(&self, frame: FrameId) -> bool {
+        self.wanted_frames.get(usize::from(frame.0)).is_some_and(|wanted| *wanted)
+    }
+
+    /// Whether a rule asks for frames of any kind.
+    pub(super) const fn wants_frames(&self) -> bool {
+        !self.wanted_frames.is_empty()
+    }
+
     fn find(&mut self) -> Result<(), Unmatchable> {
         let all = || self.signatures.iter().enumerate().map(|(number, one)| (number as u32, &**one));
         let is_payload = |part: &Part| part.seen.buffer == PAYLOAD;
@@ -237,7 +257,7 @@ impl RuleSet {
                         Kind::Packet => true,
                         // What has no stream is looked at packet by packet.
                         Kind::Stream { and_packets } => and_packets || class != Class::Tcp,
-                        Kind::Transaction => false,
+                        Kind::Transaction | Kind::Frame => false,
                     };
                     is_tried && class.has(one.rule.header.protocol)
                 });
@@ -269,6 +289,17 @@ impl RuleSet {
                 told[way as usize] = prefilter(meant, |part| is_searched(part) && goes(part, way))?;
             }
             applications.insert(name, told);
+        }
+        let of_frames = || all().filter(|(_, one)| one.kind == Kind::Frame);
+        let mut frames: [Prefilter; 2] = Default::default();
+        for way in ways {
+            let meant = of_frames().filter(|(_, one)| one.way().is_none_or(|other| other == way));
+            frames[way as usize] = prefilter(meant, |part| part.seen.buffer == FRAME)?;
+        }
+        let mut wanted_frames = Vec::new();
+        for frame in of_frames().flat_map(|(_, one)| &one.parts).filter_map(|part| part.frame) {
+            wanted_frames.resize(FRAMES.len(), false);
+            wanted_frames[usize::from(frame.0)] = true;
         }
         let mut wanted = vec![false; super::language::buffers::BUFFERS.len()];
         for (_, one) in all() {
@@ -306,15 +337,18 @@ impl RuleSet {
                 Ask::FileHash { kind, .. } => kinds.and(*kind),
                 _ => kinds,
             });
-        let wants_events = all().any(|(_, one)| one.asks.iter().any(|ask| matches!(ask, Ask::Event(..))));
+        let is_event = |ask: &Ask| matches!(ask, Ask::Event(of, _) if *of != "applayer");
+        let wants_events = all().any(|(_, one)| one.asks.iter().any(is_event));
         (self.packets, self.streams, self.unordered) = (packets, streams, unordered);
+        (self.frames, self.wanted_frames) = (frames, wanted_frames);
         (self.applications, self.wanted, self.wants_events) = (applications, wanted, wants_events);
         self.keeps_streams = keeps_streams;
         let is_of_age = |ask: &Ask| matches!(ask, Ask::Flow(FlowNumber::Age, _));
         self.wants_age = self.signatures.iter().any(|one| one.asks.iter().any(is_of_age));
         let wants_decoding = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::Decode(_)));
         self.wants_decoding = self.signatures.iter().any(|one| wants_decoding(one));
-        let wants_tracking = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::Stream(_)));
+        let is_met = |ask: &Ask| matches!(ask, Ask::Stream(_) | Ask::Event("applayer", _));
+        let wants_tracking = |one: &Signature| one.asks.iter().any(is_met);
         self.wants_tracking = self.signatures.iter().any(|one| wants_tracking(one));
         Ok(())
     }
@@ -346,7 +380,7 @@ fn is_body(buffer: super::rule::BufferId) -> bool {
 
 /// Whether rules of what parsers tell are found by a part's patterns.
 fn is_searched(part: &Part) -> bool {
-    !matches!(part.seen.buffer, PAYLOAD | BASE64_DATA | FRAME)
+    !matches!(part.seen.buffer, PAYLOAD | BASE64_DATA)
 }
 
 /// Whether a part looks into what goes that way.

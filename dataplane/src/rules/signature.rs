@@ -11,8 +11,8 @@ use super::memory::{Names, Remembered, TooManyNames};
 use super::packet::Check;
 use super::rule::{
     AppLayerProtocol, BufferId, Chosen, Condition, Content, DceInterface, Effect, FileHash, FileTest,
-    FlowNumber, FlowTest, HeaderProtocol, Hook, NumberSpan, NumberTest, PacketProtocol, Rule, StreamSize,
-    Test,
+    FlowNumber, FlowTest, FrameId, HeaderProtocol, Hook, JumpFrom, NumberSpan, NumberTest, PacketProtocol,
+    Rule, StreamSize, Test,
 };
 use super::transform::Chain;
 use crate::flow::Direction;
@@ -51,6 +51,8 @@ pub(super) enum Kind {
     Stream { and_packets: bool },
     /// What parsers tell.
     Transaction,
+    /// Frames that parsers tell.
+    Frame,
 }
 
 /// Names in EVE; one of them.
@@ -60,8 +62,10 @@ pub(super) type Applications = Vec<&'static str>;
 #[derive(Debug)]
 pub(super) struct Part {
     pub buffer: BufferId,
-    /// The name behind `frame:`.
-    pub frame: Option<Box<str>>,
+    /// Of which kind, where it is a frame.
+    pub frame: Option<FrameId>,
+    /// Whether its tests mean the end of what they look into.
+    pub is_of_whole: bool,
     pub chain: Chain,
     pub matcher: Matcher,
     /// Which way what it looks into goes.
@@ -148,7 +152,8 @@ impl Signature {
             });
             Ok(Part {
                 buffer: part.seen.buffer,
-                frame: part.seen.frame.clone(),
+                frame: part.seen.frame,
+                is_of_whole: part.tests.iter().any(is_of_whole),
                 chain: Chain::new(&part.seen.transforms)?,
                 matcher: Matcher::new(part, sources)?,
                 way: part.seen.buffer.buffer().way,
@@ -167,6 +172,9 @@ impl Signature {
         }
         if parts.len() + asks.len() > PIECES_MAX {
             return Err(Unmatchable::Unsupported("a rule of more than 64 parts and questions"));
+        }
+        if parts.iter().any(|part| part.frame.is_some()) && asks.iter().any(Ask::is_of_transaction) {
+            return Err(Unmatchable::Unsupported("a frame beside what is asked of a transaction"));
         }
         let kind = kind(&rule, !checks.is_empty(), &parts, &asks);
         let applications = applications(&rule, &parts, &asks);
@@ -338,10 +346,23 @@ impl Ask {
     }
 }
 
+/// Whether a test may hold of a part and not of the whole.
+fn is_of_whole(test: &Test) -> bool {
+    match test {
+        Test::Content(content) => content.is_negated || content.endswith,
+        Test::Expression(expression) => expression.is_negated || expression.pattern.contains('$'),
+        Test::DataAt(data) => data.is_negated,
+        Test::Size(_) | Test::Absent { .. } => true,
+        Test::Jump(jump) => jump.from == JumpFrom::End,
+        _ => false,
+    }
+}
+
 fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
-    let is_told = |part: &Part| {
-        matches!(part.buffer.buffer().of, Source::File | Source::Transaction(_) | Source::Frame)
-    };
+    if parts.iter().any(|part| part.frame.is_some()) {
+        return Kind::Frame;
+    }
+    let is_told = |part: &Part| matches!(part.buffer.buffer().of, Source::File | Source::Transaction(_));
     let is_at_state = matches!(rule.header.hook, Some(Hook::Transaction { .. }));
     if is_at_state || parts.iter().any(is_told) || asks.iter().any(Ask::is_of_transaction) {
         return Kind::Transaction;
@@ -388,6 +409,9 @@ fn applications(rule: &Rule, parts: &[Part], asks: &[Ask]) -> Option<Application
     for part in parts {
         if let Source::Transaction(of) = part.buffer.buffer().of {
             narrow(of.iter().flat_map(|name| meant_by(name)).collect());
+        }
+        if let Some(frame) = part.frame {
+            narrow(meant_by(frame.frame().of));
         }
     }
     for ask in asks {

@@ -1,42 +1,18 @@
 //! Which rules are read and can never match, because nobody tells what they ask for? A line each; who tells one takes its line out.
 
-use super::language::buffers::FRAME;
-use super::rule::{HeaderProtocol, Part, Rule, Test};
+use super::rule::{FrameId, Part, Rule, Test};
 
 /// Buffers that no parser tells, and none of a packet.
-const BUFFERS: &[&str] = &[
-    "sctp.chunk_data",
-    "file.magic",
-    "http2.header_name",
-    "http2.header",
-    "sdp.media.session_info",
-    "websocket.payload",
-];
-
-/// Frames that parsers tell, without their protocol.
-const FRAMES: &[&str] = &[
-    "pdu",
-    "request.line",
-    "request.headers",
-    "request.body",
-    "response.line",
-    "response.headers",
-    "response.body",
-];
-
-/// Protocols whose parsers tell frames.
-const FRAMED: &[&str] = &["sip"];
+const BUFFERS: &[&str] = &["sctp.chunk_data", "file.magic", "sdp.media.session_info"];
 
 /// What a rule asks for and nobody tells: a buffer, or a frame as `frame:NAME`.
 #[must_use]
 pub fn asked_in_vain(rule: &Rule) -> Option<String> {
     rule.parts.iter().filter(|part| !may_be_absent(part)).find_map(|part| {
         let name = part.seen.buffer.buffer().name;
-        match &part.seen.frame {
-            Some(frame) if part.seen.buffer == FRAME => {
-                (!is_told(frame, rule.header.protocol)).then(|| format!("frame:{frame}"))
-            }
-            _ => BUFFERS.contains(&name).then(|| name.to_owned()),
+        match part.seen.frame.map(FrameId::frame) {
+            Some(frame) => (!frame.is_told).then(|| format!("frame:{}.{}", frame.of, frame.name)),
+            None => BUFFERS.contains(&name).then(|| name.to_owned()),
         }
     })
 }
@@ -44,15 +20,6 @@ pub fn asked_in_vain(rule: &Rule) -> Option<String> {
 /// Whether a part holds where there is no such buffer.
 fn may_be_absent(part: &Part) -> bool {
     part.tests.iter().any(|test| matches!(test, Test::Absent { .. }))
-}
-
-/// Whether a parser tells a frame, `[protocol.]name`, of what a rule is about.
-fn is_told(frame: &str, of: HeaderProtocol) -> bool {
-    if matches!(of, HeaderProtocol::Application(name) if !FRAMED.contains(&name)) {
-        return false;
-    }
-    let of = FRAMED.iter().find_map(|protocol| frame.strip_prefix(protocol)?.strip_prefix('.'));
-    FRAMES.contains(&of.unwrap_or(frame))
 }
 
 #[cfg(test)]
@@ -76,9 +43,9 @@ mod tests {
 
     #[test]
     fn a_rule_that_asks_for_what_nobody_tells_is_told_with_the_keyword() {
-        let told = vain("http.uri; content:\"a\"; websocket.payload; content:\"b\";");
-        assert_eq!(told.as_deref(), Some("websocket.payload"));
-        assert_eq!(vain("frame:smb1.pdu; content:\"b\";").as_deref(), Some("frame:smb1.pdu"));
+        let told = vain("http.uri; content:\"a\"; sctp.chunk_data; content:\"b\";");
+        assert_eq!(told.as_deref(), Some("sctp.chunk_data"));
+        assert_eq!(vain("frame:nfs.rpc.pdu; content:\"b\";").as_deref(), Some("frame:nfs.rpc.pdu"));
         assert_eq!(vain("sctp.chunk_data; absent;"), None);
         for body in ["content:\"a\";", "http.uri; content:\"a\";", "frame:sip.pdu; content:\"a\";"] {
             assert_eq!(vain(body), None, "{body}");

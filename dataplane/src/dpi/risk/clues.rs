@@ -199,6 +199,7 @@ pub(in crate::dpi) fn told_of_flow(
         apps: &AppTable::default(),
         foresight: &Foresight::default(),
         way: None,
+        is_changing: false,
         nesting: 0,
     });
     let bytes = store.page(id).map_or(&[][..], Page::as_bytes);

@@ -1,5 +1,6 @@
 //! What does one flow have of the rules? What it remembers, what was matched in part, and the end of each direction's bytes.
 
+use super::frame::Open;
 use super::shown::Shown;
 use crate::flow::Direction;
 use crate::rules::counting::Counter;
@@ -84,6 +85,8 @@ pub(super) struct FlowState {
     transactions: Vec<Transaction>,
     /// Rules of what the flow speaks that were told.
     pub told: Vec<u32>,
+    /// Frames of which more is to come.
+    pub frames: Vec<Open>,
     pub is_passed: bool,
     pub is_alerted: bool,
     /// A rule that is not acted on dropped the flow: what came of its streams is tried, and then nothing.
@@ -217,6 +220,7 @@ impl FlowState {
             self.counters.0.clear();
             self.transactions.clear();
             self.told.clear();
+            self.frames.clear();
             for way in &mut self.streams {
                 way.told.clear();
                 way.waiting.clear();
@@ -233,6 +237,7 @@ impl FlowState {
         }
         self.transactions.clear();
         self.told.clear();
+        self.frames.clear();
         (self.is_passed, self.is_ending, self.is_alerted, self.ruled) = (false, false, false, None);
     }
 

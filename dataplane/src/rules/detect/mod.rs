@@ -11,6 +11,7 @@
 
 mod file;
 mod flow;
+mod frame;
 mod packet;
 mod shown;
 mod stream;
@@ -20,6 +21,7 @@ mod tests;
 mod transaction;
 
 pub use flow::{FlowAction, FlowCounts, FlowPlace, NO_STATE, RuledFlow};
+pub use frame::Message;
 pub use packet::PacketFacts;
 pub use shown::{FieldId, Shown, field};
 pub use transaction::{BODY_BYTES_MAX, Gathered, Telling};
@@ -32,7 +34,7 @@ use super::packet::decode::MetEvents;
 use super::prefilter;
 use super::rule::BufferId;
 use super::set::{Kept, RuleSet};
-use super::signature::Signature;
+use super::signature::{Kind, Signature};
 use crate::flow::Direction;
 use crate::parse::Addr;
 use crate::verdict::Verdict;
@@ -340,8 +342,12 @@ fn matched(
     let of_transaction = transaction.map(|transaction| &mut state.transaction(transaction).bits);
     one.on_hosts.apply(&ledger.hosts, Ends { src: src.0, dst: dst.0, at_ns }, of_transaction);
     let acts = one.rule.action != super::rule::Action::Alert;
-    // A packet and the stream that it belongs to are one match.
-    if transaction.is_none() && hits.iter().any(|hit| hit.rule == number && hit.transaction.is_none()) {
+    // A packet and the stream that it belongs to are one match; each frame is one for itself.
+    let is_of_frame = one.kind == Kind::Frame;
+    if !is_of_frame
+        && transaction.is_none()
+        && hits.iter().any(|hit| hit.rule == number && hit.transaction.is_none())
+    {
         return true;
     }
     let is_told = is_told && !one.rule.is_silent;

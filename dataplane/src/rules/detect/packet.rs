@@ -187,6 +187,7 @@ fn is_met(
             Ask::Flow(number, test) => view.way.is_some() && facts.counts.answers(*number, test),
             Ask::Decode(event) => facts.decoded.contains(event),
             Ask::Stream(event) => of_stream.is_some_and(|met| met.as_slice().contains(event)),
+            Ask::Event("applayer", event) => of_stream.is_some_and(|met| met.as_slice().contains(&&**event)),
             _ => false,
         })
         && signature.remembered.holds(&state.memory)

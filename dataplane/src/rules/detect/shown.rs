@@ -47,7 +47,6 @@ pub struct Shown {
     interfaces: Vec<([u8; 16], u16, bool)>,
     file_size: Option<u64>,
     file_hashes: Vec<(FileHash, Hash)>,
-    frames: Vec<(&'static str, Range<usize>)>,
 }
 
 impl Shown {
@@ -90,21 +89,6 @@ impl Shown {
 
     pub(super) fn interfaces(&self) -> &[([u8; 16], u16, bool)] {
         &self.interfaces
-    }
-
-    /// Adds a piece that a parser names.
-    pub fn add_frame(&mut self, name: &'static str, bytes: &[u8]) {
-        let from = self.bytes.len();
-        if self.frames.len() < ITEMS_MAX && from + bytes.len() <= BYTES_MAX {
-            self.bytes.extend_from_slice(bytes);
-            self.frames.push((name, from..self.bytes.len()));
-        }
-    }
-
-    /// The pieces of a name.
-    pub(super) fn frames_of(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let frames = self.frames.iter().filter(move |(own, _)| *own == name);
-        frames.map(|(_, range)| &self.bytes[range.clone()])
     }
 
     /// Says how long a file is.
@@ -157,7 +141,6 @@ impl Shown {
         self.interfaces.clear();
         self.file_size = None;
         self.file_hashes.clear();
-        self.frames.clear();
     }
 
     /// The bytes of a buffer, as often as there are some.

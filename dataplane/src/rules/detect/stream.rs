@@ -82,6 +82,7 @@ impl Detector {
             window.bytes.clear();
             window.waiting.clear();
             (window.fresh, window.late) = (0, 0);
+            state.frames.retain(|frame| frame.way != way);
         }
     }
 }

@@ -346,3 +346,77 @@ fn files_are_looked_up_by_their_hashes() {
     assert_eq!(file(&mut flow, b"x", b"abc"), [1]);
     assert_eq!(file(&mut flow, b"x", b"abd"), [2]);
 }
+
+#[test]
+fn frames_are_told_each_for_itself_however_they_come() {
+    use crate::rules::language::frames::frame;
+    let (request, header, data) = (frame("http1", "request"), frame("http2", "hdr"), frame("http2", "data"));
+    let rules = [
+        r#"alert http any any -> any any (frame:http1.request; content:"needle"; sid:1;)"#,
+        r#"alert http2 any any -> any any (frame:http2.hdr; content:"|00 04|"; startswith; sid:2;)"#,
+        r#"alert http2 any any -> any any (frame:data; content:"a"; bsize:4; sid:3;)"#,
+        r#"alert http2 any any -> any any (flow:to_client; frame:data; content:"a"; sid:4;)"#,
+        r#"alert http2 any any -> any any (frame:data; content:!"z"; sid:5;)"#,
+    ];
+    let mut flow = Flow::under(&rules);
+    flow.tell().frame(TO_SERVER, header, &[0, 4, 9]);
+    flow.tell().frame(TO_SERVER, header, &[0, 4, 9]);
+    flow.tell().frame(TO_SERVER, data, &[0, 4, 9]);
+    assert_eq!(flow.told(), [2, 2, 5]);
+
+    let bytes = b"GET / needle, and more";
+    flow.tell().frame_of(TO_SERVER, request, &bytes[..9], Some(bytes.len() as u64));
+    assert_eq!(flow.told(), [0; 0]);
+    flow.tell().pass(TO_CLIENT, b"needle");
+    for piece in bytes[9..].chunks(2) {
+        flow.tell().pass(TO_SERVER, piece);
+    }
+    assert_eq!(flow.told(), [1], "at its end");
+    flow.tell().pass(TO_SERVER, b"needle");
+    assert_eq!(flow.told(), [0; 0], "it is over");
+
+    // Whether a frame has four bytes and no z, is known when it is whole.
+    flow.tell().frame_of(TO_SERVER, data, b"baaa", Some(5));
+    assert_eq!(flow.told(), [0; 0]);
+    flow.tell().pass(TO_SERVER, b"zz");
+    assert_eq!(flow.told(), [0; 0]);
+    flow.tell().frame_of(TO_SERVER, data, b"baa", Some(4));
+    flow.tell().pass(TO_SERVER, b"ab");
+    assert_eq!(flow.told(), [3, 5]);
+
+    // What came behind the end that its parser found is none of it.
+    flow.tell().frame_of(TO_SERVER, request, b"GET need", None);
+    flow.tell().pass(TO_SERVER, b"le");
+    flow.tell().end_frame(TO_SERVER, request, 1);
+    assert_eq!(flow.told(), [0; 0]);
+    flow.tell().frame_of(TO_SERVER, request, b"GET need", None);
+    flow.tell().pass(TO_SERVER, b"le");
+    flow.tell().end_frame(TO_SERVER, request, 0);
+    assert_eq!(flow.told(), [1]);
+}
+
+#[test]
+fn a_frame_is_tried_as_it_grows_and_no_longer_than_bounded() {
+    use crate::rules::language::frames::frame;
+    let data = frame("http2", "data");
+    let rules = [
+        r#"drop http2 any any -> any any (frame:data; content:"needle"; sid:1;)"#,
+        r#"alert http2 any any -> any any (frame:data; content:"beyond"; sid:2;)"#,
+        r#"alert http2 any any -> any any (frame:data; content:"end"; endswith; sid:3;)"#,
+    ];
+    let mut flow = Flow::under(&rules);
+    flow.tell().frame_of(TO_SERVER, data, &[b'.'; 4_000], Some(u64::MAX));
+    flow.tell().pass(TO_SERVER, &[&[b'.'; 3_000][..], b"needle"].concat());
+    assert_eq!(flow.told(), [1]);
+    for _ in 0..20 {
+        flow.tell().pass(TO_SERVER, &[&[b'.'; 3_000][..], b"needle end"].concat());
+    }
+    flow.tell().pass(TO_SERVER, b"beyond end");
+    flow.tell().finish();
+    assert_eq!(flow.told(), [0; 0]);
+    // Beyond a hole nothing is known.
+    flow.tell().frame_of(TO_SERVER, data, b"need", Some(6));
+    flow.detector.stream_gap(flow.place, TO_SERVER, 2);
+    flow.tell().pass(TO_SERVER, b"le");
+    assert_eq!(flow.told(), [0; 0]);
+}

@@ -8,7 +8,7 @@ use super::shown::{FieldId, Shown};
 use super::{Desk, Detector, Moment, Of, matched, stream};
 use crate::flow::Direction;
 use crate::rules::host_bits::Ends;
-use crate::rules::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, buffer};
+use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD, buffer};
 use crate::rules::language::fields::FIELDS;
 use crate::rules::packet::concerns_ends;
 use crate::rules::rule::{AppLayerMode, AppLayerProtocol, BufferId, Hook, PAIR_BITS, StreamEnd, StreamSize};
@@ -86,13 +86,6 @@ impl Telling<'_> {
         }
     }
 
-    /// Tells a piece that rules may name (`frame`).
-    pub fn frame(&mut self, name: &'static str, bytes: &[u8]) {
-        if self.wants(FRAME) {
-            self.detector.shown.add_frame(name, bytes);
-        }
-    }
-
     /// Whether a rule asks for a number.
     #[must_use]
     pub fn asks(&self, field: FieldId) -> bool {
@@ -130,6 +123,7 @@ impl Telling<'_> {
 
     /// The flow is over: what was gathered of bodies is shown.
     pub fn finish(&mut self) {
+        self.finish_frames();
         let Some(state) = self.detector.flows.get_mut(self.place.0 as usize) else { return };
         for (transaction, mut body) in state.take_bodies() {
             if self.is_on && body.seen < body.bytes.len() {
@@ -152,7 +146,27 @@ impl Telling<'_> {
         if !self.is_on {
             return;
         }
-        self.detector.stage(self.place, &self.moment, &Stage { application, transaction, way, is_last });
+        let stage = Stage { application, transaction, way, is_last, each_way: false };
+        self.detector.stage(self.place, &self.moment, &stage);
+    }
+
+    /// Tells something that a parser of `application` objects to, of both ends: rules match it each way.
+    pub fn event_each_way(&mut self, application: &'static str, transaction: u32, event: &'static str) {
+        if !self.wants_events() {
+            return;
+        }
+        for way in [Direction::Forward, Direction::Reverse] {
+            self.detector.shown.add_event(event);
+            let stage = Stage { application, transaction, way, is_last: false, each_way: true };
+            self.detector.stage(self.place, &self.moment, &stage);
+        }
+    }
+
+    /// Something was met that is of no transaction (`applayer_*`): rules of packets are asked with the packet.
+    pub fn meet(&mut self, event: &'static str) {
+        if self.is_on {
+            self.detector.meet(event);
+        }
     }
 
     /// A piece of a body, in order. Rules see it when there is enough of it, or at its end.
@@ -280,6 +294,8 @@ pub(super) struct Stage {
     pub transaction: u32,
     pub way: Direction,
     pub is_last: bool,
+    /// Events count each way.
+    pub each_way: bool,
 }
 
 impl Detector {
@@ -359,7 +375,10 @@ impl Asked<'_> {
         let sent = if signature.rule.header.is_of_transactions { Direction::Forward } else { way };
         let of_one_way = signature.parts.iter().any(|part| part.way.is_some())
             || signature.way().is_some()
-            || signature.asks.iter().any(|ask| matches!(ask, Ask::Event(..)) || is_of_transaction(ask));
+            || signature
+                .asks
+                .iter()
+                .any(|ask| (!self.stage.each_way && matches!(ask, Ask::Event(..))) || is_of_transaction(ask));
         signature.is_of(Some(self.stage.application))
             && !one.is_told(number, way, of_one_way)
             && signature.rule.flow.established.is_none_or(|wanted| wanted == self.moment.is_established)
@@ -395,13 +414,6 @@ impl Asked<'_> {
                     self.kept.all_of(buffer).any(|bytes| part.holds(bytes, tests, changed))
                 }
                 BASE64_DATA => part.holds_decoded(tests, changed),
-                FRAME => {
-                    // Written with the protocol before it, or without.
-                    let name = part.frame.as_deref().unwrap_or_default();
-                    let own = self.stage.application;
-                    let bare = name.strip_prefix(own).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name);
-                    self.shown.frames_of(bare).any(|bytes| part.holds(bytes, tests, changed))
-                }
                 buffer => {
                     let mut all = self.all_of(buffer).peekable();
                     if all.peek().is_none() {

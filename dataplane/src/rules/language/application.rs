@@ -3,7 +3,8 @@
 use super::buffers::{FRAME, named};
 use super::draft::Draft;
 use super::events;
-use super::fields;
+use super::fields::{self, FIELDS};
+use super::frames;
 use super::numbers;
 use super::protocols::application;
 use super::value::{Value, Wrong};
@@ -62,8 +63,8 @@ pub(super) fn stream_event(draft: &mut Draft<'_>, value: Value<'_>) -> Result<()
 
 /// `frame:[protocol.]name`: what follows looks into that piece.
 pub(super) fn frame<'a>(draft: &mut Draft<'a>, value: Value<'a>) -> Result<(), Wrong> {
-    let name = value.name()?;
-    draft.look_at(Seen { frame: Some(name.into()), ..Seen::plain(FRAME) }, value)
+    let frame = frames::named(value, draft.rule.header.protocol)?;
+    draft.look_at(Seen { frame: Some(frame), ..Seen::plain(FRAME) }, value)
 }
 
 /// `urilen:number[,raw|norm]`.
@@ -77,6 +78,46 @@ pub(super) fn urilen(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wron
         () => return Err(which.expected("raw or norm")),
     };
     draft.condition(Condition::BufferSize(buffer, test))
+}
+
+/// `http2.settings:PARAMETER[comparison]`: it is there, and compares so.
+pub(super) fn http2_settings(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    let end = value.bytes().iter().position(|byte| !is_of_name(byte)).unwrap_or(value.bytes().len());
+    let (name, rest) = (value.part(0, end), value.part(end, value.bytes().len()).trim());
+    let key = format!("http2.settings {}", name.text()?.to_ascii_uppercase());
+    let (field, of) = fields::find(FIELDS, &key)
+        .ok_or_else(|| name.expected("a parameter such as SETTINGS_ENABLE_PUSH (RFC 9113, 6.5.2)"))?;
+    let test = match rest.is_empty() {
+        true => crate::rules::number::NumberTest::GreaterOrEqual(0),
+        false => numbers::test(rest, of.max, &[])?,
+    };
+    draft.condition(Condition::Transaction(field, test, Chosen::default()))
+}
+
+/// `websocket.flags:number` or names of flags with commas between, `!` before those that must not be set.
+pub(super) fn websocket_flags(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
+    const FLAGS: &[(&str, u64)] = &[("fin", 0x80), ("comp", 0x40)];
+    let key = "websocket.flags";
+    let (field, _of) = fields::find(FIELDS, key).ok_or_else(|| value.expected("a number"))?;
+    let (_, first) = value.negated();
+    if !first.bytes().first().is_some_and(u8::is_ascii_alphabetic) {
+        return draft.condition(Condition::Transaction(
+            field,
+            numbers::test(value, 255, &[])?,
+            Chosen::default(),
+        ));
+    }
+    let (mut mask, mut bits) = (0, 0);
+    for piece in value.split(b',') {
+        let (is_negated, name) = piece.negated();
+        let found = FLAGS.iter().find(|(known, _)| name.is(known));
+        let (_, flag) = found.ok_or_else(|| name.expected("fin or comp"))?;
+        mask |= flag;
+        bits |= if is_negated { 0 } else { *flag };
+    }
+    let test = crate::rules::number::NumberTest::Masked(mask, bits);
+    draft.condition(Condition::Transaction(field, test, Chosen::default()))
 }
 
 /// `dcerpc.iface:uuid[,version comparison][,any_frag]`.

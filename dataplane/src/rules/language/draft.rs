@@ -280,6 +280,21 @@ fn fits(rule: &Rule, part: &Part) -> Result<(), String> {
             ));
         }
     }
+    let is_frame = |part: &Part| part.seen.frame.is_some();
+    if let Some(frame) = part.seen.frame {
+        let of = frame.frame().of;
+        if let HeaderProtocol::Application(own) = rule.header.protocol
+            && own != of
+            && !(own == "http" && matches!(of, "http1" | "http2"))
+        {
+            return Err(format!(
+                "frame {} belongs to {of}, and the rule is one of {own}",
+                frame.frame().name
+            ));
+        }
+    } else if rule.parts.iter().any(is_frame) && !matches!(part.seen.buffer, BASE64_DATA) {
+        return Err(format!("{} is no frame, and the rule looks into frames", buffer.name));
+    }
     match (buffer.way, rule.flow.way) {
         (Some(Direction::Forward), Some(Direction::Reverse)) => {
             Err(format!("{} goes to the server, and the rule is about flow:to_client", buffer.name))

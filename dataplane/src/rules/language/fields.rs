@@ -144,6 +144,13 @@ pub const FIELDS: &[Field] = &[
     number("http2.priority", &["http2"], U8),
     number("http2.window", &["http2"], U32),
     number("http2.size_update", &["http2"], U64),
+    // Each parameter is a number of its own; no keyword has a blank.
+    number("http2.settings SETTINGS_HEADER_TABLE_SIZE", &["http2"], U32),
+    number("http2.settings SETTINGS_ENABLE_PUSH", &["http2"], U32),
+    number("http2.settings SETTINGS_MAX_CONCURRENT_STREAMS", &["http2"], U32),
+    number("http2.settings SETTINGS_INITIAL_WINDOW_SIZE", &["http2"], U32),
+    number("http2.settings SETTINGS_MAX_FRAME_SIZE", &["http2"], U32),
+    number("http2.settings SETTINGS_MAX_HEADER_LIST_SIZE", &["http2"], U32),
     number("enip_command", &["enip"], U16).or(&["enip.command"]).named(ENIP_COMMANDS),
     number("enip.status", &["enip"], U32).named(ENIP_STATUS),
     // Service, class and attribute together.

@@ -83,6 +83,8 @@ const KEYWORDS: &[(&str, Takes, Reader)] = &[
     ("stream-event", Needed, application::stream_event),
     ("frame", Needed, application::frame),
     ("urilen", Needed, application::urilen),
+    ("websocket.flags", Needed, application::websocket_flags),
+    ("http2.settings", Needed, application::http2_settings),
     ("dcerpc.iface", Needed, application::dce_iface),
     ("dce_iface", Needed, application::dce_iface),
     ("dcerpc.opnum", Needed, application::dce_opnum),
@@ -147,7 +149,6 @@ const UNSUPPORTED: &[&str] = &[
     "flow.elephant",
     "flowvar",
     "pktvar",
-    "http2.settings",
     "template",
 ];
 

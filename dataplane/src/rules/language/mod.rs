@@ -27,6 +27,7 @@ pub(in crate::rules) mod events;
 mod fault;
 mod hooks;
 pub mod fields;
+pub mod frames;
 pub mod industrial;
 mod keywords;
 mod lines;

@@ -221,8 +221,8 @@ pub struct Part {
 pub struct Seen {
     /// Where it comes from.
     pub buffer: BufferId,
-    /// Which piece of it: the name behind `frame:`.
-    pub frame: Option<Box<str>>,
+    /// Of which kind, where it is a frame.
+    pub frame: Option<FrameId>,
     /// What is done to the bytes first.
     pub transforms: Vec<Transform>,
 }
@@ -238,3 +238,7 @@ impl Seen {
 /// Index into [`BUFFERS`](crate::rules::language::buffers::BUFFERS).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(pub u16);
+
+/// Index into [`FRAMES`](crate::rules::language::frames::FRAMES).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FrameId(pub u16);

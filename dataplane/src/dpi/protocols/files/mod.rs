@@ -1,6 +1,7 @@
 //! Who moves files? FTP, TFTP, SMB, NFS, rsync and the like.
 
 pub mod dcerpc;
+mod frames;
 pub mod ftp;
 mod ftp_data;
 pub mod git;

@@ -5,6 +5,7 @@
 
 use super::super::names::line::Line;
 use super::dcerpc::Calls;
+use super::frames;
 use super::ntlmssp::Authenticate;
 use super::transfers::Transfers;
 use crate::dpi::cursor::Cursor;
@@ -122,7 +123,11 @@ impl Parser for Session {
         let len = u32::from_be_bytes([0, flags, high, low]) as usize;
         match kind {
             0 => {}
-            0x81..=0x85 => return Step::Consumed(4 + usize::from(u16::from_be_bytes([high, low]))),
+            0x81..=0x85 => {
+                let len = u16::from_be_bytes([high, low]);
+                cx.rules.message(way, &frames::NBSS, bytes, 4, len.into());
+                return Step::Consumed(4 + usize::from(len));
+            }
             _ => {
                 cx.anomaly("malformed_nbss_header");
                 return Step::Done;
@@ -132,6 +137,7 @@ impl Parser for Session {
         if body.len() < len.min(READ_BYTES_MAX) {
             return Step::Consumed(0);
         }
+        frames::tell(way, bytes, len, cx);
         let body = body.get(..len.min(body.len())).unwrap_or_default();
         match body.first_chunk::<4>() {
             Some([0xff, b'S', b'M', b'B']) => self.old(way, body, cx),

@@ -8,6 +8,7 @@ use crate::dpi::fields::Fields;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::{Context, Parser, Risk, Step};
 use crate::flow::Direction;
+use crate::rules::detect::Message as Pieces;
 use crate::rules::detect::{FieldId, Telling, field};
 use crate::rules::language::buffers::buffer;
 use crate::rules::language::industrial::cip_number;
@@ -95,6 +96,9 @@ struct Enip {
     records: u32,
 }
 
+/// What messages are to rules.
+const PIECES: Pieces = Pieces::of("enip", "pdu", "hdr", "data");
+
 impl Parser for Enip {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let Some((header, rest)) = bytes.split_at_checked(HEADER_BYTES) else { return Step::Consumed(0) };
@@ -105,6 +109,7 @@ impl Parser for Enip {
         }
         let total = HEADER_BYTES + message.len;
         if message.len > MESSAGE_BYTES_MAX {
+            cx.rules.message(way, &PIECES, bytes, HEADER_BYTES, message.len as u64);
             return Step::Consumed(total);
         }
         let Some(body) = rest.get(..message.len) else {
@@ -115,6 +120,7 @@ impl Parser for Enip {
                 Step::Done
             };
         };
+        cx.rules.message(way, &PIECES, bytes, HEADER_BYTES, message.len as u64);
         self.records += 1;
         let asks = (way == Direction::Forward) != answers_come_forward(cx);
         if message.status != 0 && !asks {

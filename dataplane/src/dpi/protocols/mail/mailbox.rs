@@ -4,7 +4,7 @@
 //! are told by `commands.rs`.
 
 use super::commands::{Commands, Dialect};
-use crate::dpi::protocols::secure::tls;
+use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::text::{has_word, starts_with_word};
 use crate::dpi::{Category, Context, First, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown, Step};
 use crate::flow::Direction;
@@ -240,7 +240,7 @@ impl Logins {
                 Some(protocol) if *protocol == POP3 => cx.notes.set_protocol(&POP3S, 95),
                 _ => {}
             }
-            self.inner = Some(tls::parser());
+            self.inner = Some(Box::new(Inside::after_starttls()));
         }
         false
     }

@@ -4,12 +4,14 @@
 //! `message.rs` makes.
 
 use super::message::Mail;
-use crate::dpi::protocols::secure::tls;
+use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::text::{decimal, has_word, starts_with_word};
 use crate::dpi::{
     Category, Context, Fields, First, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk, Shown, Step,
 };
 use crate::flow::Direction;
+use crate::rules::language::frames::frame;
+use crate::rules::rule::FrameId;
 
 /// SMTP.
 pub static SMTP: Protocol = Protocol {
@@ -66,6 +68,11 @@ fn look(peek: &Peek<'_>) -> Match {
         (false, false) => Match::No,
     }
 }
+
+/// What lines are to rules.
+const COMMAND_LINE: FrameId = frame("smtp", "command_line");
+const RESPONSE_LINE: FrameId = frame("smtp", "response_line");
+const DATA: FrameId = frame("smtp", "data");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum State {
@@ -377,21 +384,34 @@ impl Parser for Reader {
             used += end + 1;
             let (line, ending) = line_of(&rest[..end]);
             if !is_client {
+                cx.rules.frame(way, RESPONSE_LINE, line);
                 if self.server(line, cx) {
                     self.tell(way, false, cx);
                     cx.notes.set_protocol(&SMTPS, 95);
-                    self.inner = Some(tls::parser());
-                    return Step::Consumed(used);
+                    self.inner = Some(Box::new(Inside::after_starttls()));
                 }
             } else if is_message {
+                if line == b"." {
+                    cx.rules.end_frame(way, DATA, rest.len());
+                }
                 self.message(way, line, ending, cx);
-            } else if starts_with_word(line, b"BDAT ") {
-                self.announced(way, line, cx);
             } else {
-                self.command(way, line, cx);
+                cx.rules.frame(way, COMMAND_LINE, line);
+                if starts_with_word(line, b"BDAT ") {
+                    self.announced(way, line, cx);
+                } else {
+                    self.command(way, line, cx);
+                }
+                let rest = bytes.get(used..).unwrap_or_default();
+                match self.state {
+                    State::Commands => {}
+                    State::Message => cx.rules.frame_of(way, DATA, rest, None),
+                    State::Chunk { left, .. } => cx.rules.frame_of(way, DATA, rest, Some(left as u64)),
+                }
             }
         }
-        Step::Consumed(used)
+        // What a server sends in one breath with its consent is no TLS, which the client begins.
+        Step::Consumed(if self.inner.is_some() { bytes.len() } else { used })
     }
 
     fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Step {

@@ -3,7 +3,6 @@
 //! Sources: RFC 1459 4.1, RFC 2812 2.3 and 3.1, IRCv3 capability negotiation.
 
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
-use crate::dpi::protocols::secure::tls;
 use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::{Context, HostKind, Parser, Risk, Shown, Step};
 use crate::flow::Direction;
@@ -202,7 +201,7 @@ impl Irc {
             // RPL_STARTTLS
             b"670" if self.wants_tls => {
                 cx.tell_with("irc", Direction::Reverse, |fields| fields.bool("starttls", true));
-                self.inside = Some(Inside::with(tls::parser()));
+                self.inside = Some(Inside::after_starttls());
             }
             _ => {}
         }

@@ -10,6 +10,7 @@ use crate::dpi::fields::Fields;
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::{Context, HostKind, Parser, Risk, Step};
 use crate::flow::Direction;
+use crate::rules::detect::Message as Pieces;
 use crate::rules::detect::{FieldId, Gathered, field};
 use crate::rules::language::buffers::buffer;
 use crate::rules::rule::BufferId;
@@ -185,6 +186,9 @@ const PUBLISH: u8 = 3;
 const SUBSCRIBE: u8 = 8;
 const UNSUBSCRIBE: u8 = 10;
 
+/// What messages are to rules.
+const PIECES: Pieces = Pieces::of("mqtt", "pdu", "header", "data");
+
 impl Parser for Mqtt {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let Some((first, len, header)) = fixed_header(bytes) else {
@@ -196,6 +200,7 @@ impl Parser for Mqtt {
         };
         let total = header + len;
         if len > MESSAGE_BYTES_MAX {
+            cx.rules.message(way, &PIECES, bytes, header, len as u64);
             let name = NAMES.get(usize::from(first >> 4)).copied().unwrap_or_default();
             cx.tell_with("mqtt", way, |fields| {
                 fields.object(name, |message| {
@@ -206,6 +211,7 @@ impl Parser for Mqtt {
             return Step::Consumed(total);
         }
         let Some(body) = bytes.get(header..total) else { return Step::Consumed(0) };
+        cx.rules.message(way, &PIECES, bytes, header, len as u64);
         if self.message(way, first, body, cx).is_none() {
             cx.anomaly("malformed_traffic");
             cx.risk(Risk::MalformedMessage, format_args!("mqtt message type {}", first >> 4));

@@ -3,7 +3,6 @@
 //! Sources: RFC 6120 4.7 (stream headers), 5.4 (STARTTLS), 6.4 (SASL); XEP-0114 (components).
 
 use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
-use crate::dpi::protocols::secure::tls;
 use crate::dpi::protocols::web::inside::Inside;
 use crate::dpi::text::{attribute, contains};
 use crate::dpi::{Context, HostKind, Parser, Risk, Shown, Step};
@@ -120,7 +119,7 @@ impl Parser for Xmpp {
         if contains(text, b"<proceed") && contains(text, b"xmpp-tls") {
             cx.tell_with("xmpp", way, |fields| fields.bool("starttls", true));
             // RFC 6120 5.4.2.3: the handshake follows at once.
-            self.inside = Some(Inside::with(tls::parser()));
+            self.inside = Some(Inside::after_starttls());
             return Step::Consumed(text.len());
         }
         if contains(text, b"<failure") && contains(text, b"xmpp-sasl") {

@@ -14,6 +14,8 @@ use crate::dpi::{
 };
 use crate::flow::Direction;
 use crate::parse::Addr;
+use crate::rules::language::frames::frame;
+use crate::rules::rule::FrameId;
 
 /// DNS.
 pub static DNS: Protocol = Protocol {
@@ -44,6 +46,12 @@ pub static LLMNR: Protocol = Protocol {
     probes: &[Probe { over: Over::Udp, first: First::Any, look: llmnr }],
     parser: Some(|| Box::new(Reader::new(Dialect::Llmnr))),
 };
+
+/// A reader of messages that HTTP/2 carries, each with its length in front as over TCP.
+#[must_use]
+pub fn over_http() -> Box<dyn Parser> {
+    Box::new(Reader::new(Dialect::Http))
+}
 
 const PORT: u16 = 53;
 const MDNS_PORT: u16 = 5353;
@@ -186,6 +194,8 @@ fn llmnr(peek: &Peek<'_>) -> Match {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialect {
     Dns,
+    /// DNS over HTTP/2 (RFC 8484).
+    Http,
     Mdns,
     Llmnr,
 }
@@ -193,12 +203,27 @@ enum Dialect {
 impl Dialect {
     const fn event(self) -> &'static str {
         match self {
-            Self::Dns => "dns",
+            Self::Dns | Self::Http => "dns",
             Self::Mdns => "mdns",
             Self::Llmnr => "llmnr",
         }
     }
+
+    const fn is_dns(self) -> bool {
+        matches!(self, Self::Dns | Self::Http)
+    }
+
+    /// What rules call it.
+    const fn rules_name(self) -> &'static str {
+        match self {
+            Self::Http => "doh2",
+            other => other.event(),
+        }
+    }
 }
+
+/// A message, to rules; over TCP without the length before it.
+const PDU: FrameId = frame("dns", "pdu");
 
 /// The type NULL (RFC 1035 3.3.10).
 const NULL: u16 = 10;
@@ -226,6 +251,9 @@ impl Reader {
     }
 
     fn message(&mut self, way: Direction, message: &[u8], cx: &mut Context<'_>) {
+        if self.dialect == Dialect::Dns {
+            cx.rules.frame(way, PDU, message);
+        }
         let Some(header) = Header::read(message) else {
             cx.anomaly("malformed_data");
             return;
@@ -233,7 +261,7 @@ impl Reader {
         if self.dialect == Dialect::Llmnr && header.opcode() != 0 {
             cx.anomaly("invalid_opcode");
         }
-        if header.z() && self.dialect == Dialect::Dns {
+        if header.z() && self.dialect.is_dns() {
             cx.anomaly("z_flag_set");
         }
         let mut name = Name::new();
@@ -284,7 +312,7 @@ impl Reader {
         cx: &mut Context<'_>,
     ) {
         let transaction = *cx.transactions;
-        told::message(self.dialect.event(), (way, transaction), message, header, records, cx);
+        told::message(self.dialect.rules_name(), (way, transaction), message, header, records, cx);
     }
 
     /// The first name is the flow's; bytes that no host name has are shown as question marks.
@@ -308,7 +336,7 @@ impl Reader {
             cx.anomaly("name_too_long");
             cx.risk(Risk::LongName, format_args!("dns name is cut"));
         }
-        if self.dialect != Dialect::Dns {
+        if !self.dialect.is_dns() {
             return;
         }
         let odd = suspicion::look(text);
@@ -379,7 +407,7 @@ impl Reader {
             cx.anomaly("malformed_data");
             cx.risk(Risk::MalformedMessage, format_args!("dns records that cannot be read"));
         }
-        if self.dialect == Dialect::Dns {
+        if self.dialect.is_dns() {
             if header.rcode() != 0 {
                 cx.risk(Risk::ErrorCode, format_args!("dns rcode {}", header.rcode()));
             }

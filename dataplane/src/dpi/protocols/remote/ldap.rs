@@ -8,7 +8,9 @@ use crate::dpi::{Category, Fields, First, Match, Over, Peek, Probe, Protocol, Ri
 use crate::flow::Direction;
 use crate::rules::detect::{FieldId, Gathered, field};
 use crate::rules::language::buffers::buffer;
+use crate::rules::language::frames::frame;
 use crate::rules::rule::BufferId;
+use crate::rules::rule::FrameId;
 
 /// LDAP, and over UDP what Active Directory uses of it.
 pub static LDAP: Protocol = Protocol {
@@ -201,6 +203,9 @@ fn gather_response(tag: u8, body: &[u8], told: &mut Gathered, cx: &Context<'_>) 
     told.show(rules, RESPONSE_MESSAGE, message);
 }
 
+/// A message, to rules.
+const PDU: FrameId = frame("ldap", "pdu");
+
 impl Parser for Session {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         if let Some(inner) = &mut self.inner {
@@ -217,12 +222,15 @@ impl Parser for Session {
         if bytes.first() != Some(&0x30) {
             return Step::Done;
         }
+        let whole = at as u64 + len as u64;
         if len > MESSAGE_BYTES_MAX {
+            cx.rules.frame_of(way, PDU, bytes, Some(whole));
             return Step::Consumed(at.saturating_add(len));
         }
         let Some(message) = bytes.get(at..at + len) else {
             return if is_udp { Step::Done } else { Step::Consumed(0) };
         };
+        cx.rules.frame_of(way, PDU, bytes, Some(whole));
         let mut elements = Elements::of(message);
         let id = elements.tagged(2).and_then(integer);
         let (Some(id), Some(operation)) = (id, elements.next()) else {

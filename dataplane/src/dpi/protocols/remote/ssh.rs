@@ -11,6 +11,7 @@ use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::text::find;
 use crate::dpi::{Category, First, HintKind, Kept, Match, Over, Peek, Probe, Protocol, Risk, Shown};
 use crate::flow::Direction;
+use crate::rules::detect::Message;
 
 /// SSH.
 pub static SSH: Protocol = Protocol {
@@ -54,6 +55,13 @@ const BANNER_BYTES_MAX: usize = 4_096;
 /// A KEXINIT longer than this gives no HASSH.
 const KEXINIT_BYTES_MAX: usize = 16_384;
 const KEXINIT: u8 = 20;
+const NEWKEYS: u8 = 21;
+
+/// What records (RFC 4253 6) are to rules, and bytes of their header: length, padding, the message's number.
+const RECORD: Message = Message::of("ssh", "record.pdu", "record.hdr", "record.data");
+const RECORD_HEADER_BYTES: usize = 6;
+/// RFC 4253 6.1.
+const RECORD_BYTES_MAX: u32 = 35_000;
 
 #[derive(Default)]
 struct Greetings {
@@ -68,24 +76,40 @@ struct End {
     hassh: Option<([u8; 32], Kept)>,
     has_banner: bool,
     is_over: bool,
+    /// Records can no longer be told apart.
+    is_opaque: bool,
 }
 
 impl Parser for Greetings {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let end = &mut self.ends[way as usize];
-        if end.is_over {
-            return Step::Consumed(bytes.len());
-        }
-        let used = if end.has_banner { end.kexinit(way, bytes) } else { end.banner(bytes, cx) };
+        let wants_records = cx.rules.wants_any_frame();
+        let used = if end.is_over {
+            if wants_records { end.record(way, bytes, cx) } else { bytes.len() }
+        } else if end.has_banner {
+            let used = end.kexinit(way, bytes);
+            if used > RECORD_HEADER_BYTES && wants_records {
+                tell_record(way, bytes, used, cx);
+            }
+            used
+        } else {
+            end.banner(bytes, cx)
+        };
         if self.ends.iter().all(|end| end.is_over) {
             self.tell(cx);
-            return Step::Done;
+            if !wants_records || self.ends.iter().all(|end| end.is_opaque) {
+                return Step::Done;
+            }
+            if used == 0 && self.ends[way as usize].is_over && !bytes.is_empty() {
+                return Step::Consumed(self.ends[way as usize].record(way, bytes, cx));
+            }
         }
         Step::Consumed(used)
     }
 
     fn gap(&mut self, way: Direction, _len: u64, cx: &mut Context<'_>) -> Step {
         self.ends[way as usize].is_over = true;
+        self.ends[way as usize].is_opaque = true;
         if self.ends.iter().all(|end| end.is_over) {
             self.tell(cx);
             return Step::Done;
@@ -110,6 +134,7 @@ impl End {
             if self.is_over {
                 cx.anomaly("long_banner");
             }
+            self.is_opaque = self.is_over;
             return 0;
         };
         let line = bytes.get(..len).unwrap_or_default();
@@ -128,13 +153,29 @@ impl End {
             // RFC 4253 5.1: 1.99 stands for a server of version 2 that knows the old one too.
             if version.starts_with(b"1.") && version != b"1.99" {
                 cx.risk(Risk::ObsoleteVersion, format_args!("SSH-{}", Shown(version)));
-                self.is_over = true;
+                (self.is_over, self.is_opaque) = (true, true);
             }
         } else if !line.is_ascii() || line.len() > BANNER_BYTES_MAX {
             cx.anomaly("invalid_banner");
-            self.is_over = true;
+            (self.is_over, self.is_opaque) = (true, true);
         }
         len + 1
+    }
+
+    /// A record behind the first one, of which rules are told until keys are in use. Returns its bytes.
+    fn record(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> usize {
+        if self.is_opaque {
+            return bytes.len();
+        }
+        let mut at = Cursor::new(bytes);
+        let (Some(len), Some(_padding), Some(kind)) = (at.be32(), at.u8(), at.u8()) else { return 0 };
+        self.is_opaque = kind == NEWKEYS || !(2..=RECORD_BYTES_MAX).contains(&len);
+        if !(2..=RECORD_BYTES_MAX).contains(&len) {
+            return bytes.len();
+        }
+        let whole = 4 + len as usize;
+        tell_record(way, bytes, whole, cx);
+        whole
     }
 
     fn kexinit(&mut self, way: Direction, bytes: &[u8]) -> usize {
@@ -152,6 +193,11 @@ impl End {
         self.is_over = true;
         whole
     }
+}
+
+fn tell_record(way: Direction, bytes: &[u8], len: usize, cx: &mut Context<'_>) {
+    let data = len.saturating_sub(RECORD_HEADER_BYTES) as u64;
+    cx.rules.message(way, &RECORD, bytes, RECORD_HEADER_BYTES, data);
 }
 
 /// HASSH: MD5 of key exchange, encryption, MAC and compression of the sender's own direction.

@@ -4,6 +4,7 @@ pub(crate) mod carried;
 mod certificate;
 pub(crate) mod hello;
 pub mod dtls;
+mod frames;
 pub mod named;
 mod pieces;
 pub mod quic;

@@ -6,25 +6,28 @@
 //! Google's, up to Q043: flags | connection id (8) | version (4) | packet number | hash (12) | frames
 //! ```
 //!
-//! The client's Initials are opened until its hello is whole, and then nothing more is looked at. Flows that are seen
-//! from a short header on cannot be known.
+//! The client's Initials are opened until its hello is whole, and where rules ask for the server's fingerprint, the server's until its
+//! hello is; then nothing more is looked at. Flows that are seen from a short header on cannot be known.
 
 mod google;
 mod keys;
 
-use super::hello::{ClientHello, extension, is_grease};
+use super::hello::{ClientHello, ServerHello, extension, is_grease};
 use super::named;
 use super::pieces::Pieces;
 use super::session::Session;
 use crate::dpi::cursor::Cursor;
 use crate::dpi::cursor::pairs;
 use crate::dpi::fingerprint::Text;
+use crate::dpi::fingerprint::ja3;
 use crate::dpi::fingerprint::ja4::Transport;
 use crate::dpi::{
     Category, Context, Fields, First, HintKind, HostKind, Kept, Match, Over, Parser, Peek, Probe, Protocol,
     Step,
 };
 use crate::flow::Direction;
+use crate::rules::language::buffers::buffer;
+use crate::rules::rule::BufferId;
 use google::Message;
 use keys::{Keys, PACKET_BYTES_MAX};
 
@@ -43,6 +46,9 @@ pub static QUIC: Protocol = Protocol {
 fn parser() -> Box<dyn Parser> {
     Box::<Quic>::default()
 }
+
+/// What rules may ask of a server.
+const OF_SERVER: [BufferId; 2] = [buffer("ja3s.hash"), buffer("ja3s.string")];
 
 /// Datagrams after which nobody waits for a hello any more.
 const DATAGRAMS_MAX: u8 = 24;
@@ -213,6 +219,10 @@ struct Quic {
     session: Session,
     crypto: Pieces,
     keys: Option<Keys>,
+    /// Those of the server, where somebody asks for its hello, and which way that goes.
+    server: Option<(Keys, Direction)>,
+    /// The client's hello was read.
+    awaits_server: bool,
     /// The version of the first packet that had one.
     version: Option<u32>,
     extensions: Fields,
@@ -266,7 +276,7 @@ impl Quic {
                     let hello = google::find(long.packet);
                     return hello.is_some_and(|hello| self.google_hello(long.version, hello, cx));
                 }
-                Kind::Initial if self.initial(&long, cx) => return true,
+                Kind::Initial if self.initial(way, &long, cx) => return true,
                 Kind::Initial | Kind::Sealed | Kind::Retry | Kind::Negotiation => {}
             }
             rest = long.rest;
@@ -281,8 +291,15 @@ impl Quic {
         false
     }
 
-    fn initial(&mut self, long: &Long<'_>, cx: &mut Context<'_>) -> Finished {
+    fn initial(&mut self, way: Direction, long: &Long<'_>, cx: &mut Context<'_>) -> Finished {
         let mut buffer = [0; PACKET_BYTES_MAX];
+        if self.awaits_server {
+            let own = self.server.as_ref().filter(|(_, own)| *own == way);
+            let frames = own.and_then(|(keys, _)| keys.open(long.packet, long.number_at, &mut buffer));
+            let Some(frames) = frames.map(<[u8]>::len) else { return false };
+            let frames = end_of(&buffer, long, frames);
+            return self.frames(long.version, frames, cx);
+        }
         let known = self.keys.as_ref().and_then(|keys| keys.open(long.packet, long.number_at, &mut buffer));
         if let Some(frames) = known.map(<[u8]>::len) {
             let frames = end_of(&buffer, long, frames);
@@ -297,6 +314,11 @@ impl Quic {
             let Some(keys) = Keys::of_client(keying, long.destination) else { continue };
             if let Some(frames) = keys.open(long.packet, long.number_at, &mut buffer) {
                 self.keys = Some(keys);
+                if OF_SERVER.iter().any(|buffer| cx.rules.wants(*buffer)) {
+                    // RFC 9001 5.2: the server's keys follow from the client's connection id too.
+                    let of_server = Keys::of_server(keying, long.destination);
+                    self.server = of_server.map(|keys| (keys, way.opposite()));
+                }
                 return self.frames(long.version, frames, cx);
             }
         }
@@ -332,21 +354,38 @@ impl Quic {
 
     /// Reads the hello, if it is whole.
     fn hello(&mut self, version: u32, cx: &mut Context<'_>) -> Finished {
-        let crypto = std::mem::take(&mut self.crypto);
+        let mut crypto = std::mem::take(&mut self.crypto);
         let ready = crypto.ready();
         let mut cursor = Cursor::new(ready);
         let finished = if ready.starts_with(b"CHLO") {
             self.google_hello(version, ready, cx)
         } else {
             match (cursor.u8(), cursor.vec24()) {
-                (Some(1), Some(body)) => {
+                (Some(1), Some(body)) if !self.awaits_server => {
                     match ClientHello::read(body, false) {
-                        Some(hello) => self.client(&hello, cx),
+                        Some(hello) => {
+                            self.client(&hello, cx);
+                            self.awaits_server = self.server.is_some();
+                        }
+                        None => cx.anomaly("invalid_handshake_message"),
+                    }
+                    if self.awaits_server {
+                        crypto.clear();
+                        self.crypto = crypto;
+                        self.tell(Direction::Forward, cx);
+                        return false;
+                    }
+                    true
+                }
+                (Some(2), Some(body)) if self.awaits_server => {
+                    match ServerHello::read(body) {
+                        Some(hello) => self.tell_server(version, &hello, cx),
                         None => cx.anomaly("invalid_handshake_message"),
                     }
                     true
                 }
-                (Some(1) | None, _) => false,
+                (Some(kind), None) if kind == 1 + u8::from(self.awaits_server) => false,
+                (None, _) => false,
                 // Nothing else begins a handshake.
                 (Some(_), _) => true,
             }
@@ -390,6 +429,19 @@ impl Quic {
             });
         });
         true
+    }
+
+    /// Tells what the server's hello has of its own.
+    fn tell_server(&self, version: u32, hello: &ServerHello<'_>, cx: &mut Context<'_>) {
+        let ja3s = ja3::of_server(hello);
+        let way = self.server.as_ref().map_or(Direction::Reverse, |(_, way)| *way);
+        cx.tell_with("quic", way, |fields| {
+            write_version(fields, version);
+            fields.object("ja3s", |object| {
+                object.text("hash", ja3s.hash.as_bytes());
+                object.text("string", ja3s.string.as_bytes());
+            });
+        });
     }
 
     fn tell(&mut self, way: Direction, cx: &mut Context<'_>) {

@@ -9,6 +9,7 @@
 //! after that is looked at. Messages stay in the stream until they are whole; only one that spans records is copied.
 
 use super::certificate;
+use super::frames;
 use super::hello::{ClientHello, ServerHello};
 use super::named;
 use super::session::Session;
@@ -166,6 +167,8 @@ struct Tls {
     is_certain: bool,
     is_named: bool,
     is_over_datagrams: bool,
+    /// Records go on and are no more than frames to rules.
+    is_over: bool,
 }
 
 /// Whether nothing that follows matters.
@@ -179,9 +182,16 @@ impl Parser for Tls {
         }
         let mut consumed = 0;
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
-            match self.record(way, rest, cx) {
+            let step = if self.is_over { frames::skip(rest) } else { self.record(way, rest, cx) };
+            match step {
                 Step::Consumed(0) => break,
-                Step::Consumed(len) => consumed += len,
+                Step::Consumed(len) => {
+                    frames::tell(way, rest, len, cx);
+                    consumed += len;
+                }
+                Step::Done if !self.is_over && !self.is_over_datagrams && frames::are_wanted(cx) => {
+                    self.is_over = true;
+                }
                 step => return step,
             }
         }

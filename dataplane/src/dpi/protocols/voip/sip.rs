@@ -9,7 +9,8 @@ use crate::dpi::{
 use crate::flow::Direction;
 use crate::parse::Addr;
 use crate::rules::language::buffers::buffer;
-use crate::rules::rule::BufferId;
+use crate::rules::language::frames::frame;
+use crate::rules::rule::{BufferId, FrameId};
 
 /// SIP.
 pub static SIP: Protocol = Protocol {
@@ -134,7 +135,7 @@ fn message(way: Direction, whole: &[u8], head_len: usize, cx: &mut Context<'_>) 
         return;
     };
     let third = words.next();
-    tell_rules(whole, head, body, cx);
+    tell_rules(way, (whole, head, body), cx);
     if first.starts_with(b"SIP/") {
         let code = decimal(second).unwrap_or(0);
         if code == 403 || code == 404 || code >= 500 {
@@ -200,8 +201,14 @@ const SDP: [(u8, Option<BufferId>, Option<BufferId>); 13] = [
     (b'a', Some(buffer("sdp.attribute")), Some(buffer("sdp.media.attribute"))),
 ];
 
+/// Frames of requests and of responses.
+const FRAMES: [[FrameId; 3]; 2] = [
+    [frame("sip", "request.line"), frame("sip", "request.headers"), frame("sip", "request.body")],
+    [frame("sip", "response.line"), frame("sip", "response.headers"), frame("sip", "response.body")],
+];
+
 /// Tells rules what EVE's record does not have; they are asked with that.
-fn tell_rules(whole: &[u8], head: &[u8], body: &[u8], cx: &mut Context<'_>) {
+fn tell_rules(way: Direction, (whole, head, body): (&[u8], &[u8], &[u8]), cx: &mut Context<'_>) {
     if !cx.rules.is_on() {
         return;
     }
@@ -210,17 +217,12 @@ fn tell_rules(whole: &[u8], head: &[u8], body: &[u8], cx: &mut Context<'_>) {
     // The empty line ends them and is none of them.
     let fields = fields.strip_suffix(b"\r\n").unwrap_or(fields);
     let is_answer = line.starts_with(b"SIP/");
-    let names = if is_answer {
-        ["response.line", "response.headers", "response.body"]
-    } else {
-        ["request.line", "request.headers", "request.body"]
-    };
-    for (name, bytes) in names.into_iter().zip([line, fields, body]) {
+    for (kind, bytes) in FRAMES[usize::from(is_answer)].into_iter().zip([line, fields, body]) {
         if !bytes.is_empty() {
-            cx.rules.frame(name, bytes);
+            cx.rules.frame(way, kind, bytes);
         }
     }
-    cx.rules.frame("pdu", whole);
+    cx.rules.frame(way, const { frame("sip", "pdu") }, whole);
     for (name, short, buffer) in TOLD {
         headers(head, name, short).for_each(|value| cx.rules.show(buffer, value));
     }

@@ -34,6 +34,7 @@ struct Layer {
     /// What was fed while nothing had come out, to be fed again to the next framing.
     fed: Vec<u8>,
     has_output: bool,
+    has_failed: bool,
 }
 
 enum State {
@@ -81,6 +82,16 @@ impl Codings {
         Self { is_whole, ..self }
     }
 
+    /// Whether there are any.
+    pub(super) const fn are_any(&self) -> bool {
+        !self.layers.is_empty()
+    }
+
+    /// Whether one of them could not be undone.
+    pub(super) fn have_failed(&self) -> bool {
+        self.layers.iter().any(|layer| layer.has_failed)
+    }
+
     /// Undoes the codings of the next bytes.
     pub(super) fn decode(&mut self, bytes: &[u8], tell: &mut dyn FnMut(&[u8])) {
         let Self { layers, told, is_whole, is_cut } = self;
@@ -113,7 +124,7 @@ impl Layer {
     fn new(framings: &'static [Framing]) -> Self {
         let (first, next) =
             framings.split_first().map_or((Framing::Raw, framings), |(first, next)| (*first, next));
-        Self { state: State::of(first), next, fed: Vec::new(), has_output: false }
+        Self { state: State::of(first), next, fed: Vec::new(), has_output: false, has_failed: false }
     }
 
     fn decode(&mut self, bytes: &[u8], tell: &mut dyn FnMut(&[u8])) {
@@ -121,6 +132,7 @@ impl Layer {
             return;
         }
         if self.has_output {
+            self.has_failed = true;
             self.state = State::Over;
             return;
         }
@@ -138,6 +150,7 @@ impl Layer {
                 return;
             }
         }
+        self.has_failed = true;
         self.state = State::Plain;
         tell(&all);
     }

@@ -26,34 +26,49 @@ struct Entry {
     name_len: usize,
 }
 
-/// The block is no HPACK, or refers to what is not in the table.
+/// Why a block cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Broken;
+pub enum Broken {
+    /// It is no HPACK, or refers to what is not in the table.
+    Malformed,
+    /// A number in it has no end.
+    Overflow,
+}
+
+/// What a block says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A field: name and value.
+    Field(&'a [u8], &'a [u8]),
+    /// The table has a new size.
+    Size(usize),
+}
 
 impl Decoder {
-    /// Reads a whole block; `field` is called with every name and value.
+    /// Reads a whole block; `each` is called with what it says.
     ///
     /// # Errors
     ///
     /// [`Broken`] where it cannot be read: what follows on this connection can neither.
-    pub fn block(&mut self, mut block: &[u8], mut field: impl FnMut(&[u8], &[u8])) -> Result<(), Broken> {
+    pub fn block(&mut self, mut block: &[u8], mut each: impl FnMut(Item<'_>)) -> Result<(), Broken> {
         while let Some(first) = block.first().copied() {
             // RFC 7541 6.1: an indexed field.
             if first & 0x80 != 0 {
                 let index = integer(&mut block, 7)?;
                 let mut found = false;
                 self.entry(index, |name, value| {
-                    field(name, value);
+                    each(Item::Field(name, value));
                     found = true;
                 });
                 if !found {
-                    return Err(Broken);
+                    return Err(Broken::Malformed);
                 }
                 continue;
             }
             // 6.3: a new size of the table.
             if first & 0xe0 == 0x20 {
                 let size = integer(&mut block, 5)?;
+                each(Item::Size(size));
                 self.limit = Some(size.min(TABLE_BYTES_MAX));
                 self.shrink(0);
                 continue;
@@ -70,11 +85,11 @@ impl Decoder {
             } else {
                 self.entry(index, |known, _| name.extend_from_slice(known));
                 if name.is_empty() {
-                    return Err(Broken);
+                    return Err(Broken::Malformed);
                 }
             }
             text(&mut block, &mut value)?;
-            field(&name, &value);
+            each(Item::Field(&name, &value));
             if keeps {
                 self.keep(&name, &value);
             }
@@ -117,7 +132,7 @@ impl Decoder {
 
 /// RFC 7541 5.1: a number with a prefix of `bits`.
 fn integer(block: &mut &[u8], bits: u32) -> Result<usize, Broken> {
-    let (first, rest) = block.split_first().ok_or(Broken)?;
+    let (first, rest) = block.split_first().ok_or(Broken::Malformed)?;
     *block = rest;
     let mask = (1_usize << bits) - 1;
     let mut number = usize::from(*first) & mask;
@@ -125,21 +140,21 @@ fn integer(block: &mut &[u8], bits: u32) -> Result<usize, Broken> {
         return Ok(number);
     }
     for shift in [0, 7, 14, 21] {
-        let (byte, rest) = block.split_first().ok_or(Broken)?;
+        let (byte, rest) = block.split_first().ok_or(Broken::Malformed)?;
         *block = rest;
         number += usize::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             return Ok(number);
         }
     }
-    Err(Broken)
+    Err(Broken::Overflow)
 }
 
 /// RFC 7541 5.2: a text, plain or Huffman coded.
 fn text(block: &mut &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
     let is_coded = block.first().is_some_and(|byte| byte & 0x80 != 0);
     let len = integer(block, 7)?;
-    let (bytes, rest) = block.split_at_checked(len).ok_or(Broken)?;
+    let (bytes, rest) = block.split_at_checked(len).ok_or(Broken::Malformed)?;
     *block = rest;
     if is_coded {
         return huffman(bytes, out);
@@ -154,13 +169,13 @@ fn huffman(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
         for bit in (0..8).rev() {
             code = code << 1 | u32::from(byte >> bit & 1);
             len += 1;
-            let Some(level) = CODE.levels.get(len) else { return Err(Broken) };
+            let Some(level) = CODE.levels.get(len) else { return Err(Broken::Malformed) };
             if let Some(offset) = code.checked_sub(level.first)
                 && offset < level.count
             {
-                let symbol = CODE.symbols.get((level.index + offset) as usize).ok_or(Broken)?;
+                let symbol = CODE.symbols.get((level.index + offset) as usize).ok_or(Broken::Malformed)?;
                 // The last symbol is the end of text, which is never sent.
-                let symbol = u8::try_from(*symbol).map_err(|_| Broken)?;
+                let symbol = u8::try_from(*symbol).map_err(|_| Broken::Malformed)?;
                 if out.len() < TEXT_BYTES_MAX {
                     out.push(symbol);
                 }
@@ -169,7 +184,7 @@ fn huffman(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
         }
     }
     // What is left is padding: less than a byte of ones.
-    if len < 8 && code == (1 << len) - 1 { Ok(()) } else { Err(Broken) }
+    if len < 8 && code == (1 << len) - 1 { Ok(()) } else { Err(Broken::Malformed) }
 }
 
 /// The codes of one length.
@@ -298,8 +313,10 @@ mod tests {
 
     fn read(decoder: &mut Decoder, block: &[u8]) -> Vec<String> {
         let mut all = Vec::new();
-        let each = |name: &[u8], value: &[u8]| {
-            all.push(format!("{}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+        let each = |item: Item<'_>| {
+            if let Item::Field(name, value) = item {
+                all.push(format!("{}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+            }
         };
         decoder.block(block, each).unwrap();
         all
@@ -319,8 +336,10 @@ mod tests {
 
     #[test]
     fn whatever_is_broken_is_refused() {
-        for block in [&b"\xff\xff\xff\xff\xff\xff"[..], b"\x40\x85\xff", b"\xfe", b"\x00\x81\x00\x00"] {
-            assert_eq!(Decoder::default().block(block, |_, _| ()), Err(Broken), "{block:?}");
+        for block in [&b"\x40\x85\xff"[..], b"\xfe", b"\x00\x81\x00\x00"] {
+            assert_eq!(Decoder::default().block(block, |_| ()), Err(Broken::Malformed), "{block:?}");
         }
+        let endless = b"\xff\xff\xff\xff\xff\xff";
+        assert_eq!(Decoder::default().block(endless, |_| ()), Err(Broken::Overflow));
     }
 }

@@ -13,12 +13,13 @@ use super::judge::{self, is_harmless};
 use super::told::{self, FILE_DATA, Message, REQUEST_BODY, RESPONSE_BODY};
 use super::{http2, rides, websocket};
 use crate::dpi::{
-    Category, Context, Fields, First, HintKind, HostKind, Match, Over, Parser, Peek, Probe, Protocol, Risk,
-    Step,
+    Category, Context, Fields, First, HintKind, HostKind, Kept, Match, Over, Parser, Peek, Probe, Protocol,
+    Risk, Step,
 };
 use crate::flow::Direction;
 use crate::rules::hashes::Hashing;
-use crate::rules::rule::BufferId;
+use crate::rules::language::frames::frame;
+use crate::rules::rule::{BufferId, FrameId};
 
 /// HTTP/1 and older.
 pub static HTTP: Protocol = Protocol {
@@ -28,6 +29,10 @@ pub static HTTP: Protocol = Protocol {
     probes: &[Probe { over: Over::Tcp, first: First::In(b'A', b'Z'), look }],
     parser: Some(|| Box::<Http>::default()),
 };
+
+/// What requests and responses are to rules.
+const REQUEST_FRAME: FrameId = frame("http1", "request");
+const RESPONSE_FRAME: FrameId = frame("http1", "response");
 
 /// Requests that wait for their response.
 const PENDING_MAX: usize = 16;
@@ -120,6 +125,8 @@ struct Http {
     ways: [Way; 2],
     pending: VecDeque<Pending>,
     inside: Option<Box<Inside>>,
+    /// Bytes are missing, so that a response may be to a request that was not seen.
+    has_gap: bool,
     /// Messages so far, by direction: rules know a transaction by its number.
     messages: [u32; 2],
 }
@@ -181,6 +188,10 @@ enum State {
 struct Pending {
     fields: Fields,
     kind: Kind,
+    /// The head, where HTTP/2 may get it.
+    head: Kept,
+    /// An interim response said to go on.
+    has_continued: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -233,6 +244,7 @@ impl Parser for Http {
         if let Some(inside) = &mut self.inside {
             return inside.gap(way, len, cx);
         }
+        self.has_gap = true;
         let own = &mut self.ways[way as usize];
         own.searched = 0;
         if let Some(told) = &mut own.told {
@@ -276,6 +288,10 @@ impl Http {
         // RFC 9112 2.2: empty lines before a request are passed over.
         let blanks = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n' | b' ' | b'\t')).count();
         if blanks > 0 {
+            let is_indented = bytes.get(blanks - 1).is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+            if is_indented && way == Direction::Forward && blanks < bytes.len() {
+                cx.anomaly("request_line_leading_whitespace");
+            }
             return Step::Consumed(blanks);
         }
         if own.searched == 0 && bytes.starts_with(http2::PREFACE) {
@@ -290,11 +306,13 @@ impl Http {
         let head = head::read(head_bytes);
         if head.first.starts_with(b"HTTP/") || head.first.starts_with(b"ICY ") {
             self.response(way, &head, head_bytes, cx);
+            self.tell_frame(way, RESPONSE_FRAME, bytes, len, cx);
         } else if let Some(line) = head::request_line(head.first) {
             if line.version.is_none() {
                 cx.anomaly("request_line_missing_protocol");
             }
             self.request(way, &line, &head, head_bytes, cx);
+            self.tell_frame(way, REQUEST_FRAME, bytes, len, cx);
         } else {
             cx.anomaly("unable_to_match_response_to_request");
             if !cx.flow.is_midstream {
@@ -308,10 +326,24 @@ impl Http {
         Step::Consumed(len)
     }
 
+    /// Tells rules a message, whose head has `len` bytes and was read: how long it is, is known or is not.
+    fn tell_frame(&self, way: Direction, kind: FrameId, bytes: &[u8], len: usize, cx: &mut Context<'_>) {
+        let len = len as u64;
+        let whole = match self.ways[way as usize].state {
+            State::Body(left) => Some(len.saturating_add(left)),
+            State::Chunk(_) | State::Trailer | State::UntilEnd => None,
+            State::Head | State::Switching | State::Lost => Some(len),
+        };
+        cx.rules.frame_of(way, kind, bytes, whole);
+    }
+
     /// A head that does not end: HTTP/0.9, or more is to come.
     fn unfinished(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         if bytes.len() > HEAD_BYTES_MAX {
-            cx.anomaly("request_header_too_long");
+            cx.anomaly(match way {
+                Direction::Forward => "request_field_too_long",
+                Direction::Reverse => "response_field_too_long",
+            });
             self.ways[way as usize] = Way { state: State::Lost, ..Way::default() };
             return Step::Consumed(bytes.len());
         }
@@ -395,7 +427,8 @@ impl Http {
         {
             cx.tell("http", way, &oldest.fields);
         }
-        self.pending.push_back(Pending { fields, kind });
+        let kept = if kind == Kind::Http2 { Kept::of(head_bytes) } else { Kept::new() };
+        self.pending.push_back(Pending { fields, kind, head: kept, has_continued: false });
         let own = &mut self.ways[way as usize];
         *own = Way {
             is_request: true,
@@ -447,6 +480,7 @@ impl Http {
     fn tell_body(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) {
         let Some(told) = &mut self.ways[way as usize].told else { return };
         let Told { transaction, codings, hashing } = &mut **told;
+        let had_failed = codings.have_failed();
         codings.decode(bytes, &mut |piece| {
             if let Some(hashing) = hashing {
                 hashing.data(piece);
@@ -455,6 +489,9 @@ impl Http {
                 cx.rules.body(told::NAME, (*transaction, buffer), way, piece, false);
             }
         });
+        if codings.have_failed() && !had_failed {
+            cx.anomaly("gzip_decompression_failed");
+        }
     }
 
     /// A message is over.
@@ -473,6 +510,12 @@ impl Http {
         let status = head::status_of(head.first).unwrap_or_default();
         // RFC 9110 15.2: an interim response is followed by the final one.
         if matches!(status, 100 | 103) {
+            if status == 100
+                && let Some(pending) = self.pending.front_mut()
+                && std::mem::replace(&mut pending.has_continued, true)
+            {
+                cx.anomaly("100_continue_already_seen");
+            }
             return;
         }
         if let Some(server) = head.server {
@@ -486,11 +529,14 @@ impl Http {
         if head.length_is_wrong {
             cx.anomaly("invalid_content_length_field_in_response");
         }
+        if self.pending.is_empty() && !cx.flow.is_midstream && !self.has_gap {
+            cx.anomaly("unable_to_match_response_to_request");
+        }
         let mut pending = self.pending.pop_front().unwrap_or_else(|| {
             let mut fields = Fields::new();
             let version = head.first.split(|byte| *byte == b' ').next();
             fields.text_if("protocol", version);
-            Pending { fields, kind: Kind::Usual }
+            Pending { fields, kind: Kind::Usual, head: Kept::new(), has_continued: false }
         });
         let fields = &mut pending.fields;
         fields.text_if("http_content_type", head.content_type.map(media_type));
@@ -501,7 +547,17 @@ impl Http {
         if status > 0 {
             fields.number("status", status);
         }
-        let kind = pending.kind;
+        // The server says to what it switches.
+        let upgrade = head.upgrade.filter(|_| status == 101).unwrap_or_default();
+        let kind = match pending.kind {
+            Kind::Usual | Kind::Upgrade if starts_with_word(upgrade, b"h2c") => Kind::Http2,
+            Kind::Usual | Kind::Upgrade if has_word(upgrade, b"websocket") => Kind::WebSocket,
+            kind => kind,
+        };
+        if cx.is_changing && matches!(kind, Kind::Http2 | Kind::WebSocket) && status == 101 {
+            cx.anomaly_inside(told::NAME, "failed_protocol_change");
+        }
+        let handed_over = std::mem::take(&mut pending.head);
         let switches = match kind {
             Kind::Connect => (200..300).contains(&status),
             _ => status == 101,
@@ -540,7 +596,7 @@ impl Http {
                 }
                 Kind::Http2 => {
                     cx.notes.set_protocol(&http2::HTTP2, 98);
-                    Inside::with(http2::parser())
+                    Inside::with(hand_over(&handed_over, cx))
                 }
                 Kind::Upgrade | Kind::Usual | Kind::Head => Inside::default(),
             };
@@ -633,7 +689,8 @@ impl Http {
     }
 
     fn wrong_chunk(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
-        cx.anomaly("invalid_response_chunk_len");
+        let is_request = self.ways[way as usize].is_request;
+        cx.anomaly(if is_request { "invalid_request_chunk_len" } else { "invalid_response_chunk_len" });
         self.finish(way, cx);
         let own = &mut self.ways[way as usize];
         if own.told.is_some() && !own.is_request {
@@ -654,10 +711,35 @@ impl Http {
         if bytes.get(..end).unwrap_or_default().trim_ascii().is_empty() {
             self.finish(way, cx);
             self.end_body(way, cx);
-            self.ways[way as usize].state = State::Head;
+            let own = &mut self.ways[way as usize];
+            own.state = State::Head;
+            let kind = if own.is_request { REQUEST_FRAME } else { RESPONSE_FRAME };
+            cx.rules.end_frame(way, kind, bytes.len() - end - 1);
         }
         Step::Consumed(end + 1)
     }
+}
+
+/// A parser for HTTP/2, which gets the request that asked for it, whose `head` this is.
+fn hand_over(head: &[u8], cx: &mut Context<'_>) -> Box<dyn Parser> {
+    let read = head::read(head);
+    let Some(RequestLine { method, target, .. }) = head::request_line(read.first) else {
+        return http2::parser();
+    };
+    let mut fields = Fields::new();
+    fields.text("version", "2");
+    fields.text("http_method", method);
+    fields.text("url", target);
+    fields.text_if("hostname", read.host);
+    fields.text_if("http_user_agent", read.user_agent);
+    let line_len = head.iter().position(|byte| *byte == b'\n').map_or(head.len(), |end| end + 1);
+    let block = head.get(line_len..).unwrap_or_default();
+    let is_settings = |name: &[u8]| name.eq_ignore_ascii_case(b"http2-settings");
+    let settings =
+        head::fields(block).find(|(name, _)| name.is_some_and(is_settings)).map(|(_, value)| value);
+    // The empty line that ends them is none of them.
+    let block = block.strip_suffix(b"\r\n").unwrap_or(block);
+    http2::upgraded(http2::HandedOver { fields, method, target, host: read.host, block, settings }, cx)
 }
 
 /// The authority of an absolute target (RFC 9112 3.2.2).

@@ -5,6 +5,7 @@
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocol::{Match, Over, Peek};
 use crate::dpi::protocols;
+use crate::dpi::protocols::secure::tls;
 use crate::flow::Direction;
 
 /// Bytes after which nobody is asked any more.
@@ -17,6 +18,10 @@ const UNKNOWN_BYTES_MAX: usize = 8 * ASK_BYTES_MAX;
 #[derive(Default)]
 pub struct Inside {
     parser: Option<Box<dyn Parser>>,
+    /// It is TLS that was asked for.
+    expects_tls: bool,
+    /// Which ways were seen.
+    seen: [bool; 2],
     /// Bytes that nobody knew.
     unknown: usize,
 }
@@ -25,16 +30,33 @@ impl Inside {
     /// With a parser that is known already.
     #[must_use]
     pub fn with(parser: Box<dyn Parser>) -> Self {
-        Self { parser: Some(parser), unknown: 0 }
+        Self { parser: Some(parser), ..Self::default() }
+    }
+
+    /// After STARTTLS and its like.
+    #[must_use]
+    pub fn after_starttls() -> Self {
+        Self { expects_tls: true, ..Self::with(tls::parser()) }
     }
 
     /// Reads bytes of the tunnel.
     pub fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let outer = cx.notes.protocol().map(|protocol| (protocol, cx.notes.protocol_confidence()));
+        self.seen[way as usize] = true;
+        // Who speaks otherwise while the other end has not begun to, cannot change what is spoken once more.
+        let was_changing = std::mem::replace(&mut cx.is_changing, !(self.seen[0] && self.seen[1]));
         let step = cx.within(|cx| match &mut self.parser {
-            Some(parser) => parser.data(way, bytes, cx),
+            Some(parser) => match parser.data(way, bytes, cx) {
+                Step::NotMine if std::mem::take(&mut self.expects_tls) => {
+                    cx.rules.meet("applayer_no_tls_after_starttls");
+                    self.parser = None;
+                    self.ask(way, bytes, cx)
+                }
+                step => step,
+            },
             None => self.ask(way, bytes, cx),
         });
+        cx.is_changing = was_changing;
         // Nobody needs a tunnel in a fifth tunnel: whoever sends it wants to see us fall over.
         let step = step.unwrap_or(Step::Done);
         if let Some((protocol, confidence)) = outer
@@ -102,6 +124,20 @@ impl Inside {
                 if self.unknown > UNKNOWN_BYTES_MAX { Step::Done } else { Step::Consumed(bytes.len()) }
             }
         }
+    }
+}
+
+impl Parser for Inside {
+    fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        Self::data(self, way, bytes, cx)
+    }
+
+    fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Step {
+        Self::gap(self, way, len, cx)
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) {
+        Self::end(self, cx);
     }
 }
 

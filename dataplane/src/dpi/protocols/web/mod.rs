@@ -3,6 +3,7 @@
 pub mod backend;
 mod body;
 pub mod discovery;
+mod events;
 pub mod haproxy;
 pub mod head;
 pub mod hpack;
@@ -26,6 +27,7 @@ pub const PROTOCOLS: &[&Protocol] = &[
     &backend::JRMI,
     &backend::ELASTICSEARCH,
     &http2::HTTP2,
+    &http2::DOH2,
     &http::HTTP,
     &websocket::WEBSOCKET,
     &rides::HTTP_PROXY,

@@ -3,6 +3,7 @@
 //! Fields of one name are one field whose values are joined by `, `; lines that begin with a blank belong to the field before; the
 //! path is decoded and its dot segments are gone, escapes of the query are decoded too.
 
+use super::events;
 use super::head;
 use super::judge::nibble;
 use crate::dpi::Context;
@@ -58,9 +59,6 @@ const RESPONSE_FIELDS: &[(&str, BufferId)] = &[
 /// The name of HTTP/1 in rules.
 pub(super) const NAME: &str = "http";
 
-/// Schemes of `Authorization` that are known (RFC 7617, RFC 7616, RFC 6750).
-const SCHEMES: [&[u8]; 3] = [b"basic", b"digest", b"bearer"];
-
 /// Fields of one message that are told; more are not looked at.
 const FIELDS_MAX: usize = 256;
 
@@ -86,20 +84,53 @@ pub(super) fn request(
     }
     let (line, block) = split_line(head);
     let fields = Fields::of(block);
-    if fields.all.iter().filter(|field| field.is("content-length")).count() > 1 {
-        cx.anomaly("duplicate_content_length_field_in_request");
-    }
-    let scheme =
-        fields.value("authorization").map(|value| value.split(|byte| *byte == b' ').next().unwrap_or(value));
-    if scheme.is_some_and(|scheme| !SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known))) {
-        cx.anomaly("request_auth_unrecognized");
+    if message.name == NAME && cx.rules.wants_events() {
+        events::request((line, block), (method, target, version), &fields, cx);
     }
     let rules = &mut cx.rules;
     rules.show(METHOD, method);
     rules.show(RAW_URI, target);
     rules.show_with(URI, |out| normal_uri(method, target, out));
     rules.show(PROTOCOL, version.unwrap_or_default());
-    rules.show(REQUEST_LINE, line);
+    show_line(rules, REQUEST_LINE, message, line);
+    show_host(rules, target, &fields);
+    tell_fields(rules, &fields, (REQUEST_FIELDS, REQUEST_HEADER, "cookie"), (line, block));
+    let Message { name, transaction, is_last } = message;
+    rules.stage(name, transaction, Direction::Forward, is_last);
+}
+
+/// Tells the head of a request that HTTP/1 has handed over to HTTP/2: what is asked of whom, and its fields together.
+pub(super) fn handed_over(
+    cx: &mut Context<'_>,
+    message: Message,
+    (method, target): (&[u8], &[u8]),
+    head: &[u8],
+) {
+    let (line, block) = split_line(head);
+    let fields = Fields::of(block);
+    let rules = &mut cx.rules;
+    rules.show(METHOD, method);
+    rules.show(RAW_URI, target);
+    rules.show_with(URI, |out| normal_uri(method, target, out));
+    rules.show(PROTOCOL, b"HTTP/2");
+    show_line(rules, REQUEST_LINE, message, line);
+    show_host(rules, target, &fields);
+    tell_fields(rules, &fields, (&[], REQUEST_HEADER, "cookie"), (line, block));
+    let Message { name, transaction, is_last } = message;
+    rules.stage(name, transaction, Direction::Forward, is_last);
+}
+
+/// The first line, which of HTTP/2 is one that was made, with its end.
+fn show_line(rules: &mut Telling<'_>, buffer: BufferId, message: Message, line: &[u8]) {
+    rules.show_with(buffer, |out| {
+        out.extend_from_slice(line);
+        if message.name != NAME {
+            out.extend_from_slice(b"\r\n");
+        }
+    });
+}
+
+fn show_host(rules: &mut Telling<'_>, target: &[u8], fields: &Fields<'_>) {
     // HTTP/2 has it among its fields (RFC 9113 8.3.1).
     let authority = super::http::authority_of(target).or_else(|| fields.value(":authority"));
     if let Some(host) = authority.or_else(|| fields.value("host")) {
@@ -107,9 +138,6 @@ pub(super) fn request(
         rules.show_with(HOST, |out| out.extend(name.iter().map(u8::to_ascii_lowercase)));
         rules.show(RAW_HOST, host);
     }
-    tell_fields(rules, &fields, (REQUEST_FIELDS, REQUEST_HEADER, "cookie"), (line, block));
-    let Message { name, transaction, is_last } = message;
-    rules.stage(name, transaction, Direction::Forward, is_last);
 }
 
 /// Tells the head of an answer.
@@ -119,13 +147,11 @@ pub(super) fn response(cx: &mut Context<'_>, message: Message, head: &[u8]) {
     }
     let (line, block) = split_line(head);
     let fields = Fields::of(block);
-    let codings = fields.value("content-encoding");
-    let layers = codings.map_or(0, |value| value.split(|byte| *byte == b',').count());
-    if layers > super::body::LAYERS_MAX {
-        cx.anomaly("too_many_encoding_layers");
+    if message.name == NAME && cx.rules.wants_events() {
+        events::response((line, block), &fields, cx);
     }
     let rules = &mut cx.rules;
-    rules.show(RESPONSE_LINE, line);
+    show_line(rules, RESPONSE_LINE, message, line);
     let mut words = line.splitn(3, |byte| matches!(byte, b' ' | b'\t'));
     rules.show(PROTOCOL, words.next().unwrap_or_default());
     if let Some(status) = words.next() {
@@ -150,27 +176,27 @@ fn tell_fields(
         out.extend_from_slice(block);
     });
     rules.show_with(HEADER, |out| {
-        for field in fields.all().filter(|field| !field.is(cookie)) {
+        for field in fields.by_name().filter(|field| !field.is(cookie)) {
             field.write(fields, out);
             out.extend_from_slice(b"\r\n");
         }
     });
     rules.show_with(HEADER_NAMES, |out| {
         out.extend_from_slice(b"\r\n");
-        for field in fields.all() {
+        for field in fields.by_name() {
             out.extend_from_slice(field.name);
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b"\r\n");
     });
     if rules.wants(each) {
-        for field in fields.all() {
+        for field in fields.by_name() {
             rules.show_with(each, |out| field.write(fields, out));
         }
     }
     for (name, buffer) in named {
         if rules.wants(*buffer)
-            && let Some(field) = fields.all().find(|field| field.is(name))
+            && let Some(field) = fields.by_name().find(|field| field.is(name))
         {
             rules.show_with(*buffer, |out| field.write_value(fields, out));
         }
@@ -186,8 +212,10 @@ fn split_line(head: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The fields of a message.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     all: Vec<Field<'a>>,
+    /// Those without a colon have no name.
+    raw: Vec<(Option<&'a [u8]>, &'a [u8])>,
 }
 
 #[derive(Clone, Copy)]
@@ -199,20 +227,26 @@ struct Field<'a> {
 
 impl<'a> Fields<'a> {
     fn of(block: &'a [u8]) -> Self {
-        let all = head::fields(block).take(FIELDS_MAX);
+        let raw: Vec<_> = head::fields(block).collect();
+        let all = raw.iter().take(FIELDS_MAX);
         let all = all.map(|(name, value)| Field { name: name.unwrap_or_default(), value }).collect();
-        Self { all }
+        Self { all, raw }
+    }
+
+    /// All of them, as they came.
+    pub(super) fn all(&self) -> &[(Option<&'a [u8]>, &'a [u8])] {
+        &self.raw
     }
 
     /// The first field of each name.
-    fn all(&self) -> impl Iterator<Item = &Field<'a>> {
+    fn by_name(&self) -> impl Iterator<Item = &Field<'a>> {
         self.all.iter().enumerate().filter_map(|(place, field)| {
             let earlier = &self.all[..place];
             (!earlier.iter().any(|other| other.name.eq_ignore_ascii_case(field.name))).then_some(field)
         })
     }
 
-    fn value(&self, name: &str) -> Option<&'a [u8]> {
+    pub(super) fn value(&self, name: &str) -> Option<&'a [u8]> {
         self.all.iter().find(|field| field.is(name)).map(|field| field.value)
     }
 }
@@ -364,7 +398,7 @@ mod tests {
     fn fields_of_one_name_are_one_and_lines_are_joined() {
         let fields = Fields::of(b"A: 1\r\nB:  two\r\n words \r\na:3\r\nno colon\r\n\r\nC: body");
         let mut out = Vec::new();
-        for field in fields.all() {
+        for field in fields.by_name() {
             field.write(&fields, &mut out);
             out.push(b'|');
         }

@@ -88,7 +88,7 @@ pub(super) const fn keyings(version: u32) -> &'static [Keying] {
     }
 }
 
-/// Keys of what the client sends.
+/// Keys of what one end sends.
 pub(super) struct Keys {
     aead: Aes128Gcm,
     mask: Aes128,
@@ -96,11 +96,20 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Those that follow from the connection id which the client chose for the server.
+    /// Those of the client that follow from the connection id which it chose for the server.
     pub(super) fn of_client(keying: &Keying, connection_id: &[u8]) -> Option<Self> {
+        Self::of(keying, connection_id, b"client in")
+    }
+
+    /// Those of the server that follow from the same id.
+    pub(super) fn of_server(keying: &Keying, connection_id: &[u8]) -> Option<Self> {
+        Self::of(keying, connection_id, b"server in")
+    }
+
+    fn of(keying: &Keying, connection_id: &[u8], label: &[u8]) -> Option<Self> {
         let (_, initial) = Hkdf::<Sha256>::extract(Some(&keying.salt), connection_id);
         let mut secret = [0; 32];
-        expand(&initial, b"client in", &mut secret)?;
+        expand(&initial, label, &mut secret)?;
         let secret = Hkdf::<Sha256>::from_prk(&secret).ok()?;
         let (mut key, mut iv, mut mask) = ([0; 16], [0; 12], [0; 16]);
         let labels: [&[u8]; 3] = if keying.is_second {
