@@ -13,13 +13,13 @@ use std::sync::{Arc, Mutex};
 pub(crate) const RULES: &str = r#"alert tcp any any -> any any (msg:"First of them"; classtype:trojan-activity; sid:1; rev:3;)
 drop http any any -> any any (msg:"second"; http.uri; content:"/x"; sid:2;)
 # alert dns any any -> any any (msg:"third"; sid:3;)
-alert pop3 any any -> any any (msg:"vain"; pop3.command; content:"x"; sid:5;)
+alert ip any any -> any any (msg:"vain"; sctp.chunk_data; content:"x"; sid:5;)
 "#;
 
 const WITH_A_WRONG_ONE: &str = r#"alert tcp any any -> any any (msg:"First of them"; classtype:trojan-activity; sid:1; rev:3;)
 drop http any any -> any any (msg:"second"; http.uri; content:"/x"; sid:2;)
 # alert dns any any -> any any (msg:"third"; sid:3;)
-alert pop3 any any -> any any (msg:"vain"; pop3.command; content:"x"; sid:5;)
+alert ip any any -> any any (msg:"vain"; sctp.chunk_data; content:"x"; sid:5;)
 alert tcp any any -> any any (msg:"wrong"; nonsense; sid:4;)
 "#;
 
@@ -145,7 +145,7 @@ fn the_summary_counts_and_a_reload_that_fails_says_why() {
     let failure = &summary["failures"][0];
     assert_eq!((&failure["sid"], &failure["line"]), (&json!(4), &json!(5)), "{summary}");
     assert_eq!(summary["cannot_match"], 1);
-    assert_eq!(summary["in_vain"][0]["keyword"], "pop3.command");
+    assert_eq!(summary["in_vain"][0]["keyword"], "sctp.chunk_data");
     let refused = daemon.over_tcp("POST", "/dpi/rules/reload", "");
     refused.problem(422, "invalid_rules");
     let reloaded = Daemon::start(Options::default()).over_tcp("POST", "/dpi/rules/reload", "").json();

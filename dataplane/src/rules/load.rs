@@ -307,13 +307,13 @@ mod tests {
     #[test]
     fn rules_that_cannot_match_are_told_where_they_are_in_the_set() {
         let mut loader = Loader::new(Variables::usual());
-        let vain = "alert pop3 any any -> any any (pop3.command; content:\"A\"; sid:2; rev:1;)\n";
+        let vain = "alert ip any any -> any any (sctp.chunk_data; content:\"A\"; sid:2; rev:1;)\n";
         loader.add("a.rules", format!("alert ip any any -> any any (sid:1;)\n{vain}").as_bytes());
         loader.add("b.rules", vain.replace("rev:1", "rev:2").as_bytes());
         let loaded = loader.finish();
         assert_eq!(loaded.signatures.len(), 2);
         assert_eq!(loaded.files[0].in_vain, []);
-        assert_eq!(loaded.files[1].in_vain, [(1, 2, "pop3.command".to_owned())]);
+        assert_eq!(loaded.files[1].in_vain, [(1, 2, "sctp.chunk_data".to_owned())]);
     }
 
     #[test]

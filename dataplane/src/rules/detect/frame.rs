@@ -215,7 +215,7 @@ impl Telling<'_> {
     fn try_open(&mut self, frame: &mut Open, waits_for_end: bool) {
         let is_over = frame.is_over();
         let is_due = is_over || (!waits_for_end && frame.is_due(self.is_inline));
-        if !is_due && !(frame.left == Some(0)) {
+        if !is_due && frame.left != Some(0) {
             return;
         }
         let Open { kind, way, bytes, told, .. } = frame;

@@ -311,7 +311,7 @@ mod tests {
                 "GET / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: x\r\n",
                 &["invalid_transfer_encoding_value_in_request"],
             ),
-            ("GET / HTTP/1.1\r\n folded\r\nHost: a.example\r\n", &["invalid_request_field_folding"]),
+            ("GET / HTTP/1.1\r\n folded: x\r\nHost: a.example\r\n", &["invalid_request_field_folding"]),
         ] {
             let mut told = events(&format!("{head}\r\n"), "");
             told.retain(|event| *event != "missing_host_header");

@@ -173,13 +173,13 @@ pub struct RequestLine<'a> {
 /// Splits a request line at its blanks; a target may hold some (RFC 9112 3.2).
 #[must_use]
 pub fn request_line(line: &[u8]) -> Option<RequestLine<'_>> {
-    let blank = line.iter().position(|byte| *byte == b' ')?;
+    let blank = line.iter().position(|byte| is_blank(*byte))?;
     let (method, rest) = line.split_at_checked(blank)?;
     let rest = rest.trim_ascii();
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) || rest.is_empty() {
         return None;
     }
-    let last = rest.iter().rposition(|byte| *byte == b' ');
+    let last = rest.iter().rposition(|byte| is_blank(*byte));
     if let Some(last) = last
         && let (target, version) = rest.split_at(last)
         && version.get(1..).is_some_and(is_version)
@@ -187,6 +187,11 @@ pub fn request_line(line: &[u8]) -> Option<RequestLine<'_>> {
         return Some(RequestLine { method, target: target.trim_ascii(), version: version.get(1..) });
     }
     Some(RequestLine { method, target: rest, version: None })
+}
+
+/// What parts of a request line are split at: servers take tabs for blanks (RFC 9112 3).
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// `HTTP/` and a digit.
@@ -238,6 +243,11 @@ mod tests {
     fn request_lines_are_split() {
         let line = request_line(b"GET /a b HTTP/1.1").unwrap();
         assert_eq!((line.target, line.version), (&b"/a b"[..], Some(&b"HTTP/1.1"[..])));
+        let line = request_line(b"GET\t/a\tHTTP/1.1").unwrap();
+        assert_eq!(
+            (line.method, line.target, line.version),
+            (&b"GET"[..], &b"/a"[..], Some(&b"HTTP/1.1"[..]))
+        );
         assert_eq!(request_line(b"GET /").unwrap().version, None);
         assert_eq!(request_line(b"GET"), None);
         assert_eq!(status_of(b"HTTP/1.1 404 Not Found"), Some(404));
