@@ -226,6 +226,8 @@ struct Known {
     rules: FlowPlace,
     /// Which way the bytes went that told the protocol, until the other end has acknowledged them.
     told_by: Option<Direction>,
+    /// What its packets carry is encrypted: no rule looks into it any more.
+    is_sealed: bool,
 }
 
 /// What is needed while a flow is looked at.
@@ -787,8 +789,7 @@ impl Active {
             self.end(cx);
         }
         let is_tcp = cx.flow.protocol == parse::Protocol::TCP;
-        // What is encrypted matches nothing from here on.
-        let is_open = !matches!(eve_name(cx.notes), Some("tls" | "ssh"));
+        let is_open = !ruled::is_encrypted(cx.notes);
         self.is_read |= finished;
         self.is_read && !is_deep && is_tcp && is_open && cx.rules.is_on() && cx.rules.detector.wants_streams()
     }

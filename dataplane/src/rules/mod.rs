@@ -1,7 +1,6 @@
 //! Which signatures does this traffic match?
 //!
-//! Rules are those of Suricata, unchanged. What is here so far reads them and tries them on bytes and packets that it is given; nothing of
-//! it is on the packet path yet.
+//! Rules are those of Suricata, unchanged. Workers try them through `detect`, on packets, on what came in order and on what parsers tell.
 //!
 //! | file | question |
 //! |---|---|
@@ -10,6 +9,7 @@
 //! | `untold` | which rules can never match? |
 //! | `listed`, `tally` | which rules are there, and how often did each match? |
 //! | `prefilter` | which of many can match these bytes at all? |
+//! | `by_address` | which of many may be about these ends? |
 //! | `packet` | does a rule ask about this packet, and do its headers fit? |
 //! | `transform`, `matcher` | do the tests of a part hold in these bytes? |
 //! | `counting`, `memory` | how many matches make an alert, and what does one remember for the next? |
@@ -18,6 +18,7 @@
 //! | `ranges`, `number` | sets and tests of numbers |
 
 mod base64;
+mod by_address;
 pub mod detect;
 pub mod hashes;
 pub mod changes;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::by_address::AddressRules;
 use super::hashes::HashKinds;
 use super::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, Source};
 use super::language::frames::FRAMES;
@@ -30,6 +31,8 @@ pub struct RuleSet {
     unordered: Prefilter,
     /// Rules of what parsers tell, by protocol and direction.
     applications: HashMap<&'static str, [Prefilter; 2], foldhash::quality::RandomState>,
+    /// Rules of addresses alone.
+    addresses: AddressRules,
     /// Rules of frames, by direction.
     frames: [Prefilter; 2],
     /// Which kinds of frames rules ask for; none where nobody asks for any.
@@ -199,6 +202,11 @@ impl RuleSet {
         &self.packets[class as usize][way as usize]
     }
 
+    /// Rules of addresses alone.
+    pub(super) const fn of_addresses(&self) -> &AddressRules {
+        &self.addresses
+    }
+
     pub(super) const fn of_stream(&self, way: Direction) -> &Prefilter {
         &self.streams[way as usize]
     }
@@ -254,7 +262,7 @@ impl RuleSet {
             let meant =
                 all().filter(|(_, one)| one.way().is_none_or(|other| other == way)).filter(|(_, one)| {
                     let is_tried = match one.kind {
-                        Kind::Packet => true,
+                        Kind::Packet => !one.is_of_addresses(),
                         // What has no stream is looked at packet by packet.
                         Kind::Stream { and_packets } => and_packets || class != Class::Tcp,
                         Kind::Transaction | Kind::Frame => false,
@@ -263,6 +271,8 @@ impl RuleSet {
                 });
             packets[class as usize][way as usize] = prefilter(meant, is_payload)?;
         }
+        let of_addresses = all().filter(|(_, one)| one.kind == Kind::Packet && one.is_of_addresses());
+        let addresses = AddressRules::new(of_addresses.map(|(number, one)| (number, &one.rule.header)));
         let of_streams = || all().filter(|(_, one)| matches!(one.kind, Kind::Stream { .. }));
         let mut streams: [Prefilter; 2] = Default::default();
         for way in ways {
@@ -340,6 +350,7 @@ impl RuleSet {
         let is_event = |ask: &Ask| matches!(ask, Ask::Event(of, _) if *of != "applayer");
         let wants_events = all().any(|(_, one)| one.asks.iter().any(is_event));
         (self.packets, self.streams, self.unordered) = (packets, streams, unordered);
+        self.addresses = addresses;
         (self.frames, self.wanted_frames) = (frames, wanted_frames);
         (self.applications, self.wanted, self.wants_events) = (applications, wanted, wants_events);
         self.keeps_streams = keeps_streams;

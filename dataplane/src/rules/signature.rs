@@ -11,8 +11,8 @@ use super::memory::{Names, Remembered, TooManyNames};
 use super::packet::Check;
 use super::rule::{
     AppLayerProtocol, BufferId, Chosen, Condition, Content, DceInterface, Effect, FileHash, FileTest,
-    FlowNumber, FlowTest, FrameId, HeaderProtocol, Hook, JumpFrom, NumberSpan, NumberTest, PacketProtocol,
-    Rule, StreamSize, Test,
+    FlowNumber, FlowTest, FrameId, Header, HeaderProtocol, Hook, JumpFrom, NumberSpan, NumberTest,
+    PacketProtocol, Rule, StreamSize, Test, Where,
 };
 use super::transform::Chain;
 use crate::flow::Direction;
@@ -232,6 +232,34 @@ impl Signature {
             && self.checks.is_empty()
             && !self.asks.is_empty()
             && self.asks.iter().all(|ask| matches!(ask, Ask::Protocol(_)))
+    }
+
+    /// Whether it asks for nothing but addresses, ports and the packet's protocol: it is tried with the first packet of a flow each
+    /// way, and with what is of no flow (`SignatureIsIPOnly` of Suricata's `detect-engine-build.c`, which leaves out negated addresses
+    /// and rules that ask what a flow remembers).
+    pub(super) fn is_of_addresses(&self) -> bool {
+        let Header { protocol, hook: None, source, destination, .. } = &self.rule.header else {
+            return false;
+        };
+        let is_of_ip = matches!(protocol, HeaderProtocol::Packet(kind) if !matches!(
+            kind,
+            PacketProtocol::PacketHeader | PacketProtocol::Arp | PacketProtocol::Ethernet
+        ));
+        is_of_ip
+            && self.is_of_flow()
+            && self.asks.is_empty()
+            && !(source.is_negated || destination.is_negated)
+            && !self
+                .rule
+                .conditions
+                .iter()
+                .any(|condition| matches!(condition, Condition::FlowBits(_) | Condition::FlowInt(..)))
+            && !self.rule.effects.iter().any(|effect| {
+                matches!(
+                    effect,
+                    Effect::Unset(Where::Flow, _) | Effect::Toggle(Where::Flow, _) | Effect::Int(..)
+                )
+            })
     }
 
     /// Whether it asks for nothing but ends and protocol, so that it is of whole flows.

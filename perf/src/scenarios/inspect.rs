@@ -7,13 +7,16 @@ use std::process::Command;
 use std::sync::Arc;
 
 use dataplane::engine::{BATCH_MAX, Inspection};
+use dataplane::parse::LinkType;
 use dataplane::rules::RuleSet;
 use dataplane::rx::savefile::SavefileReader;
+use dataplane::time::Wall;
 
 use super::memory::policy_set;
 use super::{Error, Outcome, rules};
 use crate::drivers::engine::{Bench, Captured};
 use crate::report::result::{Measurement, Recorder};
+use crate::traffic::conversation::{Conversations, conversations};
 use crate::traffic::{Kind, Spec, Workload};
 
 /// Flows that the table holds: more than any capture has.
@@ -22,6 +25,8 @@ const CAPACITY: u32 = 262_144;
 const BULK_FLOWS: u32 = 1_000;
 /// Packets of one measured pass of it.
 const BULK_PACKETS: usize = 2_000_000;
+/// Packets of each conversation behind its beginning.
+const IMIX_PACKETS: usize = 200;
 /// Packets of one measured pass over captures at least: short captures are repeated.
 const CAPTURED_MIN: usize = 1_000_000;
 
@@ -49,6 +54,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
     let mut recorder = Recorder::new("inspect", plan.seed);
     let rules = rules::load(&plan.rules, plan.rules_min, plan.runs, &mut recorder)?;
     bulk(plan, rules.as_ref(), &mut recorder)?;
+    imix(plan, rules.as_ref(), &mut recorder)?;
     if !plan.captures.is_empty() {
         captures(plan, rules.as_ref(), &mut recorder)?;
     }
@@ -70,6 +76,7 @@ fn bulk(plan: &Plan, rules: Option<&Arc<RuleSet>>, recorder: &mut Recorder) -> R
         for _ in 0..plan.runs {
             let pass = bench.pass(&load.load, 0, BULK_PACKETS);
             measurement.sample("time_per_packet", "ns", pass.ns_per_packet());
+            measurement.sample("rate", "pps", 1e9 / pass.ns_per_packet());
             measurement.sample("allocations", "calls", pass.allocations as f64);
             samples.push(pass.ns_per_packet());
         }
@@ -77,6 +84,45 @@ fn bulk(plan: &Plan, rules: Option<&Arc<RuleSet>>, recorder: &mut Recorder) -> R
         times.push((name, samples));
     }
     add_ratio(recorder, "bulk, classified", &times);
+    Ok(())
+}
+
+/// What follows the beginnings of conversations, whose protocols are known by then.
+fn imix(plan: &Plan, rules: Option<&Arc<RuleSet>>, recorder: &mut Recorder) -> Result<(), Error> {
+    const WORKLOAD: &str = "IMIX, TLS and HTTP";
+    let Conversations { beginnings, rest } = conversations(BULK_FLOWS as u16, IMIX_PACKETS, plan.seed);
+    let mut at = 1_700_000_000_000_000_000;
+    let mut sent = |frames: Vec<Vec<u8>>| -> Vec<Captured> {
+        let sent = frames.into_iter().map(|bytes| {
+            at += 1_000;
+            Captured { bytes: bytes.into(), link: LinkType::Ethernet, at: Wall(at) }
+        });
+        sent.collect()
+    };
+    let (beginnings, rest) = (sent(beginnings), sent(rest));
+    let mut frames: Vec<_> = (0..BATCH_MAX).map(|_| Vec::with_capacity(2_048)).collect();
+    let mut times = Vec::new();
+    for (name, inspection, rules) in kinds(rules) {
+        let mut samples = Vec::new();
+        let mut measurement = Measurement::new(name, WORKLOAD, u64::from(BULK_FLOWS), 0);
+        for _ in 0..plan.runs {
+            let looked_by = (inspection.clone(), rules.clone());
+            let mut bench = Bench::inspecting(CAPACITY, policy_set(0, false)?, plan.seed, looked_by);
+            bench.captured(&beginnings, &mut frames);
+            let pass = bench.captured(&rest, &mut frames);
+            measurement.sample("time_per_packet", "ns", pass.ns_per_packet());
+            measurement.sample("rate", "pps", 1e9 / pass.ns_per_packet());
+            measurement.sample(
+                "allocations_per_packet",
+                "calls",
+                pass.allocations as f64 / rest.len() as f64,
+            );
+            samples.push(pass.ns_per_packet());
+        }
+        recorder.add(measurement);
+        times.push((name, samples));
+    }
+    add_ratio(recorder, WORKLOAD, &times);
     Ok(())
 }
 

@@ -42,11 +42,16 @@ impl Inspector {
         let moment = flow.map(|flow| moment_of(flow, Wall(facts.at_ns), spoken));
         let (place, facts) = match known.get_mut(slot as usize) {
             Some(known) => {
-                let is_in_stream = facts.is_in_stream && (known.active as usize) < active.len();
+                let is_read = (known.active as usize) < active.len();
+                let is_in_stream = facts.is_in_stream && is_read;
+                // The packet that ended what is in clear is looked at itself.
+                let was_sealed =
+                    std::mem::replace(&mut known.is_sealed, !is_read && is_encrypted(&known.notes));
                 let application = eve_name(&known.notes);
                 known.hear(view);
                 let is_settled = desk.is_inline || known.told_by.is_none();
-                (&mut known.rules, PacketFacts { application, is_settled, is_in_stream, ..*facts })
+                let is_sealed = was_sealed;
+                (&mut known.rules, PacketFacts { application, is_settled, is_in_stream, is_sealed, ..*facts })
             }
             None => (&mut nowhere, PacketFacts { is_in_stream: false, ..*facts }),
         };
@@ -156,6 +161,11 @@ pub(super) const fn moment_of(flow: &FlowView, at: Wall, original: Option<&'stat
         at_ns: at.0,
         counts: flow.counts,
     }
+}
+
+/// Whether what a flow carries behind what its parser read matches nothing.
+pub(super) fn is_encrypted(notes: &Notes) -> bool {
+    matches!(eve_name(notes), Some("tls" | "ssh"))
 }
 
 /// What rules call the protocol that a flow spoke before an upgrade.

@@ -114,13 +114,18 @@ impl Counters {
     }
 }
 
+/// Bytes at which nobody looks any more and that are not taken out yet.
+const GONE_MAX: usize = 4 << 10;
+
 /// The end of what a direction has brought in order.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    pub bytes: Vec<u8>,
-    /// Bytes that came before `bytes`.
-    pub before: u64,
-    /// Bytes at the end of `bytes` that were not tried yet.
+    bytes: Vec<u8>,
+    /// Bytes at the beginning of `bytes` at which nobody looks any more: taken out some together.
+    gone: usize,
+    /// Bytes that came before those that are looked at.
+    before: u64,
+    /// Bytes at the end that were not tried yet.
     pub fresh: usize,
     /// Of these, bytes that came with the packet that is looked at.
     pub late: usize,
@@ -132,16 +137,49 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// The end of what came.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.gone..).unwrap_or_default()
+    }
+
     /// What may be tried now.
     pub(super) fn tried(&self) -> &[u8] {
-        &self.bytes[..self.bytes.len() - self.late.min(self.bytes.len())]
+        let bytes = self.bytes();
+        &bytes[..bytes.len() - self.late.min(bytes.len())]
+    }
+
+    /// Bytes that came in order so far.
+    pub(super) fn passed(&self) -> u64 {
+        self.before + self.bytes().len() as u64
+    }
+
+    /// Keeps the next bytes, and of those before them at most `kept`.
+    pub(super) fn push(&mut self, fresh: &[u8], kept: usize) {
+        let surplus = self.bytes().len().saturating_sub(kept);
+        self.before += surplus as u64;
+        self.gone += surplus;
+        if self.gone >= GONE_MAX {
+            self.bytes.drain(..self.gone);
+            self.gone = 0;
+        }
+        self.bytes.extend_from_slice(fresh);
+        self.fresh += fresh.len();
+        self.late += fresh.len();
+    }
+
+    /// What came, and `len` bytes after it, do not belong together with what comes.
+    pub(super) fn cut(&mut self, len: u64) {
+        self.before = self.passed() + len;
+        self.bytes.clear();
+        self.waiting.clear();
+        (self.gone, self.fresh, self.late) = (0, 0, 0);
     }
 
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.told.clear();
         self.waiting.clear();
-        (self.before, self.fresh, self.late, self.since_told) = (0, 0, 0, 0);
+        (self.gone, self.before, self.fresh, self.late, self.since_told) = (0, 0, 0, 0, 0);
     }
 }
 
@@ -173,8 +211,27 @@ pub(super) struct Body {
     pub bytes: Vec<u8>,
     /// Bytes that were looked at.
     pub seen: usize,
+    /// Bytes at the beginning that were searched for patterns.
+    pub searched: usize,
+    /// Rules whose patterns were found there, and which more bytes may make match.
+    pub waiting: Vec<u32>,
     /// Bytes that came before `bytes`.
     pub before: u64,
+}
+
+impl Body {
+    pub(super) const fn new(application: &'static str, buffer: BufferId, way: Direction) -> Self {
+        Self {
+            application,
+            buffer,
+            way,
+            bytes: Vec::new(),
+            seen: 0,
+            searched: 0,
+            waiting: Vec::new(),
+            before: 0,
+        }
+    }
 }
 
 impl Transaction {

@@ -244,7 +244,7 @@ impl Detector {
         let state = Self::state(flows, free, *generation, place);
         let mut found = std::mem::take(&mut desk.found);
         found.clear();
-        prefilter.always((moment.initiator.1, moment.responder.1), &mut found);
+        prefilter.always((moment.initiator.1, moment.responder.1), true, &mut found);
         for group in prefilter.groups().iter().filter(|group| group.seen.frame == Some(kind)) {
             group.candidates(bytes, &mut desk.search, &mut found);
         }

@@ -121,6 +121,8 @@ pub struct Detector {
 #[derive(Debug, Default)]
 struct Desk {
     found: Vec<u32>,
+    /// Rules that wait for more bytes of a body.
+    waiting: Vec<u32>,
     /// Rules and on what they are tried.
     tried: Vec<(u32, u8)>,
     changed: Vec<u8>,
@@ -288,7 +290,7 @@ impl Detector {
     /// The end of what a direction brought in order, as far as rules look at it.
     #[must_use]
     pub fn stream_of(&self, place: FlowPlace, way: Direction) -> &[u8] {
-        self.flows.get(place.0 as usize).map_or(&[], |state| &state.streams[way as usize].bytes)
+        self.flows.get(place.0 as usize).map_or(&[], |state| state.streams[way as usize].bytes())
     }
 
     /// Whether a flow was passed.

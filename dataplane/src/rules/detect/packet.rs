@@ -25,6 +25,8 @@ pub struct PacketFacts<'a> {
     pub is_settled: bool,
     /// Whether its payload is looked at in order, as part of a stream.
     pub is_in_stream: bool,
+    /// Whether its payload is encrypted: rules do not look into it (Suricata's `encryption-handling: default`).
+    pub is_sealed: bool,
     /// Whether it is a SYN whose data its receiver may leave aside: what they match is said of the packet, not of its flow.
     pub is_bare_syn: bool,
     /// What decoding met (`decode-event`).
@@ -69,9 +71,19 @@ impl Detector {
         let way = view.way.unwrap_or(Direction::Forward);
         let is_ending = flows.get(place.0 as usize).is_some_and(|state| state.is_ending);
         if !is_ending {
-            by_packet(set.of_packets(class, way), view, &mut desk.search, &mut found);
-            if is_tcp && !facts.is_in_stream && !view.payload().is_empty() {
-                by_packet(set.of_unordered(), view, &mut desk.search, &mut found);
+            let payload = if facts.is_sealed { &[] } else { view.payload() };
+            by_packet(set.of_packets(class, way), payload, view, &mut desk.search, &mut found);
+            let addresses = set.of_addresses();
+            // What is said of addresses alone is said once of a flow each way.
+            let is_first = view.way.is_none_or(|way| facts.counts.packets[way as usize] <= 1);
+            if is_first
+                && !addresses.is_empty()
+                && let Some((src, dst)) = view.headers.addrs()
+            {
+                addresses.candidates([src, dst], &mut found);
+            }
+            if is_tcp && !facts.is_in_stream && !payload.is_empty() {
+                by_packet(set.of_unordered(), payload, view, &mut desk.search, &mut found);
             }
         }
         tried.extend(found.drain(..).map(|number| (number, PACKET)));
@@ -90,7 +102,8 @@ impl Detector {
             }
         }
         desk.found = found;
-        tried.sort_unstable();
+        // Most of it comes in order already.
+        tried.sort();
         tried.dedup_by(|next, kept| {
             let is_same = next.0 == kept.0;
             kept.1 |= if is_same { next.1 } else { 0 };
@@ -155,14 +168,19 @@ impl Detector {
     }
 }
 
-fn by_packet(prefilter: &Prefilter, view: &View<'_>, search: &mut Scratch, found: &mut Vec<u32>) {
-    let payload = view.payload();
+fn by_packet(
+    prefilter: &Prefilter,
+    payload: &[u8],
+    view: &View<'_>,
+    search: &mut Scratch,
+    found: &mut Vec<u32>,
+) {
     if !payload.is_empty() {
         for group in prefilter.groups() {
             group.candidates(payload, search, found);
         }
     }
-    prefilter.always(view.headers.ports(), found);
+    prefilter.always(view.headers.ports(), !payload.is_empty(), found);
 }
 
 fn is_met(
@@ -192,7 +210,10 @@ fn is_met(
         })
         && signature.remembered.holds(&state.memory)
         && signature.on_hosts.holds(hosts, Ends { src, dst, at_ns: facts.at_ns }, &[])
-        && parts_hold(signature, desk, |buffer| bytes_of(buffer, view))
+        && parts_hold(signature, desk, |buffer| match buffer {
+            PAYLOAD if facts.is_sealed => None,
+            buffer => bytes_of(buffer, view),
+        })
 }
 
 /// Whether all that a rule asks of bytes holds; `bytes_of` has the buffers.

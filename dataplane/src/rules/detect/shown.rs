@@ -47,6 +47,8 @@ pub struct Shown {
     interfaces: Vec<([u8; 16], u16, bool)>,
     file_size: Option<u64>,
     file_hashes: Vec<(FileHash, Hash)>,
+    /// What came of a body, which is lent for one stage.
+    body: Option<(BufferId, Vec<u8>)>,
 }
 
 impl Shown {
@@ -59,6 +61,16 @@ impl Shown {
         write(&mut self.bytes);
         self.bytes.truncate(BYTES_MAX.max(from));
         self.buffers.push((buffer, from..self.bytes.len()));
+    }
+
+    /// Shows the bytes of a body until they are taken back.
+    pub(super) fn lend(&mut self, buffer: BufferId, bytes: Vec<u8>) {
+        self.body = Some((buffer, bytes));
+    }
+
+    /// The bytes that were lent.
+    pub(super) fn take_back(&mut self) -> Vec<u8> {
+        self.body.take().map(|(_, bytes)| bytes).unwrap_or_default()
     }
 
     /// Bytes of all buffers.
@@ -132,7 +144,7 @@ impl Shown {
         self.file_hashes.clear();
     }
 
-    /// Forgets all of it.
+    /// Forgets all of it but what is lent.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.buffers.clear();
@@ -146,7 +158,8 @@ impl Shown {
     /// The bytes of a buffer, as often as there are some.
     pub(super) fn all_of(&self, buffer: BufferId) -> impl Iterator<Item = &[u8]> {
         let ranges = self.buffers.iter().filter(move |(id, _)| *id == buffer);
-        ranges.map(|(_, range)| &self.bytes[range.clone()])
+        let lent = self.body.iter().filter(move |(id, _)| *id == buffer).map(|(_, bytes)| &bytes[..]);
+        ranges.map(|(_, range)| &self.bytes[range.clone()]).chain(lent)
     }
 
     pub(super) fn numbers_of(&self, field: u16) -> impl Iterator<Item = u64> + Clone {

@@ -20,11 +20,6 @@ const CHUNK_BYTES: usize = 2_560;
 /// Rules of a direction that wait for more bytes.
 const WAITING_MAX: usize = 64;
 
-/// Bytes that came in order so far.
-pub(super) const fn passed(window: &Window) -> u64 {
-    window.before + window.bytes.len() as u64
-}
-
 impl Detector {
     /// Keeps bytes that are next in a direction, for the rules of streams and for those that ask for payload beside what parsers tell.
     pub fn keep_stream(&mut self, place: &mut FlowPlace, way: Direction, fresh: &[u8]) {
@@ -33,14 +28,7 @@ impl Detector {
             return;
         }
         let window = &mut Self::state(flows, free, *generation, place).streams[way as usize];
-        if window.bytes.len() > CHUNK_BYTES {
-            let gone = window.bytes.len() - CHUNK_BYTES;
-            window.bytes.drain(..gone);
-            window.before += gone as u64;
-        }
-        window.bytes.extend_from_slice(fresh);
-        window.fresh += fresh.len();
-        window.late += fresh.len();
+        window.push(fresh, CHUNK_BYTES);
     }
 
     /// The flow is over: what was not tried of its directions is tried.
@@ -77,11 +65,7 @@ impl Detector {
     /// Bytes of a direction are missing: what came before them and what comes do not belong together.
     pub fn stream_gap(&mut self, place: FlowPlace, way: Direction, len: u64) {
         if let Some(state) = self.flows.get_mut(place.0 as usize) {
-            let window = &mut state.streams[way as usize];
-            window.before += window.bytes.len() as u64 + len;
-            window.bytes.clear();
-            window.waiting.clear();
-            (window.fresh, window.late) = (0, 0);
+            state.streams[way as usize].cut(len);
             state.frames.retain(|frame| frame.way != way);
         }
     }
@@ -113,7 +97,7 @@ pub(super) fn candidates(
         group.new_candidates(&bytes[from..], seen - from, search, found);
     }
     found.append(&mut window.waiting);
-    prefilter.always(ports, found);
+    prefilter.always(ports, true, found);
 }
 
 /// Whether a rule matches a direction.

@@ -24,6 +24,7 @@ struct Flow {
     detector: Detector,
     place: FlowPlace,
     moment: Moment,
+    is_sealed: bool,
 }
 
 impl Flow {
@@ -52,11 +53,11 @@ impl Flow {
             at_ns: 1_000_000_000,
             counts: FlowCounts::default(),
         };
-        Self { detector, place: FlowPlace::default(), moment }
+        Self { detector, place: FlowPlace::default(), moment, is_sealed: false }
     }
 
     fn tell(&mut self) -> Telling<'_> {
-        let Self { detector, place, moment } = self;
+        let Self { detector, place, moment, .. } = self;
         Telling { detector, place, moment: *moment, is_on: true, is_inline: false }
     }
 
@@ -74,8 +75,10 @@ impl Flow {
         if is_in_stream {
             self.detector.keep_stream(&mut self.place, TO_SERVER, payload);
         }
-        let at_ns = self.moment.at_ns;
-        let facts = PacketFacts { is_in_stream, is_inline: true, at_ns, ..PacketFacts::default() };
+        let Moment { at_ns, counts, .. } = self.moment;
+        let is_sealed = self.is_sealed;
+        let facts =
+            PacketFacts { is_in_stream, is_inline: true, is_sealed, at_ns, counts, ..PacketFacts::default() };
         self.detector.packet(&mut self.place, &view, Some(&self.moment), &facts);
         self.told()
     }
@@ -101,6 +104,68 @@ fn tests_that_run_out_of_steps_are_told_once() {
     assert_eq!(flow.segment(&hostile, true), [0; 0]);
     assert!(flow.detector.take_spent());
     assert!(!flow.detector.take_spent());
+}
+
+#[test]
+fn what_is_said_of_addresses_alone_is_said_with_the_first_packet_each_way() {
+    let mut flow = Flow::under(&[
+        "alert ip any any -> any any (sid:1;)",
+        "alert tcp [10.0.0.0/8,192.0.2.1] any -> any 80 (flowbits:set,seen; sid:2;)",
+        "alert tcp 10.0.0.2 any -> any any (sid:3;)",
+        "alert tcp any any -> any any (flow:to_server; sid:4;)",
+        "alert tcp !192.0.2.1 any -> any any (sid:5;)",
+        "alert tcp any any -> any any (flowbits:isset,seen; sid:6;)",
+        "alert udp any any -> any any (sid:7;)",
+    ]);
+    flow.moment.counts.packets = [1, 0];
+    let mut told = flow.segment(b"", true);
+    told.sort_unstable();
+    assert_eq!(told, [1, 2, 4, 5, 6]);
+    flow.moment.counts.packets = [2, 1];
+    let mut told = flow.segment(b"", true);
+    told.sort_unstable();
+    assert_eq!(told, [4, 5, 6], "what asks for more than addresses is asked of each packet");
+}
+
+#[test]
+fn nothing_looks_into_what_is_encrypted() {
+    let mut flow = Flow::under(&[
+        r#"alert tcp any any -> any any (content:"needle"; sid:1;)"#,
+        r#"alert tcp any any -> any any (content:"needle"; dsize:6; sid:2;)"#,
+        "alert tcp any any -> any any (content:!\"hay\"; dsize:6; sid:3;)",
+        "alert tcp any any -> any any (dsize:6; sid:4;)",
+    ]);
+    let mut told = flow.segment(b"needle", false);
+    told.sort_unstable();
+    assert_eq!(told, [1, 2, 3, 4]);
+    flow.is_sealed = true;
+    assert_eq!(flow.segment(b"needle", false), [4]);
+}
+
+#[test]
+fn a_body_that_comes_in_pieces_is_searched_across_them() {
+    const BODY: BufferId = buffer("http.response_body");
+    let mut flow = Flow::under(&[
+        r#"alert http any any -> any any (http.response_body; content:"needle"; sid:1;)"#,
+        r#"alert http any any -> any any (http.response_body; content:"needle"; content:"thread"; distance:0; sid:2;)"#,
+        r#"alert http any any -> any any (http.response_body; content:"far"; content:"away"; within:5; sid:3;)"#,
+    ]);
+    let mut piece = |bytes: &[u8]| {
+        let mut telling = flow.tell();
+        telling.is_inline = true;
+        telling.body("http", (0, BODY), TO_CLIENT, bytes, false);
+        flow.told()
+    };
+    assert_eq!(piece(b"hay nee"), [0; 0]);
+    assert_eq!(piece(b"dle"), [1], "its pattern lies across two pieces");
+    assert_eq!(piece(b" and far"), [0; 0]);
+    assert_eq!(piece(b" thr"), [0; 0]);
+    assert_eq!(piece(b"ead and so on"), [2], "found before, it waited for what followed");
+    assert_eq!(piece(b" far away"), [3]);
+    // Many windows later a pattern is found as the first one was.
+    for _ in 0..20 {
+        assert_eq!(piece(&[b'.'; 2_000]), [0; 0]);
+    }
 }
 
 #[test]

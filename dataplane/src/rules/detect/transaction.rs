@@ -5,12 +5,13 @@
 
 use super::flow::{Body, FlowCounts, FlowPlace, Transaction, Window};
 use super::shown::{FieldId, Shown};
-use super::{Desk, Detector, Moment, Of, matched, stream};
+use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::rules::host_bits::Ends;
 use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD, buffer};
 use crate::rules::language::fields::FIELDS;
 use crate::rules::packet::concerns_ends;
+use crate::rules::prefilter::PATTERN_BYTES_MAX;
 use crate::rules::rule::{AppLayerMode, AppLayerProtocol, BufferId, Hook, PAIR_BITS, StreamEnd, StreamSize};
 use crate::rules::signature::{Absent, Ask, Signature};
 
@@ -23,6 +24,9 @@ const BODY_WINDOW_BYTES: usize = 4 << 10;
 
 /// Bytes of a body that rules see (`request-body-limit`).
 pub const BODY_BYTES_MAX: u64 = 100 << 10;
+
+/// Rules that wait for more bytes of a body.
+const WAITING_MAX: usize = 64;
 
 /// Names of files.
 pub(super) const FILE_NAME: BufferId = buffer("file.name");
@@ -146,7 +150,7 @@ impl Telling<'_> {
         if !self.is_on {
             return;
         }
-        let stage = Stage { application, transaction, way, is_last, each_way: false };
+        let stage = Stage { application, transaction, way, is_last, each_way: false, body: None };
         self.detector.stage(self.place, &self.moment, &stage);
     }
 
@@ -157,7 +161,7 @@ impl Telling<'_> {
         }
         for way in [Direction::Forward, Direction::Reverse] {
             self.detector.shown.add_event(event);
-            let stage = Stage { application, transaction, way, is_last: false, each_way: true };
+            let stage = Stage { application, transaction, way, is_last: false, each_way: true, body: None };
             self.detector.stage(self.place, &self.moment, &stage);
         }
     }
@@ -189,7 +193,7 @@ impl Telling<'_> {
             Some(place) => &mut one.bodies[place],
             None if bytes.is_empty() => return,
             None => {
-                one.bodies.push(Body { application, buffer, way, bytes: Vec::new(), seen: 0, before: 0 });
+                one.bodies.push(Body::new(application, buffer, way));
                 let last = one.bodies.len() - 1;
                 &mut one.bodies[last]
             }
@@ -209,8 +213,11 @@ impl Telling<'_> {
         }
         body.seen = body.bytes.len();
         let shown = std::mem::take(&mut body.bytes);
-        self.show(buffer, &shown);
-        self.stage(application, transaction, way, false);
+        self.detector.shown.lend(buffer, shown);
+        let stage =
+            Stage { application, transaction, way, is_last: false, each_way: false, body: Some(buffer) };
+        self.detector.stage(self.place, &self.moment, &stage);
+        let shown = self.detector.shown.take_back();
         let Detector { flows, free, generation, .. } = &mut *self.detector;
         let one = Detector::state(flows, free, *generation, self.place).transaction(transaction);
         if is_end {
@@ -223,6 +230,8 @@ impl Telling<'_> {
                 body.bytes.drain(..gone);
                 body.before += gone as u64;
                 body.seen = body.bytes.len();
+                body.searched = 0;
+                body.waiting.clear();
             }
         }
     }
@@ -296,6 +305,8 @@ pub(super) struct Stage {
     pub is_last: bool,
     /// Events count each way.
     pub each_way: bool,
+    /// What is shown is the body of a message as far as it came.
+    pub body: Option<BufferId>,
 }
 
 impl Detector {
@@ -313,13 +324,30 @@ impl Detector {
         let state = Self::state(flows, free, *generation, place);
         let mut found = std::mem::take(&mut desk.found);
         found.clear();
-        prefilter.always((moment.initiator.1, moment.responder.1), &mut found);
+        prefilter.always((moment.initiator.1, moment.responder.1), true, &mut found);
+        let one = state.transaction(stage.transaction);
+        let of_body = |body: &&mut Body| Some(body.buffer) == stage.body && body.way == stage.way;
+        let mut body = one.bodies.iter_mut().find(of_body);
+        let mut waiting = std::mem::take(&mut desk.waiting);
+        waiting.clear();
         for group in prefilter.groups() {
             for bytes in shown.all_of(group.seen.buffer) {
-                group.candidates(bytes, &mut desk.search, &mut found);
+                match &mut body {
+                    Some(body) if group.seen.buffer == body.buffer && group.is_plain() => {
+                        // A pattern may have begun in what was searched before.
+                        let from = body.searched.saturating_sub(PATTERN_BYTES_MAX - 1).min(bytes.len());
+                        let seen = body.searched.saturating_sub(from);
+                        group.new_candidates(&bytes[from..], seen, &mut desk.search, &mut waiting);
+                        waiting.append(&mut body.waiting);
+                        body.searched = bytes.len();
+                    }
+                    _ => group.candidates(bytes, &mut desk.search, &mut found),
+                }
             }
         }
-        let one = state.transaction(stage.transaction);
+        waiting.sort_unstable();
+        waiting.dedup();
+        found.extend_from_slice(&waiting);
         found.extend(one.held.iter().map(|(rule, _)| *rule));
         found.sort_unstable();
         found.dedup();
@@ -331,6 +359,7 @@ impl Detector {
             let kept = &one.kept;
             let asked = Asked { stage, moment, shown, kept, streams };
             if !asked.concerns(signature, one, *number) {
+                waiting.retain(|waiting| waiting != number);
                 continue;
             }
             // The state that the rule names may not be reached.
@@ -344,12 +373,21 @@ impl Detector {
                 continue;
             }
             one.tell(*number, stage.way);
+            waiting.retain(|waiting| waiting != number);
             one.is_hidden |= signature.hides_record;
             let of = Of { transaction: Some(stage.transaction), ..Of::stream(stage.way) };
             matched(*number, signature, state, ledger, of, (src, dst, moment.at_ns), hits);
         }
         desk.found = found;
         let one = state.transaction(stage.transaction);
+        if let Some(body) = one.bodies.iter_mut().find(of_body) {
+            // Where too many wait, all of it is searched again.
+            if waiting.len() > WAITING_MAX {
+                (body.searched, waiting) = (0, Vec::new());
+            }
+            std::mem::swap(&mut body.waiting, &mut waiting);
+        }
+        desk.waiting = waiting;
         if !(stage.is_last && stage.way == Direction::Reverse) {
             one.kept.keep(shown, |buffer| set.keeps(buffer));
         }
@@ -409,7 +447,7 @@ impl Asked<'_> {
             // Of what goes the other way, what was shown before counts.
             let is_before = part.way.is_some_and(|other| other != way);
             let holds = match part.buffer {
-                PAYLOAD => part.holds(&self.streams[way as usize].bytes, tests, changed),
+                PAYLOAD => part.holds(self.streams[way as usize].bytes(), tests, changed),
                 buffer if is_before => {
                     self.kept.all_of(buffer).any(|bytes| part.holds(bytes, tests, changed))
                 }
@@ -517,7 +555,7 @@ pub(super) fn speaks(asked: &AppLayerProtocol, application: Option<&str>, origin
 
 /// Whether the sides have sent so much.
 pub(super) fn has_size(size: &StreamSize, streams: &[Window; 2]) -> bool {
-    let [client, server] = [0, 1].map(|way: usize| stream::passed(&streams[way]));
+    let [client, server] = [0, 1].map(|way: usize| streams[way].passed());
     let StreamSize { of, test } = size;
     match of {
         StreamEnd::Client => test.holds(client),

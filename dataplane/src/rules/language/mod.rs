@@ -141,9 +141,9 @@ fn header(text: Value<'_>, variables: &mut Variables) -> Result<(Action, Header)
         _ => return Err(arrow.expected("`->`, `<>` or `=>`")),
     };
     let mut side = |addresses: Value<'_>, ports: Value<'_>| {
-        let Addresses { v4, v6 } = variables.addresses(addresses)?;
+        let Addresses { v4, v6, is_negated } = variables.addresses(addresses)?;
         let ports = variables.ports(ports)?;
-        Ok::<_, Wrong>(Endpoints { v4, v6, ports })
+        Ok::<_, Wrong>(Endpoints { v4, v6, ports, is_negated })
     };
     let source = side(source, source_ports)?;
     let destination = side(destination, destination_ports)?;

@@ -1,5 +1,6 @@
 //! Names that rules use for addresses and ports, and what operators make them mean (`vars` in Suricata's configuration).
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -16,6 +17,8 @@ pub struct Addresses {
     pub v4: RangeSet<u32>,
     /// IPv6 as numbers.
     pub v6: RangeSet<u128>,
+    /// Whether some are named by what they are not.
+    pub is_negated: bool,
 }
 
 /// Address groups and port groups by name, without the `$`.
@@ -98,12 +101,12 @@ impl Variables {
         if let Some(known) = self.known_addresses.get(text.bytes()) {
             return Ok(known.clone());
         }
-        let read = Reader { named: &self.addresses, kind: "address", one: one_address }.whole(text)?;
-        let (v4, v6) = read;
+        let reader = Reader::new(&self.addresses, "address", one_address);
+        let (v4, v6) = reader.whole(text)?;
         if v4.is_empty() && v6.is_empty() {
             return Err(text.wrong("no address is left of this group"));
         }
-        let addresses = Addresses { v4, v6 };
+        let addresses = Addresses { v4, v6, is_negated: reader.has_negation.get() };
         self.known_addresses.insert(text.bytes().into(), addresses.clone());
         Ok(addresses)
     }
@@ -117,7 +120,7 @@ impl Variables {
         if let Some(known) = self.known_ports.get(text.bytes()) {
             return Ok(known.clone());
         }
-        let (ports, _none) = Reader { named: &self.ports, kind: "port", one: one_port }.whole(text)?;
+        let (ports, _none) = Reader::new(&self.ports, "port", one_port).whole(text)?;
         if ports.is_empty() {
             return Err(text.wrong("no port is left of this group"));
         }
@@ -134,9 +137,19 @@ struct Reader<'v, A, B> {
     named: &'v BTreeMap<String, String>,
     kind: &'static str,
     one: fn(Value<'_>) -> Result<Pair<A, B>, Wrong>,
+    /// Whether a `!` was met so far.
+    has_negation: Cell<bool>,
 }
 
-impl<A: Bounded, B: Bounded> Reader<'_, A, B> {
+impl<'v, A: Bounded, B: Bounded> Reader<'v, A, B> {
+    const fn new(
+        named: &'v BTreeMap<String, String>,
+        kind: &'static str,
+        one: fn(Value<'_>) -> Result<Pair<A, B>, Wrong>,
+    ) -> Self {
+        Self { named, kind, one, has_negation: Cell::new(false) }
+    }
+
     fn whole(&self, text: Value<'_>) -> Result<Pair<A, B>, Wrong> {
         self.group(text.trim(), DEPTH_MAX)
     }
@@ -146,6 +159,7 @@ impl<A: Bounded, B: Bounded> Reader<'_, A, B> {
             return Err(text.wrong("lists and variables are too deep in each other, or name themselves"));
         };
         let (is_negated, inner) = text.negated();
+        self.has_negation.set(self.has_negation.get() || is_negated);
         let (a, b) = if let [b'[', .., b']'] = inner.bytes() {
             self.list(inner.part(1, inner.bytes().len() - 1), depth)?
         } else if let Some(name) = inner.strip("$") {
@@ -177,6 +191,7 @@ impl<A: Bounded, B: Bounded> Reader<'_, A, B> {
                 return Err(piece.expected(&format!("an {} or a list", self.kind)));
             }
             let (a, b) = self.group(inner, depth)?;
+            self.has_negation.set(self.has_negation.get() || is_negated);
             if is_negated {
                 without = (without.0.or(&a), without.1.or(&b));
             } else {

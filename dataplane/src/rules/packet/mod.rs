@@ -114,9 +114,9 @@ pub fn concerns_ends(header: &Header, protocol: u8, (from, to): ((Addr, u16), (A
 }
 
 fn goes(header: &Header, from: (Addr, u16), to: (Addr, u16)) -> bool {
-    has_addresses(header, from.0, to.0)
-        && header.source.ports.contains(from.1)
+    header.source.ports.contains(from.1)
         && header.destination.ports.contains(to.1)
+        && has_addresses(header, from.0, to.0)
 }
 
 fn is_between(header: &Header, headers: &Headers) -> bool {

@@ -22,10 +22,10 @@ pub(super) const PATTERN_BYTES_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub struct Prefilter {
     groups: Vec<Group>,
-    /// Rules that nothing finds, in the order in which they were given.
-    always: Vec<u32>,
+    /// Rules that nothing finds, in the order in which they were given: those that ask for no payload, and those that do.
+    always: [Vec<u32>; 2],
     /// The same of rules that are about few ports, by each of them.
-    by_port: HashMap<u16, Vec<u32>, RandomState>,
+    by_port: [HashMap<u16, Vec<u32>, RandomState>; 2],
 }
 
 /// Ports that a rule may be about to be looked up by them.
@@ -86,7 +86,8 @@ impl Prefilter {
         rules: impl IntoIterator<Item = (u32, &'a Rule)>,
         meant: impl Fn(&Part) -> bool,
     ) -> Result<Self, Unmatchable> {
-        let (mut always, mut by_port) = (Vec::new(), HashMap::<u16, Vec<u32>, RandomState>::default());
+        let mut always: [Vec<u32>; 2] = Default::default();
+        let mut by_port: [HashMap<u16, Vec<u32>, RandomState>; 2] = Default::default();
         let mut gathered: Vec<Gathered> = Vec::new();
         let mut groups: HashMap<Seen, usize> = HashMap::new();
         for (number, rule) in rules {
@@ -94,9 +95,12 @@ impl Prefilter {
                 part.seen.buffer != PAYLOAD || pattern.len() >= PAYLOAD_PATTERN_BYTES_MIN
             };
             let Some((part, pattern)) = fast_pattern(rule, &meant).filter(is_worth_it) else {
+                let of_payload = usize::from(rule.parts.iter().any(|part| part.seen.buffer == PAYLOAD));
                 match few_ports(rule) {
-                    Some(ports) => ports.for_each(|port| by_port.entry(port).or_default().push(number)),
-                    None => always.push(number),
+                    Some(ports) => {
+                        ports.for_each(|port| by_port[of_payload].entry(port).or_default().push(number));
+                    }
+                    None => always[of_payload].push(number),
                 }
                 continue;
             };
@@ -113,15 +117,19 @@ impl Prefilter {
     /// Whether there is no rule.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.always.is_empty() && self.by_port.is_empty()
+        let is_empty = self.always.iter().all(Vec::is_empty) && self.by_port.iter().all(HashMap::is_empty);
+        self.groups.is_empty() && is_empty
     }
 
-    /// Adds rules that are candidates whatever the bytes are, between these ports.
-    pub fn always(&self, ports: (u16, u16), found: &mut Vec<u32>) {
-        found.extend_from_slice(&self.always);
-        if !self.by_port.is_empty() {
-            for port in [ports.0, ports.1] {
-                found.extend_from_slice(self.by_port.get(&port).map_or(&[][..], Vec::as_slice));
+    /// Adds rules that are candidates whatever the bytes are, between these ports; those that ask for payload where there is one.
+    pub fn always(&self, ports: (u16, u16), has_payload: bool, found: &mut Vec<u32>) {
+        let kinds = 1 + usize::from(has_payload);
+        for (always, by_port) in self.always.iter().zip(&self.by_port).take(kinds) {
+            found.extend_from_slice(always);
+            if !by_port.is_empty() {
+                for port in [ports.0, ports.1] {
+                    found.extend_from_slice(by_port.get(&port).map_or(&[][..], Vec::as_slice));
+                }
             }
         }
     }
@@ -150,6 +158,12 @@ impl Group {
             &changed[..]
         };
         self.grams.find(bytes, 0, patterns, |pattern| found.extend_from_slice(&self.rules[pattern as usize]));
+    }
+
+    /// Whether what is searched is the buffer itself, not what transforms make of it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.chain.is_empty()
     }
 
     /// The same of a stream, whose first `seen` bytes were searched before: patterns that end there are not told again.
@@ -284,7 +298,7 @@ mod tests {
             let numbered = rules.iter().enumerate().map(|(number, rule)| (number as u32, rule));
             let prefilter = Prefilter::new(numbered, |_| true).unwrap();
             let (mut found, mut scratch) = (Vec::new(), Scratch::default());
-            prefilter.always((1_024, 80), &mut found);
+            prefilter.always((1_024, 80), true, &mut found);
             for group in prefilter.groups() {
                 group.candidates(&bytes, &mut scratch, &mut found);
             }

@@ -178,13 +178,15 @@ pub struct Endpoints {
     pub v6: RangeSet<u128>,
     /// TCP, UDP and SCTP ports.
     pub ports: RangeSet<u16>,
+    /// Whether some addresses are named by what they are not.
+    pub is_negated: bool,
 }
 
 impl Endpoints {
     /// Every address and port.
     #[must_use]
     pub fn any() -> Self {
-        Self { v4: RangeSet::all(), v6: RangeSet::all(), ports: RangeSet::all() }
+        Self { v4: RangeSet::all(), v6: RangeSet::all(), ports: RangeSet::all(), is_negated: false }
     }
 
     /// Whether every address is meant.

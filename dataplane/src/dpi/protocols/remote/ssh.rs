@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use crate::dpi::cursor::Cursor;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::text::find;
-use crate::dpi::{Category, First, HintKind, Kept, Match, Over, Peek, Probe, Protocol, Risk, Shown};
+use crate::dpi::{Category, Fields, First, HintKind, Kept, Match, Over, Peek, Probe, Protocol, Risk, Shown};
 use crate::flow::Direction;
 use crate::rules::detect::Message;
 
@@ -66,6 +66,8 @@ const RECORD_BYTES_MAX: u32 = 35_000;
 #[derive(Default)]
 struct Greetings {
     ends: [End; 2],
+    /// Its number, since a banner came.
+    transaction: Option<u32>,
     is_told: bool,
 }
 
@@ -83,6 +85,7 @@ struct End {
 impl Parser for Greetings {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let end = &mut self.ends[way as usize];
+        let before = (end.has_banner, end.hassh.is_some());
         let wants_records = cx.rules.wants_any_frame();
         let used = if end.is_over {
             if wants_records { end.record(way, bytes, cx) } else { bytes.len() }
@@ -95,6 +98,10 @@ impl Parser for Greetings {
         } else {
             end.banner(bytes, cx)
         };
+        if before != (end.has_banner, end.hassh.is_some()) {
+            let transaction = *self.transaction.get_or_insert_with(|| cx.begin_transaction());
+            cx.tell_rules_early("ssh", way, transaction, |ssh| write(&self.ends, ssh));
+        }
         if self.ends.iter().all(|end| end.is_over) {
             self.tell(cx);
             if !wants_records || self.ends.iter().all(|end| end.is_opaque) {
@@ -233,27 +240,28 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl Greetings {
     fn tell(&mut self, cx: &mut Context<'_>) {
-        if self.is_told || !self.ends.iter().any(|end| end.has_banner) {
-            return;
-        }
+        let Some(transaction) = self.transaction.filter(|_| !self.is_told) else { return };
         self.is_told = true;
         if let [Some((_, client)), Some((_, server))] = self.ends.each_ref().map(|end| end.hassh.as_ref()) {
             weak::note(client, server, cx);
         }
-        cx.tell_with("ssh", Direction::Reverse, |ssh| {
-            for (name, end) in ["client", "server"].into_iter().zip(&self.ends) {
-                if !end.has_banner {
-                    continue;
-                }
-                ssh.object(name, |object| {
-                    object.text("proto_version", &end.protocol);
-                    object.text("software_version", &end.software);
-                    if let Some((hash, string)) = &end.hassh {
-                        object.object("hassh", |hassh| {
-                            hassh.text("hash", hash);
-                            hassh.text("string", string);
-                        });
-                    }
+        cx.tell_of_with(transaction, "ssh", Direction::Reverse, |ssh| write(&self.ends, ssh));
+    }
+}
+
+/// What both ends have said so far.
+fn write(ends: &[End; 2], ssh: &mut Fields) {
+    for (name, end) in ["client", "server"].into_iter().zip(ends) {
+        if !end.has_banner {
+            continue;
+        }
+        ssh.object(name, |object| {
+            object.text("proto_version", &end.protocol);
+            object.text("software_version", &end.software);
+            if let Some((hash, string)) = &end.hassh {
+                object.object("hassh", |hassh| {
+                    hassh.text("hash", hash);
+                    hassh.text("string", string);
                 });
             }
         });
