@@ -1,14 +1,15 @@
 //! Which signatures does this traffic match?
 //!
-//! Rules are those of Suricata, unchanged. What is here so far reads them and tries them on bytes and packets that it is given; nothing of
-//! it is on the packet path yet.
+//! Rules are those of Suricata, unchanged. What is here reads them and tries them on the packets, streams and transactions that the engine
+//! and its parsers show; what becomes of a match is the engine's.
 //!
 //! | file | question |
 //! |---|---|
 //! | `language`, `rule` | what does a rule say? text in, [`Rule`] or [`Fault`] out |
 //! | `load`, `changes` | which rules are in the set, and what does the operator change of them? |
+//! | `adjust`, `classes` | what is said of their alerts beside them? |
 //! | `untold` | which rules can never match? |
-//! | `listed`, `tally` | which rules are there, and how often did each match? |
+//! | `listed`, `tally`, `profile` | which rules are there, how often did each match, and what does trying it cost? |
 //! | `prefilter` | which of many can match these bytes at all? |
 //! | `packet` | does a rule ask about this packet, and do its headers fit? |
 //! | `transform`, `matcher` | do the tests of a part hold in these bytes? |
@@ -16,11 +17,14 @@
 //! | `signature` | does a rule match this packet, all of it tried? |
 //! | `hashes` | is a file on a list of known ones? |
 //! | `ranges`, `number` | sets and tests of numbers |
+//! | `threads` | work on several threads |
 
+mod adjust;
 mod base64;
 pub mod detect;
 pub mod hashes;
 pub mod changes;
+pub mod classes;
 pub mod counting;
 pub mod language;
 pub mod listed;
@@ -31,12 +35,14 @@ pub mod number;
 pub mod packet;
 pub mod ranges;
 pub mod prefilter;
+pub mod profile;
 pub mod rule;
 pub mod datasets;
 pub mod host_bits;
 pub mod set;
 pub mod signature;
 pub mod tally;
+mod threads;
 pub mod transform;
 pub mod untold;
 
