@@ -129,7 +129,7 @@ fn read_all(
         alerts_per_packet: config.alerts_per_packet.into(),
         keeps: Kept { payload_bytes: config.payload_bytes as usize, packet: config.packet },
         workers,
-        threads: self::threads(),
+        threads: threads(),
     };
     let set = RuleSet::new(std::mem::take(&mut loaded.signatures), names, options);
     let set = set.map_err(|error| Failure::line(format!("the rules are no set: {error}")))?;
