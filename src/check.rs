@@ -11,6 +11,7 @@ use dataplane::rules::memory::Names;
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Runs `jarvis check`; what it says on success.
 ///
@@ -20,8 +21,7 @@ use std::sync::Arc;
 pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
     let rules = match typed.rules.is_empty() {
         true => Ok(Vec::new()),
-        false => rules::load(&typed.rules, &Rules::default(), &Arc::default())
-            .and_then(|loaded| rules::checked(&loaded)),
+        false => named_rules(typed),
     };
     match (configuration(typed), rules) {
         (Ok(mut lines), Ok(more)) => {
@@ -31,6 +31,16 @@ pub(crate) fn run(typed: &cli::Check) -> Result<Vec<String>, Failure> {
         (Err(wrong), Ok(_)) | (Ok(_), Err(wrong)) => Err(wrong),
         (Err(wrong), Err(more)) => Err(wrong.and(more)),
     }
+}
+
+/// The rules of the command line, under what the configuration says of rules: groups, lists, thresholds, classes.
+fn named_rules(typed: &cli::Check) -> Result<Vec<String>, Failure> {
+    // What is wrong with the configuration itself is told of it: rules are checked as they stand then.
+    let config = setup::read_config(&typed.config, &typed.ports.flags(), Ports::Optional);
+    let config = config.map_or_else(|_told| Rules::default(), |config| config.rules);
+    let began = Instant::now();
+    let loaded = rules::load(&typed.rules, &config, &Arc::default())?;
+    rules::checked(&loaded, began.elapsed())
 }
 
 /// The configuration and the policies.
@@ -81,7 +91,8 @@ fn configuration(typed: &cli::Check) -> Result<Vec<String>, Failure> {
         (Err(wrong), Err(more)) => Err(wrong.and(more)),
     };
     let (set, rules, told) = everything(loaded, keys, setup::tls(&config))?;
-    let warnings = told.into_iter().chain(rules.unsupported).chain(setup::policy_warnings(&config));
+    let of_rules = rules.unsupported.into_iter().chain(rules.idle);
+    let warnings = told.into_iter().chain(of_rules).chain(setup::policy_warnings(&config));
     let notices = config.notices.iter().map(|notice| format!("notice: {notice}"));
     let mut lines: Vec<String> =
         notices.chain(warnings.map(|warning| format!("warning: {warning}"))).collect();

@@ -280,7 +280,8 @@ pub(crate) struct Check {
     /// Policy file, instead of the configuration's.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// Rules in Suricata's language: files, directories (their *.rules) or quoted patterns. They are only read so far.
+    /// Rules in Suricata's language, under the groups, lists, thresholds and classes that the configuration names: files,
+    /// directories (their *.rules) or quoted patterns.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub rules: Vec<PathBuf>,
 }
@@ -775,6 +776,34 @@ pub(crate) enum RulesCommand {
     Reload,
     /// How many are in force, which cannot be and why.
     Summary,
+    /// What trying each rule costs, measured for some time.
+    Profile {
+        /// What about it.
+        #[command(subcommand)]
+        command: ProfileCommand,
+    },
+}
+
+/// `ctl dpi rules profile`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// Measure from now on, from zero; it ends by itself.
+    Start {
+        /// For so long, 1 to 3600.
+        #[arg(long, default_value_t = 60, value_name = "N")]
+        seconds: u32,
+    },
+    /// Measure no more, and show what was measured.
+    Stop,
+    /// What was measured so far, the dearest rules first.
+    Show {
+        /// total, avg, max (time), checks or matches.
+        #[arg(long, default_value = "total", value_name = "BY")]
+        sort: String,
+        /// Rules at most.
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: u32,
+    },
 }
 
 /// `ctl webhook`.

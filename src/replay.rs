@@ -110,6 +110,9 @@ impl Replay {
         for line in signatures.wrong.iter().chain(&signatures.unsupported) {
             eprintln!("left out: {line}");
         }
+        for line in &signatures.idle {
+            eprintln!("warning: {line}");
+        }
         let names = Arc::new(Names::new(workers::port_names(config)));
         names.remember_set(&set);
         let first = Snapshot {

@@ -6,16 +6,19 @@ use crate::{rule_lists, serve};
 use controlplane::services::rules::{InForce, RuleBook, RuleError, RuleKey};
 use controlplane::store::{Entities, Table};
 use dataplane::control::Door;
+use dataplane::rules::classes::References;
 use dataplane::rules::datasets::Datasets;
 use dataplane::rules::listed::Listed;
-use dataplane::rules::load::{FileReport, Loaded, Loader};
+use dataplane::rules::load::{FileKind, FileReport, Loaded, Loader};
 use dataplane::rules::memory::Names;
+use dataplane::rules::profile::Clock;
 use dataplane::rules::set::{Kept, Options};
 use dataplane::rules::{Fault, Kind, RuleSet, Variables};
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Largest file of rules, bytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -37,13 +40,44 @@ fn read_places(
 ) -> Result<Loaded, Failure> {
     let mut changes = rule_lists::changes(config)?;
     changes.forced = switched.cloned().unwrap_or_default();
-    let mut loader = Loader::new(variables(config)?).with(changes).with_datasets(Arc::clone(datasets));
+    let mut loader = Loader::new(variables(config)?)
+        .with(changes)
+        .with_datasets(Arc::clone(datasets))
+        .on_threads(threads());
     if switched.is_some() {
         loader = loader.listing();
     }
+    let beside = beside(&mut loader, config);
     let read = places.iter().map(|place| read(&mut loader, place));
-    let wrong = read.filter_map(Result::err).reduce(Failure::and);
+    let wrong = beside.into_iter().chain(read.filter_map(Result::err)).reduce(Failure::and);
     wrong.map_or_else(|| Ok(loader.finish()), Err)
+}
+
+/// Threads that read rules: one for each core that this thread may use. In a running box that are not the workers' cores.
+fn threads() -> NonZero<usize> {
+    std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
+}
+
+/// Adds what a file says beside the rules.
+type AddBeside = fn(&mut Loader, &str, &[u8]);
+
+/// Reads what is said beside the rules; gives the files that cannot be read.
+fn beside(loader: &mut Loader, config: &Rules) -> Vec<Failure> {
+    let kinds: [(&[PathBuf], AddBeside); 3] = [
+        (&config.classifications, Loader::add_classes),
+        (&config.references, Loader::add_references),
+        (&config.thresholds, Loader::add_thresholds),
+    ];
+    let mut wrong = Vec::new();
+    for (files, add) in kinds {
+        for file in files {
+            match bytes(file) {
+                Ok(text) => add(loader, &file.display().to_string(), &text),
+                Err(failure) => wrong.push(failure),
+            }
+        }
+    }
+    wrong
 }
 
 /// Address and port groups: Suricata's usual ones, and the operator's.
@@ -77,13 +111,14 @@ fn read_all(
     workers: usize,
     switched: Option<&HashMap<RuleKey, bool>>,
 ) -> Result<(Outcome, Listing), Failure> {
-    let empty = Listing { listed: Vec::new(), files: Vec::new() };
     if config.files.is_empty() {
-        return Ok((Outcome::default(), empty));
+        return Ok((Outcome::default(), Listing::default()));
     }
-    let loaded = read_places(&config.files, config, &names.datasets, switched)?;
-    let (mut wrong, mut unsupported) = (Vec::new(), Vec::new());
+    let began = Instant::now();
+    let mut loaded = read_places(&config.files, config, &names.datasets, switched)?;
+    let (mut wrong, mut unsupported, mut idle) = (Vec::new(), Vec::new(), Vec::new());
     for file in &loaded.files {
+        idle.extend(file.idle.iter().map(|fault| told(file, fault)));
         for fault in &file.faults {
             let list = if fault.kind == Kind::Unsupported { &mut unsupported } else { &mut wrong };
             list.push(told(file, fault));
@@ -94,17 +129,22 @@ fn read_all(
         alerts_per_packet: config.alerts_per_packet.into(),
         keeps: Kept { payload_bytes: config.payload_bytes as usize, packet: config.packet },
         workers,
+        threads: threads(),
     };
-    let set = RuleSet::new(loaded.signatures, names, options);
+    let set = RuleSet::new(std::mem::take(&mut loaded.signatures), names, options);
     let set = set.map_err(|error| Failure::line(format!("the rules are no set: {error}")))?;
-    let outcome = Outcome { set: Some(Arc::new(set)), wrong, unsupported };
-    Ok((outcome, Listing { listed: loaded.listed, files: loaded.files }))
+    let Loaded { listed, files, references, threads, .. } = loaded;
+    let took_ms = began.elapsed().as_millis() as u64;
+    let outcome = Outcome { set: Some(Arc::new(set)), wrong, unsupported, idle, threads, took_ms };
+    Ok((outcome, Listing { listed, files, references }))
 }
 
 /// The rules as they were read, to be listed.
+#[derive(Default)]
 struct Listing {
     listed: Vec<Listed>,
     files: Vec<FileReport>,
+    references: References,
 }
 
 /// What came of the configured rules.
@@ -116,6 +156,12 @@ pub(crate) struct Outcome {
     pub wrong: Vec<String>,
     /// A line for each that asks for what there is not.
     pub unsupported: Vec<String>,
+    /// A line for each that does nothing, or less than it says.
+    pub idle: Vec<String>,
+    /// Threads that read them.
+    pub threads: usize,
+    /// How long it took until they could be tried.
+    pub took_ms: u64,
 }
 
 /// The configured rules of a running box, to be read again.
@@ -182,7 +228,7 @@ impl Keeper {
         self.shown().set.clone()
     }
 
-    /// Reads them again: all of them are put in force, or none where one is wrong.
+    /// Reads them again: all of them are put in force, or none where one is wrong. Gives what is left out or does nothing.
     ///
     /// # Errors
     ///
@@ -198,7 +244,7 @@ impl Keeper {
         self.publish(door, in_force);
         drop(names);
         self.save();
-        Ok(outcome.unsupported)
+        Ok(outcome.unsupported.into_iter().chain(outcome.idle).collect())
     }
 
     /// Enables or disables a rule, and keeps that.
@@ -236,17 +282,18 @@ impl Keeper {
         names: &mut Names,
         switched: HashMap<RuleKey, bool>,
     ) -> Result<(Outcome, InForce), Failure> {
-        let began = Instant::now();
         let before = self.shown().hits();
         let (outcome, listing) = read_all(&self.config, names, self.workers, Some(&switched))?;
         let in_force = InForce {
             listed: listing.listed,
             files: listing.files,
+            references: listing.references,
             set: outcome.set.clone(),
             switched,
             before,
             read_s: serve::now().wall.0 / 1_000_000_000,
-            took_ms: began.elapsed().as_millis() as u64,
+            took_ms: outcome.took_ms,
+            threads: outcome.threads,
             resident_bytes: resident_bytes(),
         };
         Ok((outcome, in_force))
@@ -293,6 +340,10 @@ impl RuleBook for Book {
         self.keeper.switch(&self.door, key, on)?;
         Ok(self.in_force())
     }
+
+    fn clock(&self) -> Clock {
+        xsk::clock::monotonic_ns
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -312,9 +363,14 @@ fn tell(outcome: &Outcome) {
     for line in outcome.unsupported.iter().take(LINES_MAX) {
         tracing::warn!("a rule is left out: {line}");
     }
+    for line in outcome.idle.iter().take(LINES_MAX) {
+        tracing::warn!("rules: {line}");
+    }
     if let Some(set) = &outcome.set {
         let (wrong, unsupported) = (outcome.wrong.len(), outcome.unsupported.len());
-        tracing::info!(rules = set.signatures().len(), wrong, unsupported, "rules were read");
+        let (threads, took_ms) = (outcome.threads, outcome.took_ms);
+        let rules = set.signatures().len();
+        tracing::info!(rules, wrong, unsupported, threads, took_ms, "rules were read");
     }
 }
 
@@ -370,12 +426,12 @@ fn files(place: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-/// What `check --rules` says of a set.
+/// What `check --rules` says of a set that it took so long to read.
 ///
 /// # Errors
 ///
 /// Everything that is wrong, each with file, line and column.
-pub(crate) fn checked(loaded: &Loaded) -> Result<Vec<String>, Failure> {
+pub(crate) fn checked(loaded: &Loaded, took: Duration) -> Result<Vec<String>, Failure> {
     let wrong: Vec<String> = loaded.files.iter().flat_map(faults).collect();
     let total: usize = loaded.files.iter().map(|file| file.rules).sum();
     let vain = |file: &FileReport| -> Vec<String> {
@@ -385,12 +441,21 @@ pub(crate) fn checked(loaded: &Loaded) -> Result<Vec<String>, Failure> {
         file.in_vain.iter().map(line).collect()
     };
     let vain: Vec<String> = loaded.files.iter().flat_map(vain).collect();
-    let summary =
-        format!("{} of {total} rules in {} files can be loaded", loaded.signatures.len(), loaded.files.len());
-    let summary = match vain.len() {
-        0 => summary,
-        count => format!("{summary}, {count} of them cannot match"),
-    };
-    let lines = wrong.iter().cloned().chain(vain).chain([summary]).collect();
+    let idle = loaded
+        .files
+        .iter()
+        .flat_map(|file| file.idle.iter().map(|fault| format!("warning: {}", told(file, fault))));
+    let of_rules = |file: &&FileReport| file.kind == FileKind::Rules;
+    let files = loaded.files.iter().filter(of_rules).count();
+    let mut summary = format!("{} of {total} rules in {files} files can be loaded", loaded.signatures.len());
+    if !vain.is_empty() {
+        summary.push_str(&format!(", {} of them cannot match", vain.len()));
+    }
+    let disabled: usize = loaded.files.iter().map(|file| file.disabled).sum();
+    if disabled > 0 {
+        summary.push_str(&format!(", {disabled} are disabled"));
+    }
+    summary.push_str(&format!("; read in {} ms on {} threads", took.as_millis(), loaded.threads));
+    let lines = wrong.iter().cloned().chain(vain.iter().cloned()).chain(idle).chain([summary]).collect();
     if wrong.is_empty() { Ok(lines) } else { Err(Failure::lines(lines)) }
 }

@@ -253,7 +253,7 @@ impl Serving {
         }
         match self.rules.reload(&self.door) {
             Ok(notes) => {
-                let after = serde_json::json!({ "unsupported": notes.len() });
+                let after = serde_json::json!({ "notes": notes.len() });
                 trust::tell(&self.services, "rules.reload", Some("rules".to_owned()), Some(after));
                 Reloaded { part, outcome: ReloadOutcome::Reloaded, notes }
             }

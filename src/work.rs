@@ -1,6 +1,6 @@
 //! How does an operator have a capture looked into, see to jobs, and say who is told of events? Parts of `jarvis ctl`.
 
-use crate::cli::{HoldCommand, RulesCommand, WebhookCommand};
+use crate::cli::{HoldCommand, ProfileCommand, RulesCommand, WebhookCommand};
 use crate::ctl::{encoded, query_path};
 use crate::failure::Failure;
 use controlplane::client::{Client, Method};
@@ -43,6 +43,16 @@ pub(crate) fn rules(client: &Client, command: &RulesCommand) -> Result<Value, Fa
         RulesCommand::Disable { sid } => client.post(&format!("{}/disable", path(sid)), &json!({}))?,
         RulesCommand::Reload => client.post("/dpi/rules/reload", &json!({}))?,
         RulesCommand::Summary => client.get("/dpi/rules/summary")?,
+        RulesCommand::Profile { command } => {
+            let path = "/dpi/rules/profile";
+            match command {
+                ProfileCommand::Start { seconds } => client.post(path, &json!({ "seconds": seconds }))?,
+                ProfileCommand::Stop => client.delete(path, &json!({}))?,
+                ProfileCommand::Show { sort, limit } => {
+                    client.get(&format!("{path}?sort={}&limit={limit}", encoded(sort)))?
+                }
+            }
+        }
     })
 }
 

@@ -503,3 +503,82 @@ fn completions_are_scripts_that_their_shells_take() {
     }
     assert_eq!(jarvis(directory.path(), &["completions", "cmd"]).status.code(), Some(2));
 }
+
+/// A configuration whose `[rules]` name a list, a `threshold.config` and a `classification.config`.
+fn with_rules(directory: &Path) {
+    let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
+    write(
+        "c.toml",
+        "[rules]\ndisable = [\"disable.conf\"]\nthresholds = [\"threshold.config\"]\n\
+         classifications = [\"classification.config\"]\n",
+    );
+    write("disable.conf", "re:unreadable\n");
+    write("classification.config", "config classification: mine,My own,2\n");
+    write(
+        "threshold.config",
+        "suppress gen_id 1, sig_id 2, track by_src, ip 10.0.0.1\n\
+         event_filter gen_id 1, sig_id 3, type limit, track by_src, count 1, seconds 60\n\
+         rate_filter gen_id 1, sig_id 4, track by_src, count 2, seconds 60, new_action drop, timeout 2\n",
+    );
+    let rule = |sid: u32, more: &str| format!("alert udp any any -> any 53 (dsize:4; {more}sid:{sid};)\n");
+    let unreadable = rule(5, "msg:\"unreadable\"; nonsense; ");
+    let rules = [rule(1, "classtype:mine; "), rule(2, ""), rule(3, ""), rule(4, ""), unreadable].concat();
+    write("a.rules", &rules);
+}
+
+#[test]
+fn replayed_rules_are_under_what_the_configuration_says_of_them() {
+    let directory = tempfile::tempdir().unwrap();
+    with_rules(directory.path());
+    std::fs::write(directory.path().join("in.pcap"), pcap(6)).unwrap();
+    let words =
+        ["replay", "in.pcap", "--inline", "--config", "c.toml", "--rules", "a.rules", "--eve", "e.json"];
+    let output = jarvis(directory.path(), &words);
+    let told = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(!told.contains("left out") && !told.contains("warning"), "{told}");
+    let events = lines(&std::fs::read(directory.path().join("e.json")).unwrap());
+    let events = events.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let alerts: Vec<_> = events.filter(|event| event["event_type"] == "alert").collect();
+    let of = |sid: u64| alerts.iter().filter(move |event| event["alert"]["signature_id"] == sid);
+    assert_eq!([of(1).count(), of(2).count(), of(3).count(), of(4).count()], [6, 0, 1, 6], "{alerts:#?}");
+    assert!(of(1).all(|event| event["alert"]["category"] == "My own" && event["alert"]["severity"] == 2));
+    assert!(of(3).all(|event| event["alert"]["category"] == "" && event["alert"]["severity"] == 3));
+    // The third completes the rate, two seconds are the timeout, and the one after it ends it.
+    let actions: Vec<_> = of(4).map(|event| event["alert"]["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["allowed", "allowed", "blocked", "blocked", "blocked", "allowed"]);
+}
+
+#[test]
+fn named_rules_are_checked_under_what_the_configuration_says_of_them() {
+    let directory = tempfile::tempdir().unwrap();
+    with_rules(directory.path());
+    let check = |more: &[&str]| jarvis(directory.path(), &[&["check", "--rules", "a.rules"], more].concat());
+    let alone = check(&[]);
+    assert_eq!(alone.status.code(), Some(1));
+    let said_alone = said(&alone);
+    assert!(
+        said_alone.contains("a.rules:5:") && said_alone.contains("4 of 5 rules in 1 files"),
+        "{said_alone}"
+    );
+    // The class is nobody's without the file.
+    assert!(said_alone.contains("warning: a.rules:1:1: sid 1: classtype: "), "{said_alone}");
+    let under = check(&["--config", "c.toml", "--tap", "a"]);
+    let said_under = said(&under);
+    assert_eq!(under.status.code(), Some(0), "{said_under}");
+    assert!(
+        said_under.contains("4 of 5 rules in 1 files can be loaded, 1 are disabled; read in "),
+        "{said_under}"
+    );
+    assert!(!said_under.contains("warning: a.rules"), "{said_under}");
+    let threshold = directory.path().join("threshold.config");
+    std::fs::write(&threshold, "suppress gen_id 1, sig_id 2\nsuppress gen_id 1, sig_id 9\nnope\n").unwrap();
+    let wrong = check(&["--config", "c.toml", "--tap", "a"]);
+    let said_wrong = said(&wrong);
+    assert_eq!(wrong.status.code(), Some(1), "{said_wrong}");
+    for part in
+        ["threshold.config:3:1: expected suppress", "threshold.config:2:1: sid 9: no rule 1:9 is in force"]
+    {
+        assert!(said_wrong.contains(part), "{said_wrong}");
+    }
+}

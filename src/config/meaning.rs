@@ -529,6 +529,12 @@ pub(crate) struct Rules {
     pub drop: Vec<PathBuf>,
     /// Lists of rules that are written otherwise.
     pub modify: Vec<PathBuf>,
+    /// What is said of alerts beside the rules (`threshold.config` of Suricata).
+    pub thresholds: Vec<PathBuf>,
+    /// Classes of rules (`classification.config`); Suricata's own where there is none.
+    pub classifications: Vec<PathBuf>,
+    /// Where references of rules are found (`reference.config`); Suricata's own where there is none.
+    pub references: Vec<PathBuf>,
     /// Address groups by name, beside the usual ones.
     pub addresses: BTreeMap<String, String>,
     /// Port groups by name, beside the usual ones.

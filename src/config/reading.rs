@@ -200,6 +200,9 @@ fn read(
         enable: list_files(rules, "enable", base),
         drop: list_files(rules, "drop", base),
         modify: list_files(rules, "modify", base),
+        thresholds: list_files(rules, "thresholds", base),
+        classifications: list_files(rules, "classifications", base),
+        references: list_files(rules, "references", base),
         addresses: rules.names("addresses"),
         ports: rules.names("ports"),
     });

@@ -6,6 +6,7 @@
 pub mod permits;
 pub mod problem;
 pub mod router;
+mod rule_profile;
 mod rules;
 pub mod server;
 pub mod tls;

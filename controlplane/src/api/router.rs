@@ -24,8 +24,8 @@ use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
     accounts, admin, audit, auth, backup, catalog, classify, flows, holds, idempotency, job_board, openapi,
-    policy, policy_items, policy_versions, rules, subjects, system, talkers, telemetry, telemetry_history,
-    webhooks, wire,
+    policy, policy_items, policy_versions, rule_profile, rules, subjects, system, talkers, telemetry,
+    telemetry_history, webhooks, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -123,6 +123,7 @@ pub(super) fn router(
         .routes(routes!(rules::list))
         .routes(routes!(rules::summary))
         .routes(routes!(rules::reload))
+        .routes(routes!(rule_profile::show, rule_profile::start, rule_profile::stop))
         .routes(routes!(rules::show))
         .routes(routes!(rules::enable))
         .routes(routes!(rules::disable))

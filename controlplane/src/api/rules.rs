@@ -192,7 +192,7 @@ fn counts(rules: &InForce) -> Counts {
     Counts { files, loaded, disabled, failed }
 }
 
-fn book(services: &Services) -> Result<Arc<dyn RuleBook>, Problem> {
+pub(super) fn book(services: &Services) -> Result<Arc<dyn RuleBook>, Problem> {
     let absent = || Problem::new(Code::Unavailable, "There are no rules here.");
     services.rules().map(Arc::clone).ok_or_else(absent)
 }

@@ -2,14 +2,20 @@
 //!
 //! Behind a trait: only the program knows where the rules are, and how they are read.
 
+mod profile;
+
+pub use profile::{CostOrder, RuleCostView, RuleProfile};
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use dataplane::rules::classes::References;
 use dataplane::rules::listed::Listed;
-use dataplane::rules::load::FileReport;
+use dataplane::rules::load::{FileKind, FileReport};
+use dataplane::rules::profile::Clock;
 use dataplane::rules::rule::Action;
 use dataplane::rules::tally::Hits;
-use dataplane::rules::{Kind, RuleSet};
+use dataplane::rules::{Fault, Kind, RuleSet};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -29,6 +35,8 @@ pub struct InForce {
     pub listed: Vec<Listed>,
     /// What came of each file.
     pub files: Vec<FileReport>,
+    /// Where their references are found.
+    pub references: References,
     /// Those that are tried.
     pub set: Option<Arc<RuleSet>>,
     /// Which were enabled (`true`) or disabled over the API.
@@ -39,6 +47,8 @@ pub struct InForce {
     pub read_s: u64,
     /// How long that took.
     pub took_ms: u64,
+    /// Threads that read them.
+    pub threads: usize,
     /// Memory of the process behind it.
     pub resident_bytes: u64,
 }
@@ -61,6 +71,9 @@ pub trait RuleBook: Send + Sync {
     ///
     /// [`RuleError`]; nothing is changed then.
     fn switch(&self, key: RuleKey, on: bool) -> Result<Arc<InForce>, RuleError>;
+
+    /// The clock that tries of rules are measured with.
+    fn clock(&self) -> Clock;
 }
 
 /// Why rules stay as they are.
@@ -118,6 +131,8 @@ pub struct RuleDetail {
     pub text: String,
     /// What it asks for and nothing tells, so that it can never match.
     pub cannot_match: Option<String>,
+    /// Where it is told what it is about; `scheme,what` where nobody knows the scheme.
+    pub references: Vec<String>,
 }
 
 /// A rule that cannot be loaded.
@@ -150,10 +165,23 @@ pub struct VainView {
     pub keyword: String,
 }
 
+/// What is read and does nothing, or less than it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WarningView {
+    /// The rule that it is about, where it is about one.
+    pub sid: Option<u32>,
+    /// Its file.
+    pub file: String,
+    /// Its line there.
+    pub line: u32,
+    /// Why.
+    pub reason: String,
+}
+
 /// What came of reading the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RulesSummary {
-    /// Files that were read.
+    /// Files of rules that were read.
     pub files: usize,
     /// Rules in force.
     pub loaded: usize,
@@ -161,7 +189,7 @@ pub struct RulesSummary {
     pub disabled: usize,
     /// Rules that one of a later revision took the place of.
     pub replaced: usize,
-    /// Rules that cannot be loaded.
+    /// Rules, and lines beside them, that cannot be loaded.
     pub failed: usize,
     /// Rules in force that can never match.
     pub cannot_match: usize,
@@ -171,12 +199,16 @@ pub struct RulesSummary {
     pub read_s: u64,
     /// How long that took.
     pub took_ms: u64,
+    /// Threads that read them.
+    pub threads: usize,
     /// Memory of the process behind it.
     pub resident_bytes: u64,
-    /// Rules that cannot be loaded, the first 1000.
+    /// Rules and lines beside them that cannot be loaded, the first 1000.
     pub failures: Vec<FailureView>,
     /// Rules that can never match, the first 1000.
     pub in_vain: Vec<VainView>,
+    /// Lines of thresholds that mean no rule or change none, classes that nobody knows; the first 1000.
+    pub warnings: Vec<WarningView>,
 }
 
 /// Which rules are wanted; what is left out does not matter.
@@ -224,6 +256,14 @@ const fn action_name(action: Action) -> &'static str {
     }
 }
 
+/// What is wrong, and the keyword that it is about.
+fn reason(fault: &Fault) -> String {
+    match &fault.keyword {
+        Some(keyword) => format!("{keyword}: {}", fault.detail),
+        None => fault.detail.clone(),
+    }
+}
+
 impl InForce {
     /// Rules that are wanted behind `after`, so many at most, and whether there are more.
     #[must_use]
@@ -245,10 +285,14 @@ impl InForce {
             let found = file.in_vain.iter().find(|(line, sid, _)| (*line, *sid) == (one.line, one.sid));
             found.map(|(_, _, keyword)| keyword.clone())
         };
+        let address = |(scheme, what): &(Box<str>, Box<str>)| {
+            self.references.address(scheme, what).unwrap_or_else(|| format!("{scheme},{what}"))
+        };
         Some(RuleDetail {
             rule: self.view(one, &self.numbers()),
             text: one.text.to_string(),
             cannot_match: self.files.get(one.file).and_then(of_rule),
+            references: one.references.iter().map(address).collect(),
         })
     }
 
@@ -261,16 +305,13 @@ impl InForce {
             *actions.entry(action_name(signature.rule.action)).or_default() += 1;
         }
         let failures = self.files.iter().flat_map(|file| file.faults.iter().map(move |fault| (file, fault)));
-        let failure = |(file, fault): (&FileReport, &dataplane::rules::Fault)| FailureView {
+        let failure = |(file, fault): (&FileReport, &Fault)| FailureView {
             sid: fault.sid,
             file: file.name.clone(),
             line: fault.line,
             column: fault.column,
             unsupported: fault.kind == Kind::Unsupported,
-            reason: match &fault.keyword {
-                Some(keyword) => format!("{keyword}: {}", fault.detail),
-                None => fault.detail.clone(),
-            },
+            reason: reason(fault),
         };
         let in_vain = self.files.iter().flat_map(|file| file.in_vain.iter().map(move |one| (file, one)));
         let vain = |(file, (line, sid, keyword)): (&FileReport, &(u32, u32, String))| VainView {
@@ -279,8 +320,15 @@ impl InForce {
             line: *line,
             keyword: keyword.clone(),
         };
+        let warnings = self.files.iter().flat_map(|file| file.idle.iter().map(move |fault| (file, fault)));
+        let warning = |(file, fault): (&FileReport, &Fault)| WarningView {
+            sid: fault.sid,
+            file: file.name.clone(),
+            line: fault.line,
+            reason: reason(fault),
+        };
         RulesSummary {
-            files: self.files.len(),
+            files: self.files.iter().filter(|file| file.kind == FileKind::Rules).count(),
             loaded: sum(|file| file.loaded),
             disabled: sum(|file| file.disabled),
             replaced: sum(|file| file.replaced),
@@ -289,9 +337,11 @@ impl InForce {
             actions,
             read_s: self.read_s,
             took_ms: self.took_ms,
+            threads: self.threads,
             resident_bytes: self.resident_bytes,
             failures: failures.take(FAILURES_MAX).map(failure).collect(),
             in_vain: in_vain.take(FAILURES_MAX).map(vain).collect(),
+            warnings: warnings.take(FAILURES_MAX).map(warning).collect(),
         }
     }
 

@@ -213,8 +213,8 @@ impl Engine {
                 continue;
             };
             let signature = Arc::clone(signature);
-            let passes = signature.rule.action == Action::Pass;
-            let verdict = match signature.rule.action {
+            let passes = hit.action == Action::Pass;
+            let verdict = match hit.action {
                 Action::Pass | Action::Alert | Action::Config => None,
                 Action::Drop => Some(Verdict::Drop(Reason::RuleDrop)),
                 Action::Reject(_) => Some(Verdict::Reject(Reason::RuleReject)),
@@ -388,7 +388,7 @@ pub(super) fn tell_of_end(
             flow_id: record.flow_id,
             decision: record.decision,
         };
-        let hit_passes = signature.rule.action == Action::Pass;
+        let hit_passes = hit.action == Action::Pass;
         if hit.is_told {
             let alert = Alert {
                 record: told,

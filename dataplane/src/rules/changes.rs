@@ -15,13 +15,10 @@ use std::collections::HashMap;
 
 use pcre2::bytes::Regex;
 
-use super::language::{Fault, Value, Wrong};
+use super::language::{Fault, Gist, Value, Wrong, lines_that_say};
 use super::matcher::bounded;
 use super::rule::Rule;
 use crate::words::wildcard;
-
-/// Lines of a list.
-const LINES_MAX: usize = 100_000;
 
 /// All four lists, and what is said of single rules.
 #[derive(Debug, Default)]
@@ -41,20 +38,9 @@ pub struct Changes {
 impl Changes {
     /// Whether a rule is in the set; `is_comment`: where nobody says so, it is not.
     pub(super) fn is_on(&self, candidate: &Candidate<'_>, is_comment: bool) -> bool {
-        let rule = candidate.rule;
-        self.forced
-            .get(&(rule.generator, rule.sid))
-            .copied()
-            .unwrap_or_else(|| !(is_comment || any(&self.disable, candidate)) || any(&self.enable, candidate))
-    }
-
-    /// Whether a rule that cannot be read is not in the set anyway, of all that is known of it: its number.
-    pub(super) fn is_off(&self, sid: u32) -> bool {
-        let means = |selectors: &[Selector]| {
-            selectors.iter().any(|one| matches!(one, Selector::Id(1, number) if *number == sid))
-        };
-        let listed = || means(&self.disable) && !means(&self.enable);
-        self.forced.get(&(1, sid)).map_or_else(listed, |is_on| !is_on)
+        let forced = candidate.sid.and_then(|sid| self.forced.get(&(candidate.generator, sid)).copied());
+        let listed = || !(is_comment || any(&self.disable, candidate)) || any(&self.enable, candidate);
+        forced.unwrap_or_else(listed)
     }
 
     /// Whether what is commented out may be in the set.
@@ -89,29 +75,48 @@ pub struct Modification {
     pub to: Vec<u8>,
 }
 
-/// A rule that a list may mean.
+/// A rule that a list may mean, also one that cannot be read.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
-    /// As it was read.
-    pub rule: &'a Rule,
+    /// Who makes alerts of it.
+    pub generator: u32,
+    /// Its number, where it says one.
+    pub sid: Option<u32>,
+    /// Names and values.
+    pub metadata: &'a [(Box<str>, Box<str>)],
     /// Its text.
     pub text: &'a [u8],
     /// The file that it is in.
     pub file: &'a str,
 }
 
+impl<'a> Candidate<'a> {
+    /// Of a rule that was read.
+    #[must_use]
+    pub fn of(rule: &'a Rule, text: &'a [u8], file: &'a str) -> Self {
+        let Rule { generator, sid, metadata, .. } = rule;
+        Self { generator: *generator, sid: Some(*sid), metadata, text, file }
+    }
+
+    /// Of a rule that cannot be read.
+    #[must_use]
+    pub fn of_gist(gist: &'a Gist, text: &'a [u8], file: &'a str) -> Self {
+        let Gist { generator, sid, metadata } = gist;
+        Self { generator: *generator, sid: *sid, metadata, text, file }
+    }
+}
+
 impl Selector {
     /// Whether this one is meant.
     #[must_use]
     pub fn means(&self, candidate: &Candidate<'_>) -> bool {
-        let rule = candidate.rule;
         match self {
             Self::All => true,
-            Self::Id(generator, sid) => (*generator, *sid) == (rule.generator, rule.sid),
+            Self::Id(generator, sid) => (*generator, Some(*sid)) == (candidate.generator, candidate.sid),
             // An expression that takes too many steps finds nothing.
             Self::Text(regex) => regex.is_match(candidate.text).unwrap_or(false),
             Self::Group(pattern) => is_group(pattern, candidate.file),
-            Self::Metadata(name, value) => rule.metadata.iter().any(|(known, said)| {
+            Self::Metadata(name, value) => candidate.metadata.iter().any(|(known, said)| {
                 known.eq_ignore_ascii_case(name) && said.trim().eq_ignore_ascii_case(value)
             }),
         }
@@ -171,10 +176,10 @@ fn is_group(pattern: &str, file: &str) -> bool {
 /// Every [`Fault`].
 pub fn selectors(text: &[u8]) -> Result<Vec<Selector>, Vec<Fault>> {
     let (mut read, mut faults) = (Vec::new(), Vec::new());
-    for (line, value) in lines(text) {
+    for (line, value) in lines_that_say(text) {
         match which(value) {
             Ok(selectors) => read.extend(selectors),
-            Err(wrong) => faults.push(fault(line, value, wrong)),
+            Err(wrong) => faults.push(Fault::of_line(line, wrong)),
         }
     }
     if faults.is_empty() { Ok(read) } else { Err(faults) }
@@ -187,28 +192,13 @@ pub fn selectors(text: &[u8]) -> Result<Vec<Selector>, Vec<Fault>> {
 /// Every [`Fault`].
 pub fn modifications(text: &[u8]) -> Result<Vec<Modification>, Vec<Fault>> {
     let (mut read, mut faults) = (Vec::new(), Vec::new());
-    for (line, value) in lines(text) {
+    for (line, value) in lines_that_say(text) {
         match modification(value) {
             Ok(modification) => read.push(modification),
-            Err(wrong) => faults.push(fault(line, value, wrong)),
+            Err(wrong) => faults.push(Fault::of_line(line, wrong)),
         }
     }
     if faults.is_empty() { Ok(read) } else { Err(faults) }
-}
-
-fn fault(line: u32, of: Value<'_>, wrong: Wrong) -> Fault {
-    let column = (wrong.at - of.at()) as u32 + 1;
-    Fault { line, column, sid: None, keyword: None, kind: wrong.kind, detail: wrong.detail }
-}
-
-/// Lines that say something, with their numbers.
-fn lines(text: &[u8]) -> impl Iterator<Item = (u32, Value<'_>)> {
-    let numbered = text.split(|byte| *byte == b'\n').take(LINES_MAX).zip(1_u32..);
-    numbered.filter_map(|(line, number)| {
-        let value = Value::new(line, 0);
-        let is_said = !value.trim().is_empty() && value.trim().strip("#").is_none();
-        is_said.then_some((number, value))
-    })
 }
 
 fn which(value: Value<'_>) -> Result<Vec<Selector>, Wrong> {
@@ -298,9 +288,12 @@ mod tests {
 
     fn means(list: &str) -> bool {
         let rule = read(&RuleText::of(RULE.as_bytes()), &mut Variables::usual()).unwrap();
-        let candidate =
-            Candidate { rule: &rule, text: RULE.as_bytes(), file: "/etc/rules/emerging-icmp.rules" };
-        any(&selectors(list.as_bytes()).unwrap(), &candidate)
+        let candidate = Candidate::of(&rule, RULE.as_bytes(), "/etc/rules/emerging-icmp.rules");
+        let gist = Gist::of(RULE.as_bytes());
+        let unread = Candidate::of_gist(&gist, RULE.as_bytes(), "/etc/rules/emerging-icmp.rules");
+        let selectors = selectors(list.as_bytes()).unwrap();
+        assert_eq!(any(&selectors, &candidate), any(&selectors, &unread), "{list}");
+        any(&selectors, &candidate)
     }
 
     #[test]
@@ -329,7 +322,7 @@ mod tests {
     #[test]
     fn rules_are_written_otherwise() {
         let rule = read(&RuleText::of(RULE.as_bytes()), &mut Variables::usual()).unwrap();
-        let candidate = Candidate { rule: &rule, text: RULE.as_bytes(), file: "a.rules" };
+        let candidate = Candidate::of(&rule, RULE.as_bytes(), "a.rules");
         let written = |list: &str| {
             let list = modifications(list.as_bytes()).unwrap();
             list[0].apply(&candidate).map(|text| String::from_utf8(text).unwrap())

@@ -19,6 +19,8 @@ pub struct Listed {
     pub protocol: Box<str>,
     /// Name in the classification.
     pub class: Option<Box<str>>,
+    /// Where it is told what it is about: schemes and what they name, as the rule says them.
+    pub references: Box<[(Box<str>, Box<str>)]>,
     /// As it stands in the file, in one line.
     pub text: Box<str>,
     /// Which of the files.
@@ -41,6 +43,7 @@ impl Listed {
             action: rule.action,
             protocol: text.split_ascii_whitespace().nth(1).unwrap_or_default().into(),
             class: rule.class.clone(),
+            references: rule.references.clone().into(),
             text: text.into(),
             file,
             line,

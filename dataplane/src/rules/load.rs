@@ -1,24 +1,51 @@
 //! Files of rules become one set, and a report of what is not in it.
+//!
+//! Rules are read and made ready on several threads (`prepare`); what depends on order comes after, in the order of files and lines:
+//! which of two rules of one number counts, sets of data, lists of hashes. The set and what is told of it are those of one thread.
 
-use std::collections::HashMap;
+mod prepare;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::changes::{Candidate, Changes, any};
+use super::adjust;
+use super::changes::Changes;
+use super::classes::{Classes, References};
 use super::datasets::Datasets;
 use super::hashes::HashList;
-use super::language::{Fault, Kind, RuleText, Variables, read, rules_and_comments};
+use super::language::thresholds::{self, Line, Lines};
+use super::language::{Fault, Kind, RuleText, Variables, rules_and_comments};
 use super::listed::{Listed, joined};
-use super::matcher::{Sources, Unmatchable};
-use super::rule::{Action, Condition, FileHash, FileTest, Rule};
+use super::matcher::Sources;
+use super::rule::{Condition, FileHash, FileTest, Rule};
 use super::signature::Signature;
 use super::untold::asked_in_vain;
+use prepare::{Common, Prepared, Written};
+
+/// Threads that read rules; more would wait for one another's memory.
+const THREADS_MAX: usize = 32;
+
+/// What a file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileKind {
+    /// Rules.
+    #[default]
+    Rules,
+    /// Something about rules, such as `threshold.config`.
+    Beside,
+}
 
 /// What came of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FileReport {
     /// Its name, as it was given.
     pub name: String,
+    /// What it says.
+    pub kind: FileKind,
     /// Rules in it, those aside that are commented out and stay so.
     pub rules: usize,
     /// Rules of it that are in the set.
@@ -31,6 +58,8 @@ pub struct FileReport {
     pub faults: Vec<Fault>,
     /// Rules that are in the set and can never match: line, sid, and the keyword that nobody answers.
     pub in_vain: Vec<(u32, u32, String)>,
+    /// What is read and does nothing, or less than it says, in the order of the file.
+    pub idle: Vec<Fault>,
 }
 
 /// A set of rules.
@@ -42,12 +71,17 @@ pub struct Loaded {
     pub files: Vec<FileReport>,
     /// Rules in force and not, by generator and number, where they were to be listed.
     pub listed: Vec<Listed>,
+    /// Where references of rules are found.
+    pub references: References,
+    /// Threads that read them.
+    pub threads: usize,
 }
 
 /// Reads files one after the other: [`Self::add`], then [`Self::finish`].
 #[derive(Debug)]
 pub struct Loader {
-    variables: Variables,
+    /// One for each thread, all alike: each knows the groups that its thread has read.
+    variables: Vec<Variables>,
     datasets: Arc<Datasets>,
     /// That of the file which is read.
     directory: PathBuf,
@@ -64,12 +98,11 @@ pub struct Loader {
     listed: Vec<Listed>,
     /// Rules that are not in force.
     off: Vec<Listed>,
-}
-
-/// A rule as an operator wants it.
-enum Wanted {
-    On(Box<Signature>),
-    Off(Box<Rule>),
+    /// What is said of alerts beside the rules, file by file.
+    beside: Vec<(FileReport, Vec<(u32, Line)>)>,
+    /// `None`: those that come with Suricata.
+    classes: Option<Classes>,
+    references: Option<References>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +117,7 @@ impl Loader {
     #[must_use]
     pub fn new(variables: Variables) -> Self {
         Self {
-            variables,
+            variables: vec![variables],
             datasets: Arc::default(),
             directory: PathBuf::new(),
             changes: Changes::default(),
@@ -95,6 +128,9 @@ impl Loader {
             is_listing: false,
             listed: Vec::new(),
             off: Vec::new(),
+            beside: Vec::new(),
+            classes: None,
+            references: None,
         }
     }
 
@@ -110,6 +146,15 @@ impl Loader {
         Self { changes, ..self }
     }
 
+    /// From here on, rules are read on so many threads.
+    #[must_use]
+    pub fn on_threads(mut self, threads: NonZero<usize>) -> Self {
+        let threads = threads.get().min(THREADS_MAX);
+        let first = self.variables.first().cloned().unwrap_or_default();
+        self.variables.resize(threads, first);
+        self
+    }
+
     /// Sets of data are these, of one reading after the other.
     #[must_use]
     pub fn with_datasets(self, datasets: Arc<Datasets>) -> Self {
@@ -122,79 +167,74 @@ impl Loader {
         let file = self.files.len();
         self.directory = Path::new(name).parent().map(Path::to_owned).unwrap_or_default();
         self.files.push(FileReport { name: name.to_owned(), ..FileReport::default() });
-        for (text, is_comment) in rules_and_comments(text) {
-            if is_comment && !self.is_listing && !self.changes.may_enable() {
-                self.files[file].disabled += 1;
-                continue;
-            }
-            let wanted = self.changed(&text, name, is_comment);
-            let report = &mut self.files[file];
-            report.rules += usize::from(!is_comment || matches!(wanted, Ok(Wanted::On(_))));
-            match wanted {
-                Ok(Wanted::On(signature)) => self.take(*signature, &text, file),
-                Ok(Wanted::Off(rule)) => {
-                    report.disabled += 1;
-                    if self.is_listing {
+        let mut texts: Vec<_> = rules_and_comments(text).collect();
+        if !self.is_listing && !self.changes.may_enable() {
+            let all = texts.len();
+            texts.retain(|(_, is_comment)| !is_comment);
+            self.files[file].disabled += all - texts.len();
+        }
+        let sources = Sources { datasets: &self.datasets, directory: &self.directory };
+        let common = Common { changes: &self.changes, name, sources };
+        let prepared = prepare::all(&texts, common, &mut self.variables);
+        for ((text, is_comment), prepared) in texts.iter().zip(prepared) {
+            self.files[file].rules += usize::from(!is_comment);
+            let ready = match prepared {
+                Ok(Prepared::On(signature)) => Ok(*signature),
+                Ok(Prepared::Unready(rule, by)) => self.ready(*rule, text, by),
+                Ok(Prepared::Off(rule)) => {
+                    self.files[file].disabled += 1;
+                    if let Some(rule) = rule.filter(|_| self.is_listing) {
                         self.off.push(Listed::new(&rule, text.bytes(), (file, text.line), false));
                     }
+                    continue;
                 }
-                // What is commented out may be anything, and what is disabled may be wrong.
-                Err(fault) if is_comment || fault.sid.is_some_and(|sid| self.changes.is_off(sid)) => {
-                    report.disabled += 1;
+                Err(fault) => Err(fault),
+            };
+            match ready {
+                Ok(signature) => {
+                    self.files[file].rules += usize::from(*is_comment);
+                    self.take(signature, text, file);
                 }
-                Err(fault) => report.faults.push(fault),
+                // What is commented out may be anything.
+                Err(_) if *is_comment => self.files[file].disabled += 1,
+                Err(fault) => self.files[file].faults.push(fault),
             }
         }
     }
 
-    /// A rule as an operator wants it.
-    fn changed(&mut self, text: &RuleText<'_>, file: &str, is_comment: bool) -> Result<Wanted, Fault> {
-        let rule = read(text, &mut self.variables)?;
-        let Changes { drop, modify, .. } = &self.changes;
-        let candidate = Candidate { rule: &rule, text: text.bytes(), file };
-        if !self.changes.is_on(&candidate, is_comment) {
-            return Ok(Wanted::Off(Box::new(rule)));
-        }
-        let drops = any(drop, &candidate);
-        let mut written = None;
-        for modification in modify {
-            let text = written.as_deref().unwrap_or(candidate.text);
-            if let Some(changed) = modification.apply(&Candidate { text, ..candidate }) {
-                written = Some(changed);
-            }
-        }
-        let mut signature = match written {
-            None => self.compiled(rule, text)?,
-            Some(written) => self.readable(&RuleText::of(&written)).map_err(|fault| {
-                let detail = format!("after it was modified: {}", fault.detail);
-                Fault { line: text.line, column: 1, detail, ..fault }
-            })?,
-        };
-        let action = &mut signature.rule.action;
-        if drops && *action == Action::Alert {
-            *action = Action::Drop;
-        }
-        Ok(Wanted::On(Box::new(signature)))
+    /// Reads a file of Suricata's `threshold.config`, which is about the rules of all files.
+    pub fn add_thresholds(&mut self, name: &str, text: &[u8]) {
+        let Some(variables) = self.variables.first_mut() else { return };
+        let Lines { lines, faults } = thresholds::read(text, variables);
+        self.note_beside(name, faults, lines);
     }
 
-    /// A rule whose tests can be tried.
-    fn readable(&mut self, text: &RuleText<'_>) -> Result<Signature, Fault> {
-        let rule = read(text, &mut self.variables)?;
-        self.compiled(rule, text)
+    /// Reads a file of Suricata's `classification.config`: classes are those of such files alone.
+    pub fn add_classes(&mut self, name: &str, text: &[u8]) {
+        let faults = self.classes.get_or_insert_with(Classes::none).add(text);
+        self.note_beside(name, faults, Vec::new());
     }
 
-    fn compiled(&mut self, mut rule: Rule, text: &RuleText<'_>) -> Result<Signature, Fault> {
-        let sid = rule.sid;
-        self.read_lists(&mut rule).map_err(|detail| Fault {
-            line: text.line,
-            column: 1,
-            sid: Some(sid),
-            keyword: None,
-            kind: Kind::Syntax,
-            detail,
+    /// Reads a file of Suricata's `reference.config`: references are found where such files say it.
+    pub fn add_references(&mut self, name: &str, text: &[u8]) {
+        let faults = self.references.get_or_insert_with(References::none).add(text);
+        self.note_beside(name, faults, Vec::new());
+    }
+
+    fn note_beside(&mut self, name: &str, faults: Vec<Fault>, lines: Vec<(u32, Line)>) {
+        let kind = FileKind::Beside;
+        self.beside
+            .push((FileReport { name: name.to_owned(), kind, faults, ..FileReport::default() }, lines));
+    }
+
+    /// A rule that names what is read for all rules together.
+    fn ready(&mut self, mut rule: Rule, text: &RuleText<'_>, by: Written) -> Result<Signature, Fault> {
+        let (sid, kind) = (Some(rule.sid), Kind::Syntax);
+        self.read_lists(&mut rule).map_err(|detail| {
+            by.of(text, Fault { line: text.line, column: 1, sid, keyword: None, kind, detail })
         })?;
         let sources = Sources { datasets: &self.datasets, directory: &self.directory };
-        Signature::new(rule, &sources).map_err(|why| of_rule(sid, text, &why))
+        prepare::signature(rule, sources, text, by)
     }
 
     /// Reads the lists of hashes that a rule names, beside the file that it is in; each once.
@@ -266,114 +306,42 @@ impl Loader {
                 self.files[place.file].in_vain.push((place.line, rule.sid, keyword));
             }
         }
+        self.classify();
         for file in &mut self.files {
             file.in_vain.sort_unstable();
+            file.idle.sort_by_key(|fault| fault.line);
+        }
+        let places: HashMap<_, _> = self.known.iter().map(|(key, place)| (*key, place.rule)).collect();
+        for (mut report, lines) in self.beside {
+            report.idle = adjust::apply(&lines, &mut self.signatures, &places);
+            self.files.push(report);
         }
         let listed = joined(self.listed, self.off);
-        Loaded { signatures: self.signatures, files: self.files, listed }
-    }
-}
-
-fn of_rule(sid: u32, text: &RuleText<'_>, why: &Unmatchable) -> Fault {
-    let kind = match why {
-        Unmatchable::Expression(_) | Unmatchable::NoData(_) => Kind::Syntax,
-        Unmatchable::Unsupported(_) => Kind::Unsupported,
-    };
-    Fault { line: text.line, column: 1, sid: Some(sid), keyword: None, kind, detail: why.to_string() }
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_later_revision_counts_and_equal_ones_are_told() {
-        let mut loader = Loader::new(Variables::usual());
-        let rule = |sid: u32, rev: u32| {
-            format!("alert tcp any any -> any any (msg:\"{rev}\"; sid:{sid}; rev:{rev};)\n")
-        };
-        loader.add("a.rules", (rule(1, 1) + &rule(2, 5) + &rule(3, 1)).as_bytes());
-        loader.add("b.rules", (rule(1, 2) + &rule(2, 4) + &rule(3, 1) + "alert nope\n").as_bytes());
-        let loaded = loader.finish();
-        let counts = |file: &FileReport| (file.rules, file.loaded, file.replaced, file.faults.len());
-        assert_eq!(loaded.files.iter().map(counts).collect::<Vec<_>>(), [(3, 2, 1, 0), (4, 1, 1, 2)]);
-        let kept: Vec<_> = loaded.signatures.iter().map(|one| (one.rule.sid, one.rule.revision)).collect();
-        assert_eq!(kept, [(1, 2), (2, 5), (3, 1)]);
-        let told = loaded.files[1].faults[0].to_string();
-        assert_eq!(told, "3:1: sid 3: a rule of this sid and rev is at a.rules:3 already");
+        let references = self.references.unwrap_or_else(References::usual);
+        let threads = self.variables.len();
+        Loaded { signatures: self.signatures, files: self.files, listed, references, threads }
     }
 
-    #[test]
-    fn rules_that_cannot_match_are_told_where_they_are_in_the_set() {
-        let mut loader = Loader::new(Variables::usual());
-        let vain = "alert ip any any -> any any (sctp.chunk_data; content:\"A\"; sid:2; rev:1;)\n";
-        loader.add("a.rules", format!("alert ip any any -> any any (sid:1;)\n{vain}").as_bytes());
-        loader.add("b.rules", vain.replace("rev:1", "rev:2").as_bytes());
-        let loaded = loader.finish();
-        assert_eq!(loaded.signatures.len(), 2);
-        assert_eq!(loaded.files[0].in_vain, []);
-        assert_eq!(loaded.files[1].in_vain, [(1, 2, "sctp.chunk_data".to_owned())]);
-    }
-
-    #[test]
-    fn lists_of_an_operator_change_the_set() {
-        use crate::rules::changes::{modifications, selectors};
-        let changes = Changes {
-            disable: selectors(b"re:noisy").unwrap(),
-            enable: selectors(b"2,4").unwrap(),
-            drop: selectors(b"group:a").unwrap(),
-            modify: modifications(b"3 \"msg:\\\".*?\\\"\" \"msg:\\\"other\\\"\"\n5 \"sid\" \"nope\"")
-                .unwrap(),
-            ..Changes::default()
-        };
-        let mut loader = Loader::new(Variables::usual()).with(changes);
-        let file = "alert tcp any any -> any any (msg:\"noisy\"; sid:1;)\n\
-                    alert tcp any any -> any any (msg:\"noisy\"; sid:2;)\n\
-                    pass tcp any any -> any any (msg:\"x\"; sid:3;)\n\
-                    # alert tcp any any -> any any (msg:\"off\"; sid:4;)\n\
-                    alert tcp any any -> any any (msg:\"y\"; sid:5;)\n\
-                    # alert tcp any any -> any any (msg:\"off\"; sid:6;)\n";
-        loader.add("rules/a.rules", file.as_bytes());
-        let loaded = loader.finish();
-        let rules: Vec<_> =
-            loaded.signatures.iter().map(|one| (one.rule.sid, one.rule.action, &*one.rule.message)).collect();
-        assert_eq!(rules, [(2, Action::Drop, "noisy"), (3, Action::Pass, "other"), (4, Action::Drop, "off")]);
-        let report = &loaded.files[0];
-        assert_eq!((report.rules, report.loaded, report.disabled, report.faults.len()), (5, 3, 2, 1));
-        assert_eq!(report.faults[0].line, 5);
-        assert!(report.faults[0].detail.starts_with("after it was modified: "), "{}", report.faults[0]);
-    }
-
-    #[test]
-    fn rules_are_listed_in_force_and_not_and_numbers_go_before_lists() {
-        let file = "alert tcp any any -> any any (msg:\"a\"; classtype:x; sid:1; rev:2;)\n\
-                    # drop http any any -> any any (msg:\"b\"; sid:2;)\n\
-                    # any words (in brackets)\n\
-                    alert tcp any any -> any any (nonsense; sid:3;)\n\
-                    alert tcp any any -> any any (msg:\"d\"; sid:4;)\n";
-        let listed = |forced: &[(u32, bool)]| {
-            let forced = forced.iter().map(|(sid, on)| ((1, *sid), *on)).collect();
-            let changes = Changes {
-                disable: crate::rules::changes::selectors(b"4").unwrap(),
-                forced,
-                ..Changes::default()
-            };
-            let mut loader = Loader::new(Variables::usual()).with(changes).listing();
-            loader.add("a.rules", file.as_bytes());
-            let loaded = loader.finish();
-            let on = |one: &Listed| (one.sid, one.line, one.enabled);
-            (loaded.listed.iter().map(on).collect::<Vec<_>>(), loaded.files[0].faults.len(), loaded)
-        };
-        let (all, faults, loaded) = listed(&[]);
-        assert_eq!(all, [(1, 1, true), (2, 2, false), (4, 5, false)]);
-        assert_eq!(faults, 1);
-        let first = &loaded.listed[0];
-        assert_eq!((&*first.protocol, first.class.as_deref(), first.revision), ("tcp", Some("x"), 2));
-        assert!(first.text.starts_with("alert tcp any any -> any any (msg:"));
-        assert_eq!(&*loaded.listed[1].protocol, "http");
-        let (all, faults, loaded) = listed(&[(1, false), (2, true), (3, false), (4, true)]);
-        assert_eq!(all, [(1, 1, false), (2, 2, true), (4, 5, true)]);
-        assert_eq!((faults, loaded.signatures.len()), (0, 2));
+    /// Gives rules what their classes say. A class that nobody knows is told once, with the first rule of it.
+    fn classify(&mut self) {
+        let classes = self.classes.take().unwrap_or_else(Classes::usual);
+        let mut unknown: BTreeMap<Box<str>, (usize, u32, u32)> = BTreeMap::new();
+        for place in self.known.values() {
+            let signature = &mut self.signatures[place.rule];
+            let is_known = adjust::classify(signature, &classes);
+            let rule = &signature.rule;
+            let Some(class) = rule.class.as_ref().filter(|_| !is_known) else { continue };
+            let here = (place.file, place.line, rule.sid);
+            let first = unknown.entry(class.to_lowercase().into()).or_insert(here);
+            *first = here.min(*first);
+        }
+        for (class, (file, line, sid)) in unknown {
+            let priority = classes.unknown().priority;
+            let detail =
+                format!("no classification has the class {class}: its rules have priority {priority}");
+            let keyword = Some("classtype".to_owned());
+            let fault = Fault { line, column: 1, sid: Some(sid), keyword, kind: Kind::Idle, detail };
+            self.files[file].idle.push(fault);
+        }
     }
 }

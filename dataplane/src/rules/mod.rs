@@ -6,8 +6,9 @@
 //! |---|---|
 //! | `language`, `rule` | what does a rule say? text in, [`Rule`] or [`Fault`] out |
 //! | `load`, `changes` | which rules are in the set, and what does the operator change of them? |
+//! | `adjust`, `classes` | what is said of their alerts beside them? |
 //! | `untold` | which rules can never match? |
-//! | `listed`, `tally` | which rules are there, and how often did each match? |
+//! | `listed`, `tally`, `profile` | which rules are there, how often did each match, and what does trying it cost? |
 //! | `prefilter` | which of many can match these bytes at all? |
 //! | `by_address` | which of many may be about these ends? |
 //! | `packet` | does a rule ask about this packet, and do its headers fit? |
@@ -16,12 +17,15 @@
 //! | `signature` | does a rule match this packet, all of it tried? |
 //! | `hashes` | is a file on a list of known ones? |
 //! | `ranges`, `number` | sets and tests of numbers |
+//! | `threads` | work on several threads |
 
+mod adjust;
 mod base64;
 mod by_address;
 pub mod detect;
 pub mod hashes;
 pub mod changes;
+pub mod classes;
 pub mod counting;
 pub mod language;
 pub mod listed;
@@ -32,12 +36,14 @@ pub mod number;
 pub mod packet;
 pub mod ranges;
 pub mod prefilter;
+pub mod profile;
 pub mod rule;
 pub mod datasets;
 pub mod host_bits;
 pub mod set;
 pub mod signature;
 pub mod tally;
+mod threads;
 pub mod transform;
 pub mod untold;
 

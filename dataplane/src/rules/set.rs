@@ -1,23 +1,28 @@
 //! All rules of a moment, in the order in which they are tried, each behind what finds it.
 
+mod places;
+
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use super::by_address::AddressRules;
 use super::hashes::HashKinds;
-use super::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, Source};
+use super::language::buffers::{PAYLOAD, Source};
 use super::language::frames::FRAMES;
 use super::matcher::Unmatchable;
 use super::memory::Names;
 use super::prefilter::Prefilter;
+use super::profile::Profile;
 use super::rule::{
-    Action, BitQuery, Condition, Effect, FlowNumber, FrameId, HeaderProtocol, IntQuery, PacketProtocol, Part,
-    Where,
+    Action, BitQuery, Condition, Effect, FlowNumber, FrameId, HeaderProtocol, IntQuery, PacketProtocol, Where,
 };
 use super::signature::{Ask, Kind, NotReady, Signature};
 use super::tally::Tally;
+use super::threads;
 use crate::flow::Direction;
 use crate::parse::{Headers, Network, Protocol};
+use places::{Place, application_names};
 
 /// Rules, compiled. What nobody changes any more: workers share it.
 #[derive(Debug, Default)]
@@ -56,6 +61,7 @@ pub struct RuleSet {
     keeps_streams: bool,
     options: Options,
     tally: Tally,
+    profile: Profile,
 }
 
 /// How rules are asked.
@@ -69,6 +75,8 @@ pub struct Options {
     pub keeps: Kept,
     /// Workers that count matches.
     pub workers: usize,
+    /// Threads that make the set ready.
+    pub threads: NonZero<usize>,
 }
 
 /// Which bytes an alert brings.
@@ -82,7 +90,8 @@ pub struct Kept {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { midstream: false, alerts_per_packet: 15, keeps: Kept::default(), workers: 1 }
+        let threads = NonZero::<usize>::MIN;
+        Self { midstream: false, alerts_per_packet: 15, keeps: Kept::default(), workers: 1, threads }
     }
 }
 
@@ -146,6 +155,7 @@ impl RuleSet {
             Self { signatures: signatures.into_iter().map(Arc::new).collect(), options, ..Self::default() };
         set.find()?;
         set.tally = Tally::new(options.workers, set.signatures.len());
+        set.profile = Profile::new(options.workers, set.signatures.len());
         Ok(set)
     }
 
@@ -165,6 +175,12 @@ impl RuleSet {
     #[must_use]
     pub const fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// What trying rules costs, by the numbers that matches tell.
+    #[must_use]
+    pub const fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// How rules are asked.
@@ -255,57 +271,34 @@ impl RuleSet {
 
     fn find(&mut self) -> Result<(), Unmatchable> {
         let all = || self.signatures.iter().enumerate().map(|(number, one)| (number as u32, &**one));
-        let is_payload = |part: &Part| part.seen.buffer == PAYLOAD;
         let ways = [Direction::Forward, Direction::Reverse];
-        let mut packets: [[Prefilter; 2]; Class::COUNT] = Default::default();
-        for (class, way) in Class::ALL.into_iter().flat_map(|class| ways.map(|way| (class, way))) {
-            let meant =
-                all().filter(|(_, one)| one.way().is_none_or(|other| other == way)).filter(|(_, one)| {
-                    let is_tried = match one.kind {
-                        Kind::Packet => !one.is_of_addresses(),
-                        // What has no stream is looked at packet by packet.
-                        Kind::Stream { and_packets } => and_packets || class != Class::Tcp,
-                        Kind::Transaction | Kind::Frame => false,
-                    };
-                    is_tried && class.has(one.rule.header.protocol)
-                });
-            packets[class as usize][way as usize] = prefilter(meant, is_payload)?;
-        }
         let of_addresses = all().filter(|(_, one)| one.kind == Kind::Packet && one.is_of_addresses());
         let addresses = AddressRules::new(of_addresses.map(|(number, one)| (number, &one.rule.header)));
-        let of_streams = || all().filter(|(_, one)| matches!(one.kind, Kind::Stream { .. }));
-        let mut streams: [Prefilter; 2] = Default::default();
+        let transactions: Vec<_> = all().filter(|(_, one)| one.kind == Kind::Transaction).collect();
+        let names = application_names(&transactions);
+        let mut places = vec![Place::Unordered];
         for way in ways {
-            let meant = of_streams().filter(|(_, one)| one.way().is_none_or(|other| other == way));
-            streams[way as usize] = prefilter(meant, is_payload)?;
+            places.extend(Class::ALL.map(|class| Place::Packets(class, way)));
+            places.extend([Place::Stream(way), Place::Frames(way)]);
+            places.extend(names.iter().map(|name| Place::Application(name, way)));
         }
-        let unordered = prefilter(
-            of_streams().filter(|(_, one)| {
-                matches!(one.kind, Kind::Stream { and_packets: false })
-                    && one.rule.header.protocol != HeaderProtocol::Packet(PacketProtocol::TcpStream)
-            }),
-            is_payload,
-        )?;
+        let mut contexts = vec![(); self.options.threads.get()];
+        let made = threads::each(&places, 1, &mut contexts, |place, ()| place.prefilter(&self.signatures));
+        let mut packets: [[Prefilter; 2]; Class::COUNT] = Default::default();
+        let (mut streams, mut frames, mut unordered): ([Prefilter; 2], [Prefilter; 2], _) =
+            Default::default();
         let mut applications: HashMap<&'static str, [Prefilter; 2], _> = HashMap::default();
-        let of_transactions: Vec<_> = all().filter(|(_, one)| one.kind == Kind::Transaction).collect();
-        for name in application_names(&of_transactions) {
-            let mut told: [Prefilter; 2] = Default::default();
-            for way in ways {
-                let meant = of_transactions.iter().copied().filter(|(_, one)| {
-                    one.is_of(Some(name))
-                        && one.way().is_none_or(|other| other == way)
-                        && is_asked_of(one, way)
-                });
-                told[way as usize] = prefilter(meant, |part| is_searched(part) && goes(part, way))?;
+        for (place, made) in places.iter().zip(made) {
+            let made = made?;
+            match *place {
+                Place::Packets(class, way) => packets[class as usize][way as usize] = made,
+                Place::Stream(way) => streams[way as usize] = made,
+                Place::Frames(way) => frames[way as usize] = made,
+                Place::Unordered => unordered = made,
+                Place::Application(name, way) => applications.entry(name).or_default()[way as usize] = made,
             }
-            applications.insert(name, told);
         }
         let of_frames = || all().filter(|(_, one)| one.kind == Kind::Frame);
-        let mut frames: [Prefilter; 2] = Default::default();
-        for way in ways {
-            let meant = of_frames().filter(|(_, one)| one.way().is_none_or(|other| other == way));
-            frames[way as usize] = prefilter(meant, |part| part.seen.buffer == FRAME)?;
-        }
         let mut wanted_frames = Vec::new();
         for frame in of_frames().flat_map(|(_, one)| &one.parts).filter_map(|part| part.frame) {
             wanted_frames.resize(FRAMES.len(), false);
@@ -365,13 +358,6 @@ impl RuleSet {
     }
 }
 
-fn prefilter<'a>(
-    rules: impl Iterator<Item = (u32, &'a Signature)>,
-    meant: impl Fn(&Part) -> bool,
-) -> Result<Prefilter, Unmatchable> {
-    Prefilter::new(rules.map(|(number, one)| (number, &one.rule)), meant)
-}
-
 /// Whether what a rule asks of a transaction is told at several stages.
 fn is_of_stages(one: &Signature) -> bool {
     let mut told = one.parts.iter().filter(|part| !part.is_payload());
@@ -389,39 +375,7 @@ fn is_body(buffer: super::rule::BufferId) -> bool {
         || matches!(buffer.name, "http.request_body" | "http.response_body" | "dcerpc.stub_data")
 }
 
-/// Whether rules of what parsers tell are found by a part's patterns.
-fn is_searched(part: &Part) -> bool {
-    !matches!(part.seen.buffer, PAYLOAD | BASE64_DATA)
-}
-
-/// Whether a part looks into what goes that way.
-fn goes(part: &Part, way: Direction) -> bool {
-    part.seen.buffer.buffer().way.is_none_or(|other| other == way)
-}
-
-/// Whether anything of a rule is to be seen that way.
-fn is_asked_of(one: &Signature, way: Direction) -> bool {
-    let mut told = one.parts.iter().filter(|part| !part.is_payload()).peekable();
-    let of_parts = told.peek().is_some();
-    if !of_parts {
-        return true;
-    }
-    told.any(|part| part.way.is_none_or(|other| other == way)) || one.asks.iter().any(Ask::is_told_apart)
-}
-
-/// Protocols that rules of transactions name, and those that carry files where one asks for files.
-fn application_names(rules: &[(u32, &Signature)]) -> Vec<&'static str> {
-    let mut names: Vec<&'static str> = FILE_CARRIERS.to_vec();
-    names.extend(rules.iter().filter_map(|(_, one)| one.applications.as_ref()).flatten());
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
 const FILE_NAME: super::rule::BufferId = super::language::buffers::buffer("file.name");
-
-/// Protocols in which files are told.
-const FILE_CARRIERS: &[&str] = &["http", "http2", "smtp", "ftp-data", "smb", "nfs"];
 
 /// The order in which rules are tried: what passes first, then what drops, what rejects, what alerts; what remembers before what
 /// asks for it; then priority. As Suricata sorts them (`detect-engine-sigorder.c`, `action-order`).

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::adjust::Adjusted;
 use super::hashes::HashList;
 use super::host_bits::OnHosts;
 use super::language::buffers::{BASE64_DATA, PAYLOAD, Source};
@@ -40,6 +41,8 @@ pub struct Signature {
     pub(super) hides_record: bool,
     /// Protocols of applications that it is asked about; `None`: whatever the flow speaks.
     pub(super) applications: Option<Applications>,
+    /// What is said of it beside the rules.
+    pub(super) adjusted: Adjusted,
 }
 
 /// What a rule is tried on.
@@ -188,8 +191,15 @@ impl Signature {
             kind,
             hides_record,
             applications,
+            adjusted: Adjusted::default(),
             rule,
         })
+    }
+
+    /// What its class is called; `None`: it is of no class.
+    #[must_use]
+    pub fn category(&self) -> Option<&str> {
+        self.adjusted.category.as_deref()
     }
 
     /// Gives what it remembers its numbers; `names` are those of the whole set.

@@ -2,6 +2,7 @@
 //!
 //! A repetition has other numbers, and other letters in its contents, so that patterns are as many as rules.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -38,14 +39,18 @@ pub(super) fn load(
     for _ in 0..runs.max(1) {
         drop(loaded.take());
         let (before, start) = (rss_bytes(), xsk::clock::monotonic_ns());
-        let mut loader = Loader::new(Variables::usual());
+        let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        let mut loader = Loader::new(Variables::usual()).on_threads(threads);
         texts.iter().for_each(|text| loader.add("rules", text));
         let signatures = loader.finish().signatures;
+        let read_ns = xsk::clock::monotonic_ns() - start;
         let count = signatures.len();
-        let set = RuleSet::new(signatures, &mut Names::default(), Options::default());
+        let set = RuleSet::new(signatures, &mut Names::default(), Options { threads, ..Options::default() });
         let set = set.map_err(|error| Error::Broken(format!("the rules are no set: {error}")))?;
         let taken_ns = xsk::clock::monotonic_ns() - start;
         measurement.sample("rules", "rules", count as f64);
+        measurement.sample("threads", "threads", threads.get() as f64);
+        measurement.sample("read_time", "ms", read_ns as f64 / 1e6);
         measurement.sample("load_time", "ms", taken_ns as f64 / 1e6);
         measurement.sample("memory", "MB", rss_bytes().saturating_sub(before) as f64 / 1e6);
         loaded = Some(set);

@@ -25,7 +25,7 @@ impl Serialize for AlertBody<'_> {
         map.serialize_entry("signature_id", &rule.sid)?;
         map.serialize_entry("rev", &rule.revision)?;
         map.serialize_entry("signature", &*rule.message)?;
-        map.serialize_entry("category", rule.class.as_deref().unwrap_or(""))?;
+        map.serialize_entry("category", signature.category().unwrap_or(""))?;
         map.serialize_entry("severity", &rule.priority.unwrap_or(PRIORITY))?;
         if let Some(target) = rule.target {
             let (source, target) = match target {

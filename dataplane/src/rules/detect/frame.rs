@@ -238,7 +238,7 @@ impl Detector {
         if self.flows.get(place.0 as usize).is_some_and(|state| state.is_passed || state.is_ending) {
             return;
         }
-        let Self { set, generation, flows, free, ledger, desk, hits, .. } = self;
+        let Self { set, generation, flows, free, ledger, desk, hits, lane, .. } = self;
         let Some(set) = set else { return };
         let prefilter = set.of_frames(way);
         let state = Self::state(flows, free, *generation, place);
@@ -258,6 +258,7 @@ impl Detector {
         let ends = Ends { src: src.0, dst: dst.0, at_ns: moment.at_ns };
         for number in &found {
             let Some(signature) = set.signatures().get(*number as usize) else { continue };
+            let begun = set.profile().begin();
             let is_asked = !told.contains(number)
                 && signature.is_of(Some(application))
                 && signature.rule.flow.established.is_none_or(|wanted| wanted == moment.is_established)
@@ -271,6 +272,7 @@ impl Detector {
                 && signature.remembered.holds(&state.memory)
                 && signature.on_hosts.holds(&ledger.hosts, ends, &[]);
             if !is_asked {
+                set.profile().end(begun, *lane, *number, false);
                 continue;
             }
             signature.scratch(&mut desk.tests);
@@ -284,6 +286,7 @@ impl Detector {
                 // As Suricata has it, tests of another kind are for frames of that kind.
                 _ => true,
             });
+            set.profile().end(begun, *lane, *number, holds && is_of_kind);
             if !holds || !is_of_kind {
                 continue;
             }

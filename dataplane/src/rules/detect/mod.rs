@@ -9,10 +9,13 @@
 //! Each way in finds candidates by their patterns, tries them whole in the order of the set, and changes at once what the flow
 //! remembers, so that a later rule of the same packet sees it.
 
+mod bounded;
 mod file;
 mod flow;
 mod frame;
+mod matches;
 mod packet;
+mod rates;
 mod shown;
 mod stream;
 mod thresholds;
@@ -22,44 +25,30 @@ mod transaction;
 
 pub use flow::{FlowAction, FlowCounts, FlowPlace, NO_STATE, RuledFlow};
 pub use frame::Message;
+pub use matches::Hit;
 pub use packet::PacketFacts;
 pub use shown::{FieldId, Shown, field};
 pub use transaction::{BODY_BYTES_MAX, Gathered, Telling};
 
 use std::sync::Arc;
 
-use super::host_bits::{Ends, HostBits};
+use super::host_bits::HostBits;
 use super::matcher::Scratch;
 use super::packet::decode::MetEvents;
 use super::prefilter;
 use super::rule::BufferId;
 use super::set::{Kept, RuleSet};
-use super::signature::{Kind, Signature};
+use super::signature::Signature;
 use crate::flow::Direction;
 use crate::parse::Addr;
 use crate::verdict::Verdict;
 use flow::FlowState;
-use thresholds::{Counted, Thresholds};
+use matches::{Of, matched};
+use rates::Rates;
+use thresholds::Thresholds;
 
-/// Matches of one packet that are noted; fewer are told.
-const HITS_MAX: usize = 256;
-
-/// A rule matched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hit {
-    /// Its number in the set.
-    pub rule: u32,
-    /// Which way what it matched goes; `None`: it is of no flow.
-    pub way: Option<Direction>,
-    /// Of which transaction, where it is of one.
-    pub transaction: Option<u32>,
-    /// Whether it is told; else it only acts.
-    pub is_told: bool,
-    /// Whether it matched what the flow says, not one packet alone: then it acts on the flow.
-    pub is_of_flow: bool,
-    /// Whether it matched what came in order, not one packet.
-    pub is_of_stream: bool,
-}
+/// Nanoseconds of a second.
+const SECOND_NS: u64 = 1_000_000_000;
 
 /// What rules are asked about: between whom, when, and how far the flow is.
 #[derive(Debug, Clone, Copy)]
@@ -95,6 +84,8 @@ impl Moment {
 struct Ledger {
     /// Of this worker.
     thresholds: Thresholds,
+    /// Of this worker.
+    rates: Rates,
     /// Of all workers.
     hosts: HostBits,
 }
@@ -305,57 +296,4 @@ impl Detector {
         self.free.push(place.0);
         place.0 = NO_STATE;
     }
-}
-
-/// Of what a match is.
-#[derive(Debug, Clone, Copy)]
-struct Of {
-    way: Option<Direction>,
-    transaction: Option<u32>,
-    is_of_flow: bool,
-    is_of_stream: bool,
-}
-
-impl Of {
-    /// Of what came in order.
-    const fn stream(way: Direction) -> Self {
-        Self { way: Some(way), transaction: None, is_of_flow: true, is_of_stream: true }
-    }
-}
-
-/// A rule matched: counts, changes what is remembered, and notes the hit. `false`: it does not count.
-fn matched(
-    number: u32,
-    one: &Signature,
-    state: &mut FlowState,
-    ledger: &mut Ledger,
-    of: Of,
-    (src, dst, at_ns): ((Addr, u16), (Addr, u16), u64),
-    hits: &mut Vec<Hit>,
-) -> bool {
-    let Of { way, transaction, is_of_flow, is_of_stream } = of;
-    let counted = ledger.thresholds.count(
-        number,
-        &one.rule,
-        &mut Counted { src, dst, at_ns, flow: &mut state.counters },
-    );
-    let Some(is_told) = counted else { return false };
-    one.remembered.apply(&mut state.memory);
-    let of_transaction = transaction.map(|transaction| &mut state.transaction(transaction).bits);
-    one.on_hosts.apply(&ledger.hosts, Ends { src: src.0, dst: dst.0, at_ns }, of_transaction);
-    let acts = one.rule.action != super::rule::Action::Alert;
-    // A packet and the stream that it belongs to are one match; each frame is one for itself.
-    let is_of_frame = one.kind == Kind::Frame;
-    if !is_of_frame
-        && transaction.is_none()
-        && hits.iter().any(|hit| hit.rule == number && hit.transaction.is_none())
-    {
-        return true;
-    }
-    let is_told = is_told && !one.rule.is_silent;
-    state.is_alerted |= is_told;
-    if (is_told || acts) && hits.len() < HITS_MAX {
-        hits.push(Hit { rule: number, way, transaction, is_told, is_of_flow, is_of_stream });
-    }
-    true
 }

@@ -60,7 +60,7 @@ impl Detector {
         if self.is_passed(*place) {
             return;
         }
-        let Self { set, generation, flows, free, ledger, desk, hits, .. } = self;
+        let Self { set, generation, flows, free, ledger, desk, hits, lane, .. } = self;
         let Some(set) = set else { return };
         let (mut found, mut tried) = (std::mem::take(&mut desk.found), std::mem::take(&mut desk.tried));
         tried.clear();
@@ -112,6 +112,7 @@ impl Detector {
         let nothing = FlowState::default();
         for (number, how) in tried.iter().copied() {
             let Some(signature) = set.signatures().get(number as usize) else { continue };
+            let begun = set.profile().begin();
             let mut met = None;
             for way in [Direction::Forward, Direction::Reverse] {
                 if how & STREAM[way as usize] == 0 {
@@ -148,6 +149,7 @@ impl Detector {
                     met = Some((of, ends));
                 }
             }
+            set.profile().end(begun, *lane, number, met.is_some());
             let Some((of, (src, dst))) = met else { continue };
             // Without a flow nothing is remembered.
             let mut of_no_flow = FlowState::default();

@@ -33,7 +33,7 @@ impl Detector {
 
     /// The flow is over: what was not tried of its directions is tried.
     pub fn finish_streams(&mut self, place: FlowPlace, moment: &Moment, application: Option<&'static str>) {
-        let Self { set, generation, flows, ledger, desk, hits, .. } = self;
+        let Self { set, generation, flows, ledger, desk, hits, lane, .. } = self;
         let (Some(set), Some(state)) = (set, flows.get_mut(place.0 as usize)) else { return };
         state.follow(*generation);
         if state.is_passed {
@@ -51,7 +51,9 @@ impl Detector {
             let (src, dst) = moment.ends(way);
             for number in found.iter().copied() {
                 let Some(signature) = set.signatures().get(number as usize) else { continue };
+                let begun = set.profile().begin();
                 let met = is_met((number, signature), state, moment, way, application, &ledger.hosts, desk);
+                set.profile().end(begun, *lane, number, met == Met::Yes);
                 note(&mut state.streams[way as usize], number, met);
                 if met == Met::Yes {
                     let of = Of::stream(way);

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+mod adjusted;
+
 use super::*;
 use crate::parse::{Addr, parse_ethernet};
 use crate::rules::datasets::Datasets;
@@ -484,4 +486,43 @@ fn a_frame_is_tried_as_it_grows_and_no_longer_than_bounded() {
     flow.detector.stream_gap(flow.place, TO_SERVER, 2);
     flow.tell().pass(TO_SERVER, b"le");
     assert_eq!(flow.told(), [0; 0]);
+}
+
+#[test]
+fn the_cost_of_tries_is_noted_where_somebody_wants_to_know() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NOW: AtomicU64 = AtomicU64::new(1);
+    let mut flow = Flow::under(&[
+        r#"alert tcp any any -> any any (content:"needle"; sid:1;)"#,
+        r#"alert tcp any any -> any any (content:"needle"; content:"no!"; sid:2;)"#,
+        r#"alert http any any -> any any (http.uri; content:"/a"; sid:3;)"#,
+        r#"alert tcp any any -> any any (dsize:3; sid:4;)"#,
+    ]);
+    let set = Arc::clone(flow.detector.set.as_ref().unwrap());
+    let tried = || {
+        let of = |(number, one): (usize, &Arc<Signature>)| {
+            let cost = set.profile().of(number);
+            (one.rule.sid, cost.checks, cost.matches)
+        };
+        set.signatures().iter().enumerate().map(of).filter(|cost| cost.1 > 0).collect::<Vec<_>>()
+    };
+    flow.segment(b"a needle", true);
+    assert_eq!((tried(), NOW.load(Ordering::Relaxed)), (vec![], 1), "nobody asked, and no clock was read");
+    set.profile().start(|| NOW.fetch_add(1, Ordering::Relaxed), u64::MAX);
+    flow.segment(&[b'.'; 3_000], true);
+    let before = tried();
+    flow.segment(b"needle", true);
+    let mut rules = flow.tell();
+    rules.show(URI, b"/a");
+    rules.stage("http", 0, TO_SERVER, true);
+    let after = tried();
+    let checks =
+        |all: &[(u32, u64, u64)], sid| all.iter().find(|cost| cost.0 == sid).map(|cost| (cost.1, cost.2));
+    assert_eq!(checks(&after, 1).map(|cost| cost.1), Some(1), "{after:?}");
+    assert_eq!(checks(&after, 2).map(|cost| cost.1), Some(0), "{after:?}");
+    assert_eq!(checks(&after, 3), Some((1, 1)), "{after:?}");
+    assert!(checks(&after, 4) > checks(&before, 4), "{after:?}");
+    set.profile().stop();
+    flow.segment(b"needle", true);
+    assert_eq!(tried(), after);
 }

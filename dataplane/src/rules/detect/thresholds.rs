@@ -1,19 +1,16 @@
 //! Does a match count as an alert? Counters of rules by whom they are counted.
 
-use std::collections::HashMap;
-
+use super::SECOND_NS;
+use super::bounded::{Bounded, Lasting};
 use super::flow::Counters;
 use crate::parse::Addr;
 use crate::rules::counting::{Counter, Outcome};
 use crate::rules::rule::{DetectionFilter, Rule, Track, UniqueOn};
 
-/// Counters that are kept. Where there are more, those whose window is over go; where none is, a match is told.
-const COUNTERS_MAX: usize = 65_536;
-
-/// Counters of all rules, beside those of single flows.
+/// Counters of all rules, beside those of single flows. Where there is no room for one more, a match is told.
 #[derive(Debug, Default)]
 pub(super) struct Thresholds {
-    counters: HashMap<Key, Kept, foldhash::quality::RandomState>,
+    counters: Bounded<Key, Kept>,
 }
 
 /// A counter, and until when it counts.
@@ -23,6 +20,12 @@ struct Kept {
     until_ns: u64,
     /// Ports that were met in the window, where only different ones count.
     ports: Vec<u16>,
+}
+
+impl Lasting for Kept {
+    fn until_ns(&self) -> u64 {
+        self.until_ns
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,7 +47,17 @@ pub(super) struct Counted<'a> {
     pub flow: &'a mut Counters,
 }
 
-const SECOND_NS: u64 = 1_000_000_000;
+/// By whom a match between two is counted.
+pub(super) fn tracked(track: Track, src: Addr, dst: Addr) -> (Addr, Addr) {
+    let none = Addr::default();
+    match track {
+        Track::BySource => (src, none),
+        Track::ByDestination => (none, dst),
+        // Either way it is the same pair.
+        Track::ByBoth => (src.min(dst), src.max(dst)),
+        Track::ByRule | Track::ByFlow => (none, none),
+    }
+}
 
 impl Thresholds {
     /// Whether a match is told; `None`: it does not count at all.
@@ -94,22 +107,9 @@ impl Thresholds {
         (track, seconds): (Track, u32),
         counted: &Counted<'_>,
     ) -> Option<&mut Kept> {
-        let (none, src, dst) = (Addr::default(), counted.src.0, counted.dst.0);
-        let by = match track {
-            Track::BySource => (src, none),
-            Track::ByDestination => (none, dst),
-            // Either way it is the same pair.
-            Track::ByBoth => (src.min(dst), src.max(dst)),
-            Track::ByRule | Track::ByFlow => (none, none),
-        };
+        let by = tracked(track, counted.src.0, counted.dst.0);
         let key = Key { rule: (rule.generator, rule.sid), is_filter, by };
-        if self.counters.len() >= COUNTERS_MAX && !self.counters.contains_key(&key) {
-            self.counters.retain(|_, kept| kept.until_ns >= counted.at_ns);
-            if self.counters.len() >= COUNTERS_MAX {
-                return None;
-            }
-        }
-        let kept = self.counters.entry(key).or_default();
+        let kept = self.counters.of(key, counted.at_ns)?;
         kept.until_ns = counted.at_ns.saturating_add(u64::from(seconds) * SECOND_NS);
         Some(kept)
     }

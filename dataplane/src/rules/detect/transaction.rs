@@ -315,7 +315,7 @@ impl Detector {
             self.shown.clear();
             return;
         }
-        let Self { set, generation, flows, free, ledger, shown, desk, hits, .. } = self;
+        let Self { set, generation, flows, free, ledger, shown, desk, hits, lane, .. } = self;
         let Some(set) = set else { return };
         let Some(prefilter) = set.of_application(stage.application, stage.way) else {
             shown.clear();
@@ -358,8 +358,10 @@ impl Detector {
             let (memory, streams, one) = state.split(stage.transaction);
             let kept = &one.kept;
             let asked = Asked { stage, moment, shown, kept, streams };
+            let begun = set.profile().begin();
             if !asked.concerns(signature, one, *number) {
                 waiting.retain(|waiting| waiting != number);
+                set.profile().end(begun, *lane, *number, false);
                 continue;
             }
             // The state that the rule names may not be reached.
@@ -368,7 +370,9 @@ impl Detector {
             let is_remembered = signature.remembered.holds(memory)
                 && signature.on_hosts.holds(&ledger.hosts, ends, &one.bits);
             let pieces = asked.pieces(signature, one.pieces(*number), is_remembered && !is_early, desk);
-            if is_early || pieces != signature.all_pieces() || !is_remembered {
+            let is_met = !is_early && pieces == signature.all_pieces() && is_remembered;
+            set.profile().end(begun, *lane, *number, is_met);
+            if !is_met {
                 one.hold(*number, pieces);
                 continue;
             }

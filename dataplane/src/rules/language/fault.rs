@@ -1,6 +1,7 @@
 //! What is wrong with a rule, where, for whoever wrote it.
 
 pub use super::value::Kind;
+use super::value::Wrong;
 
 /// A fault of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,14 @@ pub struct Fault {
     pub kind: Kind,
     /// What was expected, and what came.
     pub detail: String,
+}
+
+impl Fault {
+    /// Of a line of a list beside the rules, whose text began at offset 0.
+    pub(in crate::rules) fn of_line(line: u32, wrong: Wrong) -> Self {
+        let Wrong { at, kind, detail } = wrong;
+        Self { line, column: at as u32 + 1, sid: None, keyword: None, kind, detail }
+    }
 }
 
 impl std::fmt::Display for Fault {

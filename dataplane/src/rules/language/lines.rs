@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::value::Value;
+
 /// Longest rule, bytes; Suricata takes 8,192.
 pub const RULE_BYTES_MAX: usize = 65_536;
 
@@ -53,6 +55,19 @@ fn joined(source: &[u8]) -> Cow<'_, [u8]> {
         }
     }
     Cow::Owned(joined)
+}
+
+/// Lines of a list beside the rules that are read; what follows is not.
+const LINES_MAX: usize = 100_000;
+
+/// Lines of a list beside the rules that say something, with their numbers from 1.
+pub(in crate::rules) fn lines_that_say(text: &[u8]) -> impl Iterator<Item = (u32, Value<'_>)> {
+    let numbered = text.split(|byte| *byte == b'\n').take(LINES_MAX).zip(1_u32..);
+    numbered.filter_map(|(line, number)| {
+        let value = Value::new(line, 0);
+        let is_said = !value.trim().is_empty() && value.trim().strip("#").is_none();
+        is_said.then_some((number, value))
+    })
 }
 
 /// The rules of a file, in its order.

@@ -48,6 +48,7 @@ mod versions;
 mod volume;
 
 pub use fault::{Fault, Kind};
+pub(super) use lines::lines_that_say;
 pub use lines::{RULE_BYTES_MAX, RuleText, rules, rules_and_comments};
 pub use variables::{Addresses, Variables};
 
@@ -201,6 +202,41 @@ fn keywords_of(body: Value<'_>) -> impl Iterator<Item = (Value<'_>, Option<Value
             None => (option, None),
         })
     })
+}
+
+/// What is known of a rule that cannot be read, for lists that may mean it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gist {
+    /// Who makes alerts of it, 1 for rules.
+    pub generator: u32,
+    /// Its number, where it says one.
+    pub sid: Option<u32>,
+    /// Names and values.
+    pub metadata: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Gist {
+    /// Of the text of a rule, as far as it has keywords.
+    #[must_use]
+    pub fn of(text: &[u8]) -> Self {
+        let mut gist = Self { generator: 1, sid: sid_of(text), metadata: Vec::new() };
+        let whole = Value::new(text, 0).trim();
+        let open = whole.bytes().iter().position(|byte| *byte == b'(');
+        let body = open.map_or(whole, |open| whole.part(open + 1, whole.bytes().len())).strip_end(b')');
+        for (word, value) in keywords_of(body).take(KEYWORDS_MAX) {
+            let Some(value) = value else { continue };
+            if word.is("gid") {
+                let number = value.maybe_unquoted().number(0, u32::MAX.into());
+                gist.generator = number.map_or(gist.generator, |number| number as u32);
+            } else if word.is("metadata") {
+                gist.metadata.extend(value.split(b',').filter_map(|pair| {
+                    let (name, said) = pair.split_once(b' ')?;
+                    Some((name.text().ok()?.into(), said.text().ok()?.into()))
+                }));
+            }
+        }
+        gist
+    }
 }
 
 /// The number of a rule that cannot be read, for whoever looks for it.

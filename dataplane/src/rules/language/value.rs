@@ -18,6 +18,8 @@ pub enum Kind {
     Syntax,
     /// The language has it, this engine does not.
     Unsupported,
+    /// It is read, and does nothing or less than it says.
+    Idle,
 }
 
 /// Longest piece that a fault repeats, bytes.
