@@ -1,13 +1,27 @@
-//! Which file does a flow carry? What rules and EVE are told of it, from its name to its length.
+//! Which file does a flow carry? What rules and EVE are told of it, from its name to its length: one place for all protocols.
 //!
-//! Files of one transaction come one after the other: what rules found of one does not count for the next.
+//! Files of one transaction come one after the other: what rules found of one does not count for the next. A file that nobody
+//! asks for costs nothing: whoever carries one asks [`Context::wants_files`] first.
 
 use super::fields::Fields;
+use super::kept::Kept;
 use super::parser::Context;
 use crate::flow::Direction;
-use crate::rules::hashes::Hashing;
+use crate::rules::hashes::{HashKinds, Hashing};
 use crate::rules::language::buffers::FILE_DATA;
 use crate::rules::rule::FileHash;
+
+/// Bytes of a name that are kept.
+const NAME_BYTES_MAX: usize = 2_048;
+
+/// What is told of files, whatever rules ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Files {
+    /// Whether somebody reads records of them (`fileinfo`).
+    pub are_recorded: bool,
+    /// Hashes that records have (Suricata's `force-hash`).
+    pub hashes: HashKinds,
+}
 
 /// A file that goes by.
 #[derive(Debug)]
@@ -15,8 +29,9 @@ pub struct CarriedFile {
     application: &'static str,
     transaction: u32,
     way: Direction,
-    name: Box<[u8]>,
+    name: Kept,
     bytes: u64,
+    has_gap: bool,
     hashing: Option<Box<Hashing>>,
 }
 
@@ -29,10 +44,10 @@ impl CarriedFile {
         name: &[u8],
         other_name: Option<&[u8]>,
     ) -> Self {
-        let names = [Some(name), other_name];
-        cx.rules.begin_file(application, transaction, way, names.into_iter().flatten());
-        let hashing = Hashing::of(cx.rules.wants_hashes());
-        Self { application, transaction, way, name: name.into(), bytes: 0, hashing }
+        let name = name.get(..NAME_BYTES_MAX).unwrap_or(name);
+        cx.rules.begin_file(application, transaction, way, (name, other_name));
+        let hashing = Hashing::of(cx.wants_hashes());
+        Self { application, transaction, way, name: name.into(), bytes: 0, has_gap: false, hashing }
     }
 
     /// Its next bytes.
@@ -41,24 +56,41 @@ impl CarriedFile {
         if let Some(hashing) = &mut self.hashing {
             hashing.data(bytes);
         }
+        cx.rules.file_grows(self.transaction, self.bytes, self.has_gap);
         cx.rules.body(self.application, (self.transaction, FILE_DATA), self.way, bytes, false);
     }
 
-    /// It is over; its length and its hashes are known where nothing of it `is_missing`. `beside` writes what EVE shows
-    /// beside the file.
-    pub fn end(self, is_missing: bool, cx: &mut Context<'_>, beside: impl FnOnce(&mut Fields)) {
-        let Self { application, transaction, way, name, bytes, hashing } = self;
+    /// Bytes of it are missing, or come in another order.
+    pub fn lose(&mut self) {
+        self.has_gap = true;
+        self.hashing = None;
+    }
+
+    /// Bytes of it so far.
+    pub const fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    /// It is over; its length and its hashes are known where nothing is missing and it `is_whole`. `beside` writes what EVE
+    /// shows beside the file.
+    pub fn end(self, is_whole: bool, cx: &mut Context<'_>, beside: impl FnOnce(&mut Fields)) {
+        let Self { application, transaction, way, name, bytes, has_gap, hashing } = self;
         cx.rules.body(application, (transaction, FILE_DATA), way, &[], true);
-        let hashes = hashing.filter(|_| !is_missing).map(|hashing| hashing.end()).unwrap_or_default();
-        if !is_missing {
-            cx.rules.file_size(bytes);
-            cx.rules.file_hashes(&hashes);
-        }
+        let is_whole = is_whole && !has_gap;
+        let hashes = hashing.filter(|_| is_whole).map(|hashing| hashing.end()).unwrap_or_default();
+        cx.rules.end_file(transaction, is_whole, (bytes, &hashes));
         cx.rules.stage(application, transaction, way, false);
+        if !cx.files.are_recorded {
+            return;
+        }
+        let matched = cx.rules.rules_of_file(transaction);
         cx.tell_of_with(transaction, "fileinfo", way, |fields| {
             fields.text("filename", &name);
-            fields.bool("gaps", is_missing);
-            fields.text("state", if is_missing { "TRUNCATED" } else { "CLOSED" });
+            if !matched.is_empty() {
+                fields.list("sid", |list| matched.iter().for_each(|sid| list.number("", *sid)));
+            }
+            fields.bool("gaps", has_gap);
+            fields.text("state", if is_whole { "CLOSED" } else { "TRUNCATED" });
             for (kind, hash) in &hashes {
                 let (key, len) = match kind {
                     FileHash::Md5 => ("md5", 16),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::detect::asks_of_files;
 use super::hashes::HashKinds;
 use super::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, Source};
 use super::language::frames::FRAMES;
@@ -42,6 +43,8 @@ pub struct RuleSet {
     kept: Vec<bool>,
     /// Whether a rule asks what parsers object to.
     wants_events: bool,
+    /// Whether a rule asks anything of files.
+    wants_files: bool,
     /// Hashes of files that rules ask for.
     wants_hashes: HashKinds,
     /// Whether a rule asks what decoding of packets met.
@@ -185,7 +188,12 @@ impl RuleSet {
         self.kept.get(usize::from(buffer.0)).is_some_and(|kept| *kept)
     }
 
-    /// Whether a rule asks what parsers object to.
+    /// Whether a rule asks anything of files.
+    pub(super) const fn wants_files(&self) -> bool {
+        self.wants_files
+    }
+
+    /// Hashes of files that rules ask for.
     pub(super) const fn wants_hashes(&self) -> HashKinds {
         self.wants_hashes
     }
@@ -332,6 +340,7 @@ impl RuleSet {
         self.kept = kept;
         let has_size = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_)));
         let keeps_streams = wanted[usize::from(PAYLOAD.0)] || all().any(|(_, one)| has_size(one));
+        self.wants_files = self.signatures.iter().any(|one| asks_of_files(one));
         self.wants_hashes =
             all().flat_map(|(_, one)| &one.asks).fold(HashKinds::default(), |kinds, ask| match ask {
                 Ask::FileHash { kind, .. } => kinds.and(*kind),

@@ -5,7 +5,7 @@
 
 use super::flow::{Body, FlowCounts, FlowPlace, Transaction, Window};
 use super::shown::{FieldId, Shown};
-use super::{Desk, Detector, Moment, Of, matched, stream};
+use super::{Desk, Detector, HITS_MAX, Moment, Of, matched, stream};
 use crate::flow::Direction;
 use crate::rules::host_bits::Ends;
 use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD, buffer};
@@ -111,13 +111,6 @@ impl Telling<'_> {
     pub fn interface(&mut self, uuid: [u8; 16], version: u16, is_first: bool) {
         if self.is_on {
             self.detector.shown.add_interface(uuid, version, is_first);
-        }
-    }
-
-    /// Tells how long a file is, when all of it was seen.
-    pub fn file_size(&mut self, bytes: u64) {
-        if self.is_on {
-            self.detector.shown.set_file_size(bytes);
         }
     }
 
@@ -304,7 +297,7 @@ impl Detector {
             self.shown.clear();
             return;
         }
-        let Self { set, generation, flows, free, ledger, shown, desk, hits, .. } = self;
+        let Self { set, generation, flows, free, ledger, shown, desk, hits, files, .. } = self;
         let Some(set) = set else { return };
         let Some(prefilter) = set.of_application(stage.application, stage.way) else {
             shown.clear();
@@ -347,6 +340,11 @@ impl Detector {
             one.is_hidden |= signature.hides_record;
             let of = Of { transaction: Some(stage.transaction), ..Of::stream(stage.way) };
             matched(*number, signature, state, ledger, of, (src, dst, moment.at_ns), hits);
+            if let Some(file) = state.transaction(stage.transaction).file.as_deref()
+                && files[0].len() < HITS_MAX
+            {
+                files[0].push((*number, stage.transaction, file.so_far.clone()));
+            }
         }
         desk.found = found;
         let one = state.transaction(stage.transaction);
