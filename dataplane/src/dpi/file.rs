@@ -9,6 +9,7 @@ use super::parser::Context;
 use crate::flow::Direction;
 use crate::rules::hashes::{HashKinds, Hashing};
 use crate::rules::language::buffers::FILE_DATA;
+use crate::rules::magic;
 use crate::rules::rule::FileHash;
 
 /// Bytes of a name that are kept.
@@ -33,6 +34,16 @@ pub struct CarriedFile {
     bytes: u64,
     has_gap: bool,
     hashing: Option<Box<Hashing>>,
+    /// Its first bytes, until they are described.
+    first: Option<First>,
+    magic: Option<Box<str>>,
+}
+
+/// The first bytes of a file whose kind a rule asks for.
+#[derive(Debug)]
+struct First {
+    bytes: Kept,
+    bytes_max: usize,
 }
 
 impl CarriedFile {
@@ -47,7 +58,26 @@ impl CarriedFile {
         let name = name.get(..NAME_BYTES_MAX).unwrap_or(name);
         cx.rules.begin_file(application, transaction, way, (name, other_name));
         let hashing = Hashing::of(cx.wants_hashes());
-        Self { application, transaction, way, name: name.into(), bytes: 0, has_gap: false, hashing }
+        let first = cx.rules.wants_magic().then(|| First { bytes: Kept::new(), bytes_max: magic::BYTES_MAX });
+        Self {
+            application,
+            transaction,
+            way,
+            name: name.into(),
+            bytes: 0,
+            has_gap: false,
+            hashing,
+            first,
+            magic: None,
+        }
+    }
+
+    /// It is one of many that a flow may carry at once: less of it is kept.
+    pub fn among_many(mut self) -> Self {
+        if let Some(first) = &mut self.first {
+            first.bytes_max = magic::BYTES_OF_MANY_MAX;
+        }
+        self
     }
 
     /// Its next bytes.
@@ -56,25 +86,60 @@ impl CarriedFile {
         if let Some(hashing) = &mut self.hashing {
             hashing.data(bytes);
         }
+        self.look(bytes, false, cx);
         cx.rules.file_grows(self.transaction, self.bytes, self.has_gap);
         cx.rules.body(self.application, (self.transaction, FILE_DATA), self.way, bytes, false);
+    }
+
+    /// Describes it once enough of it came, or all.
+    fn look(&mut self, bytes: &[u8], is_end: bool, cx: &mut Context<'_>) {
+        let Some(first) = &mut self.first else { return };
+        let left = first.bytes_max.saturating_sub(first.bytes.len());
+        let (bytes, is_enough) = match bytes.get(..left) {
+            Some(bytes) => (bytes, true),
+            None => (bytes, is_end),
+        };
+        let mut told = None;
+        if first.bytes.is_empty() && is_enough {
+            told = magic::describe(bytes);
+        } else {
+            // Without room what is there has to do.
+            let fits = first.bytes.extend(bytes);
+            if fits && !is_enough {
+                return;
+            }
+            if !first.bytes.is_empty() {
+                told = magic::describe(&first.bytes);
+            }
+        }
+        self.first = None;
+        if let Some(magic) = &told {
+            cx.rules.file_magic((self.application, self.transaction), self.way, magic);
+        }
+        self.magic = told;
     }
 
     /// Bytes of it are missing, or come in another order.
     pub fn lose(&mut self) {
         self.has_gap = true;
         self.hashing = None;
+        // What comes behind the gap is not what is to be described.
+        self.first = self.first.take().filter(|first| !first.bytes.is_empty());
+        if let Some(First { bytes, bytes_max }) = &mut self.first {
+            *bytes_max = bytes.len();
+        }
     }
 
     /// Bytes of it so far.
-    pub const fn len(&self) -> u64 {
+    pub const fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// It is over; its length and its hashes are known where nothing is missing and it `is_whole`. `beside` writes what EVE
     /// shows beside the file.
-    pub fn end(self, is_whole: bool, cx: &mut Context<'_>, beside: impl FnOnce(&mut Fields)) {
-        let Self { application, transaction, way, name, bytes, has_gap, hashing } = self;
+    pub fn end(mut self, is_whole: bool, cx: &mut Context<'_>, beside: impl FnOnce(&mut Fields)) {
+        self.look(&[], true, cx);
+        let Self { application, transaction, way, name, bytes, has_gap, hashing, magic, .. } = self;
         cx.rules.body(application, (transaction, FILE_DATA), way, &[], true);
         let is_whole = is_whole && !has_gap;
         let hashes = hashing.filter(|_| is_whole).map(|hashing| hashing.end()).unwrap_or_default();
@@ -89,6 +154,7 @@ impl CarriedFile {
             if !matched.is_empty() {
                 fields.list("sid", |list| matched.iter().for_each(|sid| list.number("", *sid)));
             }
+            fields.text_if("magic", magic.as_deref());
             fields.bool("gaps", has_gap);
             fields.text("state", if is_whole { "CLOSED" } else { "TRUNCATED" });
             for (kind, hash) in &hashes {

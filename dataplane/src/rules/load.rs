@@ -277,7 +277,7 @@ impl Loader {
 fn of_rule(sid: u32, text: &RuleText<'_>, why: &Unmatchable) -> Fault {
     let kind = match why {
         Unmatchable::Expression(_) | Unmatchable::NoData(_) => Kind::Syntax,
-        Unmatchable::Unsupported(_) => Kind::Unsupported,
+        Unmatchable::Unsupported(_) | Unmatchable::NoMagic(_) => Kind::Unsupported,
     };
     Fault { line: text.line, column: 1, sid: Some(sid), keyword: None, kind, detail: why.to_string() }
 }

@@ -15,11 +15,13 @@
 //! | `counting`, `memory` | how many matches make an alert, and what does one remember for the next? |
 //! | `signature` | does a rule match this packet, all of it tried? |
 //! | `hashes` | is a file on a list of known ones? |
+//! | `magic` | what kind of file is it? |
 //! | `ranges`, `number` | sets and tests of numbers |
 
 mod base64;
 pub mod detect;
 pub mod hashes;
+pub mod magic;
 pub mod changes;
 pub mod counting;
 pub mod language;

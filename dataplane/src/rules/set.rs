@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::detect::asks_of_files;
 use super::hashes::HashKinds;
-use super::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, Source};
+use super::language::buffers::{BASE64_DATA, FILE_MAGIC, FRAME, PAYLOAD, Source};
 use super::language::frames::FRAMES;
 use super::matcher::Unmatchable;
 use super::memory::Names;
@@ -318,6 +318,7 @@ impl RuleSet {
                 match ask {
                     Ask::Size(buffer, _) => wanted[usize::from(buffer.0)] = true,
                     Ask::FileName { .. } => wanted[usize::from(FILE_NAME.0)] = true,
+                    Ask::FileMagic { .. } => wanted[usize::from(FILE_MAGIC.0)] = true,
                     _ => {}
                 }
             }
@@ -335,8 +336,10 @@ impl RuleSet {
                 kept[usize::from(part.buffer.0)] = true;
             }
         }
-        // A file's bytes come after its name.
-        kept[usize::from(FILE_NAME.0)] = wanted[usize::from(FILE_NAME.0)];
+        // A file's bytes come after its name, and are described by the first of them.
+        for buffer in [FILE_NAME, FILE_MAGIC] {
+            kept[usize::from(buffer.0)] = wanted[usize::from(buffer.0)];
+        }
         self.kept = kept;
         let has_size = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_)));
         let keeps_streams = wanted[usize::from(PAYLOAD.0)] || all().any(|(_, one)| has_size(one));

@@ -158,6 +158,8 @@ pub(super) fn serialize_kept<M: SerializeMap>(kept: &KeptBytes, map: &mut M) -> 
 #[derive(Serialize)]
 struct FileView<'a> {
     filename: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    magic: Option<&'a str>,
     gaps: bool,
     state: &'static str,
     stored: bool,
@@ -174,6 +176,7 @@ impl<'a> FileView<'a> {
         };
         Self {
             filename: String::from_utf8_lossy(&file.name),
+            magic: file.magic.as_deref(),
             gaps: file.has_gap,
             state,
             stored: false,

@@ -4,7 +4,7 @@ use super::Detector;
 use super::transaction::{FILE_NAME, Telling};
 use crate::flow::Direction;
 use crate::rules::hashes::{Hash, HashKinds};
-use crate::rules::language::buffers::Source;
+use crate::rules::language::buffers::{FILE_MAGIC, Source};
 use crate::rules::rule::FileHash;
 use crate::rules::signature::{Ask, Signature};
 
@@ -13,6 +13,8 @@ use crate::rules::signature::{Ask, Signature};
 pub struct FileSoFar {
     /// What it is called.
     pub name: Box<[u8]>,
+    /// What kind of file it is, where a rule asks for it.
+    pub magic: Option<Box<str>>,
     /// Bytes of it so far.
     pub bytes: u64,
     /// Whether bytes of it are missing.
@@ -67,6 +69,26 @@ impl Telling<'_> {
         if let Some(name) = other_name {
             self.show(FILE_NAME, name);
         }
+        self.stage(application, transaction, way, false);
+    }
+
+    /// Whether a rule asks what kind of file it is.
+    #[must_use]
+    pub fn wants_magic(&self) -> bool {
+        self.wants(FILE_MAGIC)
+    }
+
+    /// Tells what kind of file a transaction of `application` carries, which goes `way`.
+    pub fn file_magic(
+        &mut self,
+        (application, transaction): (&'static str, u32),
+        way: Direction,
+        magic: &str,
+    ) {
+        if let Some(file) = self.detector.file_of(self.place, transaction) {
+            file.so_far.magic = Some(magic.into());
+        }
+        self.show(FILE_MAGIC, magic.as_bytes());
         self.stage(application, transaction, way, false);
     }
 
@@ -132,9 +154,15 @@ impl Detector {
                 *pieces &= !pieces_of_file(signature);
             }
         }
-        one.kept.forget_file(FILE_NAME);
+        one.kept.forget_file(&[FILE_NAME, FILE_MAGIC]);
         one.file = Some(Box::new(FileOfTransaction {
-            so_far: FileSoFar { name: name.into(), bytes: 0, has_gap: false, state: FileState::Open },
+            so_far: FileSoFar {
+                name: name.into(),
+                magic: None,
+                bytes: 0,
+                has_gap: false,
+                state: FileState::Open,
+            },
             told_before: one.told.len(),
         }));
     }
@@ -152,9 +180,6 @@ pub(in crate::rules) fn asks_of_files(signature: &Signature) -> bool {
 /// The pieces of a rule that are of files.
 fn pieces_of_file(signature: &Signature) -> u64 {
     let parts = signature.parts.iter().map(|part| matches!(part.buffer.buffer().of, Source::File));
-    let asks = signature
-        .asks
-        .iter()
-        .map(|ask| matches!(ask, Ask::FileSize(_) | Ask::FileName { .. } | Ask::FileHash { .. }));
+    let asks = signature.asks.iter().map(Ask::is_of_file);
     parts.chain(asks).enumerate().filter(|(_, is)| *is).fold(0, |pieces, (place, _)| pieces | 1 << place)
 }

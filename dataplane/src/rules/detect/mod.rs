@@ -31,6 +31,8 @@ pub use transaction::{BODY_BYTES_MAX, Gathered, Telling};
 use std::sync::Arc;
 
 use super::host_bits::{Ends, HostBits};
+use super::language::buffers::FILE_MAGIC;
+use super::magic;
 use super::matcher::Scratch;
 use super::packet::decode::MetEvents;
 use super::prefilter;
@@ -150,6 +152,10 @@ impl Detector {
             self.set = set.filter(|set| !set.is_empty()).map(Arc::clone);
             self.lane = self.set.as_ref().map_or(0, |set| set.tally().lane());
             self.generation = self.generation.wrapping_add(1);
+            if self.wants(FILE_MAGIC) {
+                // Opened when the rules were read, too: what fails there is not loaded.
+                let _known = magic::open();
+            }
         }
     }
 

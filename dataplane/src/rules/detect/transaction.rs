@@ -8,7 +8,7 @@ use super::shown::{FieldId, Shown};
 use super::{Desk, Detector, HITS_MAX, Moment, Of, matched, stream};
 use crate::flow::Direction;
 use crate::rules::host_bits::Ends;
-use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD, buffer};
+use crate::rules::language::buffers::{BASE64_DATA, FILE_MAGIC, PAYLOAD, buffer};
 use crate::rules::language::fields::FIELDS;
 use crate::rules::packet::concerns_ends;
 use crate::rules::rule::{AppLayerMode, AppLayerProtocol, BufferId, Hook, PAIR_BITS, StreamEnd, StreamSize};
@@ -474,6 +474,9 @@ impl Asked<'_> {
             }
             Ask::FileName { is_negated, is_end, text } => {
                 self.all_of(FILE_NAME).any(|name| has_text(name, text.as_bytes(), *is_end) != *is_negated)
+            }
+            Ask::FileMagic { is_negated, text } => {
+                self.all_of(FILE_MAGIC).any(|magic| has_text(magic, text, false) != *is_negated)
             }
             Ask::Decode(_) | Ask::Stream(_) => false,
         }

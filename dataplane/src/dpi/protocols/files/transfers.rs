@@ -141,7 +141,7 @@ impl Transfers {
             around(&mut beside);
             beside.text_if("filename", named.map(|named| &named.name));
         }
-        let file = CarriedFile::begin(cx, ("smb", transaction), way, name, None);
+        let file = CarriedFile::begin(cx, ("smb", transaction), way, name, None).among_many();
         self.open.push(Transfer { id, way, transaction, next: 0, wanted, file, around: beside });
     }
 
@@ -189,7 +189,7 @@ impl Transfers {
 impl Transfer {
     fn end(self, cx: &mut Context<'_>) {
         let Self { way, transaction, wanted, file, around, .. } = self;
-        let is_whole = wanted.is_none_or(|wanted| file.len() >= wanted);
+        let is_whole = wanted.is_none_or(|wanted| file.bytes() >= wanted);
         file.end(is_whole, cx, |fields| fields.object("/smb", |smb| smb.append(&around)));
         if cx.rules.wants_files() {
             cx.rules.stage("smb", transaction, way, true);

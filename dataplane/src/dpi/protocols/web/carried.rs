@@ -60,7 +60,11 @@ impl Carried {
         let Self { of, way, name, form, file, around, .. } = self;
         let Some(form) = form else {
             if !bytes.is_empty() {
-                let file = file.get_or_insert_with(|| CarriedFile::begin(cx, *of, *way, name, None));
+                let file = file.get_or_insert_with(|| {
+                    let file = CarriedFile::begin(cx, *of, *way, name, None);
+                    // HTTP/2 has many streams.
+                    if of.0 == told::NAME { file } else { file.among_many() }
+                });
                 file.data(bytes, cx);
             }
             return;
@@ -166,7 +170,8 @@ mod tests {
         let until_end = files(GET, b"HTTP/1.1 200 OK\r\n\r\n0123456789abcdef", 1_000);
         assert!(until_end.len() == 1 && until_end[0].contains("state=CLOSED size=16"), "{until_end:?}");
         assert!(files(GET, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 7).is_empty());
-        let large = [&b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"[..], &[b'x'; 300_000]].concat();
+        let large =
+            [&b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"[..], &vec![b'x'; 300_000]].concat();
         let large = files(GET, &large, 1_400);
         assert!(large.len() == 1 && large[0].contains("state=CLOSED size=300000"), "{large:?}");
     }
@@ -190,6 +195,32 @@ mod tests {
         }
         let other = b"PATCH /up HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
         assert!(files(other, ok, 1_000).is_empty());
+    }
+
+    #[test]
+    fn rules_are_told_what_kind_of_file_it_is_once_enough_of_it_came() {
+        let rules = &[
+            "alert http any any -> any any (file.magic; content:\"PDF document, version 1.4\"; sid:1;)",
+            "alert http any any -> any any (filemagic:\"pdf DOCUMENT\"; fileext:\"txt\"; sid:2;)",
+            "alert http any any -> any any (file.magic; content:\"PDF\"; file.data; content:\"needle\"; sid:3;)",
+            "alert http any any -> any any (filemagic:!\"PDF\"; sid:4;)",
+            "alert http any any -> any any (filemagic:!\"GIF\"; filesize:>8000; sid:5;)",
+        ];
+        let mut body = b"%PDF-1.4\n".to_vec();
+        body.resize(9_000, b' ');
+        body.extend(b"needle");
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        let response = [head.as_bytes(), &body].concat();
+        for step in [9, 1_000, 100_000] {
+            let pieces = response.chunks(step).map(|piece| (Direction::Reverse, piece));
+            let payloads: Vec<_> = std::iter::once((Direction::Forward, GET)).chain(pieces).collect();
+            let mut sids = alerts_of(80, rules, &payloads);
+            sids.sort_unstable();
+            assert_eq!(sids, [1, 2, 3, 5], "in pieces of {step}");
+        }
+        let short =
+            [(Direction::Forward, GET), (Direction::Reverse, &b"HTTP/1.1 200 OK\r\n\r\n%PDF-1.4\n"[..])];
+        assert_eq!(alerts_of(80, rules, &short), [1, 2]);
     }
 
     #[test]

@@ -203,7 +203,7 @@ mod tests {
         }
         assert!(Form::of(b"multipart/form-data").is_none() && Form::of(b"text/plain; boundary=x").is_none());
         // A head without an end is not gathered.
-        let endless = [&b"--xy\r\nX: "[..], &[b'x'; 20_000], b"\r\n\r\nabc\r\n--xy--"].concat();
+        let endless = [&b"--xy\r\nX: "[..], &vec![b'x'; 20_000], b"\r\n\r\nabc\r\n--xy--"].concat();
         assert_eq!(read(&endless, 1_000), (Vec::new(), true));
     }
 }
