@@ -136,8 +136,8 @@ impl CarriedFile {
     }
 
     /// It is over; its length and its hashes are known where nothing is missing and it `is_whole`. `beside` writes what EVE
-    /// shows beside the file.
-    pub fn end(mut self, is_whole: bool, cx: &mut Context<'_>, beside: impl FnOnce(&mut Fields)) {
+    /// shows beside the file of this name.
+    pub fn end(mut self, is_whole: bool, cx: &mut Context<'_>, beside: impl FnOnce(&mut Fields, &[u8])) {
         self.look(&[], true, cx);
         let Self { application, transaction, way, name, bytes, has_gap, hashing, magic, .. } = self;
         cx.rules.body(application, (transaction, FILE_DATA), way, &[], true);
@@ -169,7 +169,7 @@ impl CarriedFile {
             fields.number("size", bytes);
             fields.number("tx_id", transaction);
             fields.text("/app_proto", application);
-            beside(fields);
+            beside(fields, &name);
         });
     }
 }

@@ -98,7 +98,9 @@ mod tests {
         ] {
             let told = describe(bytes).unwrap();
             assert!(told.starts_with(start), "{told}");
-            if let Some(other) = by_file(bytes.get(..BYTES_MAX).unwrap_or(bytes)) {
+            // Of programs `file` reads further in the file itself, which libmagic cannot with bytes.
+            let other = by_file(bytes.get(..BYTES_MAX).unwrap_or(bytes)).filter(|_| start != "ELF 64-bit");
+            if let Some(other) = other {
                 assert_eq!(*told, other);
             }
         }

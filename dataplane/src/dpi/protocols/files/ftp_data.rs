@@ -72,7 +72,7 @@ impl Parser for Data {
             fields.text("command", transfer.command);
             fields.text("filename", &transfer.name);
         };
-        file.end(true, cx, |fields| fields.object("/ftp_data", write));
+        file.end(true, cx, |fields, _name| fields.object("/ftp_data", write));
         for way in [way, way.opposite()] {
             cx.rules.stage(NAME, transaction, way, true);
         }

@@ -13,6 +13,9 @@ const OPEN_MAX: usize = 16;
 /// Files whose names are remembered.
 const NAMES_MAX: usize = 32;
 
+/// Bytes of a name: with those of the files that are open they must fit in what a parser may keep.
+const NAME_BYTES_MAX: usize = 256;
+
 /// Shares of pipes that are remembered.
 const PIPES_MAX: usize = 16;
 
@@ -89,7 +92,9 @@ impl Transfers {
         if self.names.len() >= NAMES_MAX {
             self.names.remove(0);
         }
-        self.names.push(Named { id, name: Kept::of(name), size });
+        // Of a long name the end, where its kind is.
+        let from = name.len().saturating_sub(NAME_BYTES_MAX);
+        self.names.push(Named { id, name: Kept::of(name.get(from..).unwrap_or_default()), size });
     }
 
     /// Bytes of a file that are read (to the client) or written; `left` of its message are still to come. `around` writes what
@@ -139,7 +144,6 @@ impl Transfers {
         let mut beside = Fields::new();
         if cx.files.are_recorded {
             around(&mut beside);
-            beside.text_if("filename", named.map(|named| &named.name));
         }
         let file = CarriedFile::begin(cx, ("smb", transaction), way, name, None).among_many();
         self.open.push(Transfer { id, way, transaction, next: 0, wanted, file, around: beside });
@@ -190,7 +194,14 @@ impl Transfer {
     fn end(self, cx: &mut Context<'_>) {
         let Self { way, transaction, wanted, file, around, .. } = self;
         let is_whole = wanted.is_none_or(|wanted| file.bytes() >= wanted);
-        file.end(is_whole, cx, |fields| fields.object("/smb", |smb| smb.append(&around)));
+        file.end(is_whole, cx, |fields, name| {
+            fields.object("/smb", |smb| {
+                smb.append(&around);
+                if !name.is_empty() {
+                    smb.text("filename", name);
+                }
+            });
+        });
         if cx.rules.wants_files() {
             cx.rules.stage("smb", transaction, way, true);
             cx.rules.end(transaction);

@@ -164,7 +164,7 @@ impl Told {
             Found::FileEnds => {
                 if let Some(file) = self.file.take() {
                     let attachments = &self.attachments;
-                    file.end(!self.is_cut, cx, |fields| {
+                    file.end(!self.is_cut, cx, |fields, _name| {
                         fields.object("/smtp", |smtp| smtp.append(&envelope()));
                         fields.object("/email", |email| {
                             email.append(&self.email);

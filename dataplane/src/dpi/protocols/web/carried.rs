@@ -9,6 +9,9 @@ use crate::dpi::protocols::mail::parameter;
 use crate::dpi::{Context, Fields, Kept};
 use crate::flow::Direction;
 
+/// Bytes of a name that are kept of each body that is under way.
+const NAME_BYTES_MAX: usize = 512;
+
 /// The file that a body is, or the files in it.
 #[derive(Debug)]
 pub(super) struct Carried {
@@ -18,9 +21,6 @@ pub(super) struct Carried {
     name: Kept,
     form: Option<Form>,
     file: Option<CarriedFile>,
-    has_gap: bool,
-    /// What EVE has of the message: beside its files.
-    around: Fields,
 }
 
 impl Carried {
@@ -28,7 +28,7 @@ impl Carried {
     pub(super) fn of_response(of: (&'static str, u32), target: &[u8], disposition: Option<&[u8]>) -> Self {
         let named =
             disposition.and_then(|value| parameter(value, "filename")).filter(|name| !name.is_empty());
-        let name = named.map_or_else(|| path_of(target), |name| Kept::of(&name));
+        let name = named.map_or_else(|| path_of(target), |name| kept_name(&name));
         Self::new(of, Direction::Reverse, name, None)
     }
 
@@ -47,21 +47,16 @@ impl Carried {
     }
 
     const fn new(of: (&'static str, u32), way: Direction, name: Kept, form: Option<Form>) -> Self {
-        Self { of, way, name, form, file: None, has_gap: false, around: Fields::new() }
+        Self { of, way, name, form, file: None }
     }
 
-    /// What EVE has of the message.
-    pub(super) const fn around(&mut self) -> &mut Fields {
-        &mut self.around
-    }
-
-    /// The next bytes of the body, decoded.
-    pub(super) fn data(&mut self, bytes: &[u8], cx: &mut Context<'_>) {
-        let Self { of, way, name, form, file, around, .. } = self;
+    /// The next bytes of the body, decoded; `around` is what EVE has of the message, beside its files.
+    pub(super) fn data(&mut self, bytes: &[u8], around: &Fields, cx: &mut Context<'_>) {
+        let Self { of, way, name, form, file } = self;
         let Some(form) = form else {
             if !bytes.is_empty() {
                 let file = file.get_or_insert_with(|| {
-                    let file = CarriedFile::begin(cx, *of, *way, name, None);
+                    let file = CarriedFile::begin(cx, *of, *way, &std::mem::take(name), None);
                     // HTTP/2 has many streams.
                     if of.0 == told::NAME { file } else { file.among_many() }
                 });
@@ -82,7 +77,6 @@ impl Carried {
 
     /// Bytes are missing.
     pub(super) fn lose(&mut self, cx: &mut Context<'_>) {
-        self.has_gap = true;
         match &mut self.file {
             Some(file) => file.lose(),
             // The missing bytes are the first of it.
@@ -96,8 +90,8 @@ impl Carried {
     }
 
     /// The body is over; whether all of it came.
-    pub(super) fn end(mut self, is_whole: bool, cx: &mut Context<'_>) {
-        let Self { form, file, around, .. } = &mut self;
+    pub(super) fn end(mut self, is_whole: bool, around: &Fields, cx: &mut Context<'_>) {
+        let Self { form, file, .. } = &mut self;
         let is_closed = form.as_mut().is_none_or(|form| {
             form.end(&mut |found| {
                 if let (Found::Data(bytes), Some(file)) = (found, &mut *file) {
@@ -112,14 +106,19 @@ impl Carried {
 }
 
 fn end(file: CarriedFile, is_whole: bool, around: &Fields, cx: &mut Context<'_>) {
-    file.end(is_whole, cx, |fields| fields.object("/http", |http| http.append(around)));
+    file.end(is_whole, cx, |fields, _name| fields.object("/http", |http| http.append(around)));
 }
 
 /// The path of a target, as a server reads it.
 fn path_of(target: &[u8]) -> Kept {
     let mut path = Vec::new();
     told::normal_path(target, &mut path);
-    Kept::of(&path)
+    kept_name(&path)
+}
+
+/// A name, or the end of a long one: there its kind is.
+fn kept_name(name: &[u8]) -> Kept {
+    Kept::of(name.get(name.len().saturating_sub(NAME_BYTES_MAX)..).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -172,6 +172,8 @@ struct Told {
     is_asked: bool,
     /// Where somebody asks for files.
     carried: Option<Carried>,
+    /// What EVE has of the message, for its files.
+    around: Fields,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -452,12 +454,15 @@ impl Http {
             _ => State::Head,
         };
         let of = self.messages[way as usize];
-        let carried = self.carries(way, cx).then(|| {
-            let mut carried = Carried::of_request((told::NAME, of), (method, target), head.content_type)?;
-            *carried.around() = self.pending.back().map(|pending| pending.fields.clone())?;
-            Some(carried)
-        });
+        let carried = self
+            .carries(way, cx)
+            .then(|| Carried::of_request((told::NAME, of), (method, target), head.content_type));
         let (transaction, is_last) = self.begin_body(way, head, carried.flatten(), cx);
+        if let Some(told) = self.ways[way as usize].told.as_mut().filter(|told| told.carried.is_some())
+            && let Some(pending) = self.pending.back()
+        {
+            told.around = pending.fields.clone();
+        }
         let message = Message { name: told::NAME, transaction, is_last };
         told::request(cx, message, (method, target, version), head_bytes);
     }
@@ -486,7 +491,8 @@ impl Http {
             let coding = head.content_encoding.filter(|_| way == Direction::Reverse);
             let is_hashed = carried.is_some() && !cx.wants_hashes().is_empty();
             let codings = Codings::of(coding.unwrap_or_default()).whole(is_hashed);
-            own.told = Some(Box::new(Told { transaction, codings, is_asked, carried }));
+            own.told =
+                Some(Box::new(Told { transaction, codings, is_asked, carried, around: Fields::new() }));
         }
         (transaction, !is_asked)
     }
@@ -501,12 +507,12 @@ impl Http {
     /// Tells rules and files a piece of a body.
     fn tell_body(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) {
         let Some(told) = &mut self.ways[way as usize].told else { return };
-        let Told { transaction, codings, carried, .. } = &mut **told;
+        let Told { transaction, codings, carried, around, .. } = &mut **told;
         let had_failed = codings.have_failed();
         codings.decode(bytes, &mut |piece| {
             cx.rules.body(told::NAME, (*transaction, Self::body_of(way)), way, piece, false);
             if let Some(carried) = carried {
-                carried.data(piece, cx);
+                carried.data(piece, around, cx);
             }
         });
         if codings.have_failed() && !had_failed {
@@ -517,10 +523,10 @@ impl Http {
     /// A message is over; whether all of its body came.
     fn end_body(&mut self, way: Direction, is_whole: bool, cx: &mut Context<'_>) {
         let Some(told) = self.ways[way as usize].told.take() else { return };
-        let Told { transaction, codings, is_asked, carried } = *told;
+        let Told { transaction, codings, is_asked, carried, around } = *told;
         cx.rules.body(told::NAME, (transaction, Self::body_of(way)), way, &[], true);
         if let Some(carried) = carried {
-            carried.end(is_whole && !codings.is_cut(), cx);
+            carried.end(is_whole && !codings.is_cut(), &around, cx);
         }
         if is_asked {
             cx.rules.stage(told::NAME, transaction, way, true);
@@ -641,8 +647,8 @@ impl Http {
         if let Some(mut done) = own.waiting.take() {
             done.fields.number("length", own.len);
             cx.tell("http", way, &done.fields);
-            if let Some(carried) = own.told.as_mut().and_then(|told| told.carried.as_mut()) {
-                *carried.around() = done.fields;
+            if let Some(told) = &mut own.told {
+                told.around = done.fields;
             }
         }
     }

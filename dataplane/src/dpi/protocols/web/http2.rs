@@ -275,7 +275,7 @@ impl Parser for Http2 {
         for mut stream in std::mem::take(&mut self.streams) {
             for way in [Direction::Forward, Direction::Reverse] {
                 if let Some(body) = stream.bodies[way as usize].take() {
-                    body.end((name, stream.id), way, false, &mut self.doh, cx);
+                    body.end((name, stream.id), way, (false, &stream.fields), &mut self.doh, cx);
                 }
             }
             cx.tell("http", Direction::Forward, &stream.fields);
@@ -524,8 +524,10 @@ impl Http2 {
         let read = bytes.get(..frame.left).unwrap_or(bytes);
         let name = self.name();
         let stream = self.streams.iter_mut().find(|stream| stream.id == frame.id);
-        if let Some(body) = stream.and_then(|stream| stream.bodies[way as usize].as_mut()) {
-            body.take((name, frame.id), way, read, cx);
+        if let Some(Stream { bodies, fields, .. }) = stream
+            && let Some(body) = &mut bodies[way as usize]
+        {
+            body.take((name, frame.id), way, (read, fields), cx);
         }
         let left = frame.left - read.len();
         self.data[way as usize] = Some(body::Frame { left, ..frame }).filter(|_| left > 0);
@@ -543,7 +545,7 @@ impl Http2 {
         let name = self.name();
         let Some(at) = self.streams.iter().position(|stream| stream.id == id) else { return };
         if let Some(body) = self.streams[at].bodies[way as usize].take() {
-            body.end((name, id), way, !is_reset, &mut self.doh, cx);
+            body.end((name, id), way, (!is_reset, &self.streams[at].fields), &mut self.doh, cx);
         }
         if cx.rules.is_on() {
             cx.rules.stage(name, id, way, true);
@@ -633,12 +635,10 @@ impl Stream {
             });
             found.unwrap_or_default()
         };
-        let mut carried = match way {
-            Direction::Forward => Carried::of_request(of, (text("http_method"), text("url")), content_type)?,
-            Direction::Reverse => Carried::of_response(of, text("url"), disposition),
-        };
-        *carried.around() = self.fields.clone();
-        Some(carried)
+        match way {
+            Direction::Forward => Carried::of_request(of, (text("http_method"), text("url")), content_type),
+            Direction::Reverse => Some(Carried::of_response(of, text("url"), disposition)),
+        }
     }
 
     /// Notes a field of a header block.

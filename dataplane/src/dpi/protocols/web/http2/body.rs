@@ -1,10 +1,10 @@
 //! What goes in DATA frames? Bodies of messages, for rules and for DNS, piece by piece and without their codings.
 
 use super::doh::{self, Doh};
-use crate::dpi::Context;
 use crate::dpi::protocols::web::body::Codings;
 use crate::dpi::protocols::web::carried::Carried;
 use crate::dpi::protocols::web::told::{REQUEST_BODY, RESPONSE_BODY};
+use crate::dpi::{Context, Fields};
 use crate::flow::Direction;
 use crate::rules::rule::BufferId;
 
@@ -61,12 +61,12 @@ impl Body {
         self.codings.are_any()
     }
 
-    /// Takes the next bytes.
+    /// Takes the next bytes; `around` is what EVE has of the message.
     pub(super) fn take(
         &mut self,
         (name, id): (&'static str, u32),
         way: Direction,
-        bytes: &[u8],
+        (bytes, around): (&[u8], &Fields),
         cx: &mut Context<'_>,
     ) {
         let Self { codings, message, carried } = self;
@@ -74,7 +74,7 @@ impl Body {
         codings.decode(bytes, &mut |piece| {
             cx.rules.body(name, (id, buffer(way)), way, piece, false);
             if let Some(carried) = carried {
-                carried.data(piece, cx);
+                carried.data(piece, around, cx);
             }
             if let Some(message) = message {
                 message.add(way, piece, cx);
@@ -85,18 +85,18 @@ impl Body {
         }
     }
 
-    /// It is over; whether all of it came.
+    /// It is over; whether all of it came, and what EVE has of the message.
     pub(super) fn end(
         self,
         (name, id): (&'static str, u32),
         way: Direction,
-        is_whole: bool,
+        (is_whole, around): (bool, &Fields),
         doh: &mut Doh,
         cx: &mut Context<'_>,
     ) {
         cx.rules.body(name, (id, buffer(way)), way, &[], true);
         if let Some(carried) = self.carried {
-            carried.end(is_whole && !self.codings.is_cut(), cx);
+            carried.end(is_whole && !self.codings.is_cut(), around, cx);
         }
         if let Some(message) = self.message {
             doh.read(way, &message, cx);
