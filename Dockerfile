@@ -7,7 +7,7 @@
 
 FROM debian:12-slim AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends \
-        ca-certificates curl gcc libc6-dev make pkg-config clang m4 libelf-dev zlib1g-dev \
+        ca-certificates curl gcc libc6-dev make pkg-config clang m4 libelf-dev zlib1g-dev libmagic-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY rust-toolchain.toml ./
@@ -21,7 +21,7 @@ RUN --mount=type=cache,target=/root/.cargo/registry --mount=type=cache,target=/s
     && install -D target/release/jarvis /out/jarvis
 
 FROM debian:12-slim
-RUN apt-get update && apt-get install --yes --no-install-recommends libelf1 zlib1g iproute2 ethtool \
+RUN apt-get update && apt-get install --yes --no-install-recommends libelf1 zlib1g libmagic1 iproute2 ethtool \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/jarvis /usr/bin/jarvis
 COPY scripts/host-check scripts/nic-queues /usr/local/bin/

@@ -15,7 +15,8 @@ use crate::{rules, setup, workers};
 use controlplane::services::{EveTypes, EventCounts, EventPump, Names};
 use controlplane::store::EveFile;
 use dataplane::control::{Door, PortGauges, Snapshot, WorkerDoor, door};
-use dataplane::engine::{BATCH_MAX, Engine, Hop, Outcome, Packet};
+use dataplane::dpi::file::Files;
+use dataplane::engine::{BATCH_MAX, Engine, EngineConfig, Hop, Outcome, Packet};
 use dataplane::host::Shared;
 use dataplane::parse::{Headers, LinkType, parse_frame};
 use dataplane::rules::datasets::Datasets;
@@ -129,9 +130,10 @@ impl Replay {
         let types =
             EveTypes { stats_every: None, community_seed: config.eve.community_seed, ..EveTypes::default() };
         let shared = Arc::new(Shared::default());
+        let engine = workers::engine_config(config, 0, SEED, inspection.map(|(inspection, _)| inspection));
         Ok(Self {
             engine: Engine::new(
-                workers::engine_config(config, 0, SEED, inspection.map(|(inspection, _)| inspection)),
+                EngineConfig { files: Files { are_recorded: true, ..engine.files }, ..engine },
                 shared,
             ),
             door: Arc::new(door),

@@ -3,12 +3,15 @@
 //! One worker a queue pair: its UMEM is shared by its sockets on both ports (and on the mirror port), so that
 //! forwarding copies nothing. Everything is allocated and opened here; a worker's thread only turns its loop.
 
-use crate::config::{Checksum, Config, Eviction, Exception, FailMode, Mode, Overlap, Port, Wait, ZeroCopy};
+use crate::config::{
+    Checksum, Config, Eviction, Exception, FailMode, FileHashName, Mode, Overlap, Port, Wait, ZeroCopy,
+};
 use crate::preflight;
 use crate::setup;
 use crate::wire::LiveWire;
 use dataplane::control::{Door, ExceptionAction, Exceptions, Settings, WorkerDoor};
 use dataplane::defrag::{DefragConfig, OverlapPolicy};
+use dataplane::dpi::file::Files;
 use dataplane::engine::{
     self, ChecksumMode, Engine, EngineConfig, Inspection, PortConfig, Service, StreamConfig,
 };
@@ -17,6 +20,8 @@ use dataplane::flow::{EvictionOrder, FlowConfig, Timeouts};
 use dataplane::host::Shared;
 use dataplane::parse::{Addr, Mac};
 use dataplane::policy::Environment;
+use dataplane::rules::hashes::HashKinds;
+use dataplane::rules::rule::FileHash;
 use dataplane::tx::handoff;
 use dataplane::worker::{self, HostDevice, HostPort, Parts, Worker, WorkerConfig};
 use std::os::fd::RawFd;
@@ -125,6 +130,22 @@ pub(crate) fn engine_config(
             urgent: config.stream.urgent,
             bytes_max: config.stream.memory_bytes as usize,
         },
+        files: files(config),
+    }
+}
+
+/// What is told of files: records where the event file or the kept events have them.
+fn files(config: &Config) -> Files {
+    let types = &config.eve.types;
+    let is_written = types.transactions || types.only.iter().any(|name| name == "fileinfo");
+    let hashes = config.eve.file_hashes.iter().map(|hash| match hash {
+        FileHashName::Md5 => FileHash::Md5,
+        FileHashName::Sha1 => FileHash::Sha1,
+        FileHashName::Sha256 => FileHash::Sha256,
+    });
+    Files {
+        are_recorded: (config.eve.file.is_some() && is_written) || config.store.events.keep,
+        hashes: hashes.fold(HashKinds::default(), HashKinds::and),
     }
 }
 

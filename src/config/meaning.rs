@@ -445,6 +445,8 @@ pub(crate) struct Eve {
     pub file: Option<PathBuf>,
     /// Kinds of event that are written.
     pub types: EveTypes,
+    /// Hashes that records of files have, whatever rules ask for.
+    pub file_hashes: Vec<FileHashName>,
     /// Seed of `community_id`; `None` leaves it out of events.
     pub community_seed: Option<u16>,
     /// Size of the file that starts a new one, bytes; `None` for none.
@@ -453,6 +455,15 @@ pub(crate) struct Eve {
     pub rotate_interval_s: Option<u64>,
     /// Old files kept.
     pub rotate_keep: u32,
+}
+
+/// A hash of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FileHashName {
+    Md5,
+    Sha1,
+    Sha256,
 }
 
 /// Kinds of event that are written.

@@ -7,9 +7,10 @@
 use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
-    Api, Auth, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode, Flow,
-    Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap, Port, PortFlags, Ports, Rules,
-    Service, Store, Stream, TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name, name_form,
+    Api, Auth, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode,
+    FileHashName, Flow, Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap, Port,
+    PortFlags, Ports, Rules, Service, Store, Stream, TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name,
+    name_form,
 };
 use super::problem::Problem;
 use controlplane::services::auth::algorithm::Algorithm;
@@ -584,6 +585,7 @@ fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Eve {
             only: Vec::new(),
         },
     };
+    let file_hashes = eve.parsed_list::<FileHashName>("file_hashes", "md5, sha1 or sha256");
     let has_community_id = eve.flag("community_id").unwrap_or(false);
     let seed = value_or(eve.integer("community_id_seed", 0..=u16::MAX), 0);
     let rotate_bytes = eve.integer("rotate_bytes", 4_096..=u64::MAX / 2);
@@ -594,6 +596,7 @@ fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Eve {
     Eve {
         file: file.map(|at| base.join(at.value)),
         types,
+        file_hashes: file_hashes.map(|at| at.value).unwrap_or_default(),
         community_seed: has_community_id.then_some(seed),
         rotate_bytes: rotate_bytes.map(|at| at.value),
         rotate_interval_s: rotate_interval.map(|at| at.value.0),
@@ -638,6 +641,19 @@ enum EveType {
     Only(String),
 }
 
+impl FromStr for FileHashName {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "md5" => Ok(Self::Md5),
+            "sha1" => Ok(Self::Sha1),
+            "sha256" => Ok(Self::Sha256),
+            _ => Err(()),
+        }
+    }
+}
+
 impl FromStr for EveType {
     type Err = ();
 
@@ -649,6 +665,8 @@ impl FromStr for EveType {
             "stats" => Ok(Self::Stats),
             "anomaly" => Ok(Self::Anomaly),
             "transactions" => Ok(Self::Transactions),
+            // Of several protocols.
+            "fileinfo" => Ok(Self::Only(word.to_owned())),
             _ => {
                 let known = |protocol: &Protocol| protocol.name == word || protocol.eve == Some(word);
                 protocols::all().any(known).then(|| Self::Only(word.to_owned())).ok_or(())

@@ -11,6 +11,7 @@ use crate::dpi::{HostName, Summary};
 use crate::flow::{Decision, Direction, FlowRecord};
 use crate::parse::{Addr, Mac, TcpFlags};
 use crate::rules::Signature;
+use crate::rules::detect::FileSoFar;
 use crate::time::Wall;
 use crate::verdict::Reason;
 
@@ -156,6 +157,8 @@ pub struct KeptBytes {
     pub packet: Box<[u8]>,
     /// What it begins with (a number of pcap's link types).
     pub link: u32,
+    /// The file that the transaction carries which matched.
+    pub file: Option<FileSoFar>,
 }
 
 impl PartialEq for Alert {

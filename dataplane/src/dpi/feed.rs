@@ -8,6 +8,7 @@
 
 use super::app::AppTable;
 use super::fields::{Fields, Value};
+use super::file::Files;
 use super::foresight::Foresight;
 use super::idle::IdleParsers;
 use super::notes::Notes;
@@ -19,6 +20,7 @@ use crate::flow::Direction;
 use crate::parse::{self, Addr};
 use crate::rules::Detector;
 use crate::rules::detect::{FlowPlace, Telling};
+use crate::rules::hashes::HashKinds;
 use crate::time::Wall;
 
 /// Unread bytes of a direction after which they are lost.
@@ -131,6 +133,7 @@ pub fn feed_parser<'a>(
         apps,
         foresight: &Foresight::default(),
         rules: Telling::nobody(&mut rules, &mut place),
+        files: Files { are_recorded: true, hashes: HashKinds::default() },
         parsers: &mut IdleParsers::default(),
         way: None,
         is_changing: false,

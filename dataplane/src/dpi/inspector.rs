@@ -18,6 +18,7 @@ use ruled::{eve_name, moment_of, original};
 
 use super::app::{AppId, AppTable};
 use super::fields::Fields;
+use super::file::Files;
 use super::foresight::Foresight;
 use super::host_name::HostName;
 use super::idle::IdleParsers;
@@ -177,6 +178,7 @@ struct Desk {
     parsers: IdleParsers,
     clues: Store,
     rules: Detector,
+    files: Files,
     /// Whether a match is acted on.
     is_inline: bool,
 }
@@ -207,6 +209,7 @@ impl Desk {
                 moment: moment_of(flow, at, spoken),
                 is_inline: self.is_inline,
             },
+            files: self.files,
             parsers: &mut self.parsers,
             way: None,
             is_changing: false,
@@ -289,6 +292,7 @@ impl Inspector {
                 parsers: IdleParsers::default(),
                 clues: Store::new(flows_max),
                 rules: Detector::default(),
+                files: Files::default(),
                 is_inline: false,
             },
             // Reserved, so that no packet waits for a move; pages cost nothing until they are used.
@@ -323,6 +327,11 @@ impl Inspector {
     pub fn set_mode(&mut self, mode: Mode) {
         self.desk.is_inline = mode.is_inline();
         self.reassembly.mode = mode;
+    }
+
+    /// What is told of files; nothing but what rules ask for unless told otherwise.
+    pub const fn set_files(&mut self, files: Files) {
+        self.desk.files = files;
     }
 
     /// What becomes of urgent bytes.

@@ -5,6 +5,7 @@
 
 use super::app::AppTable;
 use super::fields::Fields;
+use super::file::Files;
 use super::foresight::Foresight;
 use super::idle::IdleParsers;
 use super::notes::{Evidence, HOST_BYTES_MAX, HintKind, HostKind, Notes, normal_host};
@@ -15,6 +16,7 @@ use crate::flow::Direction;
 use crate::host::Transfer;
 use crate::parse::{Addr, Protocol as Ip};
 use crate::rules::detect::{FlowCounts, Telling};
+use crate::rules::hashes::HashKinds;
 use crate::time::Wall;
 
 /// Reads the transactions of one flow.
@@ -92,6 +94,8 @@ pub struct Context<'a> {
     pub(super) foresight: &'a Foresight,
     /// What rules are told of the flow.
     pub rules: Telling<'a>,
+    /// What is told of files.
+    pub files: Files,
     /// Parsers for flows and for what flows carry.
     pub(super) parsers: &'a mut IdleParsers,
     /// One end speaks another protocol than before, and the other has not followed yet.
@@ -166,6 +170,19 @@ impl Context<'_> {
         write(&mut fields);
         self.tell(event_type, way, &fields);
         *self.scratch = fields;
+    }
+
+    /// Whether anybody asks for files that go by: rules, or who reads records.
+    #[must_use]
+    pub fn wants_files(&self) -> bool {
+        self.files.are_recorded || self.rules.wants_files()
+    }
+
+    /// Which hashes of files somebody asks for.
+    #[must_use]
+    pub fn wants_hashes(&self) -> HashKinds {
+        let recorded = if self.files.are_recorded { self.files.hashes } else { HashKinds::default() };
+        self.rules.wants_hashes().or(recorded)
     }
 
     /// Tells rules what is known of a transaction that was begun and goes on.

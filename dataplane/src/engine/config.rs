@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::defrag::DefragConfig;
 use crate::dpi::AppTable;
+use crate::dpi::file::Files;
 use crate::dpi::recogniser::Recogniser;
 use crate::flow::FlowConfig;
 use crate::flow::owner::OwnerTable;
@@ -36,6 +37,8 @@ pub struct EngineConfig {
     pub inspection: Option<Inspection>,
     /// How TCP is put together.
     pub streams: StreamConfig,
+    /// What is told of files.
+    pub files: Files,
 }
 
 /// How TCP is put together.

@@ -294,6 +294,7 @@ impl Engine {
         let mut kept = KeptBytes::default();
         let Some(inspector) = &self.inspector else { return kept };
         let Kept { payload_bytes, packet: keeps_packet } = inspector.rules_keep();
+        kept.file = inspector.file_of(hit).cloned();
         if payload_bytes > 0 {
             let stream = match (hit.way, found) {
                 (Some(way), Some(found)) if hit.is_of_stream => {
@@ -401,7 +402,7 @@ pub(super) fn tell_of_end(
                 bytes: record.bytes,
                 start: record.start,
                 ends: Some(record.endpoints()),
-                kept: KeptBytes::default(),
+                kept: KeptBytes { file: inspector.file_of(hit).cloned(), ..KeptBytes::default() },
             };
             events.send(Event::Alert(Box::new(alert)));
             is_alerted = true;

@@ -37,6 +37,7 @@ pub(super) fn inspector(config: &EngineConfig, shared: &Shared) -> Option<Inspec
         Mode::Tap => stream::Mode::Target(config.streams.overlap),
     });
     inspector.set_urgent(config.streams.urgent);
+    inspector.set_files(config.files);
     inspector.memory().set_bytes_max(config.streams.bytes_max);
     let foresight = Foresight::of(Arc::clone(&shared.foreseen));
     let foresight = foresight.with_names(Arc::clone(&shared.resolved));

@@ -108,6 +108,12 @@ impl HashKinds {
         Self(self.0 | 1 << kind as u8)
     }
 
+    /// These and others.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(self) -> bool {

@@ -16,6 +16,7 @@
 //! | `counting`, `memory` | how many matches make an alert, and what does one remember for the next? |
 //! | `signature` | does a rule match this packet, all of it tried? |
 //! | `hashes` | is a file on a list of known ones? |
+//! | `magic` | what kind of file is it? |
 //! | `ranges`, `number` | sets and tests of numbers |
 //! | `threads` | work on several threads |
 
@@ -24,6 +25,7 @@ mod base64;
 mod by_address;
 pub mod detect;
 pub mod hashes;
+pub mod magic;
 pub mod changes;
 pub mod classes;
 pub mod counting;

@@ -7,8 +7,9 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use super::by_address::AddressRules;
+use super::detect::asks_of_files;
 use super::hashes::HashKinds;
-use super::language::buffers::{PAYLOAD, Source};
+use super::language::buffers::{FILE_MAGIC, PAYLOAD, Source};
 use super::language::frames::FRAMES;
 use super::matcher::Unmatchable;
 use super::memory::Names;
@@ -50,6 +51,8 @@ pub struct RuleSet {
     kept: Vec<bool>,
     /// Whether a rule asks what parsers object to.
     wants_events: bool,
+    /// Whether a rule asks anything of files.
+    wants_files: bool,
     /// Hashes of files that rules ask for.
     wants_hashes: HashKinds,
     /// Whether a rule asks what decoding of packets met.
@@ -204,7 +207,12 @@ impl RuleSet {
         self.kept.get(usize::from(buffer.0)).is_some_and(|kept| *kept)
     }
 
-    /// Whether a rule asks what parsers object to.
+    /// Whether a rule asks anything of files.
+    pub(super) const fn wants_files(&self) -> bool {
+        self.wants_files
+    }
+
+    /// Hashes of files that rules ask for.
     pub(super) const fn wants_hashes(&self) -> HashKinds {
         self.wants_hashes
     }
@@ -313,6 +321,7 @@ impl RuleSet {
                 match ask {
                     Ask::Size(buffer, _) => wanted[usize::from(buffer.0)] = true,
                     Ask::FileName { .. } => wanted[usize::from(FILE_NAME.0)] = true,
+                    Ask::FileMagic { .. } => wanted[usize::from(FILE_MAGIC.0)] = true,
                     _ => {}
                 }
             }
@@ -330,11 +339,14 @@ impl RuleSet {
                 kept[usize::from(part.buffer.0)] = true;
             }
         }
-        // A file's bytes come after its name.
-        kept[usize::from(FILE_NAME.0)] = wanted[usize::from(FILE_NAME.0)];
+        // A file's bytes come after its name, and are described by the first of them.
+        for buffer in [FILE_NAME, FILE_MAGIC] {
+            kept[usize::from(buffer.0)] = wanted[usize::from(buffer.0)];
+        }
         self.kept = kept;
         let has_size = |one: &Signature| one.asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_)));
         let keeps_streams = wanted[usize::from(PAYLOAD.0)] || all().any(|(_, one)| has_size(one));
+        self.wants_files = self.signatures.iter().any(|one| asks_of_files(one));
         self.wants_hashes =
             all().flat_map(|(_, one)| &one.asks).fold(HashKinds::default(), |kinds, ask| match ask {
                 Ask::FileHash { kind, .. } => kinds.and(*kind),

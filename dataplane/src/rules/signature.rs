@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::adjust::Adjusted;
 use super::hashes::HashList;
 use super::host_bits::OnHosts;
-use super::language::buffers::{BASE64_DATA, PAYLOAD, Source};
+use super::language::buffers::{BASE64_DATA, FILE_MAGIC, PAYLOAD, Source};
 use super::language::fields::FIELDS;
+use super::magic;
 use super::matcher::{Matcher, Scratch, Sources, Unmatchable};
 use super::memory::{Names, Remembered, TooManyNames};
 use super::packet::Check;
@@ -122,6 +123,11 @@ pub(super) enum Ask {
         is_end: bool,
         text: Box<str>,
     },
+    /// A piece of what kind of file it is, upper or lower case.
+    FileMagic {
+        is_negated: bool,
+        text: Box<[u8]>,
+    },
     FileHash {
         is_negated: bool,
         kind: FileHash,
@@ -172,6 +178,11 @@ impl Signature {
                 Some(check) => checks.push(check),
                 None => asks.extend(ask(condition)?),
             }
+        }
+        let wants_magic = parts.iter().any(|part| part.buffer == FILE_MAGIC)
+            || asks.iter().any(|ask| matches!(ask, Ask::FileMagic { .. }));
+        if wants_magic {
+            magic::open()?;
         }
         if parts.len() + asks.len() > PIECES_MAX {
             return Err(Unmatchable::Unsupported("a rule of more than 64 parts and questions"));
@@ -349,7 +360,9 @@ fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
             let text = format!(".{extension}").into();
             Ask::FileName { is_negated: *is_negated, is_end: true, text }
         }
-        Condition::File(FileTest::Magic { .. }) => return unsupported("filemagic"),
+        Condition::File(FileTest::Magic { is_negated, magic }) => {
+            Ask::FileMagic { is_negated: *is_negated, text: magic.clone() }
+        }
         Condition::File(FileTest::Hash { is_negated, kind, hashes, .. }) => match hashes {
             Some(list) => Ask::FileHash { is_negated: *is_negated, kind: *kind, list: Arc::clone(list) },
             None => return unsupported("a list of hashes of files where no file is read"),
@@ -368,6 +381,14 @@ impl Ask {
             | Self::Pair(field, ..) => Some(*field),
             _ => None,
         }
+    }
+
+    /// Whether it is asked of a file.
+    pub(super) const fn is_of_file(&self) -> bool {
+        matches!(
+            self,
+            Self::FileSize(_) | Self::FileName { .. } | Self::FileMagic { .. } | Self::FileHash { .. }
+        )
     }
 
     /// Whether parsers answer it beside what they show of buffers.

@@ -3,7 +3,7 @@
 use super::rule::{FrameId, Part, Rule, Test};
 
 /// Buffers that no parser tells, and none of a packet.
-const BUFFERS: &[&str] = &["sctp.chunk_data", "file.magic", "sdp.media.session_info"];
+const BUFFERS: &[&str] = &["sctp.chunk_data", "sdp.media.session_info"];
 
 /// What a rule asks for and nobody tells: a buffer, or a frame as `frame:NAME`.
 #[must_use]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use dataplane::control::{Door, EventReceiver, Settings, Snapshot, door};
 use dataplane::defrag::DefragConfig;
+use dataplane::dpi::file::Files;
 use dataplane::engine::{ChecksumMode, Engine, EngineConfig, Mode, PortConfig, Service, StreamConfig};
 use dataplane::flow::FlowConfig;
 use dataplane::flow::owner::OwnerTable;
@@ -115,6 +116,7 @@ pub fn engine_config(worker: u8, workers: u8) -> EngineConfig {
         seed: 7,
         inspection: None,
         streams: StreamConfig::default(),
+        files: Files::default(),
     }
 }
 

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use dataplane::control::{Door, EventReceiver, Settings, Snapshot, WorkerDoor, door};
 use dataplane::defrag::DefragConfig;
+use dataplane::dpi::file::Files;
 use dataplane::engine::{
     BATCH_MAX, ChecksumMode, Disposition, Engine, EngineConfig, Hop, Inspection, Mode, Outcome, Packet,
     PortConfig, Service, StreamConfig,
@@ -101,6 +102,7 @@ impl Bench {
             seed,
             inspection,
             streams: StreamConfig::default(),
+            files: Files::default(),
         };
         let first = Snapshot { version: 1, policy, settings: Settings::default(), apps: None, rules };
         let (door, mut workers, mut receivers) = door(first, 1, None);

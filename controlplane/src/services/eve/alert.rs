@@ -1,10 +1,13 @@
 //! What a signature that matched says: Suricata's object `alert`, and what stands beside it.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use dataplane::control::{Alert, KeptBytes};
 use dataplane::flow::Direction;
 use dataplane::rules::Signature;
+use dataplane::rules::detect::{FileSoFar, FileState};
 use dataplane::rules::rule::{Action, End, Rule};
 use dataplane::rules::set::PRIORITY;
 use serde::ser::{SerializeMap, SerializeSeq};
@@ -135,6 +138,9 @@ impl FlowSoFar {
 
 /// What stands beside `alert` of the bytes that are kept.
 pub(super) fn serialize_kept<M: SerializeMap>(kept: &KeptBytes, map: &mut M) -> Result<(), M::Error> {
+    if let Some(file) = &kept.file {
+        map.serialize_entry("files", &[FileView::of(file)])?;
+    }
     if !kept.payload.is_empty() {
         map.serialize_entry("payload", &BASE64.encode(&kept.payload))?;
         map.serialize_entry("payload_printable", &Printable(&kept.payload))?;
@@ -146,6 +152,37 @@ pub(super) fn serialize_kept<M: SerializeMap>(kept: &KeptBytes, map: &mut M) -> 
         map.serialize_entry("packet_info", &PacketInfo { linktype: kept.link })?;
     }
     Ok(())
+}
+
+/// A file of the transaction that matched, as far as it was known then.
+#[derive(Serialize)]
+struct FileView<'a> {
+    filename: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    magic: Option<&'a str>,
+    gaps: bool,
+    state: &'static str,
+    stored: bool,
+    size: u64,
+}
+
+impl<'a> FileView<'a> {
+    fn of(file: &'a FileSoFar) -> Self {
+        let state = match file.state {
+            // Suricata's word for a file that goes on.
+            FileState::Open => "UNKNOWN",
+            FileState::Closed => "CLOSED",
+            FileState::Truncated => "TRUNCATED",
+        };
+        Self {
+            filename: String::from_utf8_lossy(&file.name),
+            magic: file.magic.as_deref(),
+            gaps: file.has_gap,
+            state,
+            stored: false,
+            size: file.bytes,
+        }
+    }
 }
 
 #[derive(Serialize)]

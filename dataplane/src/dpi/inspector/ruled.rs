@@ -7,7 +7,7 @@ use crate::dpi::parser::FlowView;
 use crate::dpi::protocol::Protocol;
 use crate::flow::Direction;
 use crate::parse::Transport;
-use crate::rules::detect::{FlowPlace, Moment, PacketFacts};
+use crate::rules::detect::{FileSoFar, FlowPlace, Hit, Moment, PacketFacts};
 use crate::rules::packet::View;
 use crate::rules::set::Kept;
 use crate::rules::{Detector, RuleSet};
@@ -89,6 +89,12 @@ impl Inspector {
     #[must_use]
     pub fn rules_keep(&self) -> Kept {
         self.desk.rules.keeps()
+    }
+
+    /// The file that the transaction carried which matched.
+    #[must_use]
+    pub fn file_of(&self, hit: &Hit) -> Option<&FileSoFar> {
+        self.desk.rules.file_of_hit(hit)
     }
 
     /// The end of what a direction brought in order, as far as rules look at it.

@@ -195,6 +195,7 @@ pub(in crate::dpi) fn told_of_flow(
             &mut crate::rules::Detector::default(),
             &mut crate::rules::detect::FlowPlace::default(),
         ),
+        files: crate::dpi::file::Files { are_recorded: true, ..Default::default() },
         parsers: &mut crate::dpi::idle::IdleParsers::default(),
         apps: &AppTable::default(),
         foresight: &Foresight::default(),

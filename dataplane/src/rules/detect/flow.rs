@@ -1,5 +1,6 @@
 //! What does one flow have of the rules? What it remembers, what was matched in part, and the end of each direction's bytes.
 
+use super::file::FileOfTransaction;
 use super::frame::Open;
 use super::shown::Shown;
 use crate::flow::Direction;
@@ -197,6 +198,8 @@ pub(super) struct Transaction {
     pub kept: Shown,
     /// Bytes that come piece by piece.
     pub bodies: Vec<Body>,
+    /// The file that it carries now, or has carried last.
+    pub file: Option<Box<FileOfTransaction>>,
     /// A rule says that no record of it is written.
     pub is_hidden: bool,
 }
@@ -265,6 +268,7 @@ impl Transaction {
         self.held.clear();
         self.kept.clear();
         self.bodies.clear();
+        self.file = None;
         self.is_hidden = false;
     }
 }
@@ -325,6 +329,15 @@ impl FlowState {
     /// Whether a rule says that no record of a transaction is written.
     pub(super) fn is_hidden(&self, number: u32) -> bool {
         self.transactions.iter().any(|one| one.number == number && one.is_hidden)
+    }
+
+    /// A transaction that is under way.
+    pub(super) fn known_transaction(&self, number: u32) -> Option<&Transaction> {
+        self.transactions.iter().find(|one| one.number == number)
+    }
+
+    pub(super) fn known_transaction_mut(&mut self, number: u32) -> Option<&mut Transaction> {
+        self.transactions.iter_mut().find(|one| one.number == number)
     }
 
     /// A transaction is over.

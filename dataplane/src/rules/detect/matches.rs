@@ -10,7 +10,7 @@ use crate::rules::rule::Action;
 use crate::rules::signature::{Kind, Signature};
 
 /// Matches of one packet that are noted; fewer are told.
-const HITS_MAX: usize = 256;
+pub(super) const HITS_MAX: usize = 256;
 
 /// A rule matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,6 +23,8 @@ mod thresholds;
 mod tests;
 mod transaction;
 
+pub(super) use file::asks_of_files;
+pub use file::{FileSoFar, FileState};
 pub use flow::{FlowAction, FlowCounts, FlowPlace, NO_STATE, RuledFlow};
 pub use frame::Message;
 pub use matches::Hit;
@@ -33,6 +35,8 @@ pub use transaction::{BODY_BYTES_MAX, Gathered, Telling};
 use std::sync::Arc;
 
 use super::host_bits::HostBits;
+use super::language::buffers::FILE_MAGIC;
+use super::magic;
 use super::matcher::Scratch;
 use super::packet::decode::MetEvents;
 use super::prefilter;
@@ -104,6 +108,8 @@ pub struct Detector {
     /// What TCP met with this packet.
     met: MetEvents,
     hits: Vec<Hit>,
+    /// Files of transactions that matched, until hits are taken, and of those that were taken: rule, transaction, file.
+    files: [Vec<(u32, u32, FileSoFar)>; 2],
     /// Where matches of this worker are counted.
     lane: usize,
 }
@@ -139,6 +145,10 @@ impl Detector {
             self.set = set.filter(|set| !set.is_empty()).map(Arc::clone);
             self.lane = self.set.as_ref().map_or(0, |set| set.tally().lane());
             self.generation = self.generation.wrapping_add(1);
+            if self.wants(FILE_MAGIC) {
+                // Opened when the rules were read, too: what fails there is not loaded.
+                let _known = magic::open();
+            }
         }
     }
 
@@ -203,6 +213,9 @@ impl Detector {
     /// What matched since this was asked last, in the order of the set; from here on it is counted.
     pub fn take_hits(&mut self, at_ns: u64, to: &mut Vec<Hit>) {
         to.clear();
+        let [fresh, taken] = &mut self.files;
+        taken.clear();
+        std::mem::swap(fresh, taken);
         self.hits.sort_by_key(|hit| hit.rule);
         let Some(set) = &self.set else { return self.hits.clear() };
         to.extend(self.hits.drain(..).take(set.options().alerts_per_packet));
@@ -228,6 +241,15 @@ impl Detector {
     #[must_use]
     pub fn signature(&self, hit: &Hit) -> Option<&Arc<Signature>> {
         self.set.as_ref()?.signatures().get(hit.rule as usize)
+    }
+
+    /// The file that the transaction of a hit carried which was taken last.
+    #[must_use]
+    pub fn file_of_hit(&self, hit: &Hit) -> Option<&FileSoFar> {
+        let is_meant = |(rule, transaction, _): &&(u32, u32, FileSoFar)| {
+            *rule == hit.rule && Some(*transaction) == hit.transaction
+        };
+        self.files[1].iter().find(is_meant).map(|(.., file)| file)
     }
 
     /// What a flow has, which gets a place where it has none.

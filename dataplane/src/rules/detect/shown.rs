@@ -137,9 +137,9 @@ impl Shown {
         }
     }
 
-    /// Forgets the length of a file and its names, which are the buffer `names`.
-    pub(super) fn forget_file(&mut self, names: BufferId) {
-        self.buffers.retain(|(buffer, _)| *buffer != names);
+    /// Forgets the length of a file, and what is told of it in some buffers.
+    pub(super) fn forget_file(&mut self, of_files: &[BufferId]) {
+        self.buffers.retain(|(buffer, _)| !of_files.contains(buffer));
         self.file_size = None;
         self.file_hashes.clear();
     }

@@ -369,16 +369,21 @@ fn a_flow_gives_back_what_it_had() {
 fn file(flow: &mut Flow, name: &[u8], bytes: &[u8]) -> Vec<u32> {
     let mut rules = flow.tell();
     let hashing = Hashing::of(rules.wants_hashes());
-    rules.begin_file("smtp", 0, TO_SERVER, [name].into_iter());
+    rules.begin_file("smtp", 0, TO_SERVER, (name, None));
     rules.body("smtp", (0, FILE_DATA), TO_SERVER, bytes, false);
     rules.body("smtp", (0, FILE_DATA), TO_SERVER, &[], true);
-    rules.file_size(bytes.len() as u64);
-    if let Some(mut hashing) = hashing {
+    let hashes = hashing.map(|mut hashing| {
         hashing.data(bytes);
-        rules.file_hashes(&hashing.end());
-    }
+        hashing.end()
+    });
+    rules.file_grows(0, bytes.len() as u64, false);
+    rules.end_file(0, true, (bytes.len() as u64, &hashes.unwrap_or_default()));
     rules.stage("smtp", 0, TO_SERVER, false);
-    flow.told()
+    let of_file = rules.rules_of_file(0);
+    let told = flow.told();
+    // Records of files name the rules that matched them, and those alone.
+    assert_eq!(of_file, told);
+    told
 }
 
 #[test]
@@ -396,6 +401,23 @@ fn each_file_of_a_transaction_is_tried_for_itself() {
     assert_eq!(file(&mut flow, b"c.exe", b"four"), [2]);
     assert_eq!(file(&mut flow, b"a.exe", b"evil"), [1]);
     assert_eq!(file(&mut flow, b"b.exe", b"good"), [4]);
+}
+
+#[test]
+fn an_alert_knows_the_file_that_matched() {
+    let mut flow = Flow::under(&["alert smb any any -> any any (file.data; content:\"evil\"; sid:1;)"]);
+    let mut rules = flow.tell();
+    rules.begin_file("smb", 5, TO_SERVER, (b"one", None));
+    rules.body("smb", (5, FILE_DATA), TO_SERVER, b"evil", false);
+    rules.file_grows(5, 4, true);
+    rules.body("smb", (5, FILE_DATA), TO_SERVER, &[], true);
+    rules.end(5);
+    let mut hits = Vec::new();
+    flow.detector.take_hits(0, &mut hits);
+    let file = flow.detector.file_of_hit(&hits[0]).unwrap();
+    assert_eq!((&*file.name, file.bytes, file.has_gap, file.state), (&b"one"[..], 4, true, FileState::Open));
+    flow.detector.take_hits(0, &mut Vec::new());
+    assert!(flow.detector.file_of_hit(&hits[0]).is_none());
 }
 
 #[test]

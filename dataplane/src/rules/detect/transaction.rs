@@ -5,10 +5,11 @@
 
 use super::flow::{Body, FlowCounts, FlowPlace, Transaction, Window};
 use super::shown::{FieldId, Shown};
+use super::matches::HITS_MAX;
 use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::rules::host_bits::Ends;
-use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD, buffer};
+use crate::rules::language::buffers::{BASE64_DATA, FILE_MAGIC, PAYLOAD, buffer};
 use crate::rules::language::fields::FIELDS;
 use crate::rules::packet::concerns_ends;
 use crate::rules::prefilter::PATTERN_BYTES_MAX;
@@ -115,13 +116,6 @@ impl Telling<'_> {
     pub fn interface(&mut self, uuid: [u8; 16], version: u16, is_first: bool) {
         if self.is_on {
             self.detector.shown.add_interface(uuid, version, is_first);
-        }
-    }
-
-    /// Tells how long a file is, when all of it was seen.
-    pub fn file_size(&mut self, bytes: u64) {
-        if self.is_on {
-            self.detector.shown.set_file_size(bytes);
         }
     }
 
@@ -315,7 +309,7 @@ impl Detector {
             self.shown.clear();
             return;
         }
-        let Self { set, generation, flows, free, ledger, shown, desk, hits, lane, .. } = self;
+        let Self { set, generation, flows, free, ledger, shown, desk, hits, files, lane, .. } = self;
         let Some(set) = set else { return };
         let Some(prefilter) = set.of_application(stage.application, stage.way) else {
             shown.clear();
@@ -381,6 +375,11 @@ impl Detector {
             one.is_hidden |= signature.hides_record;
             let of = Of { transaction: Some(stage.transaction), ..Of::stream(stage.way) };
             matched(*number, signature, state, ledger, of, (src, dst, moment.at_ns), hits);
+            if let Some(file) = state.transaction(stage.transaction).file.as_deref()
+                && files[0].len() < HITS_MAX
+            {
+                files[0].push((*number, stage.transaction, file.so_far.clone()));
+            }
         }
         desk.found = found;
         let one = state.transaction(stage.transaction);
@@ -518,6 +517,9 @@ impl Asked<'_> {
             }
             Ask::FileName { is_negated, is_end, text } => {
                 self.all_of(FILE_NAME).any(|name| has_text(name, text.as_bytes(), *is_end) != *is_negated)
+            }
+            Ask::FileMagic { is_negated, text } => {
+                self.all_of(FILE_MAGIC).any(|magic| has_text(magic, text, false) != *is_negated)
             }
             Ask::Decode(_) | Ask::Stream(_) => false,
         }

@@ -41,6 +41,9 @@ pub enum Source {
 pub const PAYLOAD: BufferId = BufferId(0);
 /// What `base64_decode` made.
 pub const BASE64_DATA: BufferId = BufferId(1);
+/// What kind of file it is.
+pub const FILE_MAGIC: BufferId = buffer("file.magic");
+
 /// Bytes of files.
 pub const FILE_DATA: BufferId = BufferId(2);
 /// A piece that a parser names.

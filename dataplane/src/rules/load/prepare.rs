@@ -110,7 +110,7 @@ pub(super) fn signature(
     Signature::new(rule, &sources).map_err(|why| {
         let kind = match why {
             Unmatchable::Expression(_) | Unmatchable::NoData(_) => Kind::Syntax,
-            Unmatchable::Unsupported(_) => Kind::Unsupported,
+            Unmatchable::Unsupported(_) | Unmatchable::NoMagic(_) => Kind::Unsupported,
         };
         let detail = why.to_string();
         by.of(text, Fault { line: text.line, column: 1, sid: Some(sid), keyword: None, kind, detail })

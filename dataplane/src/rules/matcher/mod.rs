@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::datasets::{Datasets, NoData, Reputations, Set};
+use super::magic::NoMagic;
 use super::rule::{
     Amount, Asn1, Base64Decode, ByteExtract, ByteJump, ByteMath, ByteTest, DataAt, DatasetCommand, Entropy,
     NumberTest, Part, Rule, Test,
@@ -44,6 +45,9 @@ pub enum Unmatchable {
     /// A set of data cannot be had.
     #[error(transparent)]
     NoData(#[from] NoData),
+    /// Nobody can say what kind a file is.
+    #[error(transparent)]
+    NoMagic(#[from] NoMagic),
     /// This engine does not have it.
     #[error("{0} is not supported")]
     Unsupported(&'static str),

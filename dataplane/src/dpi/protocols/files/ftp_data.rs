@@ -29,7 +29,8 @@ pub(super) enum Transfers {
 #[derive(Debug, Default)]
 pub(super) struct Data {
     carried: Option<Carried>,
-    has_gap: bool,
+    /// Bytes were missing before the first that came.
+    has_lost_start: bool,
 }
 
 #[derive(Debug)]
@@ -44,7 +45,10 @@ impl Parser for Data {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         if self.carried.is_none() {
             let Some(transfer) = cx.take_transfer() else { return Step::Done };
-            self.carried = Some(begin(transfer, way, cx));
+            let carried = self.carried.insert(begin(transfer, way, cx));
+            if self.has_lost_start {
+                carried.file.lose();
+            }
         }
         // The other side sends nothing.
         if let Some(carried) = self.carried.as_mut().filter(|carried| carried.way == way) {
@@ -53,8 +57,11 @@ impl Parser for Data {
         Step::Consumed(bytes.len())
     }
 
-    fn gap(&mut self, _way: Direction, _len: u64, _cx: &mut Context<'_>) -> Step {
-        self.has_gap = true;
+    fn gap(&mut self, way: Direction, _len: u64, _cx: &mut Context<'_>) -> Step {
+        if let Some(carried) = self.carried.as_mut().filter(|carried| carried.way == way) {
+            carried.file.lose();
+        }
+        self.has_lost_start |= self.carried.is_none();
         Step::Consumed(0)
     }
 
@@ -65,7 +72,7 @@ impl Parser for Data {
             fields.text("command", transfer.command);
             fields.text("filename", &transfer.name);
         };
-        file.end(self.has_gap, cx, |fields| fields.object("/ftp_data", write));
+        file.end(true, cx, |fields, _name| fields.object("/ftp_data", write));
         for way in [way, way.opposite()] {
             cx.rules.stage(NAME, transaction, way, true);
         }

@@ -7,8 +7,9 @@ use super::super::names::line::Line;
 use super::dcerpc::Calls;
 use super::frames;
 use super::ntlmssp::Authenticate;
-use super::transfers::Transfers;
+use super::transfers::{Piece, Transfers};
 use crate::dpi::cursor::Cursor;
+use crate::dpi::fields::Value;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::text::utf16;
 use crate::dpi::{Category, Fields, First, HostKind, Kept, Match, Over, Peek, Probe, Protocol, Risk};
@@ -87,6 +88,8 @@ struct Session {
     is_old_chosen: bool,
     pipe: Vec<Pipe>,
     files: Transfers,
+    /// Bytes of the message that is read that are to come.
+    left: usize,
     told: u32,
     /// Transactions begun.
     begun: u32,
@@ -108,6 +111,8 @@ struct Waiting {
     tree: u32,
     session: u64,
     file: Option<[u8; 16]>,
+    /// Where in the file what is read begins.
+    offset: u64,
     details: Fields,
     /// Whether it is SMB 1.
     is_old: bool,
@@ -117,6 +122,9 @@ impl Parser for Session {
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         if cx.flow.protocol == crate::parse::Protocol::UDP {
             return Step::Done;
+        }
+        if self.files.is_within(way) {
+            return Step::Consumed(self.files.rest(way, bytes, cx));
         }
         let Some(&[kind, flags, high, low]) = bytes.first_chunk::<4>() else { return Step::Consumed(0) };
         // MS-SMB2 2.1: over TCP alone the length has 24 bits.
@@ -139,6 +147,7 @@ impl Parser for Session {
         }
         frames::tell(way, bytes, len, cx);
         let body = body.get(..len.min(body.len())).unwrap_or_default();
+        self.left = len - body.len();
         match body.first_chunk::<4>() {
             Some([0xff, b'S', b'M', b'B']) => self.old(way, body, cx),
             Some([0xfe, b'S', b'M', b'B']) => {
@@ -159,7 +168,12 @@ impl Parser for Session {
                 return Step::Done;
             }
         }
-        if self.told >= RECORDS_MAX { Step::Done } else { Step::Consumed(4 + len) }
+        match () {
+            () if self.told >= RECORDS_MAX => Step::Done,
+            // What follows is a file's.
+            () if self.files.is_within(way) => Step::Consumed(4 + body.len()),
+            () => Step::Consumed(4 + len),
+        }
     }
 
     /// What was asked and not answered is told as well.
@@ -425,6 +439,7 @@ impl Session {
                     tree,
                     session,
                     file: None,
+                    offset: 0,
                     details: Fields::new(),
                     is_old: false,
                 },
@@ -498,9 +513,11 @@ impl Session {
             }
             WRITE => {
                 let file = body.get(16..32).and_then(|file| file.first_chunk::<16>()).copied();
-                let data = piece(le16(2), le16(4));
-                self.files.data(file, way, data, cx);
-                self.pipe_asked(way, file, data, &mut waiting, cx);
+                // MS-SMB2 2.2.21: DataOffset, Length, Offset.
+                let data = piece_of(message, le16(2).unwrap_or(0).into(), long(body, 4));
+                let offset = long64(body, 8);
+                self.carry(way, &waiting, Piece { id: file, tree: waiting.tree, offset, ..data }, cx);
+                self.pipe_asked(way, file, data.data, &mut waiting, cx);
                 return;
             }
             CLOSE => {
@@ -508,7 +525,11 @@ impl Session {
                     self.files.close(*file, cx);
                 }
             }
-            READ => waiting.file = body.get(16..32).and_then(|file| file.first_chunk::<16>()).copied(),
+            READ => {
+                // MS-SMB2 2.2.19: Offset, FileId.
+                waiting.file = body.get(16..32).and_then(|file| file.first_chunk::<16>()).copied();
+                waiting.offset = long64(body, 8);
+            }
             IOCTL => {
                 let file = body.get(8..24).and_then(|file| file.first_chunk::<16>()).copied();
                 waiting.file = file;
@@ -592,6 +613,29 @@ impl Session {
         }
     }
 
+    /// Bytes of a file that a command reads or writes.
+    fn carry(&mut self, way: Direction, waiting: &Waiting, piece: Piece<'_>, cx: &mut Context<'_>) {
+        let mut files = std::mem::take(&mut self.files);
+        files.data(piece, way, self.left, cx, |smb| {
+            let command = name_of(waiting.command, waiting.is_old);
+            self.write_head(smb, self.begun, command, None, (waiting.tree, waiting.session));
+        });
+        self.files = files;
+    }
+
+    /// A file was opened by the name that was asked for.
+    fn opened(&mut self, id: [u8; 16], waiting: Option<&Waiting>, size: u64, cx: &Context<'_>) {
+        let name = waiting.and_then(|waiting| {
+            waiting.details.iter().find_map(|(key, value)| match value {
+                Value::Text(text) if key == "filename" => Some(text),
+                _ => None,
+            })
+        });
+        if let Some(name) = name {
+            self.files.opened(id, name, size, cx);
+        }
+    }
+
     fn wait(&mut self, mut waiting: Waiting) {
         if waiting.number == 0 && is_told(waiting.command, waiting.is_old) {
             self.begun += 1;
@@ -629,6 +673,10 @@ impl Session {
                 cx.risk(Risk::FailedLogin, format_args!("smb status {status:#010x}"))
             }
             TREE_CONNECT if status == 0 => {
+                // MS-SMB2 2.2.10: 1 is a disk.
+                if body.get(2) != Some(&1) {
+                    self.files.tree_without_files(tree);
+                }
                 details.text(
                     "share_type",
                     match body.get(2) {
@@ -647,19 +695,24 @@ impl Session {
                     at.skip(8)?;
                     let size = at.le64()?;
                     at.skip(8)?;
-                    Some((times, size, guid_text(&at.array()?)))
+                    Some((times, size, at.array()?))
                 };
                 match if status == 0 { read() } else { None } {
-                    Some((times, size, file)) => write_created(&mut details, Some((times, size)), &file),
+                    Some((times, size, id)) => {
+                        self.opened(id, waiting.as_ref(), size, cx);
+                        write_created(&mut details, Some((times, size)), &guid_text(&id));
+                    }
                     None => write_created(&mut details, None, b""),
                 }
             }
             READ => {
-                let (offset, len) =
-                    (usize::from(body.get(2).copied().unwrap_or(0)), usize::from(le16(4).unwrap_or(0)));
-                let data = message.get(offset..offset + len).unwrap_or_default();
-                self.files.data(file, way, data, cx);
-                self.pipe(way, file, data, (Some(status), tree, session), None, cx);
+                // MS-SMB2 2.2.20: DataOffset, DataLength.
+                let data = piece_of(message, body.get(2).copied().unwrap_or(0).into(), long(body, 4));
+                if let Some(waiting) = &waiting {
+                    let piece = Piece { id: file, tree: waiting.tree, offset: waiting.offset, ..data };
+                    self.carry(way, waiting, piece, cx);
+                }
+                self.pipe(way, file, data.data, (Some(status), tree, session), None, cx);
                 return;
             }
             IOCTL => {
@@ -758,6 +811,7 @@ impl Session {
                 tree: tree.into(),
                 session: user.into(),
                 file: None,
+                offset: 0,
                 details: Fields::new(),
                 is_old: true,
             };
@@ -788,6 +842,9 @@ impl Session {
             }
             OLD_TREE_CONNECT => {
                 let service = data.split(|byte| *byte == 0).next().unwrap_or_default();
+                if matches!(service, b"IPC" | b"LPT1:" | b"COMM") {
+                    self.files.tree_without_files(tree.into());
+                }
                 details.object("service", |fields| {
                     fields.text("request", &self.service);
                     fields.text("response", service.get(..32).unwrap_or(service));
@@ -805,11 +862,14 @@ impl Session {
                     Some((times, at.le64()?, file))
                 };
                 match if status == 0 { read() } else { None } {
-                    Some((times, size, file)) => write_created(
-                        &mut details,
-                        Some((times, size)),
-                        Line::<4>::of(format_args!("{file:04x}")).as_bytes(),
-                    ),
+                    Some((times, size, file)) => {
+                        self.opened(pipe_of(file), Some(&waiting), size, cx);
+                        write_created(
+                            &mut details,
+                            Some((times, size)),
+                            Line::<4>::of(format_args!("{file:04x}")).as_bytes(),
+                        );
+                    }
                     None => write_created(&mut details, None, b""),
                 }
             }
@@ -823,11 +883,16 @@ impl Session {
             OLD_READ => {
                 let offset =
                     words.get(12..14).map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])));
-                // MS-CIFS 2.2.4.42.2: DataLength.
-                let len =
-                    words.get(10..12).map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])));
+                // MS-CIFS 2.2.4.42.2: DataLength; MS-SMB 2.2.4.2.2: DataLengthHigh.
+                let half = |at: usize| {
+                    words
+                        .get(at..at + 2)
+                        .map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])))
+                };
+                let data = piece_of(message, offset, half(14) << 16 | half(10));
+                let piece = Piece { id: waiting.file, tree: waiting.tree, offset: waiting.offset, ..data };
+                self.carry(way, &waiting, piece, cx);
                 let data = message.get(offset..).unwrap_or_default();
-                self.files.data(waiting.file, way, data.get(..len).unwrap_or(data), cx);
                 self.pipe(way, waiting.file, data, (Some(status), tree.into(), user.into()), None, cx);
             }
             _ => {}
@@ -944,18 +1009,45 @@ impl Session {
                 self.pipe_asked(way, waiting.file, message.get(offset..).unwrap_or_default(), waiting, cx);
             }
             OLD_WRITE => {
-                // MS-CIFS 2.2.4.43.1: DataLength and DataOffset.
-                let (len, offset) = (usize::from(le16(20)), usize::from(le16(22)));
+                // MS-CIFS 2.2.4.43.1: Offset, DataLength and DataOffset; MS-SMB 2.2.4.3.1: DataLengthHigh.
+                let (len, offset) =
+                    (usize::from(le16(18)) << 16 | usize::from(le16(20)), usize::from(le16(22)));
                 let file = Some(pipe_of(le16(4)));
-                let data = message.get(offset..).unwrap_or_default();
-                self.files.data(file, way, data.get(..len).unwrap_or(data), cx);
+                let at = u64::from(long32(words, 6)) | u64::from(long32(words, 24)) << 32;
+                let piece =
+                    Piece { id: file, tree: waiting.tree, offset: at, ..piece_of(message, offset, len) };
+                self.carry(way, waiting, piece, cx);
                 self.pipe_asked(way, file, message.get(offset..).unwrap_or_default(), waiting, cx);
             }
-            OLD_READ => waiting.file = Some(pipe_of(le16(4))),
+            OLD_READ => {
+                // MS-CIFS 2.2.4.42.1: FID, Offset and OffsetHigh.
+                waiting.file = Some(pipe_of(le16(4)));
+                waiting.offset = u64::from(long32(words, 6)) | u64::from(long32(words, 20)) << 32;
+            }
             OLD_CLOSE => self.files.close(pipe_of(le16(0)), cx),
             _ => {}
         }
     }
+}
+
+/// A piece of a file within a message, as much of it as is there.
+fn piece_of(message: &[u8], offset: usize, len: usize) -> Piece<'_> {
+    let data = message.get(offset..).unwrap_or_default();
+    Piece { id: None, tree: 0, offset: 0, len, data: data.get(..len).unwrap_or(data) }
+}
+
+/// A number of 32 bits; 0 where there is none.
+fn long32(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |number| u32::from_le_bytes(*number))
+}
+
+fn long(bytes: &[u8], at: usize) -> usize {
+    long32(bytes, at) as usize
+}
+
+/// A number of 64 bits; 0 where there is none.
+fn long64(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |number| u64::from_le_bytes(*number))
 }
 
 fn name_of(command: u16, is_old: bool) -> &'static str {

@@ -53,8 +53,8 @@ struct Told {
     urls: Vec<Box<[u8]>>,
     file: Option<CarriedFile>,
     is_body: bool,
-    /// Bytes of it are missing.
-    has_gap: bool,
+    /// Its end did not come.
+    is_cut: bool,
 }
 
 impl Mail {
@@ -69,7 +69,7 @@ impl Mail {
             urls: Vec::new(),
             file: None,
             is_body: false,
-            has_gap: false,
+            is_cut: false,
         };
         Self { mime: Message::default(), kept, md5: cx.rules.wants(BODY_MD5).then(Md5::new) }
     }
@@ -97,7 +97,9 @@ impl Mail {
 
     /// Bytes are missing.
     pub(super) fn lose(&mut self) {
-        self.kept.has_gap = true;
+        if let Some(file) = &mut self.kept.file {
+            file.lose();
+        }
         self.md5 = None;
         self.mime.lose();
     }
@@ -110,7 +112,7 @@ impl Mail {
         cx: &mut Context<'_>,
     ) -> Fields {
         let Self { mime, kept, md5 } = self;
-        kept.has_gap |= !is_whole;
+        kept.is_cut |= !is_whole;
         mime.end(&mut |found| kept.found(found, envelope, cx));
         let mut email = std::mem::take(&mut kept.email);
         for (key, items) in
@@ -162,7 +164,7 @@ impl Told {
             Found::FileEnds => {
                 if let Some(file) = self.file.take() {
                     let attachments = &self.attachments;
-                    file.end(self.has_gap, cx, |fields| {
+                    file.end(!self.is_cut, cx, |fields, _name| {
                         fields.object("/smtp", |smtp| smtp.append(&envelope()));
                         fields.object("/email", |email| {
                             email.append(&self.email);

@@ -7,8 +7,9 @@ mod coding;
 mod parameter;
 
 use coding::Decoder;
+use parameter::is_repeated;
+pub(in crate::dpi::protocols) use parameter::parameter;
 pub(super) use parameter::words;
-use parameter::{is_repeated, parameter};
 
 /// Parts within parts that are told apart; what is deeper is read as one.
 const DEPTH_MAX: usize = 16;

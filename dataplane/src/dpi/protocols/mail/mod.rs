@@ -6,6 +6,8 @@ mod message;
 mod mime;
 pub mod smtp;
 
+pub(super) use mime::parameter;
+
 use crate::dpi::Protocol;
 
 /// The protocols of this group.

@@ -95,8 +95,8 @@ impl Codings {
     /// Undoes the codings of the next bytes.
     pub(super) fn decode(&mut self, bytes: &[u8], tell: &mut dyn FnMut(&[u8])) {
         let Self { layers, told, is_whole, is_cut } = self;
-        if *is_whole {
-            // What is told of one piece is bounded all the same.
+        if *is_whole || layers.is_empty() {
+            // What is told of one piece is bounded all the same, and what is not coded does not grow.
             *told = 0;
         }
         through(layers, bytes, told, tell);

@@ -17,6 +17,7 @@ pub struct Head<'a> {
     pub user_agent: Option<&'a [u8]>,
     pub content_type: Option<&'a [u8]>,
     pub content_range: Option<&'a [u8]>,
+    pub content_disposition: Option<&'a [u8]>,
     pub content_encoded: bool,
     pub content_encoding: Option<&'a [u8]>,
     pub content_length: Option<u64>,
@@ -151,6 +152,7 @@ fn field<'a>(head: &mut Head<'a>, name: &[u8], value: &'a [u8]) {
             head.content_encoded = !value.eq_ignore_ascii_case(b"identity");
         }
         17 if is("transfer-encoding") => head.is_chunked |= has_word(value, b"chunked"),
+        19 if is("content-disposition") => head.content_disposition = Some(value),
         19 if is("proxy-authorization") => {
             head.is_for_proxy = true;
             head.authorization = head.authorization.or(Some(value));

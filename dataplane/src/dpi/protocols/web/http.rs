@@ -7,17 +7,18 @@ use crate::dpi::text::{has_word, starts_with_word};
 use std::collections::VecDeque;
 
 use super::body::Codings;
+use super::carried::Carried;
 use super::head::{self, HEAD_BYTES_MAX, Head, RequestLine};
 use super::inside::Inside;
 use super::judge::{self, is_harmless};
-use super::told::{self, FILE_DATA, Message, REQUEST_BODY, RESPONSE_BODY};
+use super::told::{self, Message, REQUEST_BODY, RESPONSE_BODY};
 use super::{http2, rides, websocket};
+use crate::dpi::fields::Value;
 use crate::dpi::{
     Category, Context, Fields, First, HintKind, HostKind, Kept, Match, Over, Parser, Peek, Probe, Protocol,
     Risk, Step,
 };
 use crate::flow::Direction;
-use crate::rules::hashes::Hashing;
 use crate::rules::language::frames::frame;
 use crate::rules::rule::{BufferId, FrameId};
 
@@ -153,18 +154,26 @@ struct Way {
 }
 
 impl Way {
+    const fn has_body(&self) -> bool {
+        matches!(self.state, State::Body(_) | State::Chunk(_) | State::UntilEnd)
+    }
+
     /// Bytes of the line end behind a chunk: as its size had it.
     fn chunk_end(&self) -> u64 {
         if self.ends_bare { 1 } else { 2 }
     }
 }
 
-/// A message whose body rules are told.
+/// A message whose body rules are told, or of whose files there are records.
 struct Told {
     transaction: u32,
     codings: Codings,
-    /// Where rules ask for hashes.
-    hashing: Option<Box<Hashing>>,
+    /// Whether rules ask for it.
+    is_asked: bool,
+    /// Where somebody asks for files.
+    carried: Option<Carried>,
+    /// What EVE has of the message, for its files.
+    around: Fields,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -247,8 +256,8 @@ impl Parser for Http {
         self.has_gap = true;
         let own = &mut self.ways[way as usize];
         own.searched = 0;
-        if let Some(told) = &mut own.told {
-            told.hashing = None;
+        if let Some(carried) = own.told.as_mut().and_then(|told| told.carried.as_mut()) {
+            carried.lose(cx);
         }
         own.state = match own.state {
             State::Body(left) if left > len => State::Body(left - len),
@@ -264,7 +273,8 @@ impl Parser for Http {
     fn end(&mut self, cx: &mut Context<'_>) {
         for way in [Direction::Forward, Direction::Reverse] {
             self.finish(way, cx);
-            self.end_body(way, cx);
+            let is_whole = matches!(self.ways[way as usize].state, State::UntilEnd);
+            self.end_body(way, is_whole, cx);
         }
         while let Some(pending) = self.pending.pop_front() {
             cx.tell("http", Direction::Forward, &pending.fields);
@@ -443,50 +453,66 @@ impl Http {
             _ if matches!(kind, Kind::WebSocket | Kind::Http2) => State::Switching,
             _ => State::Head,
         };
-        let (transaction, is_last) = self.begin_body(way, head, cx);
+        let of = self.messages[way as usize];
+        let carried = self
+            .carries(way, cx)
+            .then(|| Carried::of_request((told::NAME, of), (method, target), head.content_type));
+        let (transaction, is_last) = self.begin_body(way, head, carried.flatten(), cx);
+        if let Some(told) = self.ways[way as usize].told.as_mut().filter(|told| told.carried.is_some())
+            && let Some(pending) = self.pending.back()
+        {
+            told.around = pending.fields.clone();
+        }
         let message = Message { name: told::NAME, transaction, is_last };
         told::request(cx, message, (method, target, version), head_bytes);
     }
 
+    /// Whether the message of a direction has a body whose files somebody asks for.
+    fn carries(&self, way: Direction, cx: &Context<'_>) -> bool {
+        self.ways[way as usize].has_body() && cx.wants_files()
+    }
+
     /// A message begins: the number of its transaction, and whether its head is all that rules are told of it.
-    fn begin_body(&mut self, way: Direction, head: &Head<'_>, cx: &Context<'_>) -> (u32, bool) {
+    fn begin_body(
+        &mut self,
+        way: Direction,
+        head: &Head<'_>,
+        carried: Option<Carried>,
+        cx: &Context<'_>,
+    ) -> (u32, bool) {
         let messages = &mut self.messages[way as usize];
         let transaction = *messages;
         *messages = messages.wrapping_add(1);
-        if !cx.rules.is_on() {
-            return (transaction, true);
-        }
         let own = &mut self.ways[way as usize];
-        let has_body = matches!(own.state, State::Body(_) | State::Chunk(_) | State::UntilEnd);
-        let buffers = Self::bodies(way);
-        let hashes = cx.rules.wants_hashes();
-        let is_asked = !hashes.is_empty() || buffers.iter().any(|buffer| cx.rules.wants(*buffer));
-        let is_wanted = has_body && is_asked;
-        // What clients send is told as it comes.
-        let coding = head.content_encoding.filter(|_| way == Direction::Reverse);
-        let codings = Codings::of(coding.unwrap_or_default()).whole(!hashes.is_empty());
-        own.told = is_wanted.then(|| Box::new(Told { transaction, codings, hashing: Hashing::of(hashes) }));
-        (transaction, !is_wanted)
+        let is_asked = own.has_body()
+            && (cx.rules.wants(Self::body_of(way)) || (carried.is_some() && cx.rules.wants_files()));
+        if is_asked || carried.is_some() {
+            // What clients send is told as it comes.
+            let coding = head.content_encoding.filter(|_| way == Direction::Reverse);
+            let is_hashed = carried.is_some() && !cx.wants_hashes().is_empty();
+            let codings = Codings::of(coding.unwrap_or_default()).whole(is_hashed);
+            own.told =
+                Some(Box::new(Told { transaction, codings, is_asked, carried, around: Fields::new() }));
+        }
+        (transaction, !is_asked)
     }
 
-    const fn bodies(way: Direction) -> [BufferId; 2] {
+    const fn body_of(way: Direction) -> BufferId {
         match way {
-            Direction::Forward => [REQUEST_BODY, FILE_DATA],
-            Direction::Reverse => [RESPONSE_BODY, FILE_DATA],
+            Direction::Forward => REQUEST_BODY,
+            Direction::Reverse => RESPONSE_BODY,
         }
     }
 
-    /// Tells rules a piece of a body.
+    /// Tells rules and files a piece of a body.
     fn tell_body(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) {
         let Some(told) = &mut self.ways[way as usize].told else { return };
-        let Told { transaction, codings, hashing } = &mut **told;
+        let Told { transaction, codings, carried, around, .. } = &mut **told;
         let had_failed = codings.have_failed();
         codings.decode(bytes, &mut |piece| {
-            if let Some(hashing) = hashing {
-                hashing.data(piece);
-            }
-            for buffer in Self::bodies(way) {
-                cx.rules.body(told::NAME, (*transaction, buffer), way, piece, false);
+            cx.rules.body(told::NAME, (*transaction, Self::body_of(way)), way, piece, false);
+            if let Some(carried) = carried {
+                carried.data(piece, around, cx);
             }
         });
         if codings.have_failed() && !had_failed {
@@ -494,16 +520,17 @@ impl Http {
         }
     }
 
-    /// A message is over.
-    fn end_body(&mut self, way: Direction, cx: &mut Context<'_>) {
+    /// A message is over; whether all of its body came.
+    fn end_body(&mut self, way: Direction, is_whole: bool, cx: &mut Context<'_>) {
         let Some(told) = self.ways[way as usize].told.take() else { return };
-        for buffer in Self::bodies(way) {
-            cx.rules.body(told::NAME, (told.transaction, buffer), way, &[], true);
+        let Told { transaction, codings, is_asked, carried, around } = *told;
+        cx.rules.body(told::NAME, (transaction, Self::body_of(way)), way, &[], true);
+        if let Some(carried) = carried {
+            carried.end(is_whole && !codings.is_cut(), &around, cx);
         }
-        if let Some(hashing) = told.hashing.filter(|_| !told.codings.is_cut()) {
-            cx.rules.file_hashes(&hashing.end());
+        if is_asked {
+            cx.rules.stage(told::NAME, transaction, way, true);
         }
-        cx.rules.stage(told::NAME, told.transaction, way, true);
     }
 
     fn response(&mut self, way: Direction, head: &Head<'_>, head_bytes: &[u8], cx: &mut Context<'_>) {
@@ -574,13 +601,21 @@ impl Http {
             state,
             encoded: head.content_encoded,
             claims_harmless: is_harmless(head.content_type),
-            waiting: Some(pending),
             ..Way::default()
         };
         if let State::Body(len) = state {
             own.len = len;
         }
-        let (transaction, is_last) = self.begin_body(way, head, cx);
+        let of = self.messages[way as usize];
+        let carried = self.carries(way, cx).then(|| {
+            let target = pending.fields.iter().find_map(|(key, value)| match value {
+                Value::Text(text) if key == "url" => Some(text),
+                _ => None,
+            });
+            Carried::of_response((told::NAME, of), target.unwrap_or_default(), head.content_disposition)
+        });
+        self.ways[way as usize].waiting = Some(pending);
+        let (transaction, is_last) = self.begin_body(way, head, carried, cx);
         told::response(cx, Message { name: told::NAME, transaction, is_last }, head_bytes);
         if matches!(state, State::Head | State::Body(_)) {
             self.finish(way, cx);
@@ -612,6 +647,9 @@ impl Http {
         if let Some(mut done) = own.waiting.take() {
             done.fields.number("length", own.len);
             cx.tell("http", way, &done.fields);
+            if let Some(told) = &mut own.told {
+                told.around = done.fields;
+            }
         }
     }
 
@@ -630,7 +668,7 @@ impl Http {
             return Step::Consumed(inside.len());
         }
         self.tell_body(way, inside, cx);
-        self.end_body(way, cx);
+        self.end_body(way, true, cx);
         self.ways[index].state = State::Head;
         Step::Consumed(usize::try_from(left).unwrap_or(usize::MAX / 2).min(usize::MAX / 2))
     }
@@ -699,7 +737,7 @@ impl Http {
             self.tell_body(way, bytes, cx);
             return Step::Consumed(bytes.len());
         }
-        self.end_body(way, cx);
+        self.end_body(way, false, cx);
         self.ways[way as usize] = Way { state: State::Lost, ..Way::default() };
         Step::Consumed(bytes.len())
     }
@@ -710,7 +748,7 @@ impl Http {
         };
         if bytes.get(..end).unwrap_or_default().trim_ascii().is_empty() {
             self.finish(way, cx);
-            self.end_body(way, cx);
+            self.end_body(way, true, cx);
             let own = &mut self.ways[way as usize];
             own.state = State::Head;
             let kind = if own.is_request { REQUEST_FRAME } else { RESPONSE_FRAME };

@@ -15,10 +15,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use self::body::Body;
 use self::doh::Doh;
 use self::told::Told;
+use super::carried::Carried;
 use super::events;
 use super::hpack::{Broken, Decoder, Item};
 use super::rides;
 use super::told::Message;
+use crate::dpi::fields::Value;
 use crate::dpi::text::{decimal, has_word, starts_with_word};
 use crate::dpi::{
     Category, Context, Fields, First, HintKind, HostKind, Kept, Match, Over, Parser, Peek, Probe, Protocol,
@@ -252,11 +254,16 @@ impl Parser for Http2 {
         }
     }
 
-    fn gap(&mut self, way: Direction, len: u64, _cx: &mut Context<'_>) -> Step {
+    fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Step {
         // What is missing of a body is missing; behind it the next frame is found. Else nothing can be unpacked any more.
         match &mut self.data[way as usize] {
             Some(frame) if (frame.left as u64) > len => {
                 frame.left -= len as usize;
+                let id = frame.id;
+                let stream = self.streams.iter_mut().find(|stream| stream.id == id);
+                if let Some(body) = stream.and_then(|stream| stream.bodies[way as usize].as_mut()) {
+                    body.lose(cx);
+                }
                 Step::Consumed(0)
             }
             _ => Step::Done,
@@ -264,7 +271,13 @@ impl Parser for Http2 {
     }
 
     fn end(&mut self, cx: &mut Context<'_>) {
-        for stream in self.streams.drain(..) {
+        let name = self.name();
+        for mut stream in std::mem::take(&mut self.streams) {
+            for way in [Direction::Forward, Direction::Reverse] {
+                if let Some(body) = stream.bodies[way as usize].take() {
+                    body.end((name, stream.id), way, (false, &stream.fields), &mut self.doh, cx);
+                }
+            }
             cx.tell("http", Direction::Forward, &stream.fields);
         }
     }
@@ -396,8 +409,11 @@ impl Http2 {
         };
         let is_wanted = !is_last && (seen.is_dns || body::is_wanted(way, cx));
         if is_wanted && (seen.coding.is_empty() || has_room()) {
-            let body = Box::new(Body::of(&seen.coding, seen.is_dns));
+            let of = (self.name(), id);
             if let Some(stream) = self.streams.get_mut(place) {
+                let carried = || stream.carried(way, of, seen.content_type(), seen.disposition());
+                let carried = cx.wants_files().then(carried).flatten();
+                let body = Box::new(Body::of(&seen.coding, seen.is_dns, carried));
                 // A trailer has none of its own.
                 stream.bodies[way as usize].get_or_insert(body);
             }
@@ -508,8 +524,10 @@ impl Http2 {
         let read = bytes.get(..frame.left).unwrap_or(bytes);
         let name = self.name();
         let stream = self.streams.iter_mut().find(|stream| stream.id == frame.id);
-        if let Some(body) = stream.and_then(|stream| stream.bodies[way as usize].as_mut()) {
-            body.take((name, frame.id), way, read, cx);
+        if let Some(Stream { bodies, fields, .. }) = stream
+            && let Some(body) = &mut bodies[way as usize]
+        {
+            body.take((name, frame.id), way, (read, fields), cx);
         }
         let left = frame.left - read.len();
         self.data[way as usize] = Some(body::Frame { left, ..frame }).filter(|_| left > 0);
@@ -527,7 +545,7 @@ impl Http2 {
         let name = self.name();
         let Some(at) = self.streams.iter().position(|stream| stream.id == id) else { return };
         if let Some(body) = self.streams[at].bodies[way as usize].take() {
-            body.end((name, id), way, &mut self.doh, cx);
+            body.end((name, id), way, (!is_reset, &self.streams[at].fields), &mut self.doh, cx);
         }
         if cx.rules.is_on() {
             cx.rules.stage(name, id, way, true);
@@ -559,6 +577,8 @@ struct Seen {
     target: Vec<u8>,
     coding: Vec<u8>,
     authority: Vec<u8>,
+    media: Vec<u8>,
+    disposition: Vec<u8>,
     /// The body is a message of DNS, or the answer may be one.
     is_dns: bool,
     accepts_dns: bool,
@@ -573,12 +593,24 @@ impl Seen {
             b":authority" => self.authority = value.to_vec(),
             b"host" => return !self.authority.is_empty() && !self.authority.eq_ignore_ascii_case(value),
             b"content-encoding" => self.coding = value.to_vec(),
-            b"content-type" => self.is_dns = starts_with_word(value, doh::MEDIA),
+            b"content-type" => {
+                self.is_dns = starts_with_word(value, doh::MEDIA);
+                self.media = value.to_vec();
+            }
+            b"content-disposition" => self.disposition = value.to_vec(),
             b"accept" => self.accepts_dns = has_word(value, doh::MEDIA),
             b"content-range" => self.has_wrong_range = !events::is_range(value),
             _ => {}
         }
         false
+    }
+
+    fn content_type(&self) -> Option<&[u8]> {
+        (!self.media.is_empty()).then_some(&*self.media)
+    }
+
+    fn disposition(&self) -> Option<&[u8]> {
+        (!self.disposition.is_empty()).then_some(&*self.disposition)
     }
 
     /// Whether the target is a question.
@@ -588,6 +620,27 @@ impl Seen {
 }
 
 impl Stream {
+    /// The file that its body is, which goes a way.
+    fn carried(
+        &self,
+        way: Direction,
+        of: (&'static str, u32),
+        content_type: Option<&[u8]>,
+        disposition: Option<&[u8]>,
+    ) -> Option<Carried> {
+        let text = |wanted: &str| {
+            let found = self.fields.iter().find_map(|(key, value)| match value {
+                Value::Text(text) if key == wanted => Some(text),
+                _ => None,
+            });
+            found.unwrap_or_default()
+        };
+        match way {
+            Direction::Forward => Carried::of_request(of, (text("http_method"), text("url")), content_type),
+            Direction::Reverse => Some(Carried::of_response(of, text("url"), disposition)),
+        }
+    }
+
     /// Notes a field of a header block.
     fn field(&mut self, name: &[u8], value: &[u8], cx: &mut Context<'_>) {
         let fields = &mut self.fields;

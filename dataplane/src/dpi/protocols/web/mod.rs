@@ -2,8 +2,10 @@
 
 pub mod backend;
 mod body;
+mod carried;
 pub mod discovery;
 mod events;
+mod form;
 pub mod haproxy;
 pub mod head;
 pub mod hpack;

@@ -33,7 +33,6 @@ const STATUS_TEXT: BufferId = buffer("http.stat_msg");
 /// Bodies.
 pub(super) const REQUEST_BODY: BufferId = buffer("http.request_body");
 pub(super) const RESPONSE_BODY: BufferId = buffer("http.response_body");
-pub(super) const FILE_DATA: BufferId = crate::rules::language::buffers::FILE_DATA;
 
 /// Buffers that are the value of one field: of requests, of answers.
 const REQUEST_FIELDS: &[(&str, BufferId)] = &[
@@ -286,6 +285,22 @@ fn normal_uri(method: &[u8], target: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(target);
         return;
     }
+    let (path, rest) = split_target(target);
+    let start = out.len();
+    decode(path, out);
+    remove_dot_segments(out, start);
+    unescape(rest, |byte| out.push(byte));
+}
+
+/// The path alone.
+pub(super) fn normal_path(target: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    decode(split_target(target).0, out);
+    remove_dot_segments(out, start);
+}
+
+/// The path of a target, and its query and fragment.
+fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
     // RFC 9112 3.2.2: an absolute target is told without scheme and authority.
     let rest = match super::http::authority_of(target) {
         Some(authority) => {
@@ -299,10 +314,7 @@ fn normal_uri(method: &[u8], target: &[u8], out: &mut Vec<u8>) {
     };
     let fragment = rest.iter().position(|byte| *byte == b'#').unwrap_or(rest.len());
     let query = rest.iter().position(|byte| *byte == b'?').unwrap_or(rest.len()).min(fragment);
-    let start = out.len();
-    decode(rest.get(..query).unwrap_or_default(), out);
-    remove_dot_segments(out, start);
-    unescape(rest.get(query..).unwrap_or_default(), |byte| out.push(byte));
+    rest.split_at_checked(query).unwrap_or((rest, &[]))
 }
 
 /// Decodes escapes; a backslash is a slash, and slashes that follow each other are one.

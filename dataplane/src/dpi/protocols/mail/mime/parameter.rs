@@ -9,7 +9,7 @@ const SECTIONS_MAX: u8 = 64;
 const VALUE_BYTES_MAX: usize = 2_048;
 
 /// The value of the parameter `name`; sections are put together, and what is escaped is not any more.
-pub(super) fn parameter(value: &[u8], name: &str) -> Option<Vec<u8>> {
+pub(in crate::dpi::protocols) fn parameter(value: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut sections: Vec<(u8, Vec<u8>)> = Vec::new();
     let mut whole = None;
     for (key, text) in Parameters(value) {

@@ -1,9 +1,10 @@
 //! What goes in DATA frames? Bodies of messages, for rules and for DNS, piece by piece and without their codings.
 
 use super::doh::{self, Doh};
-use crate::dpi::Context;
 use crate::dpi::protocols::web::body::Codings;
-use crate::dpi::protocols::web::told::{FILE_DATA, REQUEST_BODY, RESPONSE_BODY};
+use crate::dpi::protocols::web::carried::Carried;
+use crate::dpi::protocols::web::told::{REQUEST_BODY, RESPONSE_BODY};
+use crate::dpi::{Context, Fields};
 use crate::flow::Direction;
 use crate::rules::rule::BufferId;
 
@@ -25,25 +26,34 @@ pub(super) struct Body {
     codings: Codings,
     /// Where it is a message of DNS.
     message: Option<Box<doh::Message>>,
+    /// Where somebody asks for files.
+    carried: Option<Carried>,
 }
 
-/// Which buffers have what goes a way.
-const fn buffers(way: Direction) -> [BufferId; 2] {
+/// Which buffer has what goes a way.
+const fn buffer(way: Direction) -> BufferId {
     match way {
-        Direction::Forward => [REQUEST_BODY, FILE_DATA],
-        Direction::Reverse => [RESPONSE_BODY, FILE_DATA],
+        Direction::Forward => REQUEST_BODY,
+        Direction::Reverse => RESPONSE_BODY,
     }
 }
 
-/// Whether a rule asks for what goes a way.
+/// Whether somebody asks for what goes a way.
 pub(super) fn is_wanted(way: Direction, cx: &Context<'_>) -> bool {
-    cx.rules.is_on() && buffers(way).iter().any(|buffer| cx.rules.wants(*buffer))
+    cx.rules.wants(buffer(way)) || cx.wants_files()
 }
 
 impl Body {
-    /// A body with the value of `Content-Encoding`.
-    pub(super) fn of(coding: &[u8], is_dns: bool) -> Self {
-        Self { codings: Codings::of(coding), message: is_dns.then(Box::default) }
+    /// A body with the value of `Content-Encoding`, and the file that it is.
+    pub(super) fn of(coding: &[u8], is_dns: bool, carried: Option<Carried>) -> Self {
+        Self { codings: Codings::of(coding), message: is_dns.then(Box::default), carried }
+    }
+
+    /// Bytes are missing.
+    pub(super) fn lose(&mut self, cx: &mut Context<'_>) {
+        if let Some(carried) = &mut self.carried {
+            carried.lose(cx);
+        }
     }
 
     /// Whether memory is kept for its codings.
@@ -51,19 +61,20 @@ impl Body {
         self.codings.are_any()
     }
 
-    /// Takes the next bytes.
+    /// Takes the next bytes; `around` is what EVE has of the message.
     pub(super) fn take(
         &mut self,
         (name, id): (&'static str, u32),
         way: Direction,
-        bytes: &[u8],
+        (bytes, around): (&[u8], &Fields),
         cx: &mut Context<'_>,
     ) {
-        let Self { codings, message } = self;
+        let Self { codings, message, carried } = self;
         let had_failed = codings.have_failed();
         codings.decode(bytes, &mut |piece| {
-            for buffer in buffers(way) {
-                cx.rules.body(name, (id, buffer), way, piece, false);
+            cx.rules.body(name, (id, buffer(way)), way, piece, false);
+            if let Some(carried) = carried {
+                carried.data(piece, around, cx);
             }
             if let Some(message) = message {
                 message.add(way, piece, cx);
@@ -74,16 +85,18 @@ impl Body {
         }
     }
 
-    /// It is over.
+    /// It is over; whether all of it came, and what EVE has of the message.
     pub(super) fn end(
         self,
         (name, id): (&'static str, u32),
         way: Direction,
+        (is_whole, around): (bool, &Fields),
         doh: &mut Doh,
         cx: &mut Context<'_>,
     ) {
-        for buffer in buffers(way) {
-            cx.rules.body(name, (id, buffer), way, &[], true);
+        cx.rules.body(name, (id, buffer(way)), way, &[], true);
+        if let Some(carried) = self.carried {
+            carried.end(is_whole && !self.codings.is_cut(), around, cx);
         }
         if let Some(message) = self.message {
             doh.read(way, &message, cx);
