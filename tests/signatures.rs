@@ -88,3 +88,32 @@ fn rules_are_read_again_under_traffic_and_a_wrong_one_changes_nothing() {
     let (_, text) = paced.finish();
     assert!(text.contains(" 300 received"), "{text}\n{}", lab.reasons());
 }
+
+#[test]
+fn what_rules_cost_is_measured_and_a_threshold_holds_after_a_reload() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy("[rules]\nfiles = [\"box.rules\"]\nthresholds = [\"threshold.config\"]\n", "");
+    lab.write("box.rules", "drop http any any -> any any (http.uri; content:\"/secret\"; sid:1;)\n");
+    lab.write("threshold.config", "# nothing so far\n");
+    let daemon = lab.start();
+    let _http = lab.serve_http(8_080);
+    lab.write("www/secret", "s");
+    let profile = |words: &[&str]| lab.ctl(&[&["dpi", "rules", "profile"], words].concat());
+    assert_eq!(profile(&["show"])["measured_ms"], Value::Null);
+    assert_eq!(profile(&["start", "--seconds", "600"])["running"], true);
+    assert_eq!(fetch(&lab, "secret").0, Some(28), "{}", lab.log());
+    let measured = profile(&["stop"]);
+    assert_eq!((&measured["running"], &measured["tried"]), (&false.into(), &1.into()), "{measured}");
+    let cost = &measured["rules"][0];
+    assert_eq!((&cost["sid"], &cost["matches"]), (&1.into(), &1.into()), "{measured}");
+    assert!(cost["total_ns"].as_u64() > Some(0) && cost["checks"].as_u64() >= Some(1), "{measured}");
+    assert_eq!(fetch(&lab, "secret").0, Some(28), "{}", lab.log());
+    assert_eq!(profile(&["show"])["rules"], measured["rules"], "nothing is measured any more");
+
+    // Suppressed, it is not told and drops all the same.
+    lab.write("threshold.config", "suppress gen_id 1, sig_id 1, track by_src, ip 10.77.0.0/24\n");
+    assert_eq!(lab.ctl(&["dpi", "rules", "reload"])["failed"], 0);
+    assert_eq!(fetch(&lab, "secret").0, Some(28), "{}", lab.log());
+    daemon.stop();
+    assert_eq!(alerts(&lab.events()), [(1, "blocked"), (1, "blocked")], "{}", lab.log());
+}
