@@ -27,7 +27,7 @@ mod transaction;
 use alert::{AlertBody, FlowSoFar, direction, serialize_kept};
 use community::{CommunityId, icmp_ports};
 use risks::{RiskDetails, RiskNames};
-use transaction::TransactionView;
+use transaction::{TransactionView, serialize_about};
 
 /// Writes events as lines of EVE.
 #[derive(Debug, Default)]
@@ -542,6 +542,9 @@ impl Serialize for PacketView<'_> {
                 }
                 map.serialize_entry("direction", direction(way))?;
                 map.serialize_entry("flow", &FlowSoFar::of(alert, ports))?;
+            }
+            if let Some((event_type, fields)) = &alert.about {
+                serialize_about(event_type, fields, &mut map)?;
             }
             serialize_kept(&alert.kept, &mut map)?;
         }

@@ -142,6 +142,8 @@ pub struct Alert {
     pub start: Wall,
     /// Initiator and responder of the flow; `None`: it is of none.
     pub ends: Option<((Addr, u16), (Addr, u16))>,
+    /// What is known of the transaction: the type of its record, and its fields ([`crate::dpi::fields`]).
+    pub about: Option<(&'static str, Box<[u8]>)>,
     /// The bytes that matched, where they are kept.
     pub kept: KeptBytes,
 }

@@ -39,6 +39,12 @@ pub trait Parser: Send {
     fn start_over(&mut self) -> bool {
         false
     }
+
+    /// Writes what is known of a transaction that goes on, under the number that rules were told, as its record will say it.
+    /// Returns the record's type; `None`: nothing is known. For alerts.
+    fn describe(&self, _transaction: u32, _to: &mut Fields) -> Option<&'static str> {
+        None
+    }
 }
 
 /// What a parser wants next.
@@ -141,6 +147,10 @@ impl Context<'_> {
     pub fn tell_of(&mut self, transaction: u32, event_type: &'static str, way: Direction, fields: &Fields) {
         if self.rules.is_on() {
             let is_hidden = told::record(&mut self.rules, event_type, way, transaction, fields);
+            // Messages of HTTP are told to rules under numbers of their own.
+            if !matches!(event_type, "http" | "fileinfo" | "anomaly") {
+                self.rules.attach(transaction, event_type, fields.as_bytes());
+            }
             if is_hidden {
                 return;
             }

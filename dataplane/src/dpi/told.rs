@@ -216,6 +216,7 @@ pub(super) fn early(
     let Some(entries) = entries_of(event_type) else { return };
     show_all(rules, &entries.iter().filter(|entry| entry.2.is_none_or(|other| other == way)), fields);
     rules.stage(event_type, transaction, way, false);
+    rules.attach(transaction, event_type, fields.as_bytes());
 }
 
 fn show_all<'a>(

@@ -17,7 +17,7 @@ use crate::parse::{Headers, Transport};
 use crate::rules::Hit;
 use crate::rules::detect::{FlowPlace, PacketFacts};
 use crate::rules::packet::View;
-use crate::rules::packet::decode::{MetEvents, extension_headers, refusal};
+use crate::rules::packet::decode::{self, MetEvents, refusal};
 use crate::rules::packet::stream::objection;
 use crate::rules::rule::Action;
 use crate::rules::set::Kept;
@@ -154,18 +154,25 @@ impl Engine {
             return met;
         }
         let is_v4 = headers.addrs().is_some_and(|(src, _)| src.is_v4());
-        if let Some(name) = reason.and_then(|reason| refusal(reason, is_v4)) {
-            met.add(name);
-        }
+        let refused = reason.and_then(|reason| refusal(reason, is_v4));
         let is_known = !matches!(headers.network, crate::parse::Network::Other);
         // Of what could not be parsed, the usual place: behind Ethernet, or at the beginning.
         let at = match packet.link {
             _ if is_known => usize::from(headers.l3_offset),
             crate::parse::LinkType::Ethernet if packet.bytes.get(12..14) == Some(&[0x86, 0xdd]) => 14,
-            crate::parse::LinkType::Ethernet => return met,
+            crate::parse::LinkType::Ethernet if packet.bytes.get(12..14) == Some(&[0x08, 0x00]) => 14,
+            crate::parse::LinkType::Ethernet => packet.bytes.len(),
             _ => 0,
         };
-        extension_headers(packet.bytes.get(at..).unwrap_or_default(), &mut met);
+        let rest = packet.bytes.get(at..).unwrap_or_default();
+        match headers.network {
+            crate::parse::Network::Arp { .. } => decode::arp(rest, &mut met),
+            _ => decode::ip(rest, &mut met),
+        }
+        // What is named more closely is not what the parser refused it for.
+        if let Some(name) = refused.filter(|_| met.as_slice() != ["ipv4.iplen_smaller_than_hlen"]) {
+            met.add(name);
+        }
         met
     }
 
@@ -268,6 +275,7 @@ impl Engine {
             bytes: [0; 2],
             start: packet.at.wall,
             ends: None,
+            about: None,
             kept: self.kept(hit, found, headers, packet),
         };
         if let Some(found) = found {
@@ -284,6 +292,7 @@ impl Engine {
             (alert.packets, alert.bytes) = (flow.packets(), flow.bytes());
             if let Some(inspector) = &self.inspector {
                 alert.summary = inspector.summary(flow.inspection);
+                alert.about = inspector.record_of(flow.inspection, hit);
             }
         }
         alert
@@ -402,6 +411,7 @@ pub(super) fn tell_of_end(
                 bytes: record.bytes,
                 start: record.start,
                 ends: Some(record.endpoints()),
+                about: inspector.record_of(NO_INSPECTION, hit),
                 kept: KeptBytes { file: inspector.file_of(hit).cloned(), ..KeptBytes::default() },
             };
             events.send(Event::Alert(Box::new(alert)));

@@ -61,17 +61,27 @@ impl Serialize for TransactionView<'_> {
         if HAVE_TRANSACTION_ID.contains(&told.event_type) {
             map.serialize_entry("tx_id", &told.transaction)?;
         }
-        map.serialize_entry(told.event_type, &Object { fields: Reader::over(self.fields), is_top: true })?;
-        let mut fields = Reader::over(self.fields);
-        while let Some((key, value)) = fields.next() {
-            match key.strip_prefix('/') {
-                Some(key) => entry(&mut map, key, value, &mut fields)?,
-                None => skip(value, &mut fields),
-            }
-        }
+        serialize_about(told.event_type, self.fields, &mut map)?;
         map.serialize_entry("jarvis", &Notes { worker: self.worker })?;
         map.end()
     }
+}
+
+/// A transaction's object under the type of its record, and what stands beside it.
+pub(super) fn serialize_about<M: SerializeMap>(
+    event_type: &'static str,
+    fields: &[u8],
+    map: &mut M,
+) -> Result<(), M::Error> {
+    map.serialize_entry(event_type, &Object { fields: Reader::over(fields), is_top: true })?;
+    let mut fields = Reader::over(fields);
+    while let Some((key, value)) = fields.next() {
+        match key.strip_prefix('/') {
+            Some(key) => entry(map, key, value, &mut fields)?,
+            None => skip(value, &mut fields),
+        }
+    }
+    Ok(())
 }
 
 /// Whether source and destination are those of the packet, not of the flow: Suricata's way with messages that stand

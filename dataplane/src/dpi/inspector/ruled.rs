@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Inspector, Known, Notes};
+use crate::dpi::Fields;
 use crate::dpi::parser::FlowView;
 use crate::dpi::protocol::Protocol;
 use crate::flow::Direction;
@@ -89,6 +90,19 @@ impl Inspector {
     #[must_use]
     pub fn rules_keep(&self) -> Kept {
         self.desk.rules.keeps()
+    }
+
+    /// What is known of the transaction that matched: the type of its record, and its fields.
+    #[must_use]
+    pub fn record_of(&self, slot: u32, hit: &Hit) -> Option<(&'static str, Box<[u8]>)> {
+        let transaction = hit.transaction?;
+        if let Some((event_type, fields)) = self.desk.rules.record_of_hit(hit) {
+            return Some((event_type, fields.into()));
+        }
+        let active = self.active.get(self.known.get(slot as usize)?.active as usize)?;
+        let mut fields = Fields::new();
+        let event_type = active.parser.as_ref()?.describe(transaction, &mut fields)?;
+        Some((event_type, fields.as_bytes().into()))
     }
 
     /// The file that the transaction carried which matched.

@@ -110,9 +110,14 @@ pub struct Detector {
     hits: Vec<Hit>,
     /// Files of transactions that matched, until hits are taken, and of those that were taken: rule, transaction, file.
     files: [Vec<(u32, u32, FileSoFar)>; 2],
+    /// What is known of transactions that rules matched: since hits were taken, and when they were.
+    records: [Vec<TransactionRecord>; 2],
     /// Where matches of this worker are counted.
     lane: usize,
 }
+
+/// Number of a transaction, type of its record, and its fields.
+type TransactionRecord = (u32, &'static str, Box<[u8]>);
 
 /// Memory that is reused from rule to rule.
 #[derive(Debug, Default)]
@@ -216,6 +221,9 @@ impl Detector {
         let [fresh, taken] = &mut self.files;
         taken.clear();
         std::mem::swap(fresh, taken);
+        let [fresh, taken] = &mut self.records;
+        taken.clear();
+        std::mem::swap(fresh, taken);
         self.hits.sort_by_key(|hit| hit.rule);
         let Some(set) = &self.set else { return self.hits.clear() };
         to.extend(self.hits.drain(..).take(set.options().alerts_per_packet));
@@ -241,6 +249,14 @@ impl Detector {
     #[must_use]
     pub fn signature(&self, hit: &Hit) -> Option<&Arc<Signature>> {
         self.set.as_ref()?.signatures().get(hit.rule as usize)
+    }
+
+    /// What was told of the transaction of a hit which was taken last: the type of its record, and its fields.
+    #[must_use]
+    pub fn record_of_hit(&self, hit: &Hit) -> Option<(&'static str, &[u8])> {
+        let (.., name, fields) =
+            self.records[1].iter().find(|(number, ..)| Some(*number) == hit.transaction)?;
+        Some((*name, fields))
     }
 
     /// The file that the transaction of a hit carried which was taken last.

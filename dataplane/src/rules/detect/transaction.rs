@@ -4,8 +4,8 @@
 //! told once of a transaction, and once each way where nothing of it says which way it goes, as Suricata tells it.
 
 use super::flow::{Body, FlowCounts, FlowPlace, Transaction, Window};
-use super::shown::{FieldId, Shown};
 use super::matches::HITS_MAX;
+use super::shown::{FieldId, Shown};
 use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::rules::host_bits::Ends;
@@ -235,6 +235,15 @@ impl Telling<'_> {
     pub fn is_hidden(&self, transaction: u32) -> bool {
         let state = self.detector.flows.get(self.place.0 as usize);
         state.is_some_and(|state| state.is_hidden(transaction))
+    }
+
+    /// What is known of a transaction, for the alerts of rules that matched it with this packet. Nothing is kept where none did.
+    pub fn attach(&mut self, transaction: u32, event_type: &'static str, fields: &[u8]) {
+        let Detector { hits, records: [records, _], .. } = &mut *self.detector;
+        let is_met = hits.iter().any(|hit| hit.transaction == Some(transaction));
+        if is_met && records.iter().all(|(number, ..)| *number != transaction) {
+            records.push((transaction, event_type, fields.into()));
+        }
     }
 
     /// A transaction is over.

@@ -1,7 +1,10 @@
 //! What does decoding meet? Names of Suricata's decoder events, for rules that ask for them.
 //!
-//! The packet path's own parser takes what receivers take and no more; of IPv6's extension headers this looks at the same bytes
-//! again, only where there are such rules, and says what is odd about them.
+//! The packet path's own parser takes what receivers take and no more; this looks at the same bytes again, only where there are such
+//! rules, and says what is odd about them.
+
+mod behind;
+mod ipv4;
 
 use crate::parse::Protocol;
 use crate::verdict::Reason;
@@ -81,12 +84,23 @@ const AUTHENTICATION: u8 = 51;
 const NONE: u8 = 59;
 const DESTINATION: u8 = 60;
 
-/// Looks at the extension headers of the IPv6 packet that `packet` begins with (RFC 8200 4).
-pub fn extension_headers(packet: &[u8], met: &mut MetEvents) {
-    let Some(head) = packet.first_chunk::<40>() else { return };
-    if head[0] >> 4 != 6 {
-        return;
+/// Looks at the IP packet that `packet` begins with.
+pub fn ip(packet: &[u8], met: &mut MetEvents) {
+    match packet.first().map(|byte| byte >> 4) {
+        Some(4) => ipv4::packet(packet, met),
+        Some(6) => extension_headers(packet, met),
+        _ => {}
     }
+}
+
+/// Looks at the message of ARP that `message` is.
+pub fn arp(message: &[u8], met: &mut MetEvents) {
+    behind::arp(message, met);
+}
+
+/// Looks at the extension headers of the IPv6 packet that `packet` begins with (RFC 8200 4), and at what is behind them.
+fn extension_headers(packet: &[u8], met: &mut MetEvents) {
+    let Some(head) = packet.first_chunk::<40>() else { return };
     let end = (40 + usize::from(u16::from_be_bytes([head[4], head[5]]))).min(packet.len());
     let (mut next, mut at) = (head[6], 40);
     let (mut seen, mut destinations) = ([false; 256], 0);
@@ -148,7 +162,19 @@ pub fn extension_headers(packet: &[u8], met: &mut MetEvents) {
     if next == Protocol::ICMP {
         met.add("ipv6.icmpv4");
     }
+    if !matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | NONE | DESTINATION)
+        && !TRANSPORTS.contains(&next)
+    {
+        met.add("ipv6.unknown_next_header");
+    }
+    // Of a fragment the transport is not known.
+    if next != Protocol::ICMP && !seen[usize::from(FRAGMENT)] {
+        behind::transport(next, (packet.get(at..end).unwrap_or_default(), head[7]), met);
+    }
 }
+
+/// What may stand behind IPv6 beside its own headers: ICMP (told as odd), IPv4, TCP, UDP, IPv6, GRE, ESP, ICMPv6, SCTP.
+const TRANSPORTS: [u8; 9] = [1, 4, 6, 17, 41, 47, 50, 58, 132];
 
 fn fragment(header: &[u8], is_again: bool, data_len: usize, met: &mut MetEvents) {
     let Some([_, reserved, high, low, ..]) = header.first_chunk::<8>().copied() else { return };

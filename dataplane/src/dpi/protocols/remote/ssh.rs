@@ -128,6 +128,11 @@ impl Parser for Greetings {
         self.tell(cx);
     }
 
+    fn describe(&self, _transaction: u32, to: &mut Fields) -> Option<&'static str> {
+        write(&self.ends, to);
+        Some("ssh")
+    }
+
     fn start_over(&mut self) -> bool {
         *self = Self::default();
         true

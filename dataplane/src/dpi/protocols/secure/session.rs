@@ -202,12 +202,17 @@ impl Session {
             if self.is_resumed && certificate.is_none() {
                 fields.bool("session_resumed", true);
             }
-            if let Some(version) = self.version {
-                fields.text("version", hello::version_name(version));
-            }
-            fields.append(&self.client);
-            fields.append(&self.server);
+            self.write(fields);
         });
+    }
+
+    /// What both hellos say, as far as they came.
+    pub(crate) fn write(&self, fields: &mut Fields) {
+        if let Some(version) = self.version {
+            fields.text("version", hello::version_name(version));
+        }
+        fields.append(&self.client);
+        fields.append(&self.server);
     }
 }
 

@@ -15,6 +15,7 @@ use super::named;
 use super::session::Session;
 use super::told;
 use crate::dpi::cursor::Cursor;
+use crate::dpi::fields::Fields;
 use crate::dpi::fingerprint::ja4::Transport;
 use crate::dpi::{Category, Context, First, Kept, Match, Over, Parser, Peek, Probe, Protocol, Step};
 use crate::flow::Direction;
@@ -205,6 +206,11 @@ impl Parser for Tls {
 
     fn end(&mut self, cx: &mut Context<'_>) {
         self.session.tell("tls", Direction::Forward, None, cx);
+    }
+
+    fn describe(&self, _transaction: u32, to: &mut Fields) -> Option<&'static str> {
+        self.session.write(to);
+        Some("tls")
     }
 
     fn start_over(&mut self) -> bool {

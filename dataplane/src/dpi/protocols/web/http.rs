@@ -284,6 +284,22 @@ impl Parser for Http {
         }
     }
 
+    fn describe(&self, transaction: u32, to: &mut Fields) -> Option<&'static str> {
+        if let Some(inside) = &self.inside {
+            return inside.describe(transaction, to);
+        }
+        let [requests, answers] = self.messages;
+        let waiting = self.ways[Direction::Reverse as usize].waiting.as_ref();
+        if let Some(waiting) = waiting.filter(|_| transaction.wrapping_add(1) == answers) {
+            to.append(&waiting.fields);
+            return Some("http");
+        }
+        let oldest = requests.wrapping_sub(self.pending.len() as u32);
+        let pending = self.pending.get(transaction.wrapping_sub(oldest) as usize)?;
+        to.append(&pending.fields);
+        Some("http")
+    }
+
     fn start_over(&mut self) -> bool {
         let mut pending = std::mem::take(&mut self.pending);
         pending.clear();
@@ -646,6 +662,7 @@ impl Http {
         let own = &mut self.ways[way as usize];
         if let Some(mut done) = own.waiting.take() {
             done.fields.number("length", own.len);
+            cx.rules.attach(self.messages[way as usize].wrapping_sub(1), "http", done.fields.as_bytes());
             cx.tell("http", way, &done.fields);
             if let Some(told) = &mut own.told {
                 told.around = done.fields;

@@ -2,6 +2,7 @@
 //!
 //! Asks every probe about the first bytes of the tunnel. That is a walk over the whole table, once a tunnel.
 
+use crate::dpi::fields::Fields;
 use crate::dpi::parser::{Context, Parser, Step};
 use crate::dpi::protocol::{Match, Over, Peek};
 use crate::dpi::protocols;
@@ -138,6 +139,10 @@ impl Parser for Inside {
 
     fn end(&mut self, cx: &mut Context<'_>) {
         Self::end(self, cx);
+    }
+
+    fn describe(&self, transaction: u32, to: &mut Fields) -> Option<&'static str> {
+        self.parser.as_ref()?.describe(transaction, to)
     }
 }
 
