@@ -200,11 +200,22 @@ impl Unread {
 /// What the tests of parsers compare: every record as a line, `type key=value key={key=value} key=[value value]`.
 #[cfg(test)]
 pub mod samples {
+    use crate::dpi::fields::Reader;
+
     use super::{AppTable, Direction, Fields, Notes, Protocol, Record, Value, feed_parser, flows};
 
     /// Numbers of the rules that match a flow over TCP to `port`, in order, as a worker would tell them.
-    #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
     pub fn alerts_of(port: u16, rules: &[&str], payloads: &[(Direction, &[u8])]) -> Vec<u32> {
+        alerts_with_records_of(port, rules, payloads).into_iter().map(|(sid, _)| sid).collect()
+    }
+
+    /// The same with what each brings of its transaction, as a record's line.
+    #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+    pub fn alerts_with_records_of(
+        port: u16,
+        rules: &[&str],
+        payloads: &[(Direction, &[u8])],
+    ) -> Vec<(u32, String)> {
         use crate::dpi::inspector::{Inspector, Payload};
         use crate::parse::{Addr, Protocol, TcpFlags};
         use crate::rules::datasets::Datasets;
@@ -235,8 +246,12 @@ pub mod samples {
         let mut take = |inspector: &mut Inspector| {
             let mut hits = Vec::new();
             inspector.rules().take_hits(at.0, &mut hits);
-            let told_hits = hits.iter().filter(|hit| hit.is_told);
-            told.extend(told_hits.map(|hit| inspector.rules().signature(hit).unwrap().rule.sid));
+            for hit in hits.iter().filter(|hit| hit.is_told) {
+                let about = inspector.record_of(slot, hit);
+                let line = about
+                    .map(|(event_type, bytes)| format!("{event_type} {}", text_in(Reader::over(&bytes))));
+                told.push((inspector.rules().signature(hit).unwrap().rule.sid, line.unwrap_or_default()));
+            }
         };
         let mut sent = [0_u32; 2];
         for way in [Direction::Forward, Direction::Reverse] {
@@ -294,8 +309,12 @@ pub mod samples {
 
     /// Fields as a text.
     pub fn text_of(fields: &Fields) -> String {
+        text_in(fields.iter())
+    }
+
+    fn text_in(fields: Reader<'_>) -> String {
         let (mut line, mut open) = (String::new(), Vec::new());
-        for (key, value) in fields.iter() {
+        for (key, value) in fields {
             if value == Value::Close {
                 line.extend(open.pop());
                 continue;

@@ -1,13 +1,28 @@
 //! Which rules are read and can never match, because nobody tells what they ask for? A line each; who tells one takes its line out.
 
-use super::rule::{FrameId, Part, Rule, Test};
+mod events;
+
+use super::rule::{Condition, FrameId, Part, Rule, Test};
 
 /// Buffers that no parser tells, and none of a packet.
 const BUFFERS: &[&str] = &["sctp.chunk_data", "sdp.media.session_info"];
 
-/// What a rule asks for and nobody tells: a buffer, or a frame as `frame:NAME`.
+/// What a rule asks for and nobody tells: a buffer, a frame as `frame:NAME`, or an event as `decode-event:NAME` and its like.
 #[must_use]
 pub fn asked_in_vain(rule: &Rule) -> Option<String> {
+    let event = rule.conditions.iter().find_map(|condition| {
+        let (keyword, name, untold) = match condition {
+            Condition::DecodeEvent(name) => ("decode-event", *name, events::DECODE),
+            Condition::StreamEvent(name) => ("stream-event", *name, events::STREAM),
+            Condition::AppLayerEvent("applayer", name) => ("app-layer-event", &**name, events::APP_LAYER),
+            _ => return None,
+        };
+        untold.contains(&name).then(|| format!("{keyword}:{name}"))
+    });
+    event.or_else(|| of_parts(rule))
+}
+
+fn of_parts(rule: &Rule) -> Option<String> {
     rule.parts.iter().filter(|part| !may_be_absent(part)).find_map(|part| {
         let name = part.seen.buffer.buffer().name;
         match part.seen.frame.map(FrameId::frame) {
@@ -47,6 +62,12 @@ mod tests {
         assert_eq!(told.as_deref(), Some("sctp.chunk_data"));
         assert_eq!(vain("frame:nfs.rpc.pdu; content:\"b\";").as_deref(), Some("frame:nfs.rpc.pdu"));
         assert_eq!(vain("sctp.chunk_data; absent;"), None);
+        assert_eq!(
+            vain("decode-event:gre.wrong_version;").as_deref(),
+            Some("decode-event:gre.wrong_version")
+        );
+        assert_eq!(vain("stream-event:wrong_thread;").as_deref(), Some("stream-event:wrong_thread"));
+        assert_eq!(vain("decode-event:ipv4.opt_invalid;"), None);
         for body in ["content:\"a\";", "http.uri; content:\"a\";", "frame:sip.pdu; content:\"a\";"] {
             assert_eq!(vain(body), None, "{body}");
         }

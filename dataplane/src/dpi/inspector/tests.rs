@@ -176,3 +176,33 @@ alert ip any any -> any any (entropy:value > 7.9; sid:17;)
         }
     }
 }
+
+#[test]
+fn alerts_bring_what_is_known_of_their_transaction() {
+    use crate::dpi::feed::samples::alerts_with_records_of;
+    const THERE: Direction = Direction::Forward;
+    const BACK: Direction = Direction::Reverse;
+    let rules = [
+        r#"alert http any any -> any any (http.uri; content:"/second"; sid:1;)"#,
+        r#"alert http any any -> any any (http.stat_code; content:"404"; sid:2;)"#,
+        r#"alert http any any -> any any (http.response_body; content:"first"; sid:3;)"#,
+    ];
+    let payloads: [(Direction, &[u8]); 2] = [
+        (
+            THERE,
+            b"GET /first HTTP/1.1\r\nHost: a.example\r\n\r\nGET /second HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        ),
+        (
+            BACK,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirstHTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+        ),
+    ];
+    let told = alerts_with_records_of(80, &rules, &payloads);
+    let of = |sid| told.iter().find(|(told, _)| *told == sid).map_or("", |(_, line)| line);
+    assert_eq!(of(1), "http hostname=a.example url=/second http_method=GET protocol=HTTP/1.1");
+    assert!(of(2).contains("url=/second") && of(2).contains("status=404"), "{told:?}");
+    assert!(of(3).contains("url=/first") && of(3).contains("status=200"), "{told:?}");
+    let rules = [r#"alert ssh any any -> any any (ssh.software; content:"one"; sid:1;)"#];
+    let told = alerts_with_records_of(22, &rules, &[(THERE, b"SSH-2.0-one\r\n"), (BACK, b"SSH-2.0-two\r\n")]);
+    assert_eq!(told, [(1, "ssh client={proto_version=2.0 software_version=one}".to_owned())]);
+}

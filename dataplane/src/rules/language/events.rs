@@ -11,7 +11,7 @@ pub(super) fn named(list: &'static [&'static str], value: Value<'_>) -> Result<&
 }
 
 /// What recognition of protocols may meet.
-pub(super) const APP_LAYER: &[&str] = &[
+pub(in crate::rules) const APP_LAYER: &[&str] = &[
     "applayer_mismatch_protocol_both_directions",
     "applayer_wrong_direction_first_data",
     "applayer_detect_protocol_only_one_direction",
@@ -21,7 +21,7 @@ pub(super) const APP_LAYER: &[&str] = &[
 ];
 
 /// What decoding of a packet may meet.
-pub(super) const DECODE: &[&str] = &[
+pub(in crate::rules) const DECODE: &[&str] = &[
     "ipv4.pkt_too_small",
     "ipv4.hlen_too_small",
     "ipv4.iplen_smaller_than_hlen",

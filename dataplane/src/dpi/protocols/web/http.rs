@@ -547,6 +547,9 @@ impl Http {
         if is_asked {
             cx.rules.stage(told::NAME, transaction, way, true);
         }
+        if !around.is_empty() {
+            cx.rules.attach(transaction, "http", around.as_bytes());
+        }
     }
 
     fn response(&mut self, way: Direction, head: &Head<'_>, head_bytes: &[u8], cx: &mut Context<'_>) {

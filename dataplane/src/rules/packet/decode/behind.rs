@@ -216,7 +216,7 @@ fn sctp(bytes: &[u8], met: &mut MetEvents) {
 
 /// Looks at a message of ARP (RFC 826) between machines of Ethernet and IPv4.
 pub(super) fn arp(bytes: &[u8], met: &mut MetEvents) {
-    let Some([hardware @ .., _, _, _, _]) = bytes.first_chunk::<8>().map(|head| *head) else { return };
+    let Some([hardware @ .., _, _, _, _]) = bytes.first_chunk::<8>().copied() else { return };
     let [hardware_high, hardware_low, protocol_high, protocol_low] = hardware;
     if [hardware_high, hardware_low] != [0, 1] {
         met.add("arp.unsupported_hardware");
