@@ -42,7 +42,8 @@ fn tcp(bytes: &[u8], met: &mut MetEvents) {
             2 => len == 4,
             3 => len == 3,
             4 => len == 2,
-            5 => (10..=34).contains(&len) && (len - 2) % 8 == 0,
+            // One without blocks says nothing.
+            5 => len == 2 || (10..=34).contains(&len) && (len - 2) % 8 == 0,
             8 => len == 10,
             19 => len == 18,
             29 => len >= 4,
@@ -251,6 +252,7 @@ mod tests {
     #[test]
     fn options_of_tcp_have_their_lengths_and_come_once() {
         assert_eq!(tcp_with(&[2, 4, 5, 0xb4, 4, 2, 1, 1]), [""; 0]);
+        assert_eq!(tcp_with(&[5, 2, 1, 1]), [""; 0]);
         assert_eq!(tcp_with(&[2, 3, 5, 1]), ["tcp.opt_invalid_len"]);
         assert_eq!(tcp_with(&[4, 2, 4, 2]), ["tcp.opt_duplicate"]);
         assert_eq!(tcp_with(&[9, 9, 1, 1]), ["tcp.opt_invalid_len"]);
