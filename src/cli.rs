@@ -27,7 +27,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Put the appliance on the wire and serve until SIGTERM.
     ///
-    /// SIGHUP reads the files of policies and applications again and opens the event file anew. After an orderly stop, as after a
+    /// SIGHUP reads the files of policies, applications and rules again and opens the event file anew. After an orderly stop, as after a
     /// crash, the XDP program stays and the wire's fail mode holds: only `detach` removes it.
     Run(Live),
     /// Attach the wire and leave: its fail mode holds until `run` serves it.
