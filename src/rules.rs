@@ -6,6 +6,7 @@ use crate::{rule_lists, serve};
 use controlplane::services::rules::{InForce, RuleBook, RuleError, RuleKey};
 use controlplane::store::{Entities, Table};
 use dataplane::control::Door;
+use dataplane::rules::address_facts::{AddressFacts, Countries, ReputationFiles};
 use dataplane::rules::classes::References;
 use dataplane::rules::datasets::Datasets;
 use dataplane::rules::listed::Listed;
@@ -43,6 +44,7 @@ fn read_places(
     let mut loader = Loader::new(variables(config)?)
         .with(changes)
         .with_datasets(Arc::clone(datasets))
+        .with_addresses(address_facts(config)?)
         .on_threads(threads());
     if switched.is_some() {
         loader = loader.listing();
@@ -51,6 +53,28 @@ fn read_places(
     let read = places.iter().map(|place| read(&mut loader, place));
     let wrong = beside.into_iter().chain(read.filter_map(Result::err)).reduce(Failure::and);
     wrong.map_or_else(|| Ok(loader.finish()), Err)
+}
+
+/// What the operator's files say of addresses.
+fn address_facts(config: &Rules) -> Result<AddressFacts, Failure> {
+    let of = |file: &Path, why: String| Failure::line(format!("{}: {why}", file.display()));
+    let countries = config.geoip_database.as_deref().map(|file| {
+        let database = bytes(file)?;
+        Countries::of(database).map(Arc::new).map_err(|why| of(file, why))
+    });
+    let countries = countries.transpose()?;
+    if config.reputation_categories.is_empty() {
+        return Ok(AddressFacts { countries, reputation: None });
+    }
+    let mut files = ReputationFiles::default();
+    let text = |file: &PathBuf| bytes(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    for file in &config.reputation_categories {
+        files.categories(&text(file)?).map_err(|why| of(file, why))?;
+    }
+    for file in &config.reputation_files {
+        files.scores(&text(file)?).map_err(|why| of(file, why))?;
+    }
+    Ok(AddressFacts { countries, reputation: Some(Arc::new(files.finish())) })
 }
 
 /// Threads that read rules: one for each core that this thread may use. In a running box that are not the workers' cores.

@@ -546,6 +546,12 @@ pub(crate) struct Rules {
     pub classifications: Vec<PathBuf>,
     /// Where references of rules are found (`reference.config`); Suricata's own where there is none.
     pub references: Vec<PathBuf>,
+    /// Countries of addresses, a database in MaxMind's format.
+    pub geoip_database: Option<PathBuf>,
+    /// Categories of what is said of addresses (`categories.txt` of Suricata).
+    pub reputation_categories: Vec<PathBuf>,
+    /// What is said of addresses (lists of Suricata's IP reputation).
+    pub reputation_files: Vec<PathBuf>,
     /// Address groups by name, beside the usual ones.
     pub addresses: BTreeMap<String, String>,
     /// Port groups by name, beside the usual ones.

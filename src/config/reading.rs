@@ -204,6 +204,9 @@ fn read(
         thresholds: list_files(rules, "thresholds", base),
         classifications: list_files(rules, "classifications", base),
         references: list_files(rules, "references", base),
+        geoip_database: rules.text("geoip_database").map(|at| base.join(at.value)),
+        reputation_categories: list_files(rules, "reputation_categories", base),
+        reputation_files: list_files(rules, "reputation_files", base),
         addresses: rules.names("addresses"),
         ports: rules.names("ports"),
     });

@@ -38,7 +38,7 @@ pub fn run(bytes: &[u8]) {
             chain.apply(bytes, &mut seen);
             assert!(seen.len() <= OUTPUT_BYTES_MAX + part.seen.transforms.len());
             let matcher =
-                Matcher::new(part, &Sources { datasets: &Datasets::default(), directory: Path::new("") })
+                Matcher::new(part, &Sources { datasets: &Datasets::default(), addresses: &dataplane::rules::address_facts::AddressFacts::default(), directory: Path::new("") })
                     .expect("it was tried when it was read");
             let _ = matcher.matches(&seen, &mut scratch);
         }

@@ -225,7 +225,11 @@ pub mod samples {
         use crate::rules::{RuleSet, Signature, set::Options};
         let signatures = rules.iter().map(|text| {
             let rule = read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap();
-            let sources = Sources { datasets: &Datasets::default(), directory: std::path::Path::new("") };
+            let sources = Sources {
+                datasets: &Datasets::default(),
+                addresses: &crate::rules::address_facts::AddressFacts::default(),
+                directory: std::path::Path::new(""),
+            };
             Signature::new(rule, &sources).unwrap()
         });
         let set = RuleSet::new(signatures.collect(), &mut Names::default(), Options::default()).unwrap();

@@ -147,7 +147,11 @@ mod tests {
         let made = rules.iter().zip(1..).map(|(options, sid)| {
             let text = format!("alert tcp any any -> any any ({options} sid:{sid};)");
             let rule = read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap();
-            let sources = Sources { datasets: &Datasets::default(), directory: std::path::Path::new("") };
+            let sources = Sources {
+                datasets: &Datasets::default(),
+                addresses: &crate::rules::address_facts::AddressFacts::default(),
+                directory: std::path::Path::new(""),
+            };
             Signature::new(rule, &sources).unwrap()
         });
         let made: Vec<_> = made.collect();

@@ -20,14 +20,14 @@ pub(super) struct AddressRules {
     v6: Prefixes,
 }
 
-/// Rules by prefixes of one family.
+/// Numbers by prefixes of one family.
 #[derive(Debug, Default)]
-struct Prefixes {
-    /// Lengths in bits that occur.
+pub(super) struct Prefixes {
+    /// Lengths in bits that occur, the shortest first.
     lengths: Vec<u8>,
-    /// Where in `rules` those of a prefix stand, by its length and its bits at the top of the number.
+    /// Where in `entries` those of a prefix stand, by its length and its bits at the top of the number.
     places: HashMap<(u8, u128), (u32, u32), RandomState>,
-    rules: Vec<u32>,
+    entries: Vec<u32>,
 }
 
 impl AddressRules {
@@ -53,16 +53,17 @@ impl AddressRules {
 
     /// Whether there is no rule.
     pub(super) fn is_empty(&self) -> bool {
-        self.anywhere.is_empty() && self.v4.rules.is_empty() && self.v6.rules.is_empty()
+        self.anywhere.is_empty() && self.v4.entries.is_empty() && self.v6.entries.is_empty()
     }
 
     /// Adds rules that may be about these ends, in no order; one may come more than once.
     pub(super) fn candidates(&self, ends: [Addr; 2], found: &mut Vec<u32>) {
         found.extend_from_slice(&self.anywhere);
         for addr in ends {
+            let each = |rules: &[u32]| found.extend_from_slice(rules);
             match addr.as_v4() {
-                Some(octets) => self.v4.find(u128::from(u32::from_be_bytes(octets)) << 96, found),
-                None => self.v6.find(addr.bits(), found),
+                Some(octets) => self.v4.each(u128::from(u32::from_be_bytes(octets)) << 96, each),
+                None => self.v6.each(addr.bits(), each),
             }
         }
     }
@@ -80,15 +81,16 @@ fn narrower(header: &Header) -> Option<&Endpoints> {
 }
 
 impl Prefixes {
-    fn new(mut entries: Vec<((u8, u128), u32)>) -> Self {
+    /// Of numbers with their prefixes: length, and bits at the top of the number.
+    pub(super) fn new(mut entries: Vec<((u8, u128), u32)>) -> Self {
         entries.sort_unstable();
         entries.dedup();
         let mut prefixes = Self::default();
         for same in entries.chunk_by(|one, other| one.0 == other.0) {
             let Some((prefix, _)) = same.first() else { continue };
-            let from = prefixes.rules.len() as u32;
-            prefixes.rules.extend(same.iter().map(|(_, rule)| *rule));
-            prefixes.places.insert(*prefix, (from, prefixes.rules.len() as u32));
+            let from = prefixes.entries.len() as u32;
+            prefixes.entries.extend(same.iter().map(|(_, entry)| *entry));
+            prefixes.places.insert(*prefix, (from, prefixes.entries.len() as u32));
             // They come sorted.
             if prefixes.lengths.last() != Some(&prefix.0) {
                 prefixes.lengths.push(prefix.0);
@@ -97,11 +99,12 @@ impl Prefixes {
         prefixes
     }
 
-    fn find(&self, bits: u128, found: &mut Vec<u32>) {
+    /// The numbers of each prefix that these bits have, the shortest prefix first.
+    pub(super) fn each(&self, bits: u128, mut each: impl FnMut(&[u32])) {
         for length in &self.lengths {
             let prefix = bits & mask(*length);
             if let Some((from, to)) = self.places.get(&(*length, prefix)) {
-                found.extend_from_slice(&self.rules[*from as usize..*to as usize]);
+                each(&self.entries[*from as usize..*to as usize]);
             }
         }
     }

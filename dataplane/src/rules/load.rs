@@ -12,6 +12,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::address_facts::AddressFacts;
 use super::adjust;
 use super::changes::Changes;
 use super::classes::{Classes, References};
@@ -83,6 +84,7 @@ pub struct Loader {
     /// One for each thread, all alike: each knows the groups that its thread has read.
     variables: Vec<Variables>,
     datasets: Arc<Datasets>,
+    addresses: AddressFacts,
     /// That of the file which is read.
     directory: PathBuf,
     changes: Changes,
@@ -119,6 +121,7 @@ impl Loader {
         Self {
             variables: vec![variables],
             datasets: Arc::default(),
+            addresses: AddressFacts::default(),
             directory: PathBuf::new(),
             changes: Changes::default(),
             signatures: Vec::new(),
@@ -162,6 +165,12 @@ impl Loader {
         Self { datasets, ..self }
     }
 
+    /// What is known of addresses is this.
+    #[must_use]
+    pub fn with_addresses(self, addresses: AddressFacts) -> Self {
+        Self { addresses, ..self }
+    }
+
     /// Reads the rules of a file.
     pub fn add(&mut self, name: &str, text: &[u8]) {
         let file = self.files.len();
@@ -173,7 +182,8 @@ impl Loader {
             texts.retain(|(_, is_comment)| !is_comment);
             self.files[file].disabled += all - texts.len();
         }
-        let sources = Sources { datasets: &self.datasets, directory: &self.directory };
+        let sources =
+            Sources { datasets: &self.datasets, addresses: &self.addresses, directory: &self.directory };
         let common = Common { changes: &self.changes, name, sources };
         let prepared = prepare::all(&texts, common, &mut self.variables);
         for ((text, is_comment), prepared) in texts.iter().zip(prepared) {
@@ -233,7 +243,8 @@ impl Loader {
         self.read_lists(&mut rule).map_err(|detail| {
             by.of(text, Fault { line: text.line, column: 1, sid, keyword: None, kind, detail })
         })?;
-        let sources = Sources { datasets: &self.datasets, directory: &self.directory };
+        let sources =
+            Sources { datasets: &self.datasets, addresses: &self.addresses, directory: &self.directory };
         prepare::signature(rule, sources, text, by)
     }
 

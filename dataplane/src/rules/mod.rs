@@ -11,6 +11,7 @@
 //! | `listed`, `tally`, `profile` | which rules are there, how often did each match, and what does trying it cost? |
 //! | `prefilter` | which of many can match these bytes at all? |
 //! | `by_address` | which of many may be about these ends? |
+//! | `address_facts` | in which country is an address, and what is said of it? |
 //! | `packet` | does a rule ask about this packet, and do its headers fit? |
 //! | `transform`, `matcher` | do the tests of a part hold in these bytes? |
 //! | `counting`, `memory` | how many matches make an alert, and what does one remember for the next? |
@@ -20,6 +21,7 @@
 //! | `ranges`, `number` | sets and tests of numbers |
 //! | `threads` | work on several threads |
 
+pub mod address_facts;
 mod adjust;
 mod base64;
 mod by_address;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::address_facts::{AddressFacts, Countries, Reputation};
 use super::adjust::Adjusted;
 use super::hashes::HashList;
 use super::host_bits::OnHosts;
@@ -12,12 +13,13 @@ use super::matcher::{Matcher, Scratch, Sources, Unmatchable};
 use super::memory::{Names, Remembered, TooManyNames};
 use super::packet::Check;
 use super::rule::{
-    AppLayerProtocol, BufferId, Chosen, Condition, Content, DceInterface, Effect, FileHash, FileTest,
-    FlowNumber, FlowTest, FrameId, Header, HeaderProtocol, Hook, JumpFrom, NumberSpan, NumberTest,
-    PacketProtocol, Rule, StreamSize, Test, Where,
+    AppLayerProtocol, BufferId, Chosen, Condition, Content, CountryTest, DceInterface, Effect, FileHash,
+    FileTest, FlowNumber, FlowTest, FrameId, Header, HeaderProtocol, Hook, IpReputation, JumpFrom,
+    NumberSpan, NumberTest, PacketProtocol, Rule, StreamSize, Test, Where,
 };
 use super::transform::Chain;
 use crate::flow::Direction;
+use crate::parse::Addr;
 
 /// Parts and questions that one rule may have together: they are bits of a number.
 const PIECES_MAX: usize = 64;
@@ -89,7 +91,7 @@ pub(super) enum Absent {
 }
 
 /// What must hold of a flow, and of what it speaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Ask {
     /// A number of the transaction: index into [`FIELDS`], and which of several is meant.
     Number(u16, NumberTest, Chosen),
@@ -109,6 +111,10 @@ pub(super) enum Ask {
     Protocol(AppLayerProtocol),
     /// Bytes that a side has sent.
     StreamSize(StreamSize),
+    /// Countries of the ends.
+    Country(Arc<Countries>, CountryTest),
+    /// What is said of the ends in the category of this number.
+    Reputation(Arc<Reputation>, u8, IpReputation),
     /// Decoding of the packet met this.
     Decode(&'static str),
     /// TCP met this.
@@ -176,7 +182,7 @@ impl Signature {
         for condition in &rule.conditions {
             match Check::new(condition)? {
                 Some(check) => checks.push(check),
-                None => asks.extend(ask(condition)?),
+                None => asks.extend(ask(condition, sources.addresses)?),
             }
         }
         let wants_magic = parts.iter().any(|part| part.buffer == FILE_MAGIC)
@@ -268,7 +274,7 @@ impl Signature {
         ));
         is_of_ip
             && self.is_of_flow()
-            && self.asks.is_empty()
+            && self.asks.iter().all(|ask| matches!(ask, Ask::Country(..) | Ask::Reputation(..)))
             && !(source.is_negated || destination.is_negated)
             && !self
                 .rule
@@ -326,7 +332,7 @@ impl Part {
 }
 
 /// The question; `None`: something else asks it.
-fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
+fn ask(condition: &Condition, facts: &AddressFacts) -> Result<Option<Ask>, Unmatchable> {
     let unsupported = |what| Err(Unmatchable::Unsupported(what));
     Ok(Some(match condition {
         Condition::Transaction(field, test, chosen) => Ask::Number(*field, *test, *chosen),
@@ -350,8 +356,21 @@ fn ask(condition: &Condition) -> Result<Option<Ask>, Unmatchable> {
         | Condition::SameIp
         | Condition::Rpc(..)
         | Condition::Checksum(..) => return Ok(None),
-        Condition::Country(_) => return unsupported("geoip"),
-        Condition::IpReputation(_) => return unsupported("iprep"),
+        Condition::Country(test) => match &facts.countries {
+            Some(countries) => Ask::Country(Arc::clone(countries), test.clone()),
+            None => return unsupported("geoip where rules.geoip_database names no file"),
+        },
+        Condition::IpReputation(asked) => match &facts.reputation {
+            Some(known) => match known.category(&asked.category) {
+                Some(category) => Ask::Reputation(Arc::clone(known), category, asked.clone()),
+                None => {
+                    return unsupported(
+                        "iprep of a category that no file of rules.reputation_categories has",
+                    );
+                }
+            },
+            None => return unsupported("iprep where rules.reputation_categories names no file"),
+        },
         Condition::File(FileTest::Size(test)) => Ask::FileSize(*test),
         Condition::File(FileTest::Name { is_negated, name }) => {
             Ask::FileName { is_negated: *is_negated, is_end: false, text: name.clone() }
@@ -396,11 +415,26 @@ impl Ask {
         matches!(self, Self::Number(..) | Self::OneOf(..) | Self::Span(..) | Self::Pair(..) | Self::Event(..))
     }
 
+    /// What it makes of two ends, where it asks of nothing else.
+    pub(super) fn of_addresses(&self, ends: (Addr, Addr)) -> Option<bool> {
+        match self {
+            Self::Country(countries, test) => Some(countries.holds(test, ends)),
+            Self::Reputation(reputation, category, test) => Some(reputation.holds(test, *category, ends)),
+            _ => None,
+        }
+    }
+
     /// Whether parsers answer it.
     fn is_of_transaction(&self) -> bool {
         !matches!(
             self,
-            Self::Protocol(_) | Self::StreamSize(_) | Self::Decode(_) | Self::Stream(_) | Self::Flow(..)
+            Self::Protocol(_)
+                | Self::StreamSize(_)
+                | Self::Decode(_)
+                | Self::Stream(_)
+                | Self::Flow(..)
+                | Self::Country(..)
+                | Self::Reputation(..)
         ) && !matches!(self, Self::Event("applayer", _))
     }
 }

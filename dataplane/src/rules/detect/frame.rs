@@ -267,6 +267,7 @@ impl Detector {
                     Ask::Protocol(asked) => speaks(asked, Some(application), moment.original),
                     Ask::StreamSize(size) => has_size(size, &state.streams),
                     Ask::Flow(number, test) => moment.counts.answers(*number, test),
+                    Ask::Country(..) | Ask::Reputation(..) => ask.of_addresses((src.0, dst.0)) == Some(true),
                     _ => false,
                 })
                 && signature.remembered.holds(&state.memory)

@@ -205,6 +205,7 @@ fn is_met(
             Ask::Protocol(asked) => speaks(asked, facts.application, original),
             Ask::StreamSize(size) => view.way.is_some() && has_size(size, &state.streams),
             Ask::Flow(number, test) => view.way.is_some() && facts.counts.answers(*number, test),
+            Ask::Country(..) | Ask::Reputation(..) => ask.of_addresses((src, dst)) == Some(true),
             Ask::Decode(event) => facts.decoded.contains(event),
             Ask::Stream(event) => of_stream.is_some_and(|met| met.as_slice().contains(event)),
             Ask::Event("applayer", event) => of_stream.is_some_and(|met| met.as_slice().contains(&&**event)),

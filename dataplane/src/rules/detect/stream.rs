@@ -130,6 +130,7 @@ pub(super) fn is_met(
         Ask::Protocol(asked) => speaks(asked, application, moment.original),
         Ask::StreamSize(size) => has_size(size, &state.streams),
         Ask::Flow(number, test) => moment.counts.answers(*number, test),
+        Ask::Country(..) | Ask::Reputation(..) => ask.of_addresses((src, dst)) == Some(true),
         _ => false,
     });
     let holds = answers

@@ -35,7 +35,11 @@ impl Flow {
             let rule = read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap();
             Signature::new(
                 rule,
-                &Sources { datasets: &Datasets::default(), directory: std::path::Path::new("") },
+                &Sources {
+                    datasets: &Datasets::default(),
+                    addresses: &crate::rules::address_facts::AddressFacts::default(),
+                    directory: std::path::Path::new(""),
+                },
             )
             .unwrap()
         });

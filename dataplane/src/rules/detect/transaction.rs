@@ -508,6 +508,10 @@ impl Asked<'_> {
                 .numbers_of(*field)
                 .any(|number| high.holds(number >> PAIR_BITS) && low.holds(number & ((1 << PAIR_BITS) - 1))),
             Ask::Flow(number, test) => self.moment.counts.answers(*number, test),
+            Ask::Country(..) | Ask::Reputation(..) => {
+                let (src, dst) = self.moment.ends(self.stage.way);
+                ask.of_addresses((src.0, dst.0)) == Some(true)
+            }
             Ask::Size(buffer, test) => self.all_of(*buffer).any(|bytes| test.holds(bytes.len() as u64)),
             Ask::Event(_, event) => self.shown.has_event(event),
             Ask::Protocol(asked) => speaks(asked, Some(self.stage.application), self.moment.original),

@@ -203,7 +203,11 @@ fn keywords_of_many_protocols_are_read_and_can_be_tried() {
         "alert dns:response_started any any -> any any (",
     ] {
         let rule = rule(&format!("{text} sid:1;)")).unwrap_or_else(|fault| panic!("{text}: {fault}"));
-        let sources = Sources { datasets: &Datasets::default(), directory: std::path::Path::new("") };
+        let sources = Sources {
+            datasets: &Datasets::default(),
+            addresses: &crate::rules::address_facts::AddressFacts::default(),
+            directory: std::path::Path::new(""),
+        };
         Signature::new(rule, &sources).unwrap_or_else(|why| panic!("{text}: {why}"));
     }
     for text in [

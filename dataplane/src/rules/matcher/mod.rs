@@ -23,6 +23,7 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::address_facts::AddressFacts;
 use super::datasets::{Datasets, NoData, Reputations, Set};
 use super::magic::NoMagic;
 use super::rule::{
@@ -58,6 +59,8 @@ pub enum Unmatchable {
 pub struct Sources<'a> {
     /// Sets of data.
     pub datasets: &'a Datasets,
+    /// What is known of addresses.
+    pub addresses: &'a AddressFacts,
     /// The directory of the rule's file.
     pub directory: &'a Path,
 }

@@ -14,9 +14,15 @@ fn rule(body: &str) -> Rule {
 fn tried(body: &str, bytes: &[u8]) -> (bool, Scratch) {
     let rule = rule(body);
     let mut scratch = Scratch::of(&rule);
-    let matcher =
-        Matcher::new(&rule.parts[0], &Sources { datasets: &Datasets::default(), directory: Path::new("") })
-            .unwrap();
+    let matcher = Matcher::new(
+        &rule.parts[0],
+        &Sources {
+            datasets: &Datasets::default(),
+            addresses: &AddressFacts::default(),
+            directory: Path::new(""),
+        },
+    )
+    .unwrap();
     (matcher.matches(bytes, &mut scratch), scratch)
 }
 
@@ -156,9 +162,15 @@ fn no_bytes_make_a_part_cost_more_than_its_steps() {
     let body = r#"content:"a"; content:"a"; distance:0; content:"a"; distance:0; content:"a"; distance:0; content:"b"; distance:0;"#;
     let rule = rule(body);
     let mut scratch = Scratch::of(&rule);
-    let matcher =
-        Matcher::new(&rule.parts[0], &Sources { datasets: &Datasets::default(), directory: Path::new("") })
-            .unwrap();
+    let matcher = Matcher::new(
+        &rule.parts[0],
+        &Sources {
+            datasets: &Datasets::default(),
+            addresses: &AddressFacts::default(),
+            directory: Path::new(""),
+        },
+    )
+    .unwrap();
     let mut run = Run { bytes: &many, at: 0, left: STEPS_MAX, is_over: false, scratch: &mut scratch };
     assert!(!run.holds(&matcher.steps));
     assert!(run.is_over && run.left == 0 && run.scratch.is_spent);

@@ -303,7 +303,7 @@ mod tests {
                 group.candidates(&bytes, &mut scratch, &mut found);
             }
             let datasets = crate::rules::datasets::Datasets::default();
-            let sources = matcher::Sources { datasets: &datasets, directory: std::path::Path::new("") };
+            let sources = matcher::Sources { datasets: &datasets, addresses: &crate::rules::address_facts::AddressFacts::default(), directory: std::path::Path::new("") };
             for (place, rule) in rules.iter().enumerate() {
                 let matcher = Matcher::new(&rule.parts[0], &sources).unwrap();
                 if matcher.matches(&bytes, &mut matcher::Scratch::of(rule)) {
