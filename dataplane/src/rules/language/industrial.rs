@@ -122,7 +122,7 @@ const CIP_BITS: [u32; 3] = [56, 28, 0];
 /// Bits of class and attribute.
 const CIP_PART_MAX: u64 = (1 << 28) - 2;
 
-/// Service, class and attribute of a CIP request as one number, for [`cip_service`].
+/// Service, class and attribute of a CIP request as one number, for the keyword `cip_service`.
 #[must_use]
 pub const fn cip_number(service: u8, class: Option<u32>, attribute: Option<u32>) -> u64 {
     (service as u64) << CIP_BITS[0] | cip_part(class) << CIP_BITS[1] | cip_part(attribute) << CIP_BITS[2]
@@ -160,7 +160,7 @@ pub(super) fn cip_service(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(),
     ask(draft, "cip.service", NumberTest::Masked(mask, bits))
 }
 
-/// An object of DNP3 as one number, for [`dnp3_obj`].
+/// An object of DNP3 as one number, for the keyword `dnp3_obj`.
 #[must_use]
 pub const fn dnp3_object(group: u8, variation: u8) -> u64 {
     (group as u64) << 8 | variation as u64
