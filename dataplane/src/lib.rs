@@ -5,6 +5,7 @@
 //! that it answers.
 #![forbid(unsafe_code)]
 
+mod prefix;
 mod sync;
 pub mod time;
 mod words;

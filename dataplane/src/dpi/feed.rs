@@ -218,21 +218,10 @@ pub mod samples {
     ) -> Vec<(u32, String)> {
         use crate::dpi::inspector::{Inspector, Payload};
         use crate::parse::{Addr, Protocol, TcpFlags};
-        use crate::rules::datasets::Datasets;
-        use crate::rules::language::{RuleText, Variables, read};
-        use crate::rules::matcher::Sources;
         use crate::rules::memory::Names;
         use crate::rules::{RuleSet, Signature, set::Options};
-        let signatures = rules.iter().map(|text| {
-            let rule = read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap();
-            let sources = Sources {
-                datasets: &Datasets::default(),
-                addresses: &crate::rules::address_facts::AddressFacts::default(),
-                directory: std::path::Path::new(""),
-            };
-            Signature::new(rule, &sources).unwrap()
-        });
-        let set = RuleSet::new(signatures.collect(), &mut Names::default(), Options::default()).unwrap();
+        let signatures = rules.iter().map(|text| Signature::of_text(text)).collect();
+        let set = RuleSet::new(signatures, &mut Names::default(), Options::default()).unwrap();
         let recogniser = crate::dpi::recogniser::Recogniser::new().into();
         let mut inspector = Inspector::new(recogniser, AppTable::default().into(), 1);
         inspector.follow_rules(Some(&set.into()));

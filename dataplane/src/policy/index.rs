@@ -8,9 +8,10 @@ use super::condition::{Condition, Test};
 use super::facts::{Fact, Facts, User};
 use super::names::NameId;
 use super::order::{self, VACANT};
-use super::prefixes::{Entry, Prefixes, cut};
+use super::prefixes::{Entry, Prefixes};
 use super::rows::{NONE, Picks, Rows};
 use crate::parse::{Addr, Mac};
+use crate::prefix::cut;
 use std::collections::HashMap;
 
 /// Values of all fields together, ranges cut into prefixes: bounds the memory of a set (32 bytes each while

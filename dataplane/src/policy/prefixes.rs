@@ -66,23 +66,6 @@ pub(super) struct Prefixes<K> {
 /// A prefix as first and last number, and the slot of a policy that names it.
 pub(super) type Entry = (u128, u128, u32);
 
-/// Cuts `first..=last` into prefixes (at most two for each bit).
-pub(super) fn cut(first: u128, last: u128, mut emit: impl FnMut(u128, u128)) {
-    let mut at = first;
-    loop {
-        // The largest aligned power of two that starts here and does not pass the end.
-        let span = last - at;
-        let fits = if span == u128::MAX { 128 } else { (span + 1).ilog2() };
-        let bits = at.trailing_zeros().min(fits);
-        let end = if bits >= 128 { u128::MAX } else { at + ((1 << bits) - 1) };
-        emit(at, end);
-        if end >= last {
-            return;
-        }
-        at = end + 1;
-    }
-}
-
 /// The union of two ascending lists.
 fn union(a: &[u32], b: &[u32]) -> Vec<u32> {
     let mut out = Vec::with_capacity(a.len() + b.len());
@@ -208,21 +191,6 @@ impl<K: Key> Prefixes<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_are_cut_into_the_fewest_prefixes() {
-        let cut_all = |first, last| {
-            let mut out = Vec::new();
-            cut(first, last, |a, b| out.push((a, b)));
-            out
-        };
-        assert_eq!(cut_all(0, u128::MAX), [(0, u128::MAX)]);
-        assert_eq!(cut_all(0, 65535), [(0, 65535)]);
-        assert_eq!(cut_all(7, 7), [(7, 7)]);
-        assert_eq!(cut_all(1, 6), [(1, 1), (2, 3), (4, 5), (6, 6)]);
-        assert_eq!(cut_all(u128::MAX - 1, u128::MAX), [(u128::MAX - 1, u128::MAX)]);
-        assert_eq!(cut_all(1, u128::MAX).len(), 128);
-    }
 
     #[test]
     fn unions_are_sorted_and_distinct() {

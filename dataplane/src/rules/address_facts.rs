@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use maxminddb::{PathElement, Reader};
 
-use super::by_address::Prefixes;
+use super::by_address::{Prefix, Prefixes};
 use super::number::NumberTest;
 use super::rule::{CountryTest, Ends, IpReputation};
 use crate::parse::Addr;
@@ -80,16 +80,14 @@ const ENTRIES_MAX: usize = 8 << 20;
 #[derive(Debug)]
 pub struct Reputation {
     categories: HashMap<Box<str>, u8>,
-    v4: Prefixes,
-    v6: Prefixes,
+    scores: Prefixes,
 }
 
 /// Files of reputations while they are read.
 #[derive(Debug, Default)]
 pub struct ReputationFiles {
     categories: HashMap<Box<str>, u8>,
-    v4: Vec<((u8, u128), u32)>,
-    v6: Vec<((u8, u128), u32)>,
+    scores: Vec<(Prefix, u32)>,
 }
 
 impl ReputationFiles {
@@ -125,18 +123,16 @@ impl ReputationFiles {
             let network = parts.next().and_then(network);
             let number = |part: Option<&str>, max| part?.parse::<u8>().ok().filter(|number| *number <= max);
             let (category, score) = (number(parts.next(), CATEGORY_MAX), number(parts.next(), SCORE_MAX));
-            let (Some((is_v4, prefix)), Some(category), Some(score), None) =
-                (network, category, score, parts.next())
+            let (Some(prefix), Some(category), Some(score), None) = (network, category, score, parts.next())
             else {
                 return Err(format!(
                     "{line}: expected an address or a network, a category's number and a score up to {SCORE_MAX}, with commas between"
                 ));
             };
-            if self.v4.len() + self.v6.len() >= ENTRIES_MAX {
+            if self.scores.len() >= ENTRIES_MAX {
                 return Err(format!("{line}: there are more than {ENTRIES_MAX} scores"));
             }
-            let family = if is_v4 { &mut self.v4 } else { &mut self.v6 };
-            family.push((prefix, u32::from(category) << 8 | u32::from(score)));
+            self.scores.push((prefix, u32::from(category) << 8 | u32::from(score)));
         }
         Ok(())
     }
@@ -144,8 +140,7 @@ impl ReputationFiles {
     /// All of them, ready to be asked.
     #[must_use]
     pub fn finish(self) -> Reputation {
-        let Self { categories, v4, v6 } = self;
-        Reputation { categories, v4: Prefixes::new(v4), v6: Prefixes::new(v6) }
+        Reputation { categories: self.categories, scores: Prefixes::new(self.scores) }
     }
 }
 
@@ -155,17 +150,13 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     numbered.filter(|(_, text)| !text.is_empty() && !text.starts_with('#'))
 }
 
-/// Whether a network is of IPv4, and its prefix: length, and bits at the top of the number.
-fn network(text: &str) -> Option<(bool, (u8, u128))> {
+/// A network, or an address alone.
+fn network(text: &str) -> Option<Prefix> {
     let network = match text.contains('/') {
         true => text.parse::<ipnet::IpNet>().ok()?,
-        false => ipnet::IpNet::from(text.parse::<IpAddr>().ok()?),
+        false => text.parse::<IpAddr>().ok()?.into(),
     };
-    let network = network.trunc();
-    Some(match network.addr() {
-        IpAddr::V4(addr) => (true, (network.prefix_len(), u128::from(addr.to_bits()) << 96)),
-        IpAddr::V6(addr) => (false, (network.prefix_len(), addr.to_bits())),
-    })
+    Some(Prefix::of_network(network))
 }
 
 impl Reputation {
@@ -177,14 +168,10 @@ impl Reputation {
     /// The score of an address in a category: that of the narrowest network.
     fn score(&self, addr: Addr, category: u8) -> Option<u8> {
         let mut found = None;
-        let each = |entries: &[u32]| {
+        self.scores.each(addr, |entries| {
             let of = entries.iter().rev().find(|entry| **entry >> 8 == u32::from(category));
             found = of.map(|entry| *entry as u8).or(found);
-        };
-        match addr.as_v4() {
-            Some(octets) => self.v4.each(u128::from(u32::from_be_bytes(octets)) << 96, each),
-            None => self.v6.each(addr.bits(), each),
-        }
+        });
         found
     }
 

@@ -138,21 +138,14 @@ fn adjust(
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
-    use crate::rules::datasets::Datasets;
-    use crate::rules::language::{RuleText, Variables, read, thresholds};
-    use crate::rules::matcher::Sources;
+
+    use crate::rules::language::{Variables, thresholds};
+
     use crate::rules::rule::{DetectionFilter, ThresholdKind, Track};
 
     fn signatures(rules: &[&str]) -> (Vec<Signature>, HashMap<(u32, u32), usize>) {
         let made = rules.iter().zip(1..).map(|(options, sid)| {
-            let text = format!("alert tcp any any -> any any ({options} sid:{sid};)");
-            let rule = read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap();
-            let sources = Sources {
-                datasets: &Datasets::default(),
-                addresses: &crate::rules::address_facts::AddressFacts::default(),
-                directory: std::path::Path::new(""),
-            };
-            Signature::new(rule, &sources).unwrap()
+            Signature::of_text(&format!("alert tcp any any -> any any ({options} sid:{sid};)"))
         });
         let made: Vec<_> = made.collect();
         let places = (1..).zip(0..made.len()).map(|(sid, place)| ((1, sid), place)).collect();

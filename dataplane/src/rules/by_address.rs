@@ -10,61 +10,46 @@ use foldhash::quality::RandomState;
 
 use super::rule::{Endpoints, Header};
 use crate::parse::Addr;
+use crate::prefix::cut;
 
 /// Rules by addresses.
 #[derive(Debug, Default)]
 pub(super) struct AddressRules {
     /// Rules that name no address.
     anywhere: Vec<u32>,
-    v4: Prefixes,
-    v6: Prefixes,
-}
-
-/// Numbers by prefixes of one family.
-#[derive(Debug, Default)]
-pub(super) struct Prefixes {
-    /// Lengths in bits that occur, the shortest first.
-    lengths: Vec<u8>,
-    /// Where in `entries` those of a prefix stand, by its length and its bits at the top of the number.
-    places: HashMap<(u8, u128), (u32, u32), RandomState>,
-    entries: Vec<u32>,
+    by_prefix: Prefixes,
 }
 
 impl AddressRules {
     /// Over rules with their numbers.
     pub(super) fn new<'a>(rules: impl Iterator<Item = (u32, &'a Header)>) -> Self {
-        let mut anywhere = Vec::new();
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        let (mut anywhere, mut entries) = (Vec::new(), Vec::new());
         for (number, header) in rules {
             let Some(ends) = narrower(header) else {
                 anywhere.push(number);
                 continue;
             };
             for (first, last) in ends.v4.spans() {
-                let [first, last] = [*first, *last].map(|bits| u128::from(bits) << 96);
-                split(first, last | (u128::MAX >> 32), |prefix| v4.push((prefix, number)));
+                let (first, last) = (v4_bits(*first), v4_bits(*last) | (u128::MAX >> 32));
+                cut(first, last, |first, last| entries.push((Prefix::of(true, first, last), number)));
             }
             for (first, last) in ends.v6.spans() {
-                split(*first, *last, |prefix| v6.push((prefix, number)));
+                cut(*first, *last, |first, last| entries.push((Prefix::of(false, first, last), number)));
             }
         }
-        Self { anywhere, v4: Prefixes::new(v4), v6: Prefixes::new(v6) }
+        Self { anywhere, by_prefix: Prefixes::new(entries) }
     }
 
     /// Whether there is no rule.
     pub(super) fn is_empty(&self) -> bool {
-        self.anywhere.is_empty() && self.v4.entries.is_empty() && self.v6.entries.is_empty()
+        self.anywhere.is_empty() && self.by_prefix.entries.is_empty()
     }
 
     /// Adds rules that may be about these ends, in no order; one may come more than once.
     pub(super) fn candidates(&self, ends: [Addr; 2], found: &mut Vec<u32>) {
         found.extend_from_slice(&self.anywhere);
         for addr in ends {
-            let each = |rules: &[u32]| found.extend_from_slice(rules);
-            match addr.as_v4() {
-                Some(octets) => self.v4.each(u128::from(u32::from_be_bytes(octets)) << 96, each),
-                None => self.v6.each(addr.bits(), each),
-            }
+            self.by_prefix.each(addr, |rules| found.extend_from_slice(rules));
         }
     }
 }
@@ -80,30 +65,75 @@ fn narrower(header: &Header) -> Option<&Endpoints> {
     })
 }
 
+/// An IPv4 address at the top of a number, as prefixes have it.
+fn v4_bits(addr: u32) -> u128 {
+    u128::from(addr) << 96
+}
+
+/// The beginning of addresses of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Prefix {
+    is_v4: bool,
+    len: u8,
+    /// At the top of the number.
+    bits: u128,
+}
+
+impl Prefix {
+    /// All addresses from one number to another.
+    const fn of(is_v4: bool, first: u128, last: u128) -> Self {
+        Self { is_v4, len: (first ^ last).leading_zeros() as u8, bits: first }
+    }
+
+    /// A network.
+    pub(super) fn of_network(network: ipnet::IpNet) -> Self {
+        let len = network.prefix_len();
+        match network.network() {
+            std::net::IpAddr::V4(addr) => Self { is_v4: true, len, bits: v4_bits(addr.to_bits()) },
+            std::net::IpAddr::V6(addr) => Self { is_v4: false, len, bits: addr.to_bits() },
+        }
+    }
+}
+
+/// Numbers by prefixes of addresses.
+#[derive(Debug, Default)]
+pub(super) struct Prefixes {
+    /// Lengths in bits that occur, the shortest first: of IPv6, of IPv4.
+    lengths: [Vec<u8>; 2],
+    /// Where in `entries` those of a prefix stand.
+    places: HashMap<Prefix, (u32, u32), RandomState>,
+    entries: Vec<u32>,
+}
+
 impl Prefixes {
-    /// Of numbers with their prefixes: length, and bits at the top of the number.
-    pub(super) fn new(mut entries: Vec<((u8, u128), u32)>) -> Self {
+    /// Of numbers with their prefixes.
+    pub(super) fn new(mut entries: Vec<(Prefix, u32)>) -> Self {
         entries.sort_unstable();
         entries.dedup();
         let mut prefixes = Self::default();
         for same in entries.chunk_by(|one, other| one.0 == other.0) {
-            let Some((prefix, _)) = same.first() else { continue };
+            let Some((prefix, _)) = same.first().copied() else { continue };
             let from = prefixes.entries.len() as u32;
             prefixes.entries.extend(same.iter().map(|(_, entry)| *entry));
-            prefixes.places.insert(*prefix, (from, prefixes.entries.len() as u32));
+            prefixes.places.insert(prefix, (from, prefixes.entries.len() as u32));
             // They come sorted.
-            if prefixes.lengths.last() != Some(&prefix.0) {
-                prefixes.lengths.push(prefix.0);
+            let lengths = &mut prefixes.lengths[usize::from(prefix.is_v4)];
+            if lengths.last() != Some(&prefix.len) {
+                lengths.push(prefix.len);
             }
         }
         prefixes
     }
 
-    /// The numbers of each prefix that these bits have, the shortest prefix first.
-    pub(super) fn each(&self, bits: u128, mut each: impl FnMut(&[u32])) {
-        for length in &self.lengths {
-            let prefix = bits & mask(*length);
-            if let Some((from, to)) = self.places.get(&(*length, prefix)) {
+    /// The numbers of each prefix that an address has, the shortest prefix first.
+    pub(super) fn each(&self, addr: Addr, mut each: impl FnMut(&[u32])) {
+        let (is_v4, bits) = match addr.as_v4() {
+            Some(octets) => (true, v4_bits(u32::from_be_bytes(octets))),
+            None => (false, addr.bits()),
+        };
+        for len in self.lengths[usize::from(is_v4)].iter().copied() {
+            let prefix = Prefix { is_v4, len, bits: bits & mask(len) };
+            if let Some((from, to)) = self.places.get(&prefix) {
                 each(&self.entries[*from as usize..*to as usize]);
             }
         }
@@ -111,36 +141,10 @@ impl Prefixes {
 }
 
 /// The bits of a prefix of this length.
-const fn mask(length: u8) -> u128 {
-    match length {
+const fn mask(len: u8) -> u128 {
+    match len {
         0 => 0,
-        length => u128::MAX << (128 - length),
-    }
-}
-
-/// Splits a range into prefixes, the fewest there are.
-fn split(first: u128, last: u128, mut each: impl FnMut((u8, u128))) {
-    let mut from = first;
-    loop {
-        // The largest block that begins here and does not go beyond the end.
-        let aligned = from.trailing_zeros().min(128);
-        let mut bits = aligned;
-        while bits > 0 && block_end(from, bits) > last {
-            bits -= 1;
-        }
-        each((128 - bits as u8, from));
-        match block_end(from, bits).checked_add(1) {
-            Some(next) if next <= last => from = next,
-            _ => return,
-        }
-    }
-}
-
-/// The last number of a block of `2^bits` that begins at `from`.
-const fn block_end(from: u128, bits: u32) -> u128 {
-    match bits {
-        128 => u128::MAX,
-        bits => from | ((1 << bits) - 1),
+        len => u128::MAX << (128 - len),
     }
 }
 
@@ -149,7 +153,6 @@ const fn block_end(from: u128, bits: u32) -> u128 {
 mod tests {
     use super::*;
     use crate::rules::language::{RuleText, Variables, read};
-    use proptest::prelude::*;
 
     fn rules(heads: &[&str]) -> AddressRules {
         let read: Vec<_> = heads
@@ -191,28 +194,15 @@ mod tests {
         assert_eq!(found(&rules, [v6("::"), v6("2001:db9::")]), [0]);
     }
 
-    proptest! {
-        /// Blocks follow each other, begin where their size lets them, and end where the range ends.
-        #[test]
-        fn ranges_are_split_without_gaps(first: u128, len in 0_u128..1 << 40, shift in 0_u32..90) {
-            let first = first >> shift << shift;
-            let last = first.saturating_add(len);
-            let mut next = Some(first);
-            split(first, last, |(length, from)| {
-                assert_eq!(Some(from), next);
-                assert_eq!(from & mask(length), from);
-                let end = from | !mask(length);
-                assert!(end <= last);
-                next = end.checked_add(1);
-            });
-            prop_assert_eq!(next, last.checked_add(1));
-        }
-    }
-
     #[test]
-    fn everything_is_one_block() {
-        let mut blocks = Vec::new();
-        split(0, u128::MAX, |block| blocks.push(block));
-        assert_eq!(blocks, [(0, 0)]);
+    fn a_prefix_is_as_long_as_its_ends_agree() {
+        let of = |network: &str| Prefix::of_network(network.parse().unwrap());
+        assert_eq!(
+            Prefix::of(true, v4_bits(0xc000_0200), v4_bits(0xc000_02ff) | (u128::MAX >> 32)),
+            of("192.0.2.0/24")
+        );
+        assert_eq!(Prefix::of(true, v4_bits(7), v4_bits(7) | (u128::MAX >> 32)), of("0.0.0.7/32"));
+        assert_eq!(Prefix::of(false, 0, u128::MAX), of("::/0"));
+        assert_eq!(Prefix::of(false, 1, 1), of("::1/128"));
     }
 }

@@ -280,7 +280,7 @@ impl RuleSet {
     fn find(&mut self) -> Result<(), Unmatchable> {
         let all = || self.signatures.iter().enumerate().map(|(number, one)| (number as u32, &**one));
         let ways = [Direction::Forward, Direction::Reverse];
-        let of_addresses = all().filter(|(_, one)| one.kind == Kind::Packet && one.is_of_addresses());
+        let of_addresses = all().filter(|(_, one)| one.kind == Kind::Addresses);
         let addresses = AddressRules::new(of_addresses.map(|(number, one)| (number, &one.rule.header)));
         let transactions: Vec<_> = all().filter(|(_, one)| one.kind == Kind::Transaction).collect();
         let names = application_names(&transactions);

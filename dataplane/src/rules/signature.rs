@@ -19,7 +19,6 @@ use super::rule::{
 };
 use super::transform::Chain;
 use crate::flow::Direction;
-use crate::parse::Addr;
 
 /// Parts and questions that one rule may have together: they are bits of a number.
 const PIECES_MAX: usize = 64;
@@ -53,6 +52,8 @@ pub struct Signature {
 pub(super) enum Kind {
     /// Packets, each for itself.
     Packet,
+    /// The first packet of a flow each way, and what is of no flow: nothing but addresses, ports and protocol is asked.
+    Addresses,
     /// TCP's payload in order; where `and_packets`, of single packets too.
     Stream { and_packets: bool },
     /// What parsers tell.
@@ -230,6 +231,18 @@ impl Signature {
         Ok(())
     }
 
+    /// Of a rule as it is written, which names no file.
+    #[cfg(test)]
+    #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+    pub(crate) fn of_text(text: &str) -> Self {
+        use super::language::{RuleText, Variables, read};
+        let rule = read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap();
+        let (datasets, addresses) = Default::default();
+        let sources =
+            Sources { datasets: &datasets, addresses: &addresses, directory: std::path::Path::new("") };
+        Self::new(rule, &sources).unwrap()
+    }
+
     /// What parts and questions together are, as bits.
     pub(super) const fn all_pieces(&self) -> u64 {
         match self.parts.len() + self.asks.len() {
@@ -259,34 +272,6 @@ impl Signature {
             && self.checks.is_empty()
             && !self.asks.is_empty()
             && self.asks.iter().all(|ask| matches!(ask, Ask::Protocol(_)))
-    }
-
-    /// Whether it asks for nothing but addresses, ports and the packet's protocol: it is tried with the first packet of a flow each
-    /// way, and with what is of no flow (`SignatureIsIPOnly` of Suricata's `detect-engine-build.c`, which leaves out negated addresses
-    /// and rules that ask what a flow remembers).
-    pub(super) fn is_of_addresses(&self) -> bool {
-        let Header { protocol, hook: None, source, destination, .. } = &self.rule.header else {
-            return false;
-        };
-        let is_of_ip = matches!(protocol, HeaderProtocol::Packet(kind) if !matches!(
-            kind,
-            PacketProtocol::PacketHeader | PacketProtocol::Arp | PacketProtocol::Ethernet
-        ));
-        is_of_ip
-            && self.is_of_flow()
-            && self.asks.iter().all(|ask| matches!(ask, Ask::Country(..) | Ask::Reputation(..)))
-            && !(source.is_negated || destination.is_negated)
-            && !self
-                .rule
-                .conditions
-                .iter()
-                .any(|condition| matches!(condition, Condition::FlowBits(_) | Condition::FlowInt(..)))
-            && !self.rule.effects.iter().any(|effect| {
-                matches!(
-                    effect,
-                    Effect::Unset(Where::Flow, _) | Effect::Toggle(Where::Flow, _) | Effect::Int(..)
-                )
-            })
     }
 
     /// Whether it asks for nothing but ends and protocol, so that it is of whole flows.
@@ -415,15 +400,6 @@ impl Ask {
         matches!(self, Self::Number(..) | Self::OneOf(..) | Self::Span(..) | Self::Pair(..) | Self::Event(..))
     }
 
-    /// What it makes of two ends, where it asks of nothing else.
-    pub(super) fn of_addresses(&self, ends: (Addr, Addr)) -> Option<bool> {
-        match self {
-            Self::Country(countries, test) => Some(countries.holds(test, ends)),
-            Self::Reputation(reputation, category, test) => Some(reputation.holds(test, *category, ends)),
-            _ => None,
-        }
-    }
-
     /// Whether parsers answer it.
     fn is_of_transaction(&self) -> bool {
         !matches!(
@@ -451,6 +427,30 @@ fn is_of_whole(test: &Test) -> bool {
     }
 }
 
+/// Whether a rule that asks for no header and no bytes asks for nothing but addresses, ports and the packet's protocol
+/// (`SignatureIsIPOnly` of Suricata's `detect-engine-build.c`, which leaves out negated addresses and rules that ask what a flow
+/// remembers).
+fn is_of_addresses(rule: &Rule, asks: &[Ask]) -> bool {
+    let Header { protocol: HeaderProtocol::Packet(protocol), hook: None, source, destination, .. } =
+        &rule.header
+    else {
+        return false;
+    };
+    let is_of_ip =
+        !matches!(protocol, PacketProtocol::PacketHeader | PacketProtocol::Arp | PacketProtocol::Ethernet);
+    let asks_memory =
+        |condition: &Condition| matches!(condition, Condition::FlowBits(_) | Condition::FlowInt(..));
+    let changes_more = |effect: &Effect| {
+        matches!(effect, Effect::Unset(Where::Flow, _) | Effect::Toggle(Where::Flow, _) | Effect::Int(..))
+    };
+    is_of_ip
+        && rule.flow == FlowTest::default()
+        && asks.iter().all(|ask| matches!(ask, Ask::Country(..) | Ask::Reputation(..)))
+        && !(source.is_negated || destination.is_negated)
+        && !rule.conditions.iter().any(asks_memory)
+        && !rule.effects.iter().any(changes_more)
+}
+
 fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
     if parts.iter().any(|part| part.frame.is_some()) {
         return Kind::Frame;
@@ -459,6 +459,9 @@ fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
     let is_at_state = matches!(rule.header.hook, Some(Hook::Transaction { .. }));
     if is_at_state || parts.iter().any(is_told) || asks.iter().any(Ask::is_of_transaction) {
         return Kind::Transaction;
+    }
+    if !has_checks && parts.is_empty() && is_of_addresses(rule, asks) {
+        return Kind::Addresses;
     }
     let is_of_streams = match rule.header.protocol {
         HeaderProtocol::Packet(protocol) => {

@@ -46,12 +46,11 @@ impl Inspector {
                 let is_read = (known.active as usize) < active.len();
                 let is_in_stream = facts.is_in_stream && is_read;
                 // The packet that ended what is in clear is looked at itself.
-                let was_sealed =
+                let is_sealed =
                     std::mem::replace(&mut known.is_sealed, !is_read && is_encrypted(&known.notes));
                 let application = eve_name(&known.notes);
                 known.hear(view);
                 let is_settled = desk.is_inline || known.told_by.is_none();
-                let is_sealed = was_sealed;
                 (&mut known.rules, PacketFacts { application, is_settled, is_in_stream, is_sealed, ..*facts })
             }
             None => (&mut nowhere, PacketFacts { is_in_stream: false, ..*facts }),

@@ -8,7 +8,8 @@
 //! A rule is told once of a frame, and of each frame for itself. Where no rule asks for frames, nothing is done.
 
 use super::flow::FlowPlace;
-use super::transaction::{Telling, has_size, speaks};
+use super::flow_facts::FlowFacts;
+use super::transaction::Telling;
 use super::{Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::rules::host_bits::Ends;
@@ -16,7 +17,6 @@ use crate::rules::language::buffers::BASE64_DATA;
 use crate::rules::language::frames::frame;
 use crate::rules::packet::concerns_ends;
 use crate::rules::rule::FrameId;
-use crate::rules::signature::Ask;
 
 /// Bytes of a frame that rules see.
 const FRAME_BYTES_MAX: usize = 32 << 10;
@@ -263,12 +263,11 @@ impl Detector {
                 && signature.is_of(Some(application))
                 && signature.rule.flow.established.is_none_or(|wanted| wanted == moment.is_established)
                 && concerns_ends(&signature.rule.header, moment.protocol, (src, dst))
-                && signature.asks.iter().all(|ask| match ask {
-                    Ask::Protocol(asked) => speaks(asked, Some(application), moment.original),
-                    Ask::StreamSize(size) => has_size(size, &state.streams),
-                    Ask::Flow(number, test) => moment.counts.answers(*number, test),
-                    Ask::Country(..) | Ask::Reputation(..) => ask.of_addresses((src.0, dst.0)) == Some(true),
-                    _ => false,
+                && signature.asks.iter().all(|ask| {
+                    let sizes = Some((&moment.counts, &state.streams));
+                    let (application, original) = (Some(application), moment.original);
+                    let facts = FlowFacts { application, original, sizes, ends: (src.0, dst.0) };
+                    facts.answers(ask) == Some(true)
                 })
                 && signature.remembered.holds(&state.memory)
                 && signature.on_hosts.holds(&ledger.hosts, ends, &[]);

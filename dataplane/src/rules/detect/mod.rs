@@ -12,6 +12,7 @@
 mod bounded;
 mod file;
 mod flow;
+mod flow_facts;
 mod frame;
 mod matches;
 mod packet;
@@ -101,6 +102,8 @@ pub struct Detector {
     /// Counts sets, so that flows know whether theirs is the one in force.
     generation: u32,
     flows: Vec<FlowState>,
+    /// Of flows that have nothing of rules.
+    nothing: FlowState,
     free: Vec<u32>,
     ledger: Ledger,
     shown: Shown,

@@ -2,8 +2,8 @@
 
 use super::flow::FlowCounts;
 use super::flow::{FlowPlace, FlowState};
+use super::flow_facts::FlowFacts;
 use super::stream::{self, Met};
-use super::transaction::{has_size, speaks};
 use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::parse::{Headers, Network, Protocol};
@@ -60,7 +60,7 @@ impl Detector {
         if self.is_passed(*place) {
             return;
         }
-        let Self { set, generation, flows, free, ledger, desk, hits, lane, .. } = self;
+        let Self { set, generation, flows, free, ledger, desk, hits, lane, nothing, .. } = self;
         let Some(set) = set else { return };
         let (mut found, mut tried) = (std::mem::take(&mut desk.found), std::mem::take(&mut desk.tried));
         tried.clear();
@@ -109,7 +109,6 @@ impl Detector {
             kept.1 |= if is_same { next.1 } else { 0 };
             is_same
         });
-        let nothing = FlowState::default();
         for (number, how) in tried.iter().copied() {
             let Some(signature) = set.signatures().get(number as usize) else { continue };
             let begun = set.profile().begin();
@@ -136,7 +135,7 @@ impl Detector {
                 }
             }
             if met.is_none() && how & PACKET != 0 {
-                let known = flows.get(place.0 as usize).unwrap_or(&nothing);
+                let known = flows.get(place.0 as usize).unwrap_or(nothing);
                 let is_told = signature.is_of_protocol() && known.told.contains(&number);
                 let met_before = (facts, of_stream.as_ref(), moment.and_then(|moment| moment.original));
                 if !is_told && is_met(signature, view, met_before, known, &ledger.hosts, desk) {
@@ -202,14 +201,14 @@ fn is_met(
         && concerns(&rule.header, &flow, view)
         && signature.checks.iter().all(|check| check.holds(view))
         && signature.asks.iter().all(|ask| match ask {
-            Ask::Protocol(asked) => speaks(asked, facts.application, original),
-            Ask::StreamSize(size) => view.way.is_some() && has_size(size, &state.streams),
-            Ask::Flow(number, test) => view.way.is_some() && facts.counts.answers(*number, test),
-            Ask::Country(..) | Ask::Reputation(..) => ask.of_addresses((src, dst)) == Some(true),
             Ask::Decode(event) => facts.decoded.contains(event),
             Ask::Stream(event) => of_stream.is_some_and(|met| met.as_slice().contains(event)),
             Ask::Event("applayer", event) => of_stream.is_some_and(|met| met.as_slice().contains(&&**event)),
-            _ => false,
+            _ => {
+                let sizes = view.way.map(|_| (&facts.counts, &state.streams));
+                let of_flow = FlowFacts { application: facts.application, original, sizes, ends: (src, dst) };
+                of_flow.answers(ask) == Some(true)
+            }
         })
         && signature.remembered.holds(&state.memory)
         && signature.on_hosts.holds(hosts, Ends { src, dst, at_ns: facts.at_ns }, &[])

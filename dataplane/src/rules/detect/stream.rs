@@ -5,14 +5,14 @@
 //! at once.
 
 use super::flow::{FlowPlace, FlowState, Window};
+use super::flow_facts::FlowFacts;
 use super::packet::parts_hold;
-use super::transaction::{has_size, speaks};
 use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::rules::host_bits::{Ends, HostBits};
 use crate::rules::packet::concerns_ends;
 use crate::rules::prefilter::{PATTERN_BYTES_MAX, Prefilter, Scratch};
-use crate::rules::signature::{Ask, Signature};
+use crate::rules::signature::Signature;
 
 /// Bytes of a direction that are looked at together (`stream.reassembly.toserver-chunk-size`).
 const CHUNK_BYTES: usize = 2_560;
@@ -126,13 +126,13 @@ pub(super) fn is_met(
         // What the flow speaks may become known.
         return if application.is_none() { Met::NotYet } else { Met::Never };
     }
-    let answers = signature.asks.iter().all(|ask| match ask {
-        Ask::Protocol(asked) => speaks(asked, application, moment.original),
-        Ask::StreamSize(size) => has_size(size, &state.streams),
-        Ask::Flow(number, test) => moment.counts.answers(*number, test),
-        Ask::Country(..) | Ask::Reputation(..) => ask.of_addresses((src, dst)) == Some(true),
-        _ => false,
-    });
+    let facts = FlowFacts {
+        application,
+        original: moment.original,
+        sizes: Some((&moment.counts, &state.streams)),
+        ends: (src, dst),
+    };
+    let answers = signature.asks.iter().all(|ask| facts.answers(ask) == Some(true));
     let holds = answers
         && signature.remembered.holds(&state.memory)
         && signature.on_hosts.holds(hosts, Ends { src, dst, at_ns: moment.at_ns }, &[])

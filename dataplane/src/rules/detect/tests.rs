@@ -6,11 +6,9 @@ mod adjusted;
 
 use super::*;
 use crate::parse::{Addr, parse_ethernet};
-use crate::rules::datasets::Datasets;
 use crate::rules::hashes::Hashing;
+use crate::rules::language::Variables;
 use crate::rules::language::buffers::{FILE_DATA, buffer};
-use crate::rules::language::{RuleText, Variables, read};
-use crate::rules::matcher::Sources;
 use crate::rules::memory::Names;
 use crate::rules::packet::View;
 use crate::rules::packet::tests::tcp;
@@ -31,19 +29,7 @@ struct Flow {
 
 impl Flow {
     fn under(rules: &[&str]) -> Self {
-        let signatures = rules.iter().map(|text| {
-            let rule = read(&RuleText::of(text.as_bytes()), &mut Variables::usual()).unwrap();
-            Signature::new(
-                rule,
-                &Sources {
-                    datasets: &Datasets::default(),
-                    addresses: &crate::rules::address_facts::AddressFacts::default(),
-                    directory: std::path::Path::new(""),
-                },
-            )
-            .unwrap()
-        });
-        Self::of(signatures.collect())
+        Self::of(rules.iter().map(|text| Signature::of_text(text)).collect())
     }
 
     fn of(signatures: Vec<Signature>) -> Self {
@@ -67,8 +53,13 @@ impl Flow {
         Telling { detector, place, moment: *moment, is_on: true, is_inline: false }
     }
 
-    /// A segment to the server that is next in its stream, or is in none.
+    /// A segment to the server that is next in its stream, or is in none; what it tells.
     fn segment(&mut self, payload: &[u8], is_in_stream: bool) -> Vec<u32> {
+        self.pass(payload, is_in_stream);
+        self.told()
+    }
+
+    fn pass(&mut self, payload: &[u8], is_in_stream: bool) {
         let frame = tcp(1_024, 80, 0x18, payload);
         let headers = parse_ethernet(&frame).unwrap();
         let view = View {
@@ -86,7 +77,6 @@ impl Flow {
         let facts =
             PacketFacts { is_in_stream, is_inline: true, is_sealed, at_ns, counts, ..PacketFacts::default() };
         self.detector.packet(&mut self.place, &view, Some(&self.moment), &facts);
-        self.told()
     }
 
     /// Numbers of the rules that matched since this was asked last.

@@ -4,6 +4,7 @@
 //! told once of a transaction, and once each way where nothing of it says which way it goes, as Suricata tells it.
 
 use super::flow::{Body, FlowCounts, FlowPlace, Transaction, Window};
+use super::flow_facts::FlowFacts;
 use super::matches::HITS_MAX;
 use super::shown::{FieldId, Shown};
 use super::{Desk, Detector, Moment, Of, matched};
@@ -13,7 +14,7 @@ use crate::rules::language::buffers::{BASE64_DATA, FILE_MAGIC, PAYLOAD, buffer};
 use crate::rules::language::fields::FIELDS;
 use crate::rules::packet::concerns_ends;
 use crate::rules::prefilter::PATTERN_BYTES_MAX;
-use crate::rules::rule::{AppLayerMode, AppLayerProtocol, BufferId, Hook, PAIR_BITS, StreamEnd, StreamSize};
+use crate::rules::rule::{BufferId, Hook, PAIR_BITS};
 use crate::rules::signature::{Absent, Ask, Signature};
 
 /// Bytes of a body that are gathered before rules see them, where its end does not come first (Suricata's
@@ -507,15 +508,8 @@ impl Asked<'_> {
             Ask::Pair(field, high, low) => self
                 .numbers_of(*field)
                 .any(|number| high.holds(number >> PAIR_BITS) && low.holds(number & ((1 << PAIR_BITS) - 1))),
-            Ask::Flow(number, test) => self.moment.counts.answers(*number, test),
-            Ask::Country(..) | Ask::Reputation(..) => {
-                let (src, dst) = self.moment.ends(self.stage.way);
-                ask.of_addresses((src.0, dst.0)) == Some(true)
-            }
             Ask::Size(buffer, test) => self.all_of(*buffer).any(|bytes| test.holds(bytes.len() as u64)),
             Ask::Event(_, event) => self.shown.has_event(event),
-            Ask::Protocol(asked) => speaks(asked, Some(self.stage.application), self.moment.original),
-            Ask::StreamSize(size) => has_size(size, self.streams),
             Ask::Interface(asked) => self.shown.interfaces().iter().any(|(uuid, version, is_first)| {
                 asked.uuid == *uuid
                     && (asked.any_fragment || *is_first)
@@ -534,7 +528,22 @@ impl Asked<'_> {
             Ask::FileMagic { is_negated, text } => {
                 self.all_of(FILE_MAGIC).any(|magic| has_text(magic, text, false) != *is_negated)
             }
-            Ask::Decode(_) | Ask::Stream(_) => false,
+            Ask::Protocol(_)
+            | Ask::StreamSize(_)
+            | Ask::Flow(..)
+            | Ask::Country(..)
+            | Ask::Reputation(..)
+            | Ask::Decode(_)
+            | Ask::Stream(_) => {
+                let (src, dst) = self.moment.ends(self.stage.way);
+                let facts = FlowFacts {
+                    application: Some(self.stage.application),
+                    original: self.moment.original,
+                    sizes: Some((&self.moment.counts, self.streams)),
+                    ends: (src.0, dst.0),
+                };
+                facts.answers(ask) == Some(true)
+            }
         }
     }
 }
@@ -552,34 +561,4 @@ fn has_text(name: &[u8], text: &[u8], is_end: bool) -> bool {
         return end.is_some_and(|end| end.eq_ignore_ascii_case(text));
     }
     text.is_empty() || name.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text))
-}
-
-/// Whether a flow speaks what a rule asks for; `None`: it is not known.
-pub(super) fn speaks(asked: &AppLayerProtocol, application: Option<&str>, original: Option<&str>) -> bool {
-    // Both ways speak the same here.
-    let AppLayerProtocol { protocol, is_negated, mode } = asked;
-    let application = if *mode == AppLayerMode::Original { original } else { application };
-    let known = match (application, mode) {
-        (None, AppLayerMode::Original) => return false,
-        (Some(name), _) => name,
-        (None, AppLayerMode::Final) => return false,
-        (None, _) => "unknown",
-    };
-    let is_it = *protocol == known
-        || (*protocol == "http" && matches!(known, "http2" | "doh2"))
-        || (*protocol == "http1" && known == "http");
-    // What is not known is not another protocol yet.
-    if *is_negated { !is_it && (application.is_some() || *protocol == "unknown") } else { is_it }
-}
-
-/// Whether the sides have sent so much.
-pub(super) fn has_size(size: &StreamSize, streams: &[Window; 2]) -> bool {
-    let [client, server] = [0, 1].map(|way: usize| streams[way].passed());
-    let StreamSize { of, test } = size;
-    match of {
-        StreamEnd::Client => test.holds(client),
-        StreamEnd::Server => test.holds(server),
-        StreamEnd::Both => test.holds(client) && test.holds(server),
-        StreamEnd::Either => test.holds(client) || test.holds(server),
-    }
 }

@@ -4,8 +4,6 @@
 
 use super::*;
 use crate::flow::Direction;
-use crate::rules::datasets::Datasets;
-use crate::rules::matcher::Sources;
 use crate::rules::rule::*;
 use crate::rules::signature::Signature;
 
@@ -202,13 +200,7 @@ fn keywords_of_many_protocols_are_read_and_can_be_tried() {
         "alert tcp:flow_start any any -> any any (",
         "alert dns:response_started any any -> any any (",
     ] {
-        let rule = rule(&format!("{text} sid:1;)")).unwrap_or_else(|fault| panic!("{text}: {fault}"));
-        let sources = Sources {
-            datasets: &Datasets::default(),
-            addresses: &crate::rules::address_facts::AddressFacts::default(),
-            directory: std::path::Path::new(""),
-        };
-        Signature::new(rule, &sources).unwrap_or_else(|why| panic!("{text}: {why}"));
+        Signature::of_text(&format!("{text} sid:1;)"));
     }
     for text in [
         "alert modbus any any -> any any (modbus: access write input;",

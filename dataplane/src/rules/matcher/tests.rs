@@ -11,18 +11,17 @@ fn rule(body: &str) -> Rule {
         .unwrap_or_else(|fault| panic!("{body}: {fault}"))
 }
 
+/// The tests of its first part.
+fn matcher(rule: &Rule) -> Matcher {
+    let (datasets, addresses) = Default::default();
+    let sources = Sources { datasets: &datasets, addresses: &addresses, directory: Path::new("") };
+    Matcher::new(&rule.parts[0], &sources).unwrap()
+}
+
 fn tried(body: &str, bytes: &[u8]) -> (bool, Scratch) {
     let rule = rule(body);
     let mut scratch = Scratch::of(&rule);
-    let matcher = Matcher::new(
-        &rule.parts[0],
-        &Sources {
-            datasets: &Datasets::default(),
-            addresses: &AddressFacts::default(),
-            directory: Path::new(""),
-        },
-    )
-    .unwrap();
+    let matcher = matcher(&rule);
     (matcher.matches(bytes, &mut scratch), scratch)
 }
 
@@ -162,15 +161,7 @@ fn no_bytes_make_a_part_cost_more_than_its_steps() {
     let body = r#"content:"a"; content:"a"; distance:0; content:"a"; distance:0; content:"a"; distance:0; content:"b"; distance:0;"#;
     let rule = rule(body);
     let mut scratch = Scratch::of(&rule);
-    let matcher = Matcher::new(
-        &rule.parts[0],
-        &Sources {
-            datasets: &Datasets::default(),
-            addresses: &AddressFacts::default(),
-            directory: Path::new(""),
-        },
-    )
-    .unwrap();
+    let matcher = matcher(&rule);
     let mut run = Run { bytes: &many, at: 0, left: STEPS_MAX, is_over: false, scratch: &mut scratch };
     assert!(!run.holds(&matcher.steps));
     assert!(run.is_over && run.left == 0 && run.scratch.is_spent);

@@ -30,10 +30,10 @@ impl Place {
         match self {
             Self::Packets(class, way) => {
                 let is_tried = |one: &Signature| match one.kind {
-                    Kind::Packet => !one.is_of_addresses(),
+                    Kind::Packet => true,
                     // What has no stream is looked at packet by packet.
                     Kind::Stream { and_packets } => and_packets || class != Class::Tcp,
-                    Kind::Transaction | Kind::Frame => false,
+                    Kind::Addresses | Kind::Transaction | Kind::Frame => false,
                 };
                 let meant = all.filter(|(_, one)| {
                     goes_there(one, way) && is_tried(one) && class.has(one.rule.header.protocol)

@@ -274,18 +274,7 @@ fn segment(cursor: &mut Cursor<'_>) -> Option<(Segment, u32)> {
         0x28 | 0x2c => Segment::Other,
         _ => return None,
     };
-    let value = match head & 3 {
-        0 => u32::from(cursor.u8()?),
-        1 => {
-            cursor.skip(1)?;
-            u32::from(cursor.le16()?)
-        }
-        2 => {
-            cursor.skip(1)?;
-            cursor.le32()?
-        }
-        _ => return None,
-    };
+    let value = segment_value(head, cursor)?;
     Some((kind, value))
 }
 
@@ -462,6 +451,22 @@ fn write_cip(cip: &[u8], out: &mut Fields) -> Option<()> {
     Some(())
 }
 
+/// The number of a segment, in as many bytes as its first one says.
+fn segment_value(head: u8, cursor: &mut Cursor<'_>) -> Option<u32> {
+    Some(match head & 3 {
+        0 => u32::from(cursor.u8()?),
+        1 => {
+            cursor.skip(1)?;
+            u32::from(cursor.le16()?)
+        }
+        2 => {
+            cursor.skip(1)?;
+            cursor.le32()?
+        }
+        _ => return None,
+    })
+}
+
 /// Writes one segment of a path (C-1.4); the class, where it is one.
 fn write_segment(cursor: &mut Cursor<'_>, out: &mut Fields) -> Option<Option<u32>> {
     let head = cursor.u8()?;
@@ -484,18 +489,7 @@ fn write_segment(cursor: &mut Cursor<'_>, out: &mut Fields) -> Option<Option<u32
         0x30 => "attribute",
         _ => return None,
     };
-    let value = match head & 3 {
-        0 => u32::from(cursor.u8()?),
-        1 => {
-            cursor.skip(1)?;
-            u32::from(cursor.le16()?)
-        }
-        2 => {
-            cursor.skip(1)?;
-            cursor.le32()?
-        }
-        _ => return None,
-    };
+    let value = segment_value(head, cursor)?;
     out.object("", |out| {
         out.text("segment_type", kind);
         out.number("value", value);

@@ -26,18 +26,7 @@ impl Flow {
     /// What a segment does at a second: sid, action, whether it is told.
     fn hits(&mut self, at_s: u64) -> Vec<(u32, Action, bool)> {
         self.moment.at_ns = at_s * SECOND_NS;
-        // A segment of its own each, as the packet says it.
-        let frame = tcp(1_024, 80, 0x18, b"x");
-        let headers = parse_ethernet(&frame).unwrap();
-        let view = View {
-            headers: &headers,
-            bytes: &frame,
-            way: Some(TO_SERVER),
-            is_established: true,
-            is_reassembled: false,
-        };
-        let facts = PacketFacts { is_inline: true, at_ns: self.moment.at_ns, ..PacketFacts::default() };
-        self.detector.packet(&mut self.place, &view, Some(&self.moment), &facts);
+        self.pass(b"x", false);
         let mut hits = Vec::new();
         self.detector.take_hits(1, &mut hits);
         let of = |hit: &Hit| (self.detector.signature(hit).unwrap().rule.sid, hit.action, hit.is_told);
