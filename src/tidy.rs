@@ -13,6 +13,7 @@ const FILE_LINES_MAX: usize = 1_200;
 const ROOMS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("sync", &[]),
+    ("prefix", &[]),
     ("words", &[]),
     ("parse", &["verdict"]),
     ("verdict", &[]),
@@ -20,8 +21,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("flow", &["parse", "time", "verdict"]),
     ("stream", &["flow", "parse", "time", "verdict"]),
     ("dpi", &["flow", "host", "parse", "rules", "stream", "time", "verdict", "words"]),
-    ("rules", &["flow", "host", "parse", "time", "verdict", "words"]),
-    ("policy", &["dpi", "flow", "parse", "time", "verdict", "words"]),
+    ("rules", &["flow", "host", "parse", "prefix", "time", "verdict", "words"]),
+    ("policy", &["dpi", "flow", "parse", "prefix", "time", "verdict", "words"]),
     ("nat", &["flow", "parse", "time", "verdict"]),
     ("host", &["flow", "parse", "sync", "time", "verdict"]),
     ("control", &["dpi", "flow", "host", "parse", "policy", "rules", "sync", "time", "verdict"]),
