@@ -2,7 +2,7 @@
 //!
 //! One thread, one engine, the file's time: packet time never runs back, the hash seed is fixed, events are
 //! taken in a fixed rhythm. So the same input writes byte-identical EVE. The end of the last file ends every
-//! flow, and one `stats` event closes the output. A file that is cut short or corrupt is read as far as it
+//! flow, and one `stats` event closes the output where the configuration's `[eve] types` have it. A file that is cut short or corrupt is read as far as it
 //! can be; the rest is reported and the exit code says so.
 //!
 //! Verdicts are advice unless `--inline` asks for obedience. All packets come in by port 0, or, where the
@@ -11,12 +11,11 @@
 use crate::cli::{self, ChecksumFlag};
 use crate::config::{Checksum, Config, Mode, PortFlags, Ports};
 use crate::failure::Failure;
-use crate::{rules, setup, workers};
+use crate::{rules, serve, setup, workers};
 use controlplane::services::{EveTypes, EventCounts, EventPump, Names};
 use controlplane::store::EveFile;
 use dataplane::control::{Door, PortGauges, Snapshot, WorkerDoor, door};
-use dataplane::dpi::file::Files;
-use dataplane::engine::{BATCH_MAX, Engine, EngineConfig, Hop, Outcome, Packet};
+use dataplane::engine::{BATCH_MAX, Engine, Hop, Outcome, Packet};
 use dataplane::host::Shared;
 use dataplane::parse::{Headers, LinkType, parse_frame};
 use dataplane::rules::datasets::Datasets;
@@ -55,6 +54,9 @@ pub(crate) fn run(typed: &cli::Replay) -> Result<(), Failure> {
     }
     config.mode = if typed.inline { Mode::Inline } else { Mode::Tap };
     config.worker.count = 1;
+    // Events go to the file that was asked for, and nowhere else.
+    config.eve.file = Some(typed.eve.clone());
+    config.store.events.keep = false;
     setup::assume_ports(&mut config);
     if typed.checksum == ChecksumFlag::None {
         for port in &mut config.ports {
@@ -92,6 +94,8 @@ struct Replay {
     progress: Progress,
     /// What rules gathered.
     datasets: Arc<Datasets>,
+    /// Whether one `stats` event closes the output.
+    totals_are_told: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -127,15 +131,11 @@ impl Replay {
         let inside = inside.into_iter().next().expect("one worker was asked for");
         let counts = Arc::new(EventCounts::default());
         let file = open_output(eve)?;
-        let types =
-            EveTypes { stats_every: None, community_seed: config.eve.community_seed, ..EveTypes::default() };
+        let types = EveTypes { stats_every: None, ..serve::event_types(config) };
         let shared = Arc::new(Shared::default());
         let engine = workers::engine_config(config, 0, SEED, inspection.map(|(inspection, _)| inspection));
         Ok(Self {
-            engine: Engine::new(
-                EngineConfig { files: Files { are_recorded: true, ..engine.files }, ..engine },
-                shared,
-            ),
+            engine: Engine::new(engine, shared),
             door: Arc::new(door),
             inside,
             pump: EventPump::new(receivers, names, Some(file), types, Arc::clone(&counts)),
@@ -150,6 +150,7 @@ impl Replay {
             timers_ran: Tick(0),
             progress: Progress::new(),
             datasets: Arc::clone(&names_of_rules.datasets),
+            totals_are_told: config.eve.types.stats,
         })
     }
 
@@ -234,7 +235,7 @@ impl Replay {
     /// Ends every flow, writes what is left and the totals.
     fn finish(mut self) -> Result<(), Failure> {
         let uptime = Duration::from_nanos(self.first.map_or(0, |first| self.now.wall.0 - first.0));
-        let Self { engine, inside, pump, outcome, now, door, .. } = &mut self;
+        let Self { engine, inside, pump, outcome, now, door, totals_are_told, .. } = &mut self;
         pump.turn(now.wall);
         let mut waiting = 0;
         let WorkerDoor { events, board, .. } = inside;
@@ -253,7 +254,9 @@ impl Replay {
         board.write_counters(counters);
         board.write_flow(&engine.gauges(events));
         pump.turn(now.wall);
-        pump.stats(door, uptime, now.wall);
+        if *totals_are_told {
+            pump.stats(door, uptime, now.wall);
+        }
         pump.finish(now.wall);
         self.report()
     }

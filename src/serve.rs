@@ -332,14 +332,10 @@ pub(crate) fn captures(config: &Config, file: Option<&Path>) -> (Uploads, Reader
     (uploads, Reader { program, config: file.map(Path::to_owned) })
 }
 
-/// The event file and what goes into it.
-///
-/// # Errors
-///
-/// One sentence when the file cannot be opened.
-pub(crate) fn event_file(config: &Config) -> Result<(Option<EveFile>, EveTypes), Failure> {
+/// What is written of events.
+pub(crate) fn event_types(config: &Config) -> EveTypes {
     let wanted = &config.eve.types;
-    let types = EveTypes {
+    EveTypes {
         flow: wanted.flow,
         alert: wanted.alert,
         drop: wanted.drop,
@@ -352,7 +348,15 @@ pub(crate) fn event_file(config: &Config) -> Result<(Option<EveFile>, EveTypes),
         engine: true,
         stats_every: wanted.stats.then_some(STATS_EVERY),
         community_seed: config.eve.community_seed,
-    };
+    }
+}
+
+/// The event file and what goes into it.
+///
+/// # Errors
+///
+/// One sentence when the file cannot be opened.
+pub(crate) fn event_file(config: &Config) -> Result<(Option<EveFile>, EveTypes), Failure> {
     let rotation = Rotation {
         size_max_bytes: config.eve.rotate_bytes,
         every_s: config.eve.rotate_interval_s,
@@ -362,7 +366,7 @@ pub(crate) fn event_file(config: &Config) -> Result<(Option<EveFile>, EveTypes),
         EveFile::open(path, Some(rotation))
             .map_err(|error| Failure::line(format!("cannot write events to {}: {error}", path.display())))
     };
-    Ok((config.eve.file.as_ref().map(open).transpose()?, types))
+    Ok((config.eve.file.as_ref().map(open).transpose()?, event_types(config)))
 }
 
 /// Makes the directories that the daemon writes to.

@@ -114,6 +114,27 @@ pub(crate) enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Captures are judged from a file, with records of flows and alerts, next to Suricata with the same rules where it
+    /// is on PATH.
+    Replay {
+        /// Capture files, or folders of them.
+        #[arg(required = true)]
+        captures: Vec<PathBuf>,
+        /// Rule files, or folders of them.
+        #[arg(long, num_args = 1.., value_name = "FILE")]
+        rules: Vec<PathBuf>,
+        /// Rules at least: the files' are repeated with other letters in their contents.
+        #[arg(long, value_parser = count, default_value = "0", requires = "rules")]
+        rules_min: u32,
+        /// Packets at least: captures are repeated.
+        #[arg(long, value_parser = count, default_value = "1M")]
+        packets: u32,
+        /// A release build of `jarvis`.
+        #[arg(long, default_value = "target/release/jarvis")]
+        binary: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
     /// What clients of the API wait for: alone, while others log in, beside paced traffic and what that costs then.
     Api {
         #[command(flatten)]

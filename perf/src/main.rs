@@ -23,7 +23,7 @@ use clap::Parser;
 use cli::{Cli, Command, Engine, Forward, Scenario};
 use report::result::ResultFile;
 use report::{markdown, plot, table};
-use scenarios::{Error, api, dut, forward, inspect, memory, program};
+use scenarios::{Error, api, dut, forward, inspect, memory, program, replay};
 use traffic::Kind;
 
 /// The engine must not call the allocator for a packet: so its calls are counted.
@@ -91,6 +91,11 @@ fn run(command: Command) -> Result<(), Error> {
             let (runs, seed, core) = (common.runs, common.seed, common.dut_core);
             let plan = inspect::Plan { captures, rules, rules_min, runs, seed, core };
             finish(&inspect::run(&plan)?, common.json.as_deref())?;
+        }
+        Command::Replay { captures, rules, rules_min, packets, binary, common } => {
+            let (runs, seed, core, prefix) = (common.runs, common.seed, common.dut_core, common.netns_prefix);
+            let plan = replay::Plan { captures, rules, rules_min, packets, binary, runs, seed, core, prefix };
+            finish(&replay::measure(&plan)?, common.json.as_deref())?;
         }
         Command::Dut { device, port_a, port_b, seconds, forward } => {
             let file = dut::watch(&forward.plans(), device, &[port_a, port_b], seconds)?;

@@ -54,6 +54,16 @@ pub(crate) fn start(rig: &Rig, flows: u64, rules: Option<&Path>) -> Result<Runni
     Ok(Running::new("suricata", notes, Work::Program { child, log, folder: Some(folder) }))
 }
 
+/// Configuration of a replay: the package's own, with the records and variables that the appliance gets too.
+pub(crate) const REPLAY_CONFIGURATION: &str = "%YAML 1.1\n---\n\
+    include: /etc/suricata/suricata.yaml\n\
+    vars:\n  address-groups:\n    HOME_NET: any\n    EXTERNAL_NET: any\n    HTTP_SERVERS: any\n    SMTP_SERVERS: any\n    \
+    SQL_SERVERS: any\n    DNS_SERVERS: any\n    TELNET_SERVERS: any\n    AIM_SERVERS: any\n    DC_SERVERS: any\n    \
+    DNP3_SERVER: any\n    DNP3_CLIENT: any\n    MODBUS_CLIENT: any\n    MODBUS_SERVER: any\n    ENIP_CLIENT: any\n    \
+    ENIP_SERVER: any\n\
+    stats:\n  enabled: no\n\
+    outputs:\n  - eve-log:\n      enabled: yes\n      filetype: regular\n      filename: eve.json\n      types: [alert, flow]\n";
+
 fn configuration(ports: &[String; 2], flows: u64, core: usize) -> String {
     let flows = flows.max(65_536);
     let [port_a, port_b] = ports;

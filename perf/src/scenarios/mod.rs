@@ -8,6 +8,7 @@ pub(crate) mod inspect;
 pub(crate) mod memory;
 mod rules;
 pub(crate) mod program;
+pub(crate) mod replay;
 
 use crate::report::result::ResultFile;
 

@@ -60,7 +60,12 @@ pub(super) fn load(
     set.map(|set| Some(Arc::new(set))).ok_or_else(|| Error::Broken("no rule can be read".to_owned()))
 }
 
-fn texts(places: &[PathBuf], rules_min: u32) -> Result<Vec<Vec<u8>>, Error> {
+/// The files' rules, as they are and repeated with other letters until there are `rules_min`.
+///
+/// # Errors
+///
+/// A file that cannot be read.
+pub(super) fn texts(places: &[PathBuf], rules_min: u32) -> Result<Vec<Vec<u8>>, Error> {
     let mut files = Vec::new();
     places.iter().for_each(|place| gather(place, &mut files));
     files.retain(|file| file.extension().is_some_and(|extension| extension == "rules"));

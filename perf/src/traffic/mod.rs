@@ -6,6 +6,7 @@
 
 pub(crate) mod conversation;
 pub(crate) mod frame;
+pub(crate) mod merged;
 pub(crate) mod random;
 pub(crate) mod savefile;
 pub(crate) mod trace;
