@@ -10,7 +10,7 @@ use crate::flow::Direction;
 use crate::rules::hashes::{HashKinds, Hashing};
 use crate::rules::language::buffers::FILE_DATA;
 use crate::rules::magic;
-use crate::rules::rule::FileHash;
+use crate::rules::rule::{BufferId, FileHash};
 
 /// Bytes of a name that are kept.
 const NAME_BYTES_MAX: usize = 2_048;
@@ -34,6 +34,8 @@ pub struct CarriedFile {
     bytes: u64,
     has_gap: bool,
     hashing: Option<Box<Hashing>>,
+    /// Where rules see its bytes.
+    buffers: &'static [BufferId],
     /// Its first bytes, until they are described.
     first: Option<First>,
     magic: Option<Box<str>>,
@@ -67,9 +69,16 @@ impl CarriedFile {
             bytes: 0,
             has_gap: false,
             hashing,
+            buffers: &[FILE_DATA],
             first,
             magic: None,
         }
+    }
+
+    /// Its bytes are a buffer's, too.
+    pub const fn seen_in(mut self, buffers: &'static [BufferId]) -> Self {
+        self.buffers = buffers;
+        self
     }
 
     /// It is one of many that a flow may carry at once: less of it is kept.
@@ -88,7 +97,7 @@ impl CarriedFile {
         }
         self.look(bytes, false, cx);
         cx.rules.file_grows(self.transaction, self.bytes, self.has_gap);
-        cx.rules.body(self.application, (self.transaction, FILE_DATA), self.way, bytes, false);
+        cx.rules.body(self.application, (self.transaction, self.buffers), self.way, bytes, false);
     }
 
     /// Describes it once enough of it came, or all.
@@ -139,8 +148,8 @@ impl CarriedFile {
     /// shows beside the file of this name.
     pub fn end(mut self, is_whole: bool, cx: &mut Context<'_>, beside: impl FnOnce(&mut Fields, &[u8])) {
         self.look(&[], true, cx);
-        let Self { application, transaction, way, name, bytes, has_gap, hashing, magic, .. } = self;
-        cx.rules.body(application, (transaction, FILE_DATA), way, &[], true);
+        let Self { application, transaction, way, name, bytes, has_gap, hashing, buffers, magic, .. } = self;
+        cx.rules.body(application, (transaction, buffers), way, &[], true);
         let is_whole = is_whole && !has_gap;
         let hashes = hashing.filter(|_| is_whole).map(|hashing| hashing.end()).unwrap_or_default();
         cx.rules.end_file(transaction, is_whole, (bytes, &hashes));

@@ -93,6 +93,11 @@ impl OnHosts {
         Ok(found)
     }
 
+    /// Whether the rule asks anything.
+    pub(super) const fn asks(&self) -> bool {
+        !self.queries.is_empty()
+    }
+
     /// Whether all that the rule asks holds; `of_transaction` are the bits of the transaction that is looked at.
     #[inline]
     pub(super) fn holds(&self, hosts: &HostBits, ends: Ends, of_transaction: &[u16]) -> bool {

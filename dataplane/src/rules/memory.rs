@@ -186,6 +186,12 @@ impl Remembered {
         Ok(remembered)
     }
 
+    /// Whether the rule asks anything.
+    #[must_use]
+    pub const fn asks(&self) -> bool {
+        !self.queries.is_empty()
+    }
+
     /// Whether all that the rule asks holds.
     #[must_use]
     pub fn holds(&self, memory: &FlowMemory) -> bool {

@@ -274,6 +274,16 @@ impl Signature {
             && self.asks.iter().all(|ask| matches!(ask, Ask::Protocol(_)))
     }
 
+    /// Whether more of a body may change what holds of it.
+    pub(super) fn is_touched_by(&self, body: &[BufferId]) -> bool {
+        let is_touched =
+            |part: &Part| body.contains(&part.buffer) || part.is_payload() || part.absent != Absent::Fails;
+        !self.asks.is_empty()
+            || self.remembered.asks()
+            || self.on_hosts.asks()
+            || self.parts.iter().any(is_touched)
+    }
+
     /// Whether it asks for nothing but ends and protocol, so that it is of whole flows.
     pub(super) fn is_of_flow(&self) -> bool {
         self.checks.is_empty() && self.parts.is_empty() && self.rule.flow == FlowTest::default()

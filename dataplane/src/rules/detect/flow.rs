@@ -3,6 +3,7 @@
 use super::file::FileOfTransaction;
 use super::frame::Open;
 use super::shown::Shown;
+use super::waiting::Waiting;
 use crate::flow::Direction;
 use crate::rules::counting::Counter;
 use crate::rules::memory::FlowMemory;
@@ -204,12 +205,12 @@ pub(super) struct Transaction {
     pub is_hidden: bool,
 }
 
-/// A buffer of which bytes come piece by piece.
+/// Buffers whose bytes, the same in each of them, come piece by piece.
 #[derive(Debug)]
 pub(super) struct Body {
     /// Of what it is.
     pub application: &'static str,
-    pub buffer: BufferId,
+    pub buffers: &'static [BufferId],
     pub way: Direction,
     pub bytes: Vec<u8>,
     /// Bytes that were looked at.
@@ -217,16 +218,16 @@ pub(super) struct Body {
     /// Bytes at the beginning that were searched for patterns.
     pub searched: usize,
     /// Rules whose patterns were found there, and which more bytes may make match.
-    pub waiting: Vec<u32>,
+    pub waiting: Vec<Waiting>,
     /// Bytes that came before `bytes`.
     pub before: u64,
 }
 
 impl Body {
-    pub(super) const fn new(application: &'static str, buffer: BufferId, way: Direction) -> Self {
+    pub(super) const fn new(application: &'static str, buffers: &'static [BufferId], way: Direction) -> Self {
         Self {
             application,
-            buffer,
+            buffers,
             way,
             bytes: Vec::new(),
             seen: 0,
@@ -234,6 +235,20 @@ impl Body {
             waiting: Vec::new(),
             before: 0,
         }
+    }
+}
+
+/// Bytes of a body from which on it gets the room that it may need in all: short bodies are many.
+const SHORT_BODY_BYTES: usize = 4 << 10;
+
+impl Body {
+    /// Adds bytes; they are looked at when there are `enough` of them.
+    pub(super) fn add(&mut self, bytes: &[u8], enough: usize) {
+        let len = self.bytes.len() + bytes.len();
+        if len > SHORT_BODY_BYTES && len > self.bytes.capacity() {
+            self.bytes.reserve_exact(len.max(enough + SHORT_BODY_BYTES) - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(bytes);
     }
 }
 

@@ -16,6 +16,7 @@ use crate::rules::host_bits::Ends;
 use crate::rules::language::buffers::BASE64_DATA;
 use crate::rules::language::frames::frame;
 use crate::rules::packet::concerns_ends;
+use crate::rules::prefilter::Glance;
 use crate::rules::rule::FrameId;
 
 /// Bytes of a frame that rules see.
@@ -244,9 +245,9 @@ impl Detector {
         let state = Self::state(flows, free, *generation, place);
         let mut found = std::mem::take(&mut desk.found);
         found.clear();
-        prefilter.always((moment.initiator.1, moment.responder.1), true, &mut found);
+        prefilter.always((moment.initiator.1, moment.responder.1), &mut found);
         for group in prefilter.groups().iter().filter(|group| group.seen.frame == Some(kind)) {
-            group.candidates(bytes, &mut desk.search, &mut found);
+            group.candidates(&Glance { ports: None, bytes, size: None }, &mut desk.search, &mut found);
         }
         found.sort_unstable();
         found.dedup();

@@ -23,6 +23,7 @@ mod thresholds;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod waiting;
 
 pub(super) use file::asks_of_files;
 pub use file::{FileSoFar, FileState};

@@ -11,7 +11,7 @@ use crate::rules::host_bits::{Ends, HostBits};
 use crate::rules::language::buffers::{BASE64_DATA, PAYLOAD};
 use crate::rules::packet::decode::MetEvents;
 use crate::rules::packet::{View, concerns};
-use crate::rules::prefilter::{Prefilter, Scratch};
+use crate::rules::prefilter::{Glance, Prefilter, Scratch};
 use crate::rules::rule::{BufferId, FlowTest};
 use crate::rules::set::Class;
 use crate::rules::signature::{Ask, Signature};
@@ -87,7 +87,7 @@ impl Detector {
             }
         }
         tried.extend(found.drain(..).map(|number| (number, PACKET)));
-        if let (Some(_), Some(state)) = (moment, flows.get_mut(place.0 as usize)) {
+        if let (Some(moment), Some(state)) = (moment, flows.get_mut(place.0 as usize)) {
             state.follow(*generation);
             for way in [Direction::Forward, Direction::Reverse] {
                 let window = &mut state.streams[way as usize];
@@ -96,14 +96,15 @@ impl Detector {
                 } else if view.way != Some(way) {
                     continue;
                 }
-                let ports = view.headers.ports();
+                let (from, to) = moment.ends(way);
+                let ports = (from.1, to.1);
                 stream::candidates(set.of_stream(way), window, ports, &mut desk.search, &mut found);
                 tried.extend(found.drain(..).map(|number| (number, STREAM[way as usize])));
             }
         }
         desk.found = found;
         // Most of it comes in order already.
-        tried.sort();
+        tried.sort_unstable();
         tried.dedup_by(|next, kept| {
             let is_same = next.0 == kept.0;
             kept.1 |= if is_same { next.1 } else { 0 };
@@ -176,12 +177,14 @@ fn by_packet(
     search: &mut Scratch,
     found: &mut Vec<u32>,
 ) {
+    let size = Some(view.payload().len());
+    let glance = Glance { ports: Some(view.headers.ports()), bytes: payload, size };
     if !payload.is_empty() {
         for group in prefilter.groups() {
-            group.candidates(payload, search, found);
+            group.candidates(&glance, search, found);
         }
     }
-    prefilter.always(view.headers.ports(), !payload.is_empty(), found);
+    prefilter.always_at(&glance, found);
 }
 
 fn is_met(

@@ -48,7 +48,7 @@ pub struct Shown {
     file_size: Option<u64>,
     file_hashes: Vec<(FileHash, Hash)>,
     /// What came of a body, which is lent for one stage.
-    body: Option<(BufferId, Vec<u8>)>,
+    body: Option<(&'static [BufferId], Vec<u8>)>,
 }
 
 impl Shown {
@@ -64,8 +64,18 @@ impl Shown {
     }
 
     /// Shows the bytes of a body until they are taken back.
-    pub(super) fn lend(&mut self, buffer: BufferId, bytes: Vec<u8>) {
-        self.body = Some((buffer, bytes));
+    pub(super) fn lend(&mut self, buffers: &'static [BufferId], bytes: Vec<u8>) {
+        self.body = Some((buffers, bytes));
+    }
+
+    /// Whether there is nothing but what was lent.
+    pub(super) const fn is_body_alone(&self) -> bool {
+        self.buffers.is_empty()
+            && self.numbers.is_empty()
+            && self.events.is_empty()
+            && self.interfaces.is_empty()
+            && self.file_size.is_none()
+            && self.file_hashes.is_empty()
     }
 
     /// The bytes that were lent.
@@ -158,8 +168,16 @@ impl Shown {
     /// The bytes of a buffer, as often as there are some.
     pub(super) fn all_of(&self, buffer: BufferId) -> impl Iterator<Item = &[u8]> {
         let ranges = self.buffers.iter().filter(move |(id, _)| *id == buffer);
-        let lent = self.body.iter().filter(move |(id, _)| *id == buffer).map(|(_, bytes)| &bytes[..]);
+        let lent =
+            self.body.iter().filter(move |(ids, _)| ids.contains(&buffer)).map(|(_, bytes)| &bytes[..]);
         ranges.map(|(_, range)| &self.bytes[range.clone()]).chain(lent)
+    }
+
+    /// The same of several buffers, what was lent once.
+    pub(super) fn any_of<'a>(&'a self, buffers: &'a [BufferId]) -> impl Iterator<Item = &'a [u8]> {
+        let ranges = self.buffers.iter().filter(|(id, _)| buffers.contains(id));
+        let lent = self.body.iter().filter(|(ids, _)| ids.iter().any(|id| buffers.contains(id)));
+        ranges.map(|(_, range)| &self.bytes[range.clone()]).chain(lent.map(|(_, bytes)| &bytes[..]))
     }
 
     pub(super) fn numbers_of(&self, field: u16) -> impl Iterator<Item = u64> + Clone {

@@ -11,7 +11,7 @@ use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::rules::host_bits::{Ends, HostBits};
 use crate::rules::packet::concerns_ends;
-use crate::rules::prefilter::{PATTERN_BYTES_MAX, Prefilter, Scratch};
+use crate::rules::prefilter::{Glance, PATTERN_BYTES_MAX, Prefilter, Scratch};
 use crate::rules::signature::Signature;
 
 /// Bytes of a direction that are looked at together (`stream.reassembly.toserver-chunk-size`).
@@ -44,7 +44,8 @@ impl Detector {
             found.clear();
             let window = &mut state.streams[way as usize];
             window.late = 0;
-            let ports = (moment.initiator.1, moment.responder.1);
+            let (from, to) = moment.ends(way);
+            let ports = (from.1, to.1);
             candidates(set.of_stream(way), window, ports, &mut desk.search, &mut found);
             found.sort_unstable();
             found.dedup();
@@ -95,11 +96,12 @@ pub(super) fn candidates(
     let bytes = window.tried();
     let seen = bytes.len().saturating_sub(fresh);
     let from = seen.saturating_sub(PATTERN_BYTES_MAX - 1);
+    let glance = Glance { ports: Some(ports), bytes, size: None };
     for group in prefilter.groups() {
-        group.new_candidates(&bytes[from..], seen - from, search, found);
+        group.new_candidates(&glance, (from, seen - from), search, found);
     }
+    prefilter.always_at(&glance, found);
     found.append(&mut window.waiting);
-    prefilter.always(ports, true, found);
 }
 
 /// Whether a rule matches a direction.

@@ -8,7 +8,7 @@ use super::*;
 use crate::parse::{Addr, parse_ethernet};
 use crate::rules::hashes::Hashing;
 use crate::rules::language::Variables;
-use crate::rules::language::buffers::{FILE_DATA, buffer};
+use crate::rules::language::buffers::{FILE_DATA, SAME_IN_HTTP, buffer};
 use crate::rules::memory::Names;
 use crate::rules::packet::View;
 use crate::rules::packet::tests::tcp;
@@ -139,6 +139,31 @@ fn nothing_looks_into_what_is_encrypted() {
 }
 
 #[test]
+fn a_response_is_searched_once_as_a_file_and_as_a_body() {
+    const BODY: BufferId = SAME_IN_HTTP[1];
+    let rules = [
+        r#"alert http any any -> any any (http.response_body; content:"needle"; sid:1;)"#,
+        r#"alert http any any -> any any (file.data; content:"needle"; sid:2;)"#,
+        r#"alert http any any -> any any (file.data; content:"a"; startswith; content:"needle"; sid:3;)"#,
+    ];
+    let told_of = |buffers: &'static [BufferId], pieces: &[&[u8]]| {
+        let mut flow = Flow::under(&rules);
+        for piece in pieces {
+            let mut telling = flow.tell();
+            telling.is_inline = true;
+            telling.body("http", (0, buffers), TO_CLIENT, piece, false);
+        }
+        let mut told = flow.told();
+        told.sort_unstable();
+        told
+    };
+    assert_eq!(told_of(&SAME_IN_HTTP, &[b"a nee", b"dle"]), [1, 2, 3]);
+    assert_eq!(told_of(&SAME_IN_HTTP, &[b"the needle"]), [1, 2]);
+    assert_eq!(told_of(&[BODY], &[b"a needle"]), [1], "what is no file is not searched as one");
+    assert_eq!(told_of(&[FILE_DATA], &[b"a needle"]), [2, 3]);
+}
+
+#[test]
 fn a_body_that_comes_in_pieces_is_searched_across_them() {
     const BODY: BufferId = buffer("http.response_body");
     let mut flow = Flow::under(&[
@@ -149,7 +174,7 @@ fn a_body_that_comes_in_pieces_is_searched_across_them() {
     let mut piece = |bytes: &[u8]| {
         let mut telling = flow.tell();
         telling.is_inline = true;
-        telling.body("http", (0, BODY), TO_CLIENT, bytes, false);
+        telling.body("http", (0, &[BODY]), TO_CLIENT, bytes, false);
         flow.told()
     };
     assert_eq!(piece(b"hay nee"), [0; 0]);
@@ -217,10 +242,10 @@ fn a_transaction_is_told_once_whatever_its_stages() {
     rules.stage("http", 0, TO_CLIENT, false);
     assert_eq!(flow.told(), [2]);
     let mut rules = flow.tell();
-    rules.body("http", (0, FILE_DATA), TO_CLIENT, b"a sec", false);
-    rules.body("http", (0, FILE_DATA), TO_CLIENT, b"ret", false);
+    rules.body("http", (0, &[FILE_DATA]), TO_CLIENT, b"a sec", false);
+    rules.body("http", (0, &[FILE_DATA]), TO_CLIENT, b"ret", false);
     assert_eq!(flow.told(), [0; 0], "there may be more");
-    flow.tell().body("http", (0, FILE_DATA), TO_CLIENT, b"", true);
+    flow.tell().body("http", (0, &[FILE_DATA]), TO_CLIENT, b"", true);
     assert_eq!(flow.told(), [3]);
     let mut rules = flow.tell();
     rules.show(URI, b"/b");
@@ -232,8 +257,8 @@ fn a_transaction_is_told_once_whatever_its_stages() {
 fn where_a_match_acts_a_body_is_seen_as_it_comes() {
     let mut flow = Flow::under(&[r#"drop http any any -> any any (file.data; content:"secret"; sid:3;)"#]);
     let mut rules = Telling { is_inline: true, ..flow.tell() };
-    rules.body("http", (0, FILE_DATA), TO_CLIENT, b"a sec", false);
-    rules.body("http", (0, FILE_DATA), TO_CLIENT, b"ret", false);
+    rules.body("http", (0, &[FILE_DATA]), TO_CLIENT, b"a sec", false);
+    rules.body("http", (0, &[FILE_DATA]), TO_CLIENT, b"ret", false);
     assert_eq!(flow.told(), [3]);
 }
 
@@ -248,9 +273,9 @@ fn a_long_body_is_seen_in_windows() {
     body.resize(120_000, b'.');
     body.extend(b"beyond");
     for piece in body.chunks(1_000) {
-        flow.tell().body("http", (0, FILE_DATA), TO_CLIENT, piece, false);
+        flow.tell().body("http", (0, &[FILE_DATA]), TO_CLIENT, piece, false);
     }
-    flow.tell().body("http", (0, FILE_DATA), TO_CLIENT, b"", true);
+    flow.tell().body("http", (0, &[FILE_DATA]), TO_CLIENT, b"", true);
     assert_eq!(flow.told(), [1], "what lies beyond the limit is not seen");
 }
 
@@ -364,8 +389,8 @@ fn file(flow: &mut Flow, name: &[u8], bytes: &[u8]) -> Vec<u32> {
     let mut rules = flow.tell();
     let hashing = Hashing::of(rules.wants_hashes());
     rules.begin_file("smtp", 0, TO_SERVER, (name, None));
-    rules.body("smtp", (0, FILE_DATA), TO_SERVER, bytes, false);
-    rules.body("smtp", (0, FILE_DATA), TO_SERVER, &[], true);
+    rules.body("smtp", (0, &[FILE_DATA]), TO_SERVER, bytes, false);
+    rules.body("smtp", (0, &[FILE_DATA]), TO_SERVER, &[], true);
     let hashes = hashing.map(|mut hashing| {
         hashing.data(bytes);
         hashing.end()
@@ -402,9 +427,9 @@ fn an_alert_knows_the_file_that_matched() {
     let mut flow = Flow::under(&["alert smb any any -> any any (file.data; content:\"evil\"; sid:1;)"]);
     let mut rules = flow.tell();
     rules.begin_file("smb", 5, TO_SERVER, (b"one", None));
-    rules.body("smb", (5, FILE_DATA), TO_SERVER, b"evil", false);
+    rules.body("smb", (5, &[FILE_DATA]), TO_SERVER, b"evil", false);
     rules.file_grows(5, 4, true);
-    rules.body("smb", (5, FILE_DATA), TO_SERVER, &[], true);
+    rules.body("smb", (5, &[FILE_DATA]), TO_SERVER, &[], true);
     rules.end(5);
     let mut hits = Vec::new();
     flow.detector.take_hits(0, &mut hits);
@@ -512,7 +537,7 @@ fn the_cost_of_tries_is_noted_where_somebody_wants_to_know() {
         r#"alert tcp any any -> any any (content:"needle"; sid:1;)"#,
         r#"alert tcp any any -> any any (content:"needle"; content:"no!"; sid:2;)"#,
         r#"alert http any any -> any any (http.uri; content:"/a"; sid:3;)"#,
-        r#"alert tcp any any -> any any (dsize:3; sid:4;)"#,
+        r#"alert tcp any any -> any any (window:3; sid:4;)"#,
     ]);
     let set = Arc::clone(flow.detector.set.as_ref().unwrap());
     let tried = || {

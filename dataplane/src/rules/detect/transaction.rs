@@ -7,13 +7,14 @@ use super::flow::{Body, FlowCounts, FlowPlace, Transaction, Window};
 use super::flow_facts::FlowFacts;
 use super::matches::HITS_MAX;
 use super::shown::{FieldId, Shown};
+use super::waiting::Waiting;
 use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::rules::host_bits::Ends;
 use crate::rules::language::buffers::{BASE64_DATA, FILE_MAGIC, PAYLOAD, buffer};
 use crate::rules::language::fields::FIELDS;
 use crate::rules::packet::concerns_ends;
-use crate::rules::prefilter::PATTERN_BYTES_MAX;
+use crate::rules::prefilter::{Glance, PATTERN_BYTES_MAX};
 use crate::rules::rule::{BufferId, Hook, PAIR_BITS};
 use crate::rules::signature::{Absent, Ask, Signature};
 
@@ -126,8 +127,9 @@ impl Telling<'_> {
         let Some(state) = self.detector.flows.get_mut(self.place.0 as usize) else { return };
         for (transaction, mut body) in state.take_bodies() {
             if self.is_on && body.seen < body.bytes.len() {
-                self.show(body.buffer, &std::mem::take(&mut body.bytes));
+                self.detector.shown.lend(body.buffers, std::mem::take(&mut body.bytes));
                 self.stage(body.application, transaction, body.way, true);
+                self.detector.shown.take_back();
             }
         }
     }
@@ -168,56 +170,57 @@ impl Telling<'_> {
         }
     }
 
-    /// A piece of a body, in order. Rules see it when there is enough of it, or at its end.
+    /// A piece of a body, in order, which rules see in each of `buffers`: when there is enough of it, or at its end.
     pub fn body(
         &mut self,
         application: &'static str,
-        (transaction, buffer): (u32, BufferId),
+        (transaction, buffers): (u32, &'static [BufferId]),
         way: Direction,
         bytes: &[u8],
         is_end: bool,
     ) {
-        if !self.wants(buffer) {
+        if !buffers.iter().any(|buffer| self.wants(*buffer)) {
             return;
         }
         let Detector { flows, free, generation, .. } = &mut *self.detector;
         let state = Detector::state(flows, free, *generation, self.place);
         let one = state.transaction(transaction);
-        let place = one.bodies.iter().position(|body| body.buffer == buffer && body.way == way);
+        let place = one.bodies.iter().position(|body| body.buffers == buffers && body.way == way);
         let body = match place {
             Some(place) => &mut one.bodies[place],
             None if bytes.is_empty() => return,
             None => {
-                one.bodies.push(Body::new(application, buffer, way));
+                one.bodies.push(Body::new(application, buffers, way));
                 let last = one.bodies.len() - 1;
                 &mut one.bodies[last]
             }
         };
         let passed = body.before + body.bytes.len() as u64;
         let left = usize::try_from(BODY_BYTES_MAX.saturating_sub(passed)).unwrap_or(usize::MAX);
-        body.bytes.extend_from_slice(&bytes[..bytes.len().min(left)]);
+        body.add(&bytes[..bytes.len().min(left)], BODY_BYTES);
         let is_full = body.bytes.len() >= BODY_BYTES;
         let fresh = body.bytes.len() - body.seen;
         // Where a match is acted on, each piece counts; what was seen is looked at again as often as it grows by a part.
         let is_due = self.is_inline && fresh > 0 && fresh * 8 >= body.bytes.len();
         if fresh == 0 || !(is_full || is_end || is_due) {
             if is_end {
-                one.bodies.retain(|body| !(body.buffer == buffer && body.way == way));
+                one.bodies.retain(|body| !(body.buffers == buffers && body.way == way));
             }
             return;
         }
         body.seen = body.bytes.len();
         let shown = std::mem::take(&mut body.bytes);
-        self.detector.shown.lend(buffer, shown);
+        self.detector.shown.lend(buffers, shown);
         let stage =
-            Stage { application, transaction, way, is_last: false, each_way: false, body: Some(buffer) };
+            Stage { application, transaction, way, is_last: false, each_way: false, body: Some(buffers) };
         self.detector.stage(self.place, &self.moment, &stage);
         let shown = self.detector.shown.take_back();
         let Detector { flows, free, generation, .. } = &mut *self.detector;
         let one = Detector::state(flows, free, *generation, self.place).transaction(transaction);
         if is_end {
-            one.bodies.retain(|body| !(body.buffer == buffer && body.way == way));
-        } else if let Some(body) = one.bodies.iter_mut().find(|body| body.buffer == buffer && body.way == way)
+            one.bodies.retain(|body| !(body.buffers == buffers && body.way == way));
+        } else if let Some(body) =
+            one.bodies.iter_mut().find(|body| body.buffers == buffers && body.way == way)
         {
             body.bytes = shown;
             if is_full {
@@ -309,8 +312,8 @@ pub(super) struct Stage {
     pub is_last: bool,
     /// Events count each way.
     pub each_way: bool,
-    /// What is shown is the body of a message as far as it came.
-    pub body: Option<BufferId>,
+    /// What is shown is the body of a message as far as it came, in these buffers.
+    pub body: Option<&'static [BufferId]>,
 }
 
 impl Detector {
@@ -328,31 +331,42 @@ impl Detector {
         let state = Self::state(flows, free, *generation, place);
         let mut found = std::mem::take(&mut desk.found);
         found.clear();
-        prefilter.always((moment.initiator.1, moment.responder.1), true, &mut found);
+        prefilter.always((moment.initiator.1, moment.responder.1), &mut found);
         let one = state.transaction(stage.transaction);
-        let of_body = |body: &&mut Body| Some(body.buffer) == stage.body && body.way == stage.way;
+        let of_body = |body: &&mut Body| Some(body.buffers) == stage.body && body.way == stage.way;
         let mut body = one.bodies.iter_mut().find(of_body);
         let mut waiting = std::mem::take(&mut desk.waiting);
         waiting.clear();
         for group in prefilter.groups() {
-            for bytes in shown.all_of(group.seen.buffer) {
+            for bytes in shown.any_of(group.buffers()) {
+                let glance = Glance { ports: None, bytes, size: None };
                 match &mut body {
-                    Some(body) if group.seen.buffer == body.buffer && group.is_plain() => {
+                    Some(body)
+                        if group.is_plain()
+                            && body.buffers.iter().any(|one| group.buffers().contains(one)) =>
+                    {
                         // A pattern may have begun in what was searched before.
                         let from = body.searched.saturating_sub(PATTERN_BYTES_MAX - 1).min(bytes.len());
                         let seen = body.searched.saturating_sub(from);
-                        group.new_candidates(&bytes[from..], seen, &mut desk.search, &mut waiting);
-                        waiting.append(&mut body.waiting);
+                        group.new_candidates(&glance, (from, seen), &mut desk.search, &mut waiting);
+                        body.try_again(set, bytes, &mut waiting);
                         body.searched = bytes.len();
                     }
-                    _ => group.candidates(bytes, &mut desk.search, &mut found),
+                    _ => group.candidates(&glance, &mut desk.search, &mut found),
                 }
             }
         }
         waiting.sort_unstable();
         waiting.dedup();
         found.extend_from_slice(&waiting);
-        found.extend(one.held.iter().map(|(rule, _)| *rule));
+        let is_touched = |rule: &u32| match (stage.body, set.signatures().get(*rule as usize)) {
+            (Some(body), Some(signature)) if shown.is_body_alone() => signature.is_touched_by(body),
+            _ => true,
+        };
+        let still = body.map_or(&[][..], |body| &body.waiting);
+        let is_waiting = |rule: &u32| still.iter().any(|one| one.rule == *rule);
+        let held = one.held.iter().map(|(rule, _)| *rule);
+        found.extend(held.filter(|rule| !is_waiting(rule) && is_touched(rule)));
         found.sort_unstable();
         found.dedup();
         let (src, dst) = moment.ends(stage.way);
@@ -395,10 +409,13 @@ impl Detector {
         let one = state.transaction(stage.transaction);
         if let Some(body) = one.bodies.iter_mut().find(of_body) {
             // Where too many wait, all of it is searched again.
-            if waiting.len() > WAITING_MAX {
-                (body.searched, waiting) = (0, Vec::new());
+            if waiting.len() + body.waiting.len() > WAITING_MAX {
+                body.searched = 0;
+                body.waiting.clear();
+            } else {
+                let bytes = shown.any_of(body.buffers).next().unwrap_or_default();
+                body.waiting.extend(waiting.iter().map(|rule| Waiting::new(*rule, set, body.buffers, bytes)));
             }
-            std::mem::swap(&mut body.waiting, &mut waiting);
         }
         desk.waiting = waiting;
         if !(stage.is_last && stage.way == Direction::Reverse) {

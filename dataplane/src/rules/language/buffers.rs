@@ -46,6 +46,8 @@ pub const FILE_MAGIC: BufferId = buffer("file.magic");
 
 /// Bytes of files.
 pub const FILE_DATA: BufferId = BufferId(2);
+/// What HTTP/1 answers with: its bytes are a file's, and the same are the response's body.
+pub const SAME_IN_HTTP: [BufferId; 2] = [FILE_DATA, buffer("http.response_body")];
 /// A piece that a parser names.
 pub const FRAME: BufferId = BufferId(3);
 

@@ -3,6 +3,7 @@
 use memchr::{memchr2_iter, memmem};
 
 use super::amount;
+use crate::rules::prefilter::usualness;
 use crate::rules::rule::{Amount, Content};
 
 /// A content, ready to be looked for.
@@ -10,12 +11,20 @@ use crate::rules::rule::{Amount, Content};
 pub(super) struct Pattern {
     content: Content,
     finder: memmem::Finder<'static>,
+    /// Where its byte is that is seldom met, by which it is found where case does not matter.
+    rare: usize,
 }
 
 impl Pattern {
     pub(super) fn new(content: &Content) -> Self {
         let finder = memmem::Finder::new(&content.bytes).into_owned();
-        Self { content: content.clone(), finder }
+        let rare = (0..content.bytes.len()).min_by_key(|at| usualness(content.bytes[*at])).unwrap_or(0);
+        Self { content: content.clone(), finder, rare }
+    }
+
+    /// Whether it is anywhere in these bytes.
+    pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
+        self.search(bytes).is_some()
     }
 
     pub(super) const fn is_negated(&self) -> bool {
@@ -96,9 +105,9 @@ impl Pattern {
         if !self.content.nocase {
             return self.finder.find(bytes);
         }
-        let first = self.content.bytes[0];
-        let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+        let rare = self.content.bytes[self.rare];
+        let (lower, upper) = (rare.to_ascii_lowercase(), rare.to_ascii_uppercase());
         let last = bytes.len().checked_sub(self.len())?;
-        memchr2_iter(lower, upper, &bytes[..=last]).find(|at| self.is_at(&bytes[*at..]))
+        memchr2_iter(lower, upper, &bytes[self.rare..=last + self.rare]).find(|at| self.is_at(&bytes[*at..]))
     }
 }

@@ -142,6 +142,27 @@ impl Matcher {
         self.steps.iter().any(changes)
     }
 
+    /// A content that must be there and is nowhere in `bytes`, by its number among the tests.
+    pub(super) fn missing(&self, bytes: &[u8]) -> Option<u8> {
+        let is_missing = |step: &Step| match &step.test {
+            Ready::Content(pattern) => !pattern.is_negated() && !pattern.is_in(bytes),
+            _ => false,
+        };
+        self.steps.iter().position(is_missing).and_then(|place| u8::try_from(place).ok())
+    }
+
+    /// Whether a content that [`Self::missing`] told may be in `bytes`, of which the first `before` did not have it.
+    pub(super) fn may_have_come(&self, missing: u8, bytes: &[u8], before: usize) -> bool {
+        match self.steps.get(usize::from(missing)).map(|step| &step.test) {
+            Some(Ready::Content(pattern)) => {
+                // It may have begun in what was there.
+                let from = before.saturating_sub(pattern.len() - 1);
+                bytes.get(from..).is_none_or(|bytes| pattern.is_in(bytes))
+            }
+            _ => true,
+        }
+    }
+
     /// Whether all of them hold in `bytes`.
     #[must_use]
     pub fn matches(&self, bytes: &[u8], scratch: &mut Scratch) -> bool {

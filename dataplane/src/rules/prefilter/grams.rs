@@ -57,12 +57,33 @@ struct Entry {
     at: u8,
 }
 
-/// Patterns of one to three bytes, by their first two; any second byte where there is one alone.
-#[derive(Debug, Default)]
-struct Short {
-    bitmap: Vec<u64>,
-    /// Patterns by first byte.
-    by_first: Vec<Vec<u32>>,
+/// Patterns of one to three bytes. Few are looked for one after the other, by their rarest byte, many at once.
+#[derive(Debug)]
+enum Short {
+    Few(Vec<Rare>),
+    /// By their first two bytes; any second byte where there is one alone.
+    Many {
+        bitmap: Vec<u64>,
+        /// Patterns by first byte.
+        by_first: Vec<Vec<u32>>,
+    },
+}
+
+/// A byte of a pattern, small and capital, and where in it.
+#[derive(Debug, Clone, Copy)]
+struct Rare {
+    pattern: u32,
+    at: usize,
+    either: [u8; 2],
+}
+
+/// So many patterns are few.
+const FEW: usize = 8;
+
+impl Default for Short {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
 }
 
 /// What became of each pattern in one text; memory that is reused.
@@ -156,9 +177,7 @@ impl Grams {
         if let Some(table) = &self.table {
             table.search(bytes, &mut compare);
         }
-        if !self.short.by_first.is_empty() {
-            self.short.search(bytes, &mut compare);
-        }
+        self.short.search(bytes, &mut compare);
     }
 
     /// Bytes that it takes.
@@ -183,7 +202,7 @@ fn rarest(pattern: &[u8], stride: usize, load: &HashMap<u32, u32>) -> usize {
 }
 
 /// How often a byte is met in traffic, roughly.
-const fn usualness(byte: u8) -> u32 {
+pub(in crate::rules) const fn usualness(byte: u8) -> u32 {
     match byte {
         0 | 0xff | b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' => 4,
         b'\r' | b'\n' | b'/' | b'.' | b':' | b'-' | b'=' | b'0'..=b'9' => 3,
@@ -261,41 +280,72 @@ impl Table {
 
 impl Short {
     fn new(patterns: &[Vec<u8>], numbers: &[u32]) -> Self {
-        if numbers.is_empty() {
-            return Self::default();
+        if numbers.len() <= FEW {
+            return Self::Few(
+                numbers.iter().map(|number| Rare::of(*number, &patterns[*number as usize])).collect(),
+            );
         }
-        let mut short = Self { bitmap: vec![0; 65_536 / 64], by_first: vec![Vec::new(); 256] };
+        let (mut bitmap, mut by_first) = (vec![0; 65_536 / 64], vec![Vec::new(); 256]);
         for number in numbers {
             let pattern = &patterns[*number as usize];
             let first = fold_byte(pattern[0]);
-            short.by_first[usize::from(first)].push(*number);
+            by_first[usize::from(first)].push(*number);
             for second in 0..=u8::MAX {
                 let is_meant = pattern.get(1).is_none_or(|own| fold_byte(*own) == second);
                 if is_meant {
                     let pair = usize::from(u16::from_le_bytes([first, second]));
-                    short.bitmap[pair / 64] |= 1 << (pair % 64);
+                    bitmap[pair / 64] |= 1 << (pair % 64);
                 }
             }
         }
-        short
+        Self::Many { bitmap, by_first }
     }
 
     #[inline]
     fn search(&self, bytes: &[u8], compare: &mut impl FnMut(u32, usize) -> bool) {
-        for (at, first) in bytes.iter().enumerate() {
-            let first = fold_byte(*first);
-            // The last byte is followed by none: whatever is short enough is compared.
-            let is_met = match bytes.get(at + 1) {
-                Some(second) => {
-                    let pair = usize::from(u16::from_le_bytes([first, fold_byte(*second)]));
-                    self.bitmap[pair / 64] >> (pair % 64) & 1 != 0
-                }
-                None => true,
-            };
-            if is_met {
-                for pattern in &self.by_first[usize::from(first)] {
-                    compare(*pattern, at);
-                }
+        match self {
+            Self::Few(few) => few.iter().for_each(|one| one.search(bytes, compare)),
+            Self::Many { bitmap, by_first } => search_pairs(bitmap, by_first, bytes, compare),
+        }
+    }
+}
+
+impl Rare {
+    fn of(number: u32, pattern: &[u8]) -> Self {
+        let at = (0..pattern.len()).min_by_key(|at| usualness(pattern[*at])).unwrap_or(0);
+        let byte = pattern[at];
+        Self { pattern: number, at, either: [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()] }
+    }
+
+    fn search(self, bytes: &[u8], compare: &mut impl FnMut(u32, usize) -> bool) {
+        let [small, capital] = self.either;
+        for found in memchr::memchr2_iter(small, capital, bytes) {
+            if found.checked_sub(self.at).is_some_and(|start| compare(self.pattern, start)) {
+                return;
+            }
+        }
+    }
+}
+
+fn search_pairs(
+    bitmap: &[u64],
+    by_first: &[Vec<u32>],
+    bytes: &[u8],
+    compare: &mut impl FnMut(u32, usize) -> bool,
+) {
+    for (at, first) in bytes.iter().enumerate() {
+        let first = fold_byte(*first);
+        // The last byte is followed by none: whatever is short enough is compared.
+        let is_met = match bytes.get(at + 1) {
+            Some(second) => {
+                let pair = usize::from(u16::from_le_bytes([first, fold_byte(*second)]));
+                bitmap[pair / 64] >> (pair % 64) & 1 != 0
+            }
+            None => true,
+        };
+        if is_met {
+            for pattern in &by_first[usize::from(first)] {
+                compare(*pattern, at);
             }
         }
     }

@@ -7,12 +7,17 @@ use std::collections::HashMap;
 
 use foldhash::quality::RandomState;
 
+mod gate;
 mod grams;
 
 use super::language::buffers::PAYLOAD;
 use super::matcher::Unmatchable;
-use super::rule::{Content, FastPattern, Header, Part, Rule, Seen, Test};
+use super::rule::{BufferId, Content, FastPattern, Header, Part, Rule, Seen, Test};
 use super::transform::Chain;
+pub use gate::Glance;
+pub(super) use grams::usualness;
+
+use gate::Gate;
 use grams::{Found, Grams};
 
 /// Bytes of a pattern that are looked for; what follows is left to the match itself.
@@ -23,9 +28,9 @@ pub(super) const PATTERN_BYTES_MAX: usize = 32;
 pub struct Prefilter {
     groups: Vec<Group>,
     /// Rules that nothing finds, in the order in which they were given: those that ask for no payload, and those that do.
-    always: [Vec<u32>; 2],
+    always: [Vec<Gate>; 2],
     /// The same of rules that are about few ports, by each of them.
-    by_port: [HashMap<u16, Vec<u32>, RandomState>; 2],
+    by_port: [HashMap<u16, Vec<Gate>, RandomState>; 2],
 }
 
 /// Ports that a rule may be about to be looked up by them.
@@ -39,27 +44,30 @@ const PAYLOAD_PATTERN_BYTES_MIN: usize = 5;
 pub struct Group {
     /// Which.
     pub seen: Seen,
+    /// It, and those that have the same bytes.
+    buffers: Vec<BufferId>,
     chain: Chain,
     grams: Grams,
-    /// Rules of each pattern, by their numbers.
-    rules: Vec<Vec<u32>>,
+    /// Rules of each pattern.
+    rules: Vec<Vec<Gate>>,
 }
 
 /// A group while rules are added to it.
 #[derive(Debug)]
 struct Gathered {
     seen: Seen,
+    buffers: Vec<BufferId>,
     texts: Vec<Vec<u8>>,
-    rules: Vec<Vec<u32>>,
+    rules: Vec<Vec<Gate>>,
     places: HashMap<Vec<u8>, usize>,
 }
 
 impl Gathered {
     fn of(seen: Seen) -> Self {
-        Self { seen, texts: Vec::new(), rules: Vec::new(), places: HashMap::new() }
+        Self { seen, buffers: Vec::new(), texts: Vec::new(), rules: Vec::new(), places: HashMap::new() }
     }
 
-    fn add(&mut self, pattern: Vec<u8>, rule: u32) {
+    fn add(&mut self, pattern: Vec<u8>, rule: Gate) {
         let Self { texts, rules, places, .. } = self;
         let index = *places.entry(pattern).or_insert_with_key(|pattern| {
             texts.push(pattern.clone());
@@ -70,14 +78,15 @@ impl Gathered {
     }
 
     fn finish(self) -> Result<Group, Unmatchable> {
-        let Self { seen, texts, rules, .. } = self;
+        let Self { seen, buffers, texts, rules, .. } = self;
         let chain = Chain::new(&seen.transforms)?;
-        Ok(Group { seen, chain, grams: Grams::new(texts), rules })
+        Ok(Group { seen, buffers, chain, grams: Grams::new(texts), rules })
     }
 }
 
 impl Prefilter {
-    /// Over rules with the numbers that [`Group::candidates`] tells; only parts that are `meant` may find one.
+    /// Over rules with the numbers that [`Group::candidates`] tells; only parts that are `meant` may find one. Buffers that are
+    /// the `same` have the same bytes: they are one group.
     ///
     /// # Errors
     ///
@@ -85,9 +94,10 @@ impl Prefilter {
     pub fn new<'a>(
         rules: impl IntoIterator<Item = (u32, &'a Rule)>,
         meant: impl Fn(&Part) -> bool,
+        same: &[BufferId],
     ) -> Result<Self, Unmatchable> {
-        let mut always: [Vec<u32>; 2] = Default::default();
-        let mut by_port: [HashMap<u16, Vec<u32>, RandomState>; 2] = Default::default();
+        let mut always: [Vec<Gate>; 2] = Default::default();
+        let mut by_port: [HashMap<u16, Vec<Gate>, RandomState>; 2] = Default::default();
         let mut gathered: Vec<Gathered> = Vec::new();
         let mut groups: HashMap<Seen, usize> = HashMap::new();
         for (number, rule) in rules {
@@ -96,19 +106,27 @@ impl Prefilter {
             };
             let Some((part, pattern)) = fast_pattern(rule, &meant).filter(is_worth_it) else {
                 let of_payload = usize::from(rule.parts.iter().any(|part| part.seen.buffer == PAYLOAD));
+                let gate = Gate::new(number, rule, &Seen::plain(PAYLOAD));
                 match few_ports(rule) {
                     Some(ports) => {
-                        ports.for_each(|port| by_port[of_payload].entry(port).or_default().push(number));
+                        ports.for_each(|port| by_port[of_payload].entry(port).or_default().push(gate));
                     }
-                    None => always[of_payload].push(number),
+                    None => always[of_payload].push(gate),
                 }
                 continue;
             };
-            let group = *groups.entry(part.seen.clone()).or_insert_with_key(|seen| {
+            let mut seen = part.seen.clone();
+            if seen.transforms.is_empty() && same.contains(&seen.buffer) {
+                seen.buffer = same[0];
+            }
+            let group = *groups.entry(seen).or_insert_with_key(|seen| {
                 gathered.push(Gathered::of(seen.clone()));
                 gathered.len() - 1
             });
-            gathered[group].add(pattern, number);
+            if !gathered[group].buffers.contains(&part.seen.buffer) {
+                gathered[group].buffers.push(part.seen.buffer);
+            }
+            gathered[group].add(pattern, Gate::new(number, rule, &part.seen));
         }
         let groups = gathered.into_iter().map(Gathered::finish);
         Ok(Self { groups: groups.collect::<Result<_, _>>()?, always, by_port })
@@ -121,14 +139,26 @@ impl Prefilter {
         self.groups.is_empty() && is_empty
     }
 
-    /// Adds rules that are candidates whatever the bytes are, between these ports; those that ask for payload where there is one.
-    pub fn always(&self, ports: (u16, u16), has_payload: bool, found: &mut Vec<u32>) {
-        let kinds = 1 + usize::from(has_payload);
+    /// Adds rules that are candidates whatever the bytes are, between these ports.
+    pub fn always(&self, ports: (u16, u16), found: &mut Vec<u32>) {
+        self.of_ports(Some(ports), 2, |gates| found.extend(gates.iter().map(|gate| gate.number)));
+    }
+
+    /// The same, where it can be seen at a glance what is no candidate; rules that ask for payload only where there is some.
+    pub fn always_at(&self, glance: &Glance<'_>, found: &mut Vec<u32>) {
+        let kinds = 1 + usize::from(!glance.bytes.is_empty());
+        self.of_ports(glance.ports, kinds, |gates| {
+            found.extend(gates.iter().filter(|gate| gate.lets(glance)).map(|gate| gate.number));
+        });
+    }
+
+    fn of_ports(&self, ports: Option<(u16, u16)>, kinds: usize, mut each: impl FnMut(&[Gate])) {
         for (always, by_port) in self.always.iter().zip(&self.by_port).take(kinds) {
-            found.extend_from_slice(always);
+            each(always);
             if !by_port.is_empty() {
-                for port in [ports.0, ports.1] {
-                    found.extend_from_slice(by_port.get(&port).map_or(&[][..], Vec::as_slice));
+                let (source, destination) = ports.unwrap_or_default();
+                for port in [source, destination] {
+                    each(by_port.get(&port).map_or(&[], Vec::as_slice));
                 }
             }
         }
@@ -148,16 +178,21 @@ impl Prefilter {
 }
 
 impl Group {
-    /// Adds rules that may match where the buffer is `bytes`: in no order, each once for each of its patterns.
-    pub fn candidates(&self, bytes: &[u8], scratch: &mut Scratch, found: &mut Vec<u32>) {
+    /// The buffers whose bytes are searched.
+    #[must_use]
+    pub fn buffers(&self) -> &[BufferId] {
+        &self.buffers
+    }
+
+    /// Adds rules that may match where this is the buffer: in no order, each once for each of its patterns.
+    pub fn candidates(&self, glance: &Glance<'_>, scratch: &mut Scratch, found: &mut Vec<u32>) {
         let Scratch { changed, patterns } = scratch;
-        let bytes = if self.chain.is_empty() {
-            bytes
-        } else {
-            self.chain.apply(bytes, changed);
-            &changed[..]
-        };
-        self.grams.find(bytes, 0, patterns, |pattern| found.extend_from_slice(&self.rules[pattern as usize]));
+        if self.chain.is_empty() {
+            return self.new_candidates(glance, (0, 0), scratch, found);
+        }
+        self.chain.apply(glance.bytes, changed);
+        let glance = Glance { bytes: changed, ..*glance };
+        self.grams.find(glance.bytes, 0, patterns, |pattern| self.add(pattern, &glance, found));
     }
 
     /// Whether what is searched is the buffer itself, not what transforms make of it.
@@ -166,10 +201,24 @@ impl Group {
         self.chain.is_empty()
     }
 
-    /// The same of a stream, whose first `seen` bytes were searched before: patterns that end there are not told again.
-    pub fn new_candidates(&self, bytes: &[u8], seen: usize, scratch: &mut Scratch, found: &mut Vec<u32>) {
-        let each = |pattern: u32| found.extend_from_slice(&self.rules[pattern as usize]);
-        self.grams.find(bytes, seen, &mut scratch.patterns, each);
+    /// The same of what grows, searched from a place on: patterns that end within `seen` bytes behind it are not told again.
+    pub fn new_candidates(
+        &self,
+        glance: &Glance<'_>,
+        (from, seen): (usize, usize),
+        scratch: &mut Scratch,
+        found: &mut Vec<u32>,
+    ) {
+        if !self.chain.is_empty() {
+            return self.candidates(glance, scratch, found);
+        }
+        let bytes = glance.bytes.get(from..).unwrap_or_default();
+        self.grams.find(bytes, seen, &mut scratch.patterns, |pattern| self.add(pattern, glance, found));
+    }
+
+    fn add(&self, pattern: u32, glance: &Glance<'_>, found: &mut Vec<u32>) {
+        let gates = self.rules[pattern as usize].iter().filter(|gate| gate.lets(glance));
+        found.extend(gates.map(|gate| gate.number));
     }
 }
 
@@ -280,8 +329,16 @@ mod tests {
     /// Contents over three letters, so that they are found now and then.
     fn body() -> impl Strategy<Value = String> {
         let text = proptest::string::string_regex("[abAB]{1,3}").unwrap();
-        let word =
-            prop::sample::select(vec!["", "nocase;", "distance:0;", "within:5;", "offset:1;", "endswith;"]);
+        let word = prop::sample::select(vec![
+            "",
+            "nocase;",
+            "distance:0;",
+            "within:5;",
+            "offset:1;",
+            "endswith;",
+            "startswith;",
+            "depth:3;",
+        ]);
         let content = (any::<bool>(), text, word)
             .prop_map(|(not, text, word)| format!("content:{}\"{text}\";{word}", if not { "!" } else { "" }));
         proptest::collection::vec(content, 1..4).prop_map(|contents| contents.concat())
@@ -292,15 +349,16 @@ mod tests {
         #[test]
         fn nothing_that_matches_is_left_out(
             bodies in proptest::collection::vec(body(), 1..12),
-            bytes in proptest::collection::vec(prop::sample::select(b"abABx".to_vec()), 0..20),
+            bytes in proptest::collection::vec(prop::sample::select(b"abABx".to_vec()), 1..20),
         ) {
             let rules: Vec<_> = bodies.iter().map(|body| rule(body)).collect();
             let numbered = rules.iter().enumerate().map(|(number, rule)| (number as u32, rule));
-            let prefilter = Prefilter::new(numbered, |_| true).unwrap();
+            let prefilter = Prefilter::new(numbered, |_| true, &[]).unwrap();
             let (mut found, mut scratch) = (Vec::new(), Scratch::default());
-            prefilter.always((1_024, 80), true, &mut found);
+            let glance = Glance { ports: Some((1_024, 80)), bytes: &bytes, size: Some(bytes.len()) };
+            prefilter.always_at(&glance, &mut found);
             for group in prefilter.groups() {
-                group.candidates(&bytes, &mut scratch, &mut found);
+                group.candidates(&glance, &mut scratch, &mut found);
             }
             let datasets = crate::rules::datasets::Datasets::default();
             let sources = matcher::Sources { datasets: &datasets, addresses: &crate::rules::address_facts::AddressFacts::default(), directory: std::path::Path::new("") };

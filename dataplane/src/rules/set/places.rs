@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Class;
 use crate::flow::Direction;
-use crate::rules::language::buffers::{BASE64_DATA, FRAME, PAYLOAD};
+use crate::rules::language::buffers::{BASE64_DATA, FRAME, PAYLOAD, SAME_IN_HTTP};
 use crate::rules::matcher::Unmatchable;
 use crate::rules::prefilter::Prefilter;
-use crate::rules::rule::{HeaderProtocol, PacketProtocol, Part};
+use crate::rules::rule::{BufferId, HeaderProtocol, PacketProtocol, Part};
 use crate::rules::signature::{Ask, Kind, Signature};
 
 /// Where rules are looked for.
@@ -38,10 +38,10 @@ impl Place {
                 let meant = all.filter(|(_, one)| {
                     goes_there(one, way) && is_tried(one) && class.has(one.rule.header.protocol)
                 });
-                prefilter(meant, is_payload)
+                prefilter(meant, is_payload, &[])
             }
             Self::Stream(way) => {
-                prefilter(all.filter(|(_, one)| is_of_stream(one) && goes_there(one, way)), is_payload)
+                prefilter(all.filter(|(_, one)| is_of_stream(one) && goes_there(one, way)), is_payload, &[])
             }
             Self::Unordered => {
                 let is_stream_alone = |one: &Signature| {
@@ -50,11 +50,11 @@ impl Place {
                 let meant = all.filter(|(_, one)| {
                     matches!(one.kind, Kind::Stream { and_packets: false }) && !is_stream_alone(one)
                 });
-                prefilter(meant, is_payload)
+                prefilter(meant, is_payload, &[])
             }
             Self::Frames(way) => {
                 let meant = all.filter(|(_, one)| one.kind == Kind::Frame && goes_there(one, way));
-                prefilter(meant, |part| part.seen.buffer == FRAME)
+                prefilter(meant, |part| part.seen.buffer == FRAME, &[])
             }
             Self::Application(name, way) => {
                 let meant = all.filter(|(_, one)| {
@@ -63,7 +63,8 @@ impl Place {
                         && goes_there(one, way)
                         && is_asked_of(one, way)
                 });
-                prefilter(meant, |part| is_searched(part) && goes(part, way))
+                let same = if (name, way) == ("http", Direction::Reverse) { &SAME_IN_HTTP[..] } else { &[] };
+                prefilter(meant, |part| is_searched(part) && goes(part, way), same)
             }
         }
     }
@@ -72,8 +73,9 @@ impl Place {
 fn prefilter<'a>(
     rules: impl Iterator<Item = (u32, &'a Signature)>,
     meant: impl Fn(&Part) -> bool,
+    same: &[BufferId],
 ) -> Result<Prefilter, Unmatchable> {
-    Prefilter::new(rules.map(|(number, one)| (number, &one.rule)), meant)
+    Prefilter::new(rules.map(|(number, one)| (number, &one.rule)), meant, same)
 }
 
 /// Protocols that rules of transactions name, and those that carry files where one asks for files.

@@ -340,7 +340,7 @@ impl Calls {
             cx.rules.number(const { field("dcerpc.opnum") }, operation.into());
             cx.rules.stage(name, transaction, way, false);
         }
-        cx.rules.body(name, (transaction, STUB), way, stub, is_last);
+        cx.rules.body(name, (transaction, &[STUB]), way, stub, is_last);
         if is_last {
             cx.rules.stage(name, transaction, way, true);
             if way == Direction::Reverse {

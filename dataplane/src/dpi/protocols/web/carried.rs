@@ -8,9 +8,14 @@ use crate::dpi::file::CarriedFile;
 use crate::dpi::protocols::mail::parameter;
 use crate::dpi::{Context, Fields, Kept};
 use crate::flow::Direction;
+use crate::rules::language::buffers::SAME_IN_HTTP;
+use crate::rules::rule::BufferId;
 
 /// Bytes of a name that are kept of each body that is under way.
 const NAME_BYTES_MAX: usize = 512;
+
+/// Where rules see the body of a response: as a file, and as what it is. Kept once, searched once.
+static SEEN: [BufferId; 2] = SAME_IN_HTTP;
 
 /// The file that a body is, or the files in it.
 #[derive(Debug)]
@@ -57,6 +62,7 @@ impl Carried {
             if !bytes.is_empty() {
                 let file = file.get_or_insert_with(|| {
                     let file = CarriedFile::begin(cx, *of, *way, &std::mem::take(name), None);
+                    let file = if Self::is_body(*of, *way) { file.seen_in(&SEEN) } else { file };
                     // HTTP/2 has many streams.
                     if of.0 == told::NAME { file } else { file.among_many() }
                 });
@@ -75,13 +81,23 @@ impl Carried {
         });
     }
 
+    /// Whether rules see the body itself with the file.
+    pub(super) fn tells_body(&self) -> bool {
+        self.form.is_none() && Self::is_body(self.of, self.way)
+    }
+
+    fn is_body(of: (&'static str, u32), way: Direction) -> bool {
+        of.0 == told::NAME && way == Direction::Reverse
+    }
+
     /// Bytes are missing.
     pub(super) fn lose(&mut self, cx: &mut Context<'_>) {
         match &mut self.file {
             Some(file) => file.lose(),
             // The missing bytes are the first of it.
             None if self.form.is_none() => {
-                let mut file = CarriedFile::begin(cx, self.of, self.way, &self.name, None);
+                let file = CarriedFile::begin(cx, self.of, self.way, &self.name, None);
+                let mut file = if self.tells_body() { file.seen_in(&SEEN) } else { file };
                 file.lose();
                 self.file = Some(file);
             }

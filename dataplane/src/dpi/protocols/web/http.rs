@@ -501,7 +501,7 @@ impl Http {
         *messages = messages.wrapping_add(1);
         let own = &mut self.ways[way as usize];
         let is_asked = own.has_body()
-            && (cx.rules.wants(Self::body_of(way)) || (carried.is_some() && cx.rules.wants_files()));
+            && (cx.rules.wants(Self::body_of(way)[0]) || (carried.is_some() && cx.rules.wants_files()));
         if is_asked || carried.is_some() {
             // What clients send is told as it comes.
             let coding = head.content_encoding.filter(|_| way == Direction::Reverse);
@@ -513,10 +513,10 @@ impl Http {
         (transaction, !is_asked)
     }
 
-    const fn body_of(way: Direction) -> BufferId {
+    const fn body_of(way: Direction) -> &'static [BufferId; 1] {
         match way {
-            Direction::Forward => REQUEST_BODY,
-            Direction::Reverse => RESPONSE_BODY,
+            Direction::Forward => &[REQUEST_BODY],
+            Direction::Reverse => &[RESPONSE_BODY],
         }
     }
 
@@ -525,8 +525,11 @@ impl Http {
         let Some(told) = &mut self.ways[way as usize].told else { return };
         let Told { transaction, codings, carried, around, .. } = &mut **told;
         let had_failed = codings.have_failed();
+        let is_told_with_file = carried.as_ref().is_some_and(Carried::tells_body);
         codings.decode(bytes, &mut |piece| {
-            cx.rules.body(told::NAME, (*transaction, Self::body_of(way)), way, piece, false);
+            if !is_told_with_file {
+                cx.rules.body(told::NAME, (*transaction, Self::body_of(way)), way, piece, false);
+            }
             if let Some(carried) = carried {
                 carried.data(piece, around, cx);
             }
@@ -540,7 +543,9 @@ impl Http {
     fn end_body(&mut self, way: Direction, is_whole: bool, cx: &mut Context<'_>) {
         let Some(told) = self.ways[way as usize].told.take() else { return };
         let Told { transaction, codings, is_asked, carried, around } = *told;
-        cx.rules.body(told::NAME, (transaction, Self::body_of(way)), way, &[], true);
+        if !carried.as_ref().is_some_and(Carried::tells_body) {
+            cx.rules.body(told::NAME, (transaction, Self::body_of(way)), way, &[], true);
+        }
         if let Some(carried) = carried {
             carried.end(is_whole && !codings.is_cut(), &around, cx);
         }

@@ -31,16 +31,16 @@ pub(super) struct Body {
 }
 
 /// Which buffer has what goes a way.
-const fn buffer(way: Direction) -> BufferId {
+const fn buffer(way: Direction) -> &'static [BufferId; 1] {
     match way {
-        Direction::Forward => REQUEST_BODY,
-        Direction::Reverse => RESPONSE_BODY,
+        Direction::Forward => &[REQUEST_BODY],
+        Direction::Reverse => &[RESPONSE_BODY],
     }
 }
 
 /// Whether somebody asks for what goes a way.
 pub(super) fn is_wanted(way: Direction, cx: &Context<'_>) -> bool {
-    cx.rules.wants(buffer(way)) || cx.wants_files()
+    cx.rules.wants(buffer(way)[0]) || cx.wants_files()
 }
 
 impl Body {
