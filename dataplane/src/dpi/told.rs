@@ -82,7 +82,6 @@ const RECORDS: &[(&str, &[Entry])] = &[
         &[
             bytes("connect.client_id", "mqtt.connect.clientid", SERVER),
             bytes("connect.username", "mqtt.connect.username", SERVER),
-            bytes("connect.password", "mqtt.connect.password", SERVER),
             bytes("connect.will.topic", "mqtt.connect.willtopic", SERVER),
             bytes("connect.will.message", "mqtt.connect.willmessage", SERVER),
             bytes("connect.protocol_string", "mqtt.connect.protocol_string", SERVER),
@@ -233,6 +232,8 @@ fn show_all<'a>(
 
 fn show(rules: &mut Telling<'_>, target: Target, value: Value<'_>) {
     match (target, value) {
+        // What is empty is not there, as with Suricata.
+        (Target::Bytes(_), Value::Text([])) => {}
         (Target::Bytes(buffer), Value::Text(text)) => rules.show(buffer, text),
         (Target::Bytes(buffer), Value::Bytes(bytes)) => {
             rules.show_with(buffer, |out| super::text::push_hex(out, bytes));
@@ -308,6 +309,38 @@ mod tests {
         let mut paths = Vec::new();
         walk(&fields, &mut |path, _value| paths.push(path.join(".")));
         assert_eq!(paths, ["a", "b.c", "b.d", "b.d.f", "g"]);
+    }
+
+    #[test]
+    fn what_is_empty_is_not_there() {
+        use crate::parse::Addr;
+        use crate::rules::detect::{Detector, FlowCounts, FlowPlace, Moment};
+        use crate::rules::set::Options;
+        use crate::rules::{RuleSet, Signature};
+        let rule = r#"alert snmp any any -> any any (snmp.usm; content:!"a"; sid:1;)"#;
+        let set = RuleSet::new(vec![Signature::of_text(rule)], &mut Default::default(), Options::default());
+        let (mut detector, mut place, nobody) = (Detector::default(), FlowPlace::default(), Addr::default());
+        detector.follow(set.ok().map(std::sync::Arc::new).as_ref());
+        let moment = Moment {
+            initiator: (nobody, 40_000),
+            responder: (nobody, 161),
+            protocol: 17,
+            is_established: true,
+            original: None,
+            at_ns: 0,
+            counts: FlowCounts::default(),
+        };
+        for (user, expected) in [("", 0), ("bob", 1)] {
+            let (detector_of, place_of) = (&mut detector, &mut place);
+            let mut rules =
+                Telling { detector: detector_of, place: place_of, moment, is_on: true, is_inline: false };
+            let mut fields = Fields::new();
+            fields.text("usm", user);
+            record(&mut rules, "snmp", Direction::Forward, 0, &fields);
+            let mut hits = Vec::new();
+            detector.take_hits(15, &mut hits);
+            assert_eq!(hits.len(), expected, "{user}");
+        }
     }
 
     #[test]

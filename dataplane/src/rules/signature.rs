@@ -43,6 +43,10 @@ pub struct Signature {
     pub(super) hides_record: bool,
     /// Protocols of applications that it is asked about; `None`: whatever the flow speaks.
     pub(super) applications: Option<Applications>,
+    /// Which way what it is about goes, where only one is possible.
+    way: Option<Direction>,
+    /// Whether it holds or does not each way for itself: nothing of it says which way it goes, nor is told of both together.
+    pub(super) is_told_each_way: bool,
     /// What is said of it beside the rules.
     pub(super) adjusted: Adjusted,
 }
@@ -199,6 +203,9 @@ impl Signature {
         }
         let kind = kind(&rule, !checks.is_empty(), &parts, &asks);
         let applications = applications(&rule, &parts, &asks);
+        let way = way(&rule, &parts, &asks);
+        let is_of_both = asks.iter().any(|ask| ask.is_told_apart() || matches!(ask, Ask::Interface(_)));
+        let is_told_each_way = way.is_none() && !is_of_both && parts.iter().all(|part| part.way.is_none());
         let hides_record = rule.effects.contains(&Effect::HideRecord);
         Ok(Self {
             checks,
@@ -209,6 +216,8 @@ impl Signature {
             kind,
             hides_record,
             applications,
+            way,
+            is_told_each_way,
             adjusted: Adjusted::default(),
             rule,
         })
@@ -290,8 +299,8 @@ impl Signature {
     }
 
     /// Which way what it is about goes, where only one is possible.
-    pub(super) fn way(&self) -> Option<Direction> {
-        self.rule.flow.way
+    pub(super) const fn way(&self) -> Option<Direction> {
+        self.way
     }
 }
 
@@ -423,6 +432,17 @@ impl Ask {
                 | Self::Reputation(..)
         ) && !matches!(self, Self::Event("applayer", _))
     }
+}
+
+/// Which way a rule goes: what it says itself, else what one of its buffers says, as Suricata has it; buffers that both ways have
+/// are looked for there alone. Rules that ask for both ways, or for what is told of a transaction as a whole, go none.
+fn way(rule: &Rule, parts: &[Part], asks: &[Ask]) -> Option<Direction> {
+    if rule.flow.way.is_some() || rule.header.is_of_transactions || asks.iter().any(Ask::is_told_apart) {
+        return rule.flow.way;
+    }
+    let mut ways = parts.iter().filter(|part| part.frame.is_none()).filter_map(|part| part.way);
+    let first = ways.next()?;
+    ways.all(|way| way == first).then_some(first)
 }
 
 /// Whether a test may hold of a part and not of the whole.

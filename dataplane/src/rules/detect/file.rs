@@ -149,12 +149,12 @@ impl Detector {
     fn begin_file(&mut self, place: &mut super::FlowPlace, transaction: u32, name: &[u8]) {
         let Self { set: Some(set), flows, free, generation, .. } = self else { return };
         let one = Self::state(flows, free, *generation, place).transaction(transaction);
-        for (rule, pieces) in &mut one.held {
+        for (rule, pieces) in one.held.iter_mut().flatten() {
             if let Some(signature) = set.signatures().get(*rule as usize) {
                 *pieces &= !pieces_of_file(signature);
             }
         }
-        one.kept.forget_file(&[FILE_NAME, FILE_MAGIC]);
+        one.kept.iter_mut().for_each(|kept| kept.forget_file(&[FILE_NAME, FILE_MAGIC]));
         one.file = Some(Box::new(FileOfTransaction {
             so_far: FileSoFar {
                 name: name.into(),

@@ -193,10 +193,10 @@ pub(super) struct Transaction {
     pub bits: Vec<u16>,
     /// Rules that were told, and of which way.
     pub told: Vec<(u32, Direction)>,
-    /// Rules that matched in part: which pieces hold.
-    pub held: Vec<(u32, u64)>,
-    /// What was shown that rules ask for at later stages, too.
-    pub kept: Shown,
+    /// Rules that matched in part: which pieces hold, of each way for itself where a rule is told each way.
+    pub held: [Vec<(u32, u64)>; 2],
+    /// What was shown that rules ask for at later stages, too, of each way: a buffer that both ways have is another one each way.
+    pub kept: [Shown; 2],
     /// Bytes that come piece by piece.
     pub bodies: Vec<Body>,
     /// The file that it carries now, or has carried last.
@@ -261,17 +261,22 @@ impl Transaction {
         if self.told.len() < NOTED_MAX {
             self.told.push((rule, way));
         }
-        self.held.retain(|(held, _)| *held != rule);
+        if let Some(held) = self.held.get_mut(way as usize) {
+            held.retain(|(held, _)| *held != rule);
+        }
     }
 
-    pub(super) fn pieces(&self, rule: u32) -> u64 {
-        self.held.iter().find(|(held, _)| *held == rule).map_or(0, |(_, pieces)| *pieces)
+    /// The pieces of a rule that hold `way`.
+    pub(super) fn pieces(&self, rule: u32, way: Direction) -> u64 {
+        let held = self.held.get(way as usize).into_iter().flatten();
+        held.into_iter().find(|(held, _)| *held == rule).map_or(0, |(_, pieces)| *pieces)
     }
 
-    pub(super) fn hold(&mut self, rule: u32, pieces: u64) {
-        match self.held.iter().position(|(held, _)| *held == rule) {
-            Some(place) => self.held[place].1 = pieces,
-            None if pieces != 0 && self.held.len() < NOTED_MAX => self.held.push((rule, pieces)),
+    pub(super) fn hold(&mut self, rule: u32, way: Direction, pieces: u64) {
+        let Some(all) = self.held.get_mut(way as usize) else { return };
+        match all.iter().position(|(held, _)| *held == rule) {
+            Some(place) => all[place].1 = pieces,
+            None if pieces != 0 && all.len() < NOTED_MAX => all.push((rule, pieces)),
             None => {}
         }
     }
@@ -280,8 +285,8 @@ impl Transaction {
         self.number = number;
         self.bits.clear();
         self.told.clear();
-        self.held.clear();
-        self.kept.clear();
+        self.held.iter_mut().for_each(Vec::clear);
+        self.kept.iter_mut().for_each(Shown::clear);
         self.bodies.clear();
         self.file = None;
         self.is_hidden = false;

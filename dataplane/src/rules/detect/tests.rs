@@ -229,7 +229,7 @@ fn a_transaction_is_told_once_whatever_its_stages() {
     let mut flow = Flow::under(&[
         r#"alert http any any -> any any (http.uri; content:"/a"; sid:1;)"#,
         r#"alert http any any -> any any (http.uri; content:"/a"; http.stat_code; content:"200"; sid:2;)"#,
-        r#"alert http any any -> any any (http.uri; content:"/a"; file.data; content:"secret"; sid:3;)"#,
+        r#"alert http any any => any any (http.uri; content:"/a"; file.data; content:"secret"; sid:3;)"#,
         r#"alert http any any -> any any (http.uri; content:!"/a"; sid:4;)"#,
         r#"alert tls any any -> any any (tls.sni; content:"a"; sid:5;)"#,
     ]);
@@ -251,6 +251,61 @@ fn a_transaction_is_told_once_whatever_its_stages() {
     rules.show(URI, b"/b");
     rules.stage("http", 1, TO_SERVER, true);
     assert_eq!(flow.told(), [4]);
+}
+
+#[test]
+fn a_buffer_that_both_ways_have_is_looked_for_where_the_rule_goes() {
+    const LINES: BufferId = buffer("http.header");
+    let mut flow = Flow::under(&[
+        // By its flow, by its other buffer, by neither.
+        r#"alert http any any -> any any (flow:to_client; http.stat_code; content:"200"; http.header; content:"Cookie"; sid:1;)"#,
+        r#"alert http any any -> any any (http.stat_code; content:"200"; http.header; content:"Cookie"; sid:2;)"#,
+        r#"alert http any any -> any any (http.header; content:"Cookie"; http.header; to_lowercase; content:"server"; sid:3;)"#,
+        r#"alert http any any -> any any (http.uri; content:"/"; http.header; content:"Server"; sid:4;)"#,
+        r#"alert http any any -> any any (http.uri; content:"/"; http.header; content:"Cookie"; sid:5;)"#,
+        r#"alert http any any -> any any (flow:to_client; http.stat_code; content:"200"; http.header; content:!"Cookie"; sid:6;)"#,
+        r#"alert http any any -> any any (http.uri; content:"/"; http.stat_code; content:"200"; sid:7;)"#,
+    ]);
+    let mut rules = flow.tell();
+    rules.show(URI, b"/");
+    rules.show(LINES, b"Cookie: a");
+    rules.stage("http", 0, TO_SERVER, true);
+    assert_eq!(flow.told(), [5]);
+    let mut rules = flow.tell();
+    rules.show(STATUS, b"200");
+    rules.show(LINES, b"Server: b");
+    rules.stage("http", 0, TO_CLIENT, true);
+    let mut told = flow.told();
+    told.sort_unstable();
+    assert_eq!(told, [6, 7]);
+}
+
+#[test]
+fn ssh_softwareversion_means_all_of_it() {
+    const SOFTWARE: BufferId = buffer("ssh.software");
+    let mut flow = Flow::under(&[
+        r#"alert ssh any any -> any any (ssh.softwareversion:"OpenSSH"; sid:1;)"#,
+        r#"alert ssh any any -> any any (ssh.softwareversion:"OpenSSH_9"; sid:2;)"#,
+    ]);
+    let mut rules = flow.tell();
+    rules.show(SOFTWARE, b"OpenSSH_9");
+    rules.stage("ssh", 0, TO_SERVER, true);
+    assert_eq!(flow.told(), [2]);
+}
+
+#[test]
+fn spis_of_ike_are_each_of_one_way() {
+    let mut flow = Flow::under(&[
+        r#"alert ike any any -> any any (ike.init_spi; content:"a"; sid:1;)"#,
+        r#"alert ike any any -> any any (ike.resp_spi; content:"b"; sid:2;)"#,
+    ]);
+    for (way, expected) in [(TO_SERVER, 1), (TO_CLIENT, 2)] {
+        let mut rules = flow.tell();
+        rules.show(buffer("ike.init_spi"), b"a");
+        rules.show(buffer("ike.resp_spi"), b"b");
+        rules.stage("ike", 0, way, true);
+        assert_eq!(flow.told(), [expected]);
+    }
 }
 
 #[test]

@@ -365,7 +365,7 @@ impl Detector {
         };
         let still = body.map_or(&[][..], |body| &body.waiting);
         let is_waiting = |rule: &u32| still.iter().any(|one| one.rule == *rule);
-        let held = one.held.iter().map(|(rule, _)| *rule);
+        let held = one.held.iter().flatten().map(|(rule, _)| *rule);
         found.extend(held.filter(|rule| !is_waiting(rule) && is_touched(rule)));
         found.sort_unstable();
         found.dedup();
@@ -387,11 +387,13 @@ impl Detector {
                 && !stage.is_last;
             let is_remembered = signature.remembered.holds(memory)
                 && signature.on_hosts.holds(&ledger.hosts, ends, &one.bits);
-            let pieces = asked.pieces(signature, one.pieces(*number), is_remembered && !is_early, desk);
+            let held_of = if signature.is_told_each_way { stage.way } else { Direction::Forward };
+            let held = one.pieces(*number, held_of);
+            let pieces = asked.pieces(signature, held, is_remembered && !is_early, desk);
             let is_met = !is_early && pieces == signature.all_pieces() && is_remembered;
             set.profile().end(begun, *lane, *number, is_met);
             if !is_met {
-                one.hold(*number, pieces);
+                one.hold(*number, held_of, pieces);
                 continue;
             }
             one.tell(*number, stage.way);
@@ -419,7 +421,7 @@ impl Detector {
         }
         desk.waiting = waiting;
         if !(stage.is_last && stage.way == Direction::Reverse) {
-            one.kept.keep(shown, |buffer| set.keeps(buffer));
+            one.kept[stage.way as usize].keep(shown, |buffer| set.keeps(buffer));
         }
         shown.clear();
     }
@@ -430,8 +432,8 @@ struct Asked<'a> {
     stage: &'a Stage,
     moment: &'a Moment,
     shown: &'a Shown,
-    /// What was shown at earlier stages.
-    kept: &'a Shown,
+    /// What was shown at earlier stages, of each way.
+    kept: &'a [Shown; 2],
     streams: &'a [Window; 2],
 }
 
@@ -478,9 +480,9 @@ impl Asked<'_> {
             let is_before = part.way.is_some_and(|other| other != way);
             let holds = match part.buffer {
                 PAYLOAD => part.holds(self.streams[way as usize].bytes(), tests, changed),
-                buffer if is_before => {
-                    self.kept.all_of(buffer).any(|bytes| part.holds(bytes, tests, changed))
-                }
+                buffer if is_before => self.kept[way.opposite() as usize]
+                    .all_of(buffer)
+                    .any(|bytes| part.holds(bytes, tests, changed)),
                 BASE64_DATA => part.holds_decoded(tests, changed),
                 buffer => {
                     let mut all = self.all_of(buffer).peekable();
@@ -501,12 +503,19 @@ impl Asked<'_> {
         pieces
     }
 
+    /// What is shown of a buffer and was shown before: of one that both ways have, this way's.
     fn all_of(&self, buffer: BufferId) -> impl Iterator<Item = &[u8]> {
-        self.shown.all_of(buffer).chain(self.kept.all_of(buffer))
+        let way = buffer.buffer().way.unwrap_or(self.stage.way);
+        self.shown.all_of(buffer).chain(self.kept[way as usize].all_of(buffer))
     }
 
     fn numbers_of(&self, field: u16) -> impl Iterator<Item = u64> + Clone {
-        self.shown.numbers_of(field).chain(self.kept.numbers_of(field))
+        self.shown.numbers_of(field).chain(self.kept.iter().flat_map(move |kept| kept.numbers_of(field)))
+    }
+
+    /// What was shown before of what goes this way.
+    const fn kept_here(&self) -> &Shown {
+        &self.kept[self.stage.way as usize]
     }
 
     fn answers(&self, ask: &Ask) -> bool {
@@ -533,10 +542,10 @@ impl Asked<'_> {
                     && asked.version.is_none_or(|test| test.holds(u64::from(*version)))
             }),
             Ask::FileSize(test) => {
-                self.shown.file_size().or(self.kept.file_size()).is_some_and(|size| test.holds(size))
+                self.shown.file_size().or(self.kept_here().file_size()).is_some_and(|size| test.holds(size))
             }
             Ask::FileHash { is_negated, kind, list } => {
-                let mut all = self.shown.file_hashes().iter().chain(self.kept.file_hashes());
+                let mut all = self.shown.file_hashes().iter().chain(self.kept_here().file_hashes());
                 all.any(|(own, hash)| own == kind && list.has(hash) != *is_negated)
             }
             Ask::FileName { is_negated, is_end, text } => {

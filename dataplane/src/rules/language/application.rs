@@ -8,6 +8,7 @@ use super::frames;
 use super::numbers;
 use super::protocols::application;
 use super::value::{Value, Wrong};
+use crate::rules::number::NumberTest;
 use crate::rules::rule::{
     AppLayerMode, AppLayerProtocol, Chosen, Condition, Content, Datarep, Dataset, DatasetCommand,
     DatasetKind, DceInterface, Effect, FileHash, FileTest, NumberSpan, Seen, Test,
@@ -89,7 +90,7 @@ pub(super) fn http2_settings(draft: &mut Draft<'_>, value: Value<'_>) -> Result<
     let (field, of) = fields::find(FIELDS, &key)
         .ok_or_else(|| name.expected("a parameter such as SETTINGS_ENABLE_PUSH (RFC 9113, 6.5.2)"))?;
     let test = match rest.is_empty() {
-        true => crate::rules::number::NumberTest::GreaterOrEqual(0),
+        true => NumberTest::GreaterOrEqual(0),
         false => numbers::test(rest, of.max, &[])?,
     };
     draft.condition(Condition::Transaction(field, test, Chosen::default()))
@@ -116,7 +117,7 @@ pub(super) fn websocket_flags(draft: &mut Draft<'_>, value: Value<'_>) -> Result
         mask |= flag;
         bits |= if is_negated { 0 } else { *flag };
     }
-    let test = crate::rules::number::NumberTest::Masked(mask, bits);
+    let test = NumberTest::Masked(mask, bits);
     draft.condition(Condition::Transaction(field, test, Chosen::default()))
 }
 
@@ -242,9 +243,12 @@ pub(super) fn tls_issuerdn(draft: &mut Draft<'_>, value: Value<'_>) -> Result<()
     whole(draft, value, "tls.cert_issuer", false)
 }
 
-/// `ssh.softwareversion:"text"`.
+/// `ssh.softwareversion:"text"`: all of it, not a piece.
 pub(super) fn ssh_softwareversion(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
-    whole(draft, value, "ssh.software", false)
+    whole(draft, value, "ssh.software", false)?;
+    let (_, text) = value.negated();
+    let len = text.maybe_unquoted().bytes().len() as u64;
+    draft.test_in(named("ssh.software"), Test::Size(NumberTest::Equal(len)), value)
 }
 
 /// What is in a set, by the language's name.

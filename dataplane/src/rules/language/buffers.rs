@@ -294,8 +294,9 @@ pub const BUFFERS: &[Buffer] = &[
     one("enip.service_name", ENIP, CLIENT),
     one("dnp3.data", DNP3, EITHER).or(&["dnp3_data"]),
     // VPN.
-    one("ike.init_spi", IKE, EITHER),
-    one("ike.resp_spi", IKE, EITHER),
+    // Suricata looks for each in what its own side says alone.
+    one("ike.init_spi", IKE, SERVER),
+    one("ike.resp_spi", IKE, CLIENT),
     one("ike.vendor", IKE, SERVER),
     one("ike.key_exchange_payload", IKE, EITHER),
     one("ike.nonce_payload", IKE, EITHER),

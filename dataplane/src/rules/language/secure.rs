@@ -37,7 +37,7 @@ pub(super) fn tls_store(_draft: &mut Draft<'_>, _value: Value<'_>) -> Result<(),
     Ok(())
 }
 
-/// `2015`, `>2015-06`, `<2015-06-01T12:30:00`, `1998-05-01<>2008-05-01`.
+/// `>2015-06`, `<2015-06-01T12:30:00`, `1998-05-01<>2008-05-01`, `1433116800`: each end is meant, too.
 fn dates(value: Value<'_>) -> Result<NumberTest, Wrong> {
     let span = value.bytes().windows(2).position(|pair| pair == b"<>");
     if let Some(at) = span.filter(|at| *at > 0) {
@@ -45,19 +45,28 @@ fn dates(value: Value<'_>) -> Result<NumberTest, Wrong> {
         if low >= high {
             return Err(value.expected("a span whose first date is before its second"));
         }
-        return Ok(NumberTest::Between(low, high));
+        return Ok(between(low, high));
     }
     Ok(match (value.strip("<"), value.strip(">")) {
-        (Some(rest), _) => NumberTest::Less(date(rest)?),
-        (None, Some(rest)) => NumberTest::Greater(date(rest)?),
+        (Some(rest), _) => NumberTest::LessOrEqual(date(rest)?),
+        (None, Some(rest)) => NumberTest::GreaterOrEqual(date(rest)?),
         (None, None) => NumberTest::Equal(date(value)?),
     })
 }
 
-/// Seconds since 1970 of a date, whose later parts may be missing; what is before is 0.
+/// From one to the other, both included.
+const fn between(low: u64, high: u64) -> NumberTest {
+    NumberTest::Between(low.saturating_sub(1), high.saturating_add(1))
+}
+
+/// Seconds since 1970 of a date, whose later parts may be missing; what is before is 0. Digits alone are such seconds themselves,
+/// not a year (`DateStringToEpoch` of Suricata's `detect-tls-cert-validity.c`).
 fn date(text: Value<'_>) -> Result<u64, Wrong> {
     let text = text.trim();
-    let expected = || text.expected("a date such as 2015, 2015-06-01 or 2015-06-01T12:30:00");
+    let expected = || text.expected("a date such as 2015-06, 2015-06-01T12:30:00, or seconds since 1970");
+    if text.bytes().iter().all(u8::is_ascii_digit) {
+        return text.number(0, i64::MAX).map(i64::unsigned_abs).map_err(|_| expected());
+    }
     let mut parts = [0_i64, 1, 1, 0, 0, 0];
     let mut given = text.bytes().split(|byte| matches!(byte, b'-' | b':' | b'T' | b't' | b' '));
     for part in &mut parts {
@@ -181,14 +190,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn digits_alone_are_seconds() {
+        assert_eq!(dates(Value::new(b"<2020", 0)).unwrap(), NumberTest::LessOrEqual(2_020));
+        assert_eq!(dates(Value::new(b"1577836800", 0)).unwrap(), NumberTest::Equal(1_577_836_800));
+    }
+
+    #[test]
     fn dates_may_be_cut_short() {
         let read = |text: &str| dates(Value::new(text.as_bytes(), 0)).map_err(|wrong| wrong.detail);
-        assert_eq!(read("1970"), Ok(NumberTest::Equal(0)));
-        assert_eq!(read(">1970-01-02"), Ok(NumberTest::Greater(86_400)));
-        assert_eq!(read("<1970-01-01T00:01"), Ok(NumberTest::Less(60)));
-        assert_eq!(read("1970-01-01 00:00:01<>1971"), Ok(NumberTest::Between(1, 31_536_000)));
-        assert_eq!(read("1960").unwrap(), NumberTest::Equal(0));
-        for text in ["", "x", "1970-13", "1970-02-30", "1971<>1970", "1970-01-01-01-01-01-01", "99999"] {
+        assert_eq!(read("1970-01"), Ok(NumberTest::Equal(0)));
+        assert_eq!(read(">1970-01-02"), Ok(NumberTest::GreaterOrEqual(86_400)));
+        assert_eq!(read("<1970-01-01T00:01"), Ok(NumberTest::LessOrEqual(60)));
+        assert_eq!(read("1970-01-01 00:00:01<>1971-01"), Ok(between(1, 31_536_000)));
+        assert_eq!(read("1960-01").unwrap(), NumberTest::Equal(0));
+        for text in
+            ["", "x", "1970-13", "1970-02-30", "1971-01<>1970-01", "1970-01-01-01-01-01-01", "99999-01"]
+        {
             assert!(read(text).is_err(), "{text}");
         }
     }

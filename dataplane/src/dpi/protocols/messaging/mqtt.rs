@@ -11,7 +11,7 @@ use crate::dpi::protocol::{Category, First, Match, Over, Peek, Probe, Protocol};
 use crate::dpi::{Context, HostKind, Parser, Risk, Step};
 use crate::flow::Direction;
 use crate::rules::detect::Message as Pieces;
-use crate::rules::detect::{FieldId, Gathered, field};
+use crate::rules::detect::{FieldId, Gathered, Telling, field};
 use crate::rules::language::buffers::buffer;
 use crate::rules::rule::BufferId;
 
@@ -179,6 +179,8 @@ const REASON: FieldId = field("mqtt.reason_code");
 const CONNECT_FLAGS: FieldId = field("mqtt.connect.flags");
 const SESSION: FieldId = field("mqtt.connack.session_present");
 const MESSAGE: BufferId = buffer("mqtt.publish.message");
+/// Rules may look into it; no record has it.
+const PASSWORD: BufferId = buffer("mqtt.connect.password");
 
 const CONNECT: u8 = 1;
 const CONNACK: u8 = 2;
@@ -285,7 +287,7 @@ impl Mqtt {
             cx.anomaly("unassigned_msg_type");
         }
         self.judge(kind, first, body, (&place, id), cx);
-        let told = self.gather(kind, first, body, cx);
+        let told = self.gather(kind, first, body, &cx.rules);
         if kind == CONNECT {
             self.version = connect_version(body)?;
             self.learn(body, cx)?;
@@ -383,8 +385,8 @@ impl Mqtt {
     }
 
     /// What rules are told of a message beside its record.
-    fn gather(&self, kind: u8, first: u8, body: &[u8], cx: &Context<'_>) -> Gathered {
-        let (mut told, rules) = (Gathered::default(), &cx.rules);
+    fn gather(&self, kind: u8, first: u8, body: &[u8], rules: &Telling<'_>) -> Gathered {
+        let mut told = Gathered::default();
         if !rules.is_on() {
             return told;
         }
@@ -404,6 +406,10 @@ impl Mqtt {
                     cursor.vec16()?;
                     cursor.skip(1)?;
                     told.number(rules, CONNECT_FLAGS, cursor.u8()?.into());
+                    let password = Connect::read(body)?.password?;
+                    if !password.is_empty() {
+                        told.show(rules, PASSWORD, password);
+                    }
                 }
                 CONNACK => {
                     told.number(rules, SESSION, (cursor.u8()? & 1).into());
@@ -698,6 +704,37 @@ mod tests {
         }
         assert_eq!(looks_like_connect(&peek(b"\x10\x12\x00\x04HTTP\x04\x02\x00\x3c")), Match::No);
         assert_eq!(looks_like_connect(&peek(b"\x10\xff\xff\xff\xff\x01")), Match::No);
+    }
+
+    #[test]
+    fn rules_are_told_the_password() {
+        use crate::parse::Addr;
+        use crate::rules::detect::{Detector, FlowCounts, FlowPlace, Moment};
+        use crate::rules::set::Options;
+        use crate::rules::{RuleSet, Signature};
+        let rule = r#"alert mqtt any any -> any any (mqtt.connect.password; content:"secret"; sid:1;)"#;
+        let set = RuleSet::new(vec![Signature::of_text(rule)], &mut Default::default(), Options::default());
+        let (mut detector, mut place, nobody) = (Detector::default(), FlowPlace::default(), Addr::default());
+        detector.follow(Some(&std::sync::Arc::new(set.unwrap())));
+        let moment = Moment {
+            initiator: (nobody, 40_000),
+            responder: (nobody, 1_883),
+            protocol: 6,
+            is_established: true,
+            original: None,
+            at_ns: 0,
+            counts: FlowCounts::default(),
+        };
+        let (detector_of, place_of) = (&mut detector, &mut place);
+        let mut rules =
+            Telling { detector: detector_of, place: place_of, moment, is_on: true, is_inline: false };
+        let body = b"\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01c\x00\x01u\x00\x06secret";
+        let told = Mqtt::default().gather(CONNECT, 0x10, body, &rules);
+        rules.show_gathered(&told);
+        rules.stage("mqtt", 0, Direction::Forward, true);
+        let mut hits = Vec::new();
+        detector.take_hits(15, &mut hits);
+        assert_eq!(hits.len(), 1);
     }
 
     #[test]

@@ -105,8 +105,9 @@ pub fn start_of(bytes: &[u8]) -> Match {
         (Some(version), Some(_)) if version.get(4..5) == Some(b"/") || version.get(3..4) == Some(b"/") => {
             Match::No
         }
-        // HTTP/0.9, or a version that was left out: fields tell.
+        // HTTP/0.9, or a version that was left out: fields tell, or that nothing is behind the path.
         (_, Some(end)) if is_known && has_host(rest.get(end..).unwrap_or_default()) => Match::Yes(85),
+        (_, Some(_)) if method == b"GET" && line.starts_with(b"/") && !line.contains(&b' ') => Match::Yes(85),
         (_, Some(_)) => Match::of(method == b"GET" && rest.get(1) == Some(&b'/'), 60),
         (_, None) if bytes.len() > LINE_BYTES_MAX => Match::No,
         // A long target in a segment of its own.
@@ -856,7 +857,8 @@ mod tests {
             (b"M-SEARCH * HTTP/1.1\r\n", Match::Yes(95)),
             (b"CONNECT a.example:443 HTTP/1.1\r\n", Match::Yes(95)),
             (b"HTTP/1.1 200 OK\r\n", Match::Yes(95)),
-            (b"GET /old\r\n", Match::Yes(60)),
+            (b"GET /old\r\n", Match::Yes(85)),
+            (b"GET /old of files\r\n", Match::Yes(60)),
             (b"GET /\nAccept: */*\nhost: a.example\n\n", Match::Yes(85)),
             (b"GET /long", Match::More),
             (b"GE", Match::More),
