@@ -2,7 +2,7 @@
 //! malformed frames is one line a second, not a flood of lines.
 
 use super::Packet;
-use crate::control::{DropRecord, Event, EventSender, IpFields, TransportFields};
+use crate::control::{DropRecord, Event, EventSender, IpFields, Origin, TransportFields};
 use crate::flow::Decision;
 use crate::parse::{Headers, Mac, Network, Transport};
 use crate::time::Tick;
@@ -13,17 +13,42 @@ use crate::verdict::Reason;
 pub(super) struct Notices {
     told: [Option<Tick>; Reason::COUNT],
     since: [u32; Reason::COUNT],
+    /// Of packets that flows lost: how many may be told in a second, since when one counts, and how many were told in it.
+    drops_per_s: u32,
+    drops_since: Tick,
+    drops_told: u32,
 }
 
 impl Default for Notices {
     fn default() -> Self {
-        Self { told: [None; Reason::COUNT], since: [0; Reason::COUNT] }
+        Self {
+            told: [None; Reason::COUNT],
+            since: [0; Reason::COUNT],
+            drops_per_s: 0,
+            drops_since: Tick(0),
+            drops_told: 0,
+        }
     }
 }
 
 const EVERY_NS: u64 = Tick::SECOND;
 
 impl Notices {
+    /// At most so many packets a second are told of that flows lose after their first one.
+    pub(super) const fn set_drops_per_s(&mut self, drops_per_s: u32) {
+        self.drops_per_s = drops_per_s;
+    }
+
+    /// Whether such a packet is told of.
+    pub(super) const fn tells_drop(&mut self, now: Tick) -> bool {
+        if now.ns_since(self.drops_since) >= EVERY_NS {
+            (self.drops_since, self.drops_told) = (now, 0);
+        }
+        let is_told = self.drops_told < self.drops_per_s;
+        self.drops_told += is_told as u32;
+        is_told
+    }
+
     /// Tells of something odd about `packet`, unless its reason was told within the last second.
     pub(super) fn anomaly(
         &mut self,
@@ -57,6 +82,7 @@ pub(super) fn describe(reason: Reason, packet: &Packet<'_>, headers: Option<&Hea
     };
     DropRecord {
         time: packet.at.wall,
+        origin: Origin::default(),
         reason,
         rejected: false,
         count: 1,
@@ -125,9 +151,20 @@ mod tests {
             link: LinkType::Ethernet,
             hop: Hop::Wire,
             at: Now::default(),
+            number: 0,
         };
         let record = describe(Reason::PolicyDrop, &packet, Some(&headers));
         (record.ip, record.transport)
+    }
+
+    #[test]
+    fn packets_that_flows_lose_are_told_up_to_a_rate() {
+        let mut notices = Notices::default();
+        assert!(!notices.tells_drop(Tick(1)), "nobody asks for them");
+        notices.set_drops_per_s(2);
+        let told = |notices: &mut Notices, at_ms: u64| notices.tells_drop(Tick(at_ms * Tick::MS));
+        let all = [2_000, 2_100, 2_200, 2_999, 3_000, 3_001, 3_002].map(|at_ms| told(&mut notices, at_ms));
+        assert_eq!(all, [true, true, false, false, true, true, false]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod address_facts;
 mod adjust;
 mod base64;
 mod by_address;
+pub mod captured;
 pub mod detect;
 pub mod hashes;
 pub mod magic;

@@ -263,6 +263,7 @@ impl Signature {
         scratch.variables.clear();
         scratch.variables.resize(self.rule.variables.len(), 0);
         scratch.decoded.clear();
+        scratch.captured.clear();
         scratch.is_dce_little_endian = true;
     }
 
@@ -332,7 +333,10 @@ fn ask(condition: &Condition, facts: &AddressFacts) -> Result<Option<Ask>, Unmat
         Condition::DecodeEvent(event) => Ask::Decode(event),
         Condition::StreamEvent(event) => Ask::Stream(event),
         // What is remembered is asked for itself, and headers too.
-        Condition::FlowBits(_) | Condition::FlowInt(..) | Condition::XBits(..) => return Ok(None),
+        Condition::FlowBits(_)
+        | Condition::FlowInt(..)
+        | Condition::XBits(..)
+        | Condition::Captured { .. } => return Ok(None),
         Condition::Packet(..)
         | Condition::DataSize(_)
         | Condition::Flags(_)
@@ -438,8 +442,9 @@ fn is_of_addresses(rule: &Rule, asks: &[Ask]) -> bool {
     };
     let is_of_ip =
         !matches!(protocol, PacketProtocol::PacketHeader | PacketProtocol::Arp | PacketProtocol::Ethernet);
-    let asks_memory =
-        |condition: &Condition| matches!(condition, Condition::FlowBits(_) | Condition::FlowInt(..));
+    let asks_memory = |condition: &Condition| {
+        matches!(condition, Condition::FlowBits(_) | Condition::FlowInt(..) | Condition::Captured { .. })
+    };
     let changes_more = |effect: &Effect| {
         matches!(effect, Effect::Unset(Where::Flow, _) | Effect::Toggle(Where::Flow, _) | Effect::Int(..))
     };

@@ -9,6 +9,7 @@ use crate::dpi::protocol::Protocol;
 use crate::flow::Direction;
 use crate::parse::Transport;
 use crate::rules::detect::{FileSoFar, FlowPlace, Hit, Moment, PacketFacts};
+use crate::rules::memory::Recalled;
 use crate::rules::packet::View;
 use crate::rules::set::Kept;
 use crate::rules::{Detector, RuleSet};
@@ -89,6 +90,20 @@ impl Inspector {
     #[must_use]
     pub fn rules_keep(&self) -> Kept {
         self.desk.rules.keeps()
+    }
+
+    /// A match of a flow was told.
+    pub fn note_alert(&mut self, slot: u32) {
+        if let Some(known) = self.known.get(slot as usize) {
+            self.desk.rules.note_alert(known.rules);
+        }
+    }
+
+    /// What rules remember of a flow, for an alert.
+    #[must_use]
+    pub fn recall(&self, slot: u32, hit: &Hit) -> Option<Box<Recalled>> {
+        let place = self.known.get(slot as usize).map_or_else(FlowPlace::default, |known| known.rules);
+        self.desk.rules.recall(place, hit)
     }
 
     /// What is known of the transaction that matched: the type of its record, and its fields.

@@ -294,7 +294,8 @@ impl Detector {
                 told.push(*number);
             }
             let of = Of::stream(way);
-            matched(*number, signature, state, ledger, of, (src, dst, moment.at_ns), hits);
+            let captured = &desk.tests.captured;
+            matched((*number, captured), signature, state, ledger, of, (src, dst, moment.at_ns), hits);
         }
         desk.found = found;
     }

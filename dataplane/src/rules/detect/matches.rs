@@ -5,8 +5,10 @@ use super::flow::FlowState;
 use super::thresholds::Counted;
 use crate::flow::Direction;
 use crate::parse::Addr;
+use crate::rules::captured::Captured;
 use crate::rules::host_bits::Ends;
-use crate::rules::rule::Action;
+use crate::rules::memory::{FlowMemory, Kept};
+use crate::rules::rule::{Action, CaptureKind};
 use crate::rules::signature::{Kind, Signature};
 
 /// Matches of one packet that are noted; fewer are told.
@@ -31,6 +33,28 @@ pub struct Hit {
     pub action: Action,
 }
 
+/// What a match captured for its alert: of which rule and transaction.
+pub(super) type OfAlert = (u32, Option<u32>, Kept);
+
+/// Keeps what the expressions of a rule captured that matched.
+#[cold]
+fn keep_captured(
+    number: u32,
+    captured: &Captured,
+    one: &Signature,
+    memory: &mut FlowMemory,
+    transaction: Option<u32>,
+    ledger: &mut Ledger,
+) {
+    for (capture, value) in captured.of(&one.rule.captures) {
+        memory.capture(capture.kind, &capture.name, value);
+        let of_alerts = &mut ledger.of_alerts[0];
+        if capture.kind == CaptureKind::Alert && of_alerts.len() < HITS_MAX {
+            of_alerts.push((number, transaction, (capture.name.clone(), value.into())));
+        }
+    }
+}
+
 /// Of what a match is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Of {
@@ -49,7 +73,7 @@ impl Of {
 
 /// A rule matched: counts, changes what is remembered, and notes the hit. `false`: it does not count.
 pub(super) fn matched(
-    number: u32,
+    (number, captured): (u32, &Captured),
     one: &Signature,
     state: &mut FlowState,
     ledger: &mut Ledger,
@@ -70,6 +94,9 @@ pub(super) fn matched(
     };
     let Some(is_told) = counted else { return false };
     one.remembered.apply(&mut state.memory);
+    if !captured.is_empty() {
+        keep_captured(number, captured, one, &mut state.memory, transaction, ledger);
+    }
     let of_transaction = transaction.map(|transaction| &mut state.transaction(transaction).bits);
     one.on_hosts.apply(&ledger.hosts, Ends { src: src.0, dst: dst.0, at_ns }, of_transaction);
     // A packet and the stream that it belongs to are one match; each frame is one for itself.
@@ -87,7 +114,6 @@ pub(super) fn matched(
     };
     let action = after_many.map_or(one.rule.action, |rate| rate.action);
     let is_told = is_told && !one.rule.is_silent && after_many.is_none_or(|rate| rate.is_told);
-    state.is_alerted |= is_told;
     if (is_told || action != Action::Alert) && hits.len() < HITS_MAX {
         hits.push(Hit { rule: number, way, transaction, is_told, is_of_flow, is_of_stream, action });
     }

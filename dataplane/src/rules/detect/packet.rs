@@ -159,11 +159,13 @@ impl Detector {
             if signature.is_of_protocol() && state.told.len() < TOLD_MAX {
                 state.told.push(number);
             }
-            matched(number, signature, state, ledger, of, (src, dst, facts.at_ns), hits);
+            let captured = &desk.tests.captured;
+            matched((number, captured), signature, state, ledger, of, (src, dst, facts.at_ns), hits);
         }
         desk.tried = tried;
         if let Some(state) = flows.get_mut(place.0 as usize) {
             state.streams.iter_mut().for_each(|window| window.late = 0);
+            state.memory.end_packet();
             state.is_passed |= is_ending && state.streams.iter().all(|window| window.fresh == 0);
         }
     }

@@ -54,6 +54,8 @@ const KEYWORDS: &[(&str, Takes, Reader)] = &[
     ("bsize", Needed, content::bsize),
     ("absent", Maybe, content::absent),
     ("pcre", Needed, content::pcre),
+    ("flowvar", Needed, content::flowvar),
+    ("pktvar", Needed, content::pktvar),
     ("byte_test", Needed, bytes::byte_test),
     ("byte_jump", Needed, bytes::byte_jump),
     ("byte_extract", Needed, bytes::byte_extract),
@@ -140,17 +142,8 @@ const KEYWORDS: &[(&str, Takes, Reader)] = &[
 ];
 
 /// Keywords of the language that this engine does not have.
-const UNSUPPORTED: &[&str] = &[
-    "lua",
-    "luaxform",
-    "replace",
-    "app-layer-state",
-    "nfq_set_mark",
-    "flow.elephant",
-    "flowvar",
-    "pktvar",
-    "template",
-];
+const UNSUPPORTED: &[&str] =
+    &["lua", "luaxform", "replace", "app-layer-state", "nfq_set_mark", "flow.elephant", "template"];
 
 /// Whether a word is a keyword that is read.
 pub(super) fn is_known(word: &str) -> bool {

@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::address_facts::AddressFacts;
+use super::captured::Captured;
 use super::datasets::{Datasets, NoData, Reputations, Set};
 use super::magic::NoMagic;
 use super::rule::{
@@ -108,6 +109,8 @@ pub struct Scratch {
     pub is_dce_little_endian: bool,
     /// Tests ran out of their steps since this was asked last: whether they would have held is not known.
     pub is_spent: bool,
+    /// What expressions captured.
+    pub captured: Captured,
 }
 
 impl Scratch {
@@ -255,6 +258,9 @@ impl Run<'_> {
             let Some((start, end)) = self.find(expression, bytes, from) else { return false };
             self.at = before + end;
             if self.holds(rest) {
+                if expression.captures() {
+                    expression.capture(bytes, from, &mut self.scratch.captured);
+                }
                 return true;
             }
             // An expression that can match on and on costs what patterns do.

@@ -1,5 +1,7 @@
 //! What must hold of bytes, and what is done to them before.
 
+use std::sync::Arc;
+
 use super::NumberTest;
 
 /// What must hold of bytes.
@@ -117,8 +119,35 @@ pub struct Expression {
     pub is_negated: bool,
     /// It begins behind the match before.
     pub is_relative: bool,
-    /// Names that its groups are kept under.
-    pub captures: Vec<Box<str>>,
+    /// Groups that are kept, and as which of [`Rule::captures`](super::Rule::captures).
+    pub captures: Vec<(Group, u8)>,
+}
+
+/// A group of an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Group {
+    /// By its place, from 1.
+    Number(u8),
+    /// By its name.
+    Name(Box<str>),
+}
+
+/// What is kept of a group that matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// Of what.
+    pub kind: CaptureKind,
+    /// Under this name.
+    pub name: Arc<str>,
+}
+
+/// Of what a captured value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum CaptureKind {
+    Flow,
+    Packet,
+    Alert,
 }
 
 /// PCRE's flags.
