@@ -20,6 +20,7 @@ mod limits;
 mod neighbours;
 mod notices;
 mod refusals;
+mod replace;
 mod sweep;
 mod tags;
 

@@ -56,19 +56,6 @@ impl Formatter {
         self.capture = Some(format!(",\"pcap_filename\":{name}}}\n").into_bytes());
     }
 
-    /// Appends one value as one line.
-    pub(super) fn append(&self, out: &mut Vec<u8>, line: &impl Serialize) {
-        let before = out.len();
-        append(out, line);
-        if let Some(capture) = &self.capture
-            && out.len() > before
-        {
-            // In place of the last brace and the end of the line.
-            out.truncate(out.len() - 2);
-            out.extend_from_slice(capture);
-        }
-    }
-
     /// Appends a `flow` event. `worker` is told under `jarvis`; `clues` speaks for the risks
     /// ([`dataplane::dpi::risk::clues`]).
     pub fn flow(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, end: &FlowEnd, clues: &[u8]) {
@@ -78,7 +65,7 @@ impl Formatter {
         let payload = (summary, host.as_deref(), clues);
         let mut view = FlowView::new(header, names, worker, record, payload, policy_id);
         view.community_id = self.community_seed.map(|seed| community_id(seed, record));
-        self.append(out, &view);
+        append_of(self.capture.as_deref(), out, &view);
     }
 
     /// Appends the event of a transaction, whose encoded fields are `fields`.
@@ -92,7 +79,11 @@ impl Formatter {
     ) {
         let community_id =
             self.community_seed.map(|seed| CommunityId::new(seed, told.protocol, told.src, told.dst));
-        self.append(out, &TransactionView { names, worker, told, fields, community_id });
+        append_of(
+            self.capture.as_deref(),
+            out,
+            &TransactionView { names, worker, told, fields, community_id },
+        );
     }
 
     /// Appends a `drop` event.
@@ -140,7 +131,11 @@ impl Formatter {
             }
             _ => None,
         };
-        self.append(out, &PacketView { names, worker, record, policy_id, event_type, body, community_id });
+        append_of(
+            self.capture.as_deref(),
+            out,
+            &PacketView { names, worker, record, policy_id, event_type, body, community_id },
+        );
     }
 
     /// Appends an `engine` event: a link that went, a worker that hung, a thread that was started anew. Suricata
@@ -181,7 +176,11 @@ impl Formatter {
             StateChange::ControlRestarted => (None, Change::ControlRestarted),
         };
         let jarvis = EngineNotes { worker, change };
-        self.append(out, &EngineView { timestamp: Stamp(now), in_iface, event_type: "engine", jarvis });
+        append_of(
+            self.capture.as_deref(),
+            out,
+            &EngineView { timestamp: Stamp(now), in_iface, event_type: "engine", jarvis },
+        );
     }
 }
 
@@ -192,6 +191,19 @@ pub(super) fn append(out: &mut Vec<u8>, line: &impl Serialize) {
     match serde_json::to_writer(&mut *out, line) {
         Ok(()) => out.push(b'\n'),
         Err(_) => out.truncate(before),
+    }
+}
+
+/// Appends one value as one line, which ends as `capture` says where that is told.
+fn append_of(capture: Option<&[u8]>, out: &mut Vec<u8>, line: &impl Serialize) {
+    let before = out.len();
+    append(out, line);
+    if let Some(capture) = capture
+        && out.len() > before
+    {
+        // In place of the last brace and the end of the line.
+        out.truncate(out.len() - 2);
+        out.extend_from_slice(capture);
     }
 }
 
@@ -507,7 +519,7 @@ impl Serialize for DropBody<'_> {
             map.serialize_entry(id, &ip.id_or_label)?;
         }
         match record.transport {
-            TransportFields::None => {}
+            TransportFields::None | TransportFields::Igmp { .. } => {}
             TransportFields::Tcp { seq, ack, window, urgent, flags, reserved } => {
                 map.serialize_entry("tcpseq", &seq)?;
                 map.serialize_entry("tcpack", &ack)?;
@@ -548,6 +560,15 @@ struct PacketNotes<'a> {
     reason: &'static str,
     count: u32,
     frame_len: u32,
+}
+
+/// A message of IGMP or of RGMP.
+#[derive(Serialize)]
+struct Igmp {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u8>,
+    #[serde(rename = "type")]
+    kind: u8,
 }
 
 #[derive(Serialize)]
@@ -606,6 +627,12 @@ impl Serialize for PacketView<'_> {
             return map.end();
         }
         map.serialize_entry(self.event_type, &self.body)?;
+        if let (Body::Alert(_), TransportFields::Igmp { kind, version }) = (&self.body, record.transport) {
+            map.serialize_entry(
+                if version == 0 { "rgmp" } else { "igmp" },
+                &Igmp { version: (version > 0).then_some(version), kind },
+            )?;
+        }
         if let Body::Alert(AlertBody(alert)) = self.body {
             let protocol = alert.summary.protocol.filter(|_| ports);
             if let Some(protocol) = protocol {
@@ -820,7 +847,7 @@ fn anomaly_name(reason: Reason) -> (&'static str, &'static str) {
 }
 
 /// Names from Suricata 7's `decode-events.c` that mean exactly this.
-fn decoder_event(reason: Reason) -> Option<&'static str> {
+pub(super) fn decoder_event(reason: Reason) -> Option<&'static str> {
     Some(match reason {
         Reason::EthernetTruncated => "decoder.ethernet.pkt_too_small",
         Reason::VlanTruncated => "decoder.vlan.header_too_small",

@@ -353,10 +353,10 @@ impl EventPump {
                 return false;
             }
         }
-        if let Event::Tagged(told) = event {
-            if !self.take_fields(told.len_bytes as usize, fields) {
-                return false;
-            }
+        if let Event::Tagged(told) = event
+            && !self.take_fields(told.len_bytes as usize, fields)
+        {
+            return false;
         }
         let (topic, is_typed) = match event {
             Event::Flow(_) => (Topic::Flows, self.types.flow),

@@ -11,7 +11,7 @@ use crate::dpi::{HostName, Summary};
 use crate::flow::{Decision, Direction, FlowRecord};
 use crate::parse::{Addr, Headers, Mac, TcpFlags, Tunnel};
 use crate::rules::Signature;
-use crate::rules::detect::FileSoFar;
+use crate::rules::detect::{FileSoFar, FrameSeen};
 use crate::rules::memory::Recalled;
 use crate::time::Wall;
 use crate::verdict::Reason;
@@ -221,6 +221,8 @@ pub struct KeptBytes {
     pub link: u32,
     /// The file that the transaction carries which matched.
     pub file: Option<FileSoFar>,
+    /// The frame that matched.
+    pub frame: Option<FrameSeen>,
 }
 
 impl PartialEq for Alert {
@@ -276,6 +278,13 @@ pub enum TransportFields {
         id: u16,
         /// Sequence number.
         seq: u16,
+    },
+    /// RFC 2236 and its kin.
+    Igmp {
+        /// Type.
+        kind: u8,
+        /// Which of its versions says so; 0: it is not IGMP but RGMP (RFC 3488), or of no known type.
+        version: u8,
     },
 }
 

@@ -359,6 +359,7 @@ impl Engine {
         let Some(inspector) = &self.inspector else { return kept };
         let Kept { payload_bytes, packet: keeps_packet, .. } = inspector.rules_keep();
         kept.file = inspector.file_of(hit).cloned();
+        kept.frame = inspector.frame_of(hit).cloned();
         if payload_bytes > 0 {
             let stream = match (hit.way, found) {
                 (Some(way), Some(found)) if hit.is_of_stream => {
@@ -469,7 +470,11 @@ pub(super) fn tell_of_end(
                 ends: Some(record.endpoints()),
                 about: inspector.record_of(NO_INSPECTION, hit),
                 recalled: inspector.recall(NO_INSPECTION, hit),
-                kept: KeptBytes { file: inspector.file_of(hit).cloned(), ..KeptBytes::default() },
+                kept: KeptBytes {
+                    file: inspector.file_of(hit).cloned(),
+                    frame: inspector.frame_of(hit).cloned(),
+                    ..KeptBytes::default()
+                },
             };
             events.send(Event::Alert(Box::new(alert)));
             is_alerted = true;

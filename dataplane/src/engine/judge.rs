@@ -228,7 +228,11 @@ impl Engine {
         }
         let ruled = if self.has_rules() && self.flows.flow(id).is_looked_at() {
             let over_budget = snapshot.settings.exceptions.rule_budget;
-            self.detect(entry, found, over_budget, packet, events)
+            let ruled = self.detect(entry, found, over_budget, packet, events);
+            if self.has_replacements() {
+                self.replace(entry, packet, out);
+            }
+            ruled
         } else {
             None
         };

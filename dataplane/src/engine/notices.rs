@@ -8,6 +8,9 @@ use crate::parse::{Headers, Mac, Network, Transport};
 use crate::time::Tick;
 use crate::verdict::Reason;
 
+/// IANA protocol number.
+const IGMP: u8 = 2;
+
 /// When each reason was last told, and what has happened since.
 #[derive(Debug)]
 pub(super) struct Notices {
@@ -130,8 +133,25 @@ fn transport_fields(bytes: &[u8], headers: &Headers) -> TransportFields {
         },
         Transport::Udp { .. } => TransportFields::Udp { len_bytes: be16(4) },
         Transport::Icmp(icmp) => TransportFields::Icmp { id: icmp.id, seq: icmp.seq },
+        Transport::None if matches!(headers.network, Network::Ip { protocol: IGMP, .. }) => {
+            igmp_fields(bytes.get(at..usize::from(headers.end)).unwrap_or_default())
+        }
         Transport::Sctp { .. } | Transport::None => TransportFields::None,
     }
+}
+
+/// Type and version of an IGMP message (RFC 1112 I, RFC 2236 2.1, RFC 3376 7.1).
+const fn igmp_fields(message: &[u8]) -> TransportFields {
+    let [kind, response_time, ..] = message else { return TransportFields::None };
+    let version = match *kind {
+        0x11 if message.len() >= 12 => 3,
+        0x11 if *response_time != 0 => 2,
+        0x11 | 0x12 => 1,
+        0x16 | 0x17 => 2,
+        0x22 => 3,
+        _ => 0,
+    };
+    TransportFields::Igmp { kind: *kind, version }
 }
 
 #[cfg(test)]
@@ -201,5 +221,11 @@ mod tests {
         assert_eq!(transport, TransportFields::Udp { len_bytes: 11 });
         let echo = ipv4(Protocol::ICMP, &[8, 0, 0, 0, 0, 7, 0, 9]);
         assert_eq!(described(eth(0x0800, &echo)).1, TransportFields::Icmp { id: 7, seq: 9 });
+        for (message, version) in
+            [([0x11, 0, 0, 0], 1), ([0x11, 9, 0, 0], 2), ([0x16, 0, 0, 0], 2), ([0xff, 0, 0, 0], 0)]
+        {
+            let frame = eth(0x0800, &ipv4(IGMP, &message));
+            assert_eq!(described(frame).1, TransportFields::Igmp { kind: message[0], version });
+        }
     }
 }

@@ -198,6 +198,9 @@ impl Signature {
             return Err(Unmatchable::Unsupported("a frame beside what is asked of a transaction"));
         }
         let kind = kind(&rule, !checks.is_empty(), &parts, &asks);
+        if kind != Kind::Packet && replaces(&rule) {
+            return Err(Unmatchable::Unsupported("replace beside what is asked of a protocol"));
+        }
         let applications = applications(&rule, &parts, &asks);
         let hides_record = rule.effects.contains(&Effect::HideRecord);
         Ok(Self {
@@ -264,6 +267,7 @@ impl Signature {
         scratch.variables.resize(self.rule.variables.len(), 0);
         scratch.decoded.clear();
         scratch.captured.clear();
+        scratch.replaced.clear();
         scratch.is_dce_little_endian = true;
     }
 
@@ -456,6 +460,11 @@ fn is_of_addresses(rule: &Rule, asks: &[Ask]) -> bool {
         && !rule.effects.iter().any(changes_more)
 }
 
+/// Whether a match changes the packet.
+fn replaces(rule: &Rule) -> bool {
+    rule.parts.iter().flat_map(|part| &part.tests).any(Test::replaces)
+}
+
 fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
     if parts.iter().any(|part| part.frame.is_some()) {
         return Kind::Frame;
@@ -483,7 +492,7 @@ fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
     };
     // As with Suricata, what is asked of a packet makes all of the rule one of packets.
     let has_size = asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_) | Ask::Flow(..)));
-    let is_of_packets = has_checks || has_size || rule.flow.stream == Some(false);
+    let is_of_packets = has_checks || has_size || rule.flow.stream == Some(false) || replaces(rule);
     let has_payload = parts.iter().any(|part| part.buffer == PAYLOAD);
     if !is_of_streams || is_of_packets || !has_payload {
         return Kind::Packet;

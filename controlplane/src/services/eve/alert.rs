@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use dataplane::control::{Alert, KeptBytes};
 use dataplane::flow::Direction;
 use dataplane::rules::Signature;
-use dataplane::rules::detect::{FileSoFar, FileState};
+use dataplane::rules::detect::{FileSoFar, FileState, FrameSeen};
 use dataplane::rules::memory::{Kept, Recalled};
 use dataplane::rules::rule::{Action, End, Rule};
 use dataplane::rules::set::PRIORITY;
@@ -194,6 +194,9 @@ pub(super) fn serialize_kept<M: SerializeMap>(kept: &KeptBytes, map: &mut M) -> 
     if let Some(file) = &kept.file {
         map.serialize_entry("files", &[FileView::of(file)])?;
     }
+    if let Some(frame) = &kept.frame {
+        map.serialize_entry("frame", &FrameView::of(frame))?;
+    }
     if !kept.payload.is_empty() {
         map.serialize_entry("payload", &BASE64.encode(&kept.payload))?;
         map.serialize_entry("payload_printable", &Printable(&kept.payload))?;
@@ -206,6 +209,11 @@ pub(super) fn serialize_kept<M: SerializeMap>(kept: &KeptBytes, map: &mut M) -> 
     Ok(())
 }
 
+/// Suricata tells the number that libpcap has for raw IP in memory (`DLT_RAW`), not that of files.
+const fn data_link(link: u32) -> u32 {
+    if link == 101 { 12 } else { link }
+}
+
 /// A packet and what it begins with.
 pub(super) fn serialize_packet<M: SerializeMap>(
     bytes: &[u8],
@@ -213,7 +221,7 @@ pub(super) fn serialize_packet<M: SerializeMap>(
     map: &mut M,
 ) -> Result<(), M::Error> {
     map.serialize_entry("packet", &BASE64.encode(bytes))?;
-    map.serialize_entry("packet_info", &PacketInfo { linktype: link })
+    map.serialize_entry("packet_info", &PacketInfo { linktype: data_link(link) })
 }
 
 /// A file of the transaction that matched, as far as it was known then.
@@ -243,6 +251,35 @@ impl<'a> FileView<'a> {
             state,
             stored: false,
             size: file.bytes,
+        }
+    }
+}
+
+/// A frame that matched, as Suricata's `output-json-frame.c` has it.
+#[derive(Serialize)]
+struct FrameView<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    direction: &'static str,
+    length: u64,
+    complete: bool,
+    payload: String,
+    payload_printable: Printable<'a>,
+}
+
+impl<'a> FrameView<'a> {
+    fn of(frame: &'a FrameSeen) -> Self {
+        let direction = match frame.way {
+            Direction::Forward => "toserver",
+            Direction::Reverse => "toclient",
+        };
+        Self {
+            kind: frame.kind.frame().name,
+            direction,
+            length: frame.len,
+            complete: frame.is_whole,
+            payload: BASE64.encode(&frame.bytes),
+            payload_printable: Printable(&frame.bytes),
         }
     }
 }

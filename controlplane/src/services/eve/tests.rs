@@ -268,7 +268,7 @@ fn a_packet_that_a_rule_asked_for_is_told_whole_and_without_a_verdict() {
 #[test]
 fn events_of_a_capture_file_name_it() {
     let mut formatter = Formatter::default();
-    formatter.set_capture(std::path::Path::new("a \"b\".pcap"));
+    formatter.set_capture(Path::new("a \"b\".pcap"));
     let mut out = Vec::new();
     for _ in 0..2 {
         formatter.drop(&mut out, &Names::new(vec![]), 0, &drop_record(Reason::PolicyDrop));

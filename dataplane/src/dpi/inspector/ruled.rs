@@ -8,7 +8,7 @@ use crate::dpi::parser::FlowView;
 use crate::dpi::protocol::Protocol;
 use crate::flow::Direction;
 use crate::parse::Transport;
-use crate::rules::detect::{FileSoFar, FlowPlace, Hit, Moment, PacketFacts};
+use crate::rules::detect::{FileSoFar, FlowPlace, FrameSeen, Hit, Moment, PacketFacts};
 use crate::rules::memory::Recalled;
 use crate::rules::packet::View;
 use crate::rules::set::Kept;
@@ -123,6 +123,19 @@ impl Inspector {
     #[must_use]
     pub fn file_of(&self, hit: &Hit) -> Option<&FileSoFar> {
         self.desk.rules.file_of_hit(hit)
+    }
+
+    /// Whether rules want bytes of the packet replaced.
+    #[must_use]
+    #[inline]
+    pub const fn has_replacements(&self) -> bool {
+        self.desk.rules.has_replacements()
+    }
+
+    /// The frame that matched.
+    #[must_use]
+    pub fn frame_of(&self, hit: &Hit) -> Option<&FrameSeen> {
+        self.desk.rules.frame_of_hit(hit)
     }
 
     /// The end of what a direction brought in order, as far as rules look at it.

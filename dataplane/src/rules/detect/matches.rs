@@ -29,6 +29,8 @@ pub struct Hit {
     pub is_of_flow: bool,
     /// Whether it matched what came in order, not one packet.
     pub is_of_stream: bool,
+    /// Which of the frames that matched with this packet it is of, where it is of one.
+    pub frame: Option<u16>,
     /// What it does: what the rule says, or a `rate_filter` in its place.
     pub action: Action,
 }
@@ -62,12 +64,13 @@ pub(super) struct Of {
     pub transaction: Option<u32>,
     pub is_of_flow: bool,
     pub is_of_stream: bool,
+    pub frame: Option<u16>,
 }
 
 impl Of {
     /// Of what came in order.
     pub(super) const fn stream(way: Direction) -> Self {
-        Self { way: Some(way), transaction: None, is_of_flow: true, is_of_stream: true }
+        Self { way: Some(way), transaction: None, is_of_flow: true, is_of_stream: true, frame: None }
     }
 }
 
@@ -81,7 +84,7 @@ pub(super) fn matched(
     (src, dst, at_ns): ((Addr, u16), (Addr, u16), u64),
     hits: &mut Vec<Hit>,
 ) -> bool {
-    let Of { way, transaction, is_of_flow, is_of_stream } = of;
+    let Of { way, transaction, is_of_flow, is_of_stream, frame } = of;
     // As with Suricata, what is suppressed is not counted, and acts all the same.
     let is_suppressed = one.adjusted.is_suppressed(src.0, dst.0);
     let counted = match is_suppressed {
@@ -115,7 +118,7 @@ pub(super) fn matched(
     let action = after_many.map_or(one.rule.action, |rate| rate.action);
     let is_told = is_told && !one.rule.is_silent && after_many.is_none_or(|rate| rate.is_told);
     if (is_told || action != Action::Alert) && hits.len() < HITS_MAX {
-        hits.push(Hit { rule: number, way, transaction, is_told, is_of_flow, is_of_stream, action });
+        hits.push(Hit { rule: number, way, transaction, is_told, is_of_flow, is_of_stream, frame, action });
     }
     true
 }

@@ -27,7 +27,7 @@ mod transaction;
 pub(super) use file::asks_of_files;
 pub use file::{FileSoFar, FileState};
 pub use flow::{FlowAction, FlowCounts, FlowPlace, NO_STATE, RuledFlow};
-pub use frame::Message;
+pub use frame::{FrameSeen, Message};
 pub use matches::Hit;
 pub use packet::PacketFacts;
 pub use shown::{FieldId, Shown, field};
@@ -38,7 +38,7 @@ use std::sync::Arc;
 use super::host_bits::HostBits;
 use super::language::buffers::FILE_MAGIC;
 use super::magic;
-use super::matcher::Scratch;
+use super::matcher::{Replacement, Scratch};
 use super::memory::{FlowMemory, Recalled};
 use super::packet::decode::MetEvents;
 use super::prefilter;
@@ -94,6 +94,10 @@ struct Ledger {
     rates: Rates,
     /// Of all workers.
     hosts: HostBits,
+    /// What is to be written into the packet that is looked at.
+    replacements: Vec<Replacement>,
+    /// Frames that matched: since hits were taken, and when they were.
+    frames: [Vec<FrameSeen>; 2],
     /// What matches captured for their alerts: since hits were taken, and when they were.
     of_alerts: [Vec<OfAlert>; 2],
 }
@@ -233,6 +237,9 @@ impl Detector {
         let [fresh, taken] = &mut self.ledger.of_alerts;
         taken.clear();
         std::mem::swap(fresh, taken);
+        let [fresh, taken] = &mut self.ledger.frames;
+        taken.clear();
+        std::mem::swap(fresh, taken);
         self.hits.sort_by_key(|hit| hit.rule);
         let Some(set) = &self.set else { return self.hits.clear() };
         to.extend(self.hits.drain(..).take(set.options().alerts_per_packet));
@@ -245,6 +252,23 @@ impl Detector {
     #[inline]
     pub const fn take_spent(&mut self) -> bool {
         std::mem::replace(&mut self.desk.tests.is_spent, false)
+    }
+
+    /// Whether bytes of the packet are to be replaced that rules were asked about last.
+    #[must_use]
+    #[inline]
+    pub const fn has_replacements(&self) -> bool {
+        !self.ledger.replacements.is_empty()
+    }
+
+    /// Where in its payload, and by what.
+    pub fn take_replacements(&mut self) -> Vec<Replacement> {
+        std::mem::take(&mut self.ledger.replacements)
+    }
+
+    /// Takes the list back, which is used again.
+    pub fn give_back_replacements(&mut self, list: Vec<Replacement>) {
+        self.ledger.replacements = list;
     }
 
     /// Whether anything matched since hits were taken.
@@ -281,6 +305,12 @@ impl Detector {
         }
         let recalled = memory.map_or_else(Recalled::default, |memory| memory.recall(names));
         Some(Box::new(Recalled { of_alert: of_alert().map(|(.., kept)| kept.clone()).collect(), ..recalled }))
+    }
+
+    /// The frame of a hit which was taken last.
+    #[must_use]
+    pub fn frame_of_hit(&self, hit: &Hit) -> Option<&FrameSeen> {
+        self.ledger.frames[1].get(usize::from(hit.frame?))
     }
 
     /// The file that the transaction of a hit carried which was taken last.

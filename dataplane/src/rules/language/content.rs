@@ -102,6 +102,23 @@ pub(super) fn nocase(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wron
     })
 }
 
+/// `replace:"bytes"`: as many bytes as the content before it has.
+pub(super) fn replace(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
+    let inner = value.unquoted().ok_or_else(|| value.expected("bytes in double quotes"))?;
+    let bytes = unescaped(inner)?;
+    change(draft, value, |content| {
+        if content.is_negated {
+            return Err(value.wrong("what is not there cannot be replaced"));
+        }
+        let (own, wanted) = (bytes.len(), content.bytes.len());
+        if own != wanted {
+            return Err(value.wrong(format!("{own} bytes cannot take the place of the content's {wanted}")));
+        }
+        content.replacement = Some(bytes.into());
+        Ok(())
+    })
+}
+
 /// What has no meaning for us: packets and streams are one buffer.
 pub(super) fn rawbytes(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
     change(draft, value, |_content| Ok(()))

@@ -275,6 +275,10 @@ impl<'a> Draft<'a> {
         }
         for part in &rule.parts {
             fits(rule, part).map_err(|detail| whole.wrong(detail))?;
+            let replaces = part.tests.iter().any(Test::replaces);
+            if replaces && part.seen != Seen::plain(PAYLOAD) {
+                return Err(whole.wrong("replace is for a content of the packet's payload, not of a buffer"));
+            }
         }
         Ok(self.rule)
     }

@@ -42,6 +42,7 @@ const KEYWORDS: &[(&str, Takes, Reader)] = &[
     ("content", Needed, content::content),
     ("uricontent", Needed, content::uricontent),
     ("nocase", Nothing, content::nocase),
+    ("replace", Needed, content::replace),
     ("rawbytes", Nothing, content::rawbytes),
     ("offset", Needed, content::offset),
     ("depth", Needed, content::depth),
@@ -143,7 +144,7 @@ const KEYWORDS: &[(&str, Takes, Reader)] = &[
 
 /// Keywords of the language that this engine does not have.
 const UNSUPPORTED: &[&str] =
-    &["lua", "luaxform", "replace", "app-layer-state", "nfq_set_mark", "flow.elephant", "template"];
+    &["lua", "luaxform", "app-layer-state", "nfq_set_mark", "flow.elephant", "template"];
 
 /// Whether a word is a keyword that is read.
 pub(super) fn is_known(word: &str) -> bool {

@@ -98,6 +98,9 @@ enum Ready {
     Never,
 }
 
+/// A place in the buffer, and bytes that belong there.
+pub type Replacement = (usize, Arc<[u8]>);
+
 /// What tests of one rule share while they are tried.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -111,6 +114,8 @@ pub struct Scratch {
     pub is_spent: bool,
     /// What expressions captured.
     pub captured: Captured,
+    /// Where bytes are to be written in the place of others, and which.
+    pub replaced: Vec<Replacement>,
 }
 
 impl Scratch {
@@ -235,6 +240,9 @@ impl Run<'_> {
             let Some(start) = found else { return false };
             self.at = start + pattern.len();
             if self.holds(rest) {
+                if let Some(bytes) = pattern.replacement() {
+                    self.scratch.replaced.push((start, Arc::clone(bytes)));
+                }
                 return true;
             }
             if !is_followed || self.is_over {

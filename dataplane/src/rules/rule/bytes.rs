@@ -41,6 +41,12 @@ pub enum Test {
 }
 
 impl Test {
+    /// Whether bytes are written in the place of what it finds.
+    #[must_use]
+    pub const fn replaces(&self) -> bool {
+        matches!(self, Self::Content(Content { replacement: Some(_), .. }))
+    }
+
     /// Whether it begins where the one before it ended.
     #[must_use]
     pub const fn is_relative(&self) -> bool {
@@ -95,6 +101,8 @@ pub struct Content {
     pub endswith: bool,
     /// Whether it is by this that the rule is found.
     pub fast_pattern: Option<FastPattern>,
+    /// As many bytes that are written in its place.
+    pub replacement: Option<Arc<[u8]>>,
 }
 
 /// How a pattern is used to find the rule.

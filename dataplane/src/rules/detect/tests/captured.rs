@@ -11,6 +11,7 @@ fn recalled(flow: &Flow, rule: u32, transaction: Option<u32>) -> Recalled {
         is_told: true,
         is_of_flow: true,
         is_of_stream: true,
+        frame: None,
         action: Action::Alert,
     };
     flow.detector.recall(flow.place, &hit).map_or_else(Recalled::default, |recalled| *recalled)
