@@ -22,7 +22,6 @@ mod notices;
 mod refusals;
 mod replace;
 mod sweep;
-mod tags;
 
 pub use batch::{BATCH_MAX, Disposition, HOST_PORT, Hop, INJECTED_MAX, Injected, Outcome, Packet, Release};
 pub use config::{ChecksumMode, EngineConfig, Inspection, Mode, PortConfig, Service, StreamConfig};
@@ -36,6 +35,7 @@ use crate::flow::{EndReason, FlowConfig, FlowKey, FlowTable, Located};
 use crate::host::Shared;
 use crate::parse::{Addr, Headers, Protocol};
 use crate::policy::Scratch;
+use crate::rules::tags::Tags;
 use crate::stream::Anomaly;
 use crate::time::{Now, Tick};
 use crate::verdict::{Counters, Reason};
@@ -46,7 +46,6 @@ use neighbours::Neighbours;
 use notices::Notices;
 use refusals::Refusals;
 use sweep::Sweep;
-use tags::Tags;
 
 /// Flows looked at for expiry in one turn at most: some microseconds of work.
 const EXPIRE_MAX: usize = 64;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::inspect::{is_established, is_midstream};
 use super::notices::describe;
-use super::tags::Place;
 use super::{Engine, Entry, Packet};
 use crate::control::{
     Alert, DropRecord, Event, EventSender, ExceptionAction, KeptBytes, Origin, TransportFields,
@@ -24,6 +23,7 @@ use crate::rules::packet::decode::{self, MetEvents, refusal};
 use crate::rules::packet::stream::objection;
 use crate::rules::rule::{Action, Effect, End};
 use crate::rules::set::Kept;
+use crate::rules::tags::Place;
 use crate::time::Wall;
 use crate::verdict::{Reason, Verdict};
 

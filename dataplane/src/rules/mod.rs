@@ -47,6 +47,7 @@ pub mod datasets;
 pub mod host_bits;
 pub mod set;
 pub mod signature;
+pub mod tags;
 pub mod tally;
 mod threads;
 pub mod transform;

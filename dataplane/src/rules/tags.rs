@@ -9,9 +9,9 @@
 
 use std::collections::HashMap;
 
+use super::rule::{Tag, TagUnit};
 use crate::flow::FlowKey;
 use crate::parse::Addr;
-use crate::rules::rule::{Tag, TagUnit};
 use crate::time::{Tick, Wall};
 
 /// Flows and hosts that are marked at once, of one worker; some 200 bytes each with a mark or two.
@@ -31,7 +31,7 @@ const SWEEP_EVERY_NS: u64 = 60 * Tick::SECOND;
 
 /// What bears marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Place {
+pub enum Place {
     /// A flow, by its key.
     Flow(FlowKey),
     /// Whatever a host sends and gets.
@@ -84,7 +84,7 @@ impl Mark {
 
 /// All marks of one worker.
 #[derive(Debug, Default)]
-pub(super) struct Tags {
+pub struct Tags {
     places: HashMap<Place, Marked, foldhash::quality::RandomState>,
     swept: Wall,
 }
@@ -92,13 +92,14 @@ pub(super) struct Tags {
 impl Tags {
     /// Whether nothing is marked.
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
     /// A rule matched: marks `place`, of which `flow_id` says which flow of its key it is. Where there is no room nothing is marked.
     #[cold]
-    pub(super) fn mark(&mut self, place: Place, flow_id: u64, rule: (u32, u32), tag: Tag, at: Wall) {
+    pub fn mark(&mut self, place: Place, flow_id: u64, rule: (u32, u32), tag: Tag, at: Wall) {
         if self.places.len() >= PLACES_MAX && !self.places.contains_key(&place) {
             self.forget_unseen(at);
             if self.places.len() >= PLACES_MAX {
@@ -126,7 +127,7 @@ impl Tags {
 
     /// Counts a packet of `place`; whether it is to be recorded.
     #[cold]
-    pub(super) fn records(&mut self, place: Place, flow_id: u64, len_bytes: u64, at: Wall) -> bool {
+    pub fn records(&mut self, place: Place, flow_id: u64, len_bytes: u64, at: Wall) -> bool {
         let Some(marked) = self.places.get_mut(&place) else { return false };
         let mut is_recorded = false;
         if marked.flow_id == flow_id {
@@ -148,7 +149,7 @@ impl Tags {
 
     /// Forgets what was not seen for long; call it once a turn.
     #[inline]
-    pub(super) fn sweep(&mut self, now: Wall) {
+    pub fn sweep(&mut self, now: Wall) {
         if !self.is_empty() && now.0.saturating_sub(self.swept.0) >= SWEEP_EVERY_NS {
             self.forget_unseen(now);
         }
