@@ -96,6 +96,8 @@ struct Replay {
     datasets: Arc<Datasets>,
     /// Whether one `stats` event closes the output.
     totals_are_told: bool,
+    /// Whether events name the file.
+    names_file: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -103,6 +105,8 @@ struct Meta {
     link: LinkType,
     at: Now,
     in_port: u8,
+    /// Which packet of its file.
+    number: u64,
 }
 
 impl Replay {
@@ -151,6 +155,7 @@ impl Replay {
             progress: Progress::new(),
             datasets: Arc::clone(&names_of_rules.datasets),
             totals_are_told: config.eve.types.stats,
+            names_file: config.eve.pcap_file,
         })
     }
 
@@ -161,6 +166,10 @@ impl Replay {
         let read = Rc::new(Cell::new(0));
         let source = Counted { inner: file, read: Rc::clone(&read) };
         let mut reader = SavefileReader::new(source).map_err(|error| error.to_string())?;
+        if self.names_file {
+            self.pump.set_capture(path, self.now.wall);
+        }
+        let mut number = 0;
         let outcome = loop {
             match reader.next() {
                 Ok(Some(record)) => {
@@ -169,7 +178,8 @@ impl Replay {
                     self.first.get_or_insert(wall);
                     self.now = Now { tick: Tick(wall.0), wall };
                     let in_port = side_of(&self.ports, record.bytes, record.link);
-                    let meta = Meta { link: record.link, at: self.now, in_port };
+                    number += 1;
+                    let meta = Meta { link: record.link, at: self.now, in_port, number };
                     let buffer = &mut self.buffers[self.metas.len()];
                     buffer.clear();
                     buffer.extend_from_slice(record.bytes);
@@ -203,6 +213,7 @@ impl Replay {
                     link: meta.link,
                     hop: Hop::Wire,
                     at: meta.at,
+                    number: meta.number,
                 };
             }
             outcome.clear();

@@ -151,7 +151,11 @@ fn read_all(
     let options = Options {
         midstream: config.midstream,
         alerts_per_packet: config.alerts_per_packet.into(),
-        keeps: Kept { payload_bytes: config.payload_bytes as usize, packet: config.packet },
+        keeps: Kept {
+            payload_bytes: config.payload_bytes as usize,
+            packet: config.packet,
+            tagged: config.tagged_packets,
+        },
         workers,
         threads: threads(),
     };

@@ -247,6 +247,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
             oneway: action(exceptions.oneway),
         },
         reject_per_s: config.reject_per_s,
+        drops_per_s: config.eve.drops_per_s,
         adopt_s: config.flow.adopt_s,
         supplied: setup::supplied(config),
     }

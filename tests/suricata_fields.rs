@@ -26,7 +26,7 @@ const CAPTURES: &[(&str, &[&str])] = &[
 const TYPES: &[&str] = &["dhcp", "dns", "flow", "http", "rfb", "sip", "tftp", "tls"];
 
 /// What Suricata writes and we do not.
-const SURICATA_ONLY: &[&str] = &["pcap_cnt", "pkt_src", "tls.from_proto"];
+const SURICATA_ONLY: &[&str] = &["tls.from_proto"];
 
 /// What we write beyond Suricata 7: fields of Suricata 8, and of options that are off in its file.
 const OURS_ONLY: &[&str] = &[
@@ -37,6 +37,7 @@ const OURS_ONLY: &[&str] = &[
     "dhcp.",
     "flow.action",
     "rfb.authentication.security_result",
+    "sip.sdp",
     "tls.client_alpns",
     "tls.ja3",
     "tls.ja3s",

@@ -13,7 +13,7 @@ use controlplane::services::auth::Identity;
 use controlplane::services::live::{Bounds, Draft, Facts, Hub, LogKeeping, Recorder, Topic, Topics};
 use controlplane::services::{EveTypes, EventCounts, EventPump, Names};
 use controlplane::store::segments::Segments;
-use dataplane::control::{DropRecord, Event, Settings, Snapshot, TransportFields, door};
+use dataplane::control::{DropRecord, Event, Origin, Settings, Snapshot, TransportFields, door};
 use dataplane::flow::Decision;
 use dataplane::parse::{Addr, Mac};
 use dataplane::policy::{DefaultAction, PolicySet};
@@ -117,6 +117,7 @@ fn drop_of(number: u32) -> Event {
     let [_, b, c, d] = number.to_be_bytes();
     Event::Drop(DropRecord {
         time: Wall(now_ns()),
+        origin: Origin::default(),
         reason: Reason::PolicyDrop,
         rejected: false,
         count: 1,

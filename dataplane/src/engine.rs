@@ -20,6 +20,7 @@ mod limits;
 mod neighbours;
 mod notices;
 mod refusals;
+mod replace;
 mod sweep;
 
 pub use batch::{BATCH_MAX, Disposition, HOST_PORT, Hop, INJECTED_MAX, Injected, Outcome, Packet, Release};
@@ -27,13 +28,14 @@ pub use config::{ChecksumMode, EngineConfig, Inspection, Mode, PortConfig, Servi
 
 use std::sync::Arc;
 
-use crate::control::{EventSender, FlowGauges, FlowQuery, Snapshot};
+use crate::control::{EventSender, FlowGauges, FlowQuery, Origin, Snapshot};
 use crate::defrag::{Defrag, HoldId};
 use crate::dpi::{Inspector, kept};
 use crate::flow::{EndReason, FlowConfig, FlowKey, FlowTable, Located};
 use crate::host::Shared;
 use crate::parse::{Addr, Headers, Protocol};
 use crate::policy::Scratch;
+use crate::rules::tags::Tags;
 use crate::stream::Anomaly;
 use crate::time::{Now, Tick};
 use crate::verdict::{Counters, Reason};
@@ -79,6 +81,8 @@ pub struct Engine {
     sweep: Sweep,
     /// What rules matched of one packet; empty between packets.
     hits: Vec<crate::rules::Hit>,
+    /// What rules ask to be recorded.
+    tags: Tags,
     /// Whether the payload of the packet that is looked at became part of a stream.
     is_in_stream: bool,
     counters: Counters,
@@ -155,6 +159,7 @@ impl Engine {
             neighbours: Neighbours::default(),
             sweep: Sweep::default(),
             hits: Vec::new(),
+            tags: Tags::default(),
             is_in_stream: false,
             counters: Counters::default(),
             started: None,
@@ -174,6 +179,7 @@ impl Engine {
         if let Some(first) = packets.first() {
             self.started.get_or_insert(first.at.tick);
         }
+        self.notices.set_drops_per_s(snapshot.settings.drops_per_s);
         if let Some(inspector) = &mut self.inspector {
             inspector.set_when_full(when_full(self.config.mode, snapshot.settings.exceptions));
             inspector.follow_rules(snapshot.rules.as_ref());
@@ -185,6 +191,7 @@ impl Engine {
         let Batch { headers, keys, pending } = &mut batch;
         pending.clear();
         for (index, (packet, headers)) in packets.iter().zip(headers.iter_mut()).enumerate() {
+            events.set_origin(Origin { number: packet.number, ..Origin::default() });
             let datagram = match self.admit(snapshot, index, packet, headers, out, events) {
                 Admission::Stays { datagram } => datagram,
                 Admission::Leaves(disposition) => {
@@ -207,6 +214,7 @@ impl Engine {
         for Pending { index, src_is_lo, located, datagram } in pending.iter().copied() {
             let (headers, key) = (&headers[index], &keys[index]);
             let packet = &mut packets[index];
+            events.set_origin(Origin::of(packet.number, headers, datagram.is_some()));
             let is_believed = datagram.is_none() && self.believes(packet, headers);
             let entry = Entry { index, headers, key, src_is_lo, located, datagram, is_believed };
             out.dispositions[index] = match datagram {
@@ -215,7 +223,11 @@ impl Engine {
                 None => self.judge(snapshot, &entry, packet, out, events),
                 Some(hold) => self.judge_datagram(snapshot, &entry, hold, packet, out, events),
             };
+            if !self.tags.is_empty() && datagram.is_none() {
+                self.record_tagged(&entry, packet, events);
+            }
         }
+        events.set_origin(Origin::default());
         self.batch = batch;
     }
 
@@ -235,6 +247,7 @@ impl Engine {
             counters.notice(Reason::FragmentTimeout);
         });
         self.limits.sweep(now.tick);
+        self.tags.sweep(now.wall);
         self.sweep_some(now, idle, snapshot, out, events);
     }
 

@@ -147,7 +147,11 @@ fn a_state_violation_is_counted_and_told_by_its_own_reason_strict_or_not() {
             match told {
                 Event::Drop(record) => assert!(strict && record.reason == *reason, "{record:?}"),
                 Event::Anomaly(record) => assert!(!strict && record.reason == notice, "{record:?}"),
-                Event::Flow(_) | Event::Transaction(_) | Event::State(_) | Event::Alert(_) => {
+                Event::Flow(_)
+                | Event::Transaction(_)
+                | Event::Tagged(_)
+                | Event::State(_)
+                | Event::Alert(_) => {
                     panic!("{told:?}")
                 }
             }

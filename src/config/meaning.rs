@@ -445,6 +445,10 @@ pub(crate) struct Eve {
     pub file: Option<PathBuf>,
     /// Kinds of event that are written.
     pub types: EveTypes,
+    /// At most so many records of packets that flows lose after their first one, a second and worker.
+    pub drops_per_s: u32,
+    /// Whether a replay's records name the capture file.
+    pub pcap_file: bool,
     /// Hashes that records of files have, whatever rules ask for.
     pub file_hashes: Vec<FileHashName>,
     /// Seed of `community_id`; `None` leaves it out of events.
@@ -532,6 +536,8 @@ pub(crate) struct Rules {
     pub payload_bytes: u32,
     /// Whether an alert brings its packet.
     pub packet: bool,
+    /// Whether packets are recorded that `tag` asks for.
+    pub tagged_packets: bool,
     /// Lists of rules that are not in force (`disable.conf` of suricata-update).
     pub disable: Vec<PathBuf>,
     /// Lists of rules that are, whatever those say.

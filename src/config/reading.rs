@@ -197,6 +197,7 @@ fn read(
         alerts_per_packet: value_or(rules.integer("alerts_per_packet", 1..=256), 15),
         payload_bytes: value_or(rules.integer("payload_bytes", 0..=65_535), 0),
         packet: rules.flag("packet").unwrap_or(false),
+        tagged_packets: rules.flag("tagged_packets").unwrap_or(true),
         disable: list_files(rules, "disable", base),
         enable: list_files(rules, "enable", base),
         drop: list_files(rules, "drop", base),
@@ -597,6 +598,8 @@ fn read_eve(eve: &mut Section<'_, '_>, base: &Path) -> Eve {
         "minute, hour, day, or a number with s, m, h or d behind it, at most 366d",
     );
     Eve {
+        drops_per_s: value_or(eve.integer("drops_per_s", 0..=1_000_000), 1_000),
+        pcap_file: eve.flag("pcap_file").unwrap_or(false),
         file: file.map(|at| base.join(at.value)),
         types,
         file_hashes: file_hashes.map(|at| at.value).unwrap_or_default(),

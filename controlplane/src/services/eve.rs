@@ -4,9 +4,11 @@
 //! no allocation once the buffer has grown. Keys stand in Suricata's order.
 //! What Suricata has no key for is under `"jarvis"`.
 //!
-//! Absent: `pcap_cnt`, `pkt_src` and `max_regions`, which nothing here knows; docs/eve.md has the whole list.
+//! Absent: `max_regions`, which nothing here knows; docs/eve.md has the whole list.
 
-use dataplane::control::{Alert, DropRecord, FlowEnd, StateChange, Transaction, TransportFields};
+use dataplane::control::{
+    Alert, DropRecord, FlowEnd, Origin, Source, StateChange, TaggedPacket, Transaction, TransportFields,
+};
 use dataplane::dpi::Summary;
 use dataplane::flow::{Decision, EndReason, FlowRecord, TcpState};
 use dataplane::parse::{Addr, Mac, Protocol, TcpFlags, Tunnel};
@@ -16,6 +18,8 @@ use dataplane::verdict::{Reason, ReasonClass};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
+use std::path::Path;
+
 use super::names::{self, Names, PolicyNamer};
 use super::stamp::Stamp;
 
@@ -24,7 +28,7 @@ mod community;
 mod risks;
 mod transaction;
 
-use alert::{AlertBody, FlowSoFar, direction, serialize_kept};
+use alert::{AlertBody, FlowSoFar, Remembered, direction, serialize_kept, serialize_packet};
 use community::{CommunityId, icmp_ports};
 use risks::{RiskDetails, RiskNames};
 use transaction::{TransactionView, serialize_about};
@@ -35,6 +39,8 @@ pub struct Formatter {
     namer: PolicyNamer,
     /// Seed of `community_id`; without one it is not written.
     community_seed: Option<u16>,
+    /// The end of a line that names the capture file.
+    capture: Option<Vec<u8>>,
 }
 
 impl Formatter {
@@ -42,6 +48,12 @@ impl Formatter {
     #[must_use]
     pub fn with_community_seed(community_seed: Option<u16>) -> Self {
         Self { community_seed, ..Self::default() }
+    }
+
+    /// Events are of this capture file from now on, and name it (`pcap_filename`).
+    pub fn set_capture(&mut self, file: &Path) {
+        let name = serde_json::json!(file.to_string_lossy());
+        self.capture = Some(format!(",\"pcap_filename\":{name}}}\n").into_bytes());
     }
 
     /// Appends a `flow` event. `worker` is told under `jarvis`; `clues` speaks for the risks
@@ -53,7 +65,7 @@ impl Formatter {
         let payload = (summary, host.as_deref(), clues);
         let mut view = FlowView::new(header, names, worker, record, payload, policy_id);
         view.community_id = self.community_seed.map(|seed| community_id(seed, record));
-        append(out, &view);
+        append_of(self.capture.as_deref(), out, &view);
     }
 
     /// Appends the event of a transaction, whose encoded fields are `fields`.
@@ -67,7 +79,11 @@ impl Formatter {
     ) {
         let community_id =
             self.community_seed.map(|seed| CommunityId::new(seed, told.protocol, told.src, told.dst));
-        append(out, &TransactionView { names, worker, told, fields, community_id });
+        append_of(
+            self.capture.as_deref(),
+            out,
+            &TransactionView { names, worker, told, fields, community_id },
+        );
     }
 
     /// Appends a `drop` event.
@@ -78,6 +94,19 @@ impl Formatter {
     /// Appends an `alert` event.
     pub fn alert(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, alert: &Alert) {
         self.packet(out, names, worker, &alert.record, ("alert", Body::Alert(AlertBody(alert))));
+    }
+
+    /// Appends a `packet` event: `bytes` are recorded because of an earlier alert.
+    pub fn tagged(
+        &mut self,
+        out: &mut Vec<u8>,
+        names: &Names,
+        worker: usize,
+        told: &TaggedPacket,
+        bytes: &[u8],
+    ) {
+        let body = Body::Packet { bytes, link: told.link };
+        self.packet(out, names, worker, &told.record, ("packet", body));
     }
 
     /// Appends an `anomaly` event.
@@ -102,7 +131,11 @@ impl Formatter {
             }
             _ => None,
         };
-        append(out, &PacketView { names, worker, record, policy_id, event_type, body, community_id });
+        append_of(
+            self.capture.as_deref(),
+            out,
+            &PacketView { names, worker, record, policy_id, event_type, body, community_id },
+        );
     }
 
     /// Appends an `engine` event: a link that went, a worker that hung, a thread that was started anew. Suricata
@@ -143,7 +176,11 @@ impl Formatter {
             StateChange::ControlRestarted => (None, Change::ControlRestarted),
         };
         let jarvis = EngineNotes { worker, change };
-        append(out, &EngineView { timestamp: Stamp(now), in_iface, event_type: "engine", jarvis });
+        append_of(
+            self.capture.as_deref(),
+            out,
+            &EngineView { timestamp: Stamp(now), in_iface, event_type: "engine", jarvis },
+        );
     }
 }
 
@@ -154,6 +191,19 @@ pub(super) fn append(out: &mut Vec<u8>, line: &impl Serialize) {
     match serde_json::to_writer(&mut *out, line) {
         Ok(()) => out.push(b'\n'),
         Err(_) => out.truncate(before),
+    }
+}
+
+/// Appends one value as one line, which ends as `capture` says where that is told.
+fn append_of(capture: Option<&[u8]>, out: &mut Vec<u8>, line: &impl Serialize) {
+    let before = out.len();
+    append(out, line);
+    if let Some(capture) = capture
+        && out.len() > before
+    {
+        // In place of the last brace and the end of the line.
+        out.truncate(out.len() - 2);
+        out.extend_from_slice(capture);
     }
 }
 
@@ -425,6 +475,32 @@ enum Body<'a> {
         layer: &'static str,
         event: &'static str,
     },
+    #[serde(skip)]
+    Packet {
+        bytes: &'a [u8],
+        link: u32,
+    },
+}
+
+/// Suricata's word for how a packet came to be looked at (`PktSrcToString`).
+const fn packet_source(source: Source) -> &'static str {
+    match source {
+        Source::Wire | Source::Tunnel(Tunnel::None) => "wire/pcap",
+        Source::Fragments => "defrag",
+        Source::FlowEnd => "stream (flow timeout)",
+        Source::Tunnel(Tunnel::Gre) => "gre tunnel",
+        Source::Tunnel(Tunnel::IpInIp) => "ipv4 tunnel",
+        Source::Tunnel(Tunnel::Teredo) => "teredo tunnel",
+        Source::Tunnel(Tunnel::Vxlan) => "vxlan encapsulation",
+        Source::Tunnel(Tunnel::Geneve) => "geneve encapsulation",
+        // Suricata does not enter it.
+        Source::Tunnel(Tunnel::Gtpu) => "gtpu tunnel",
+    }
+}
+
+/// `pcap_cnt`, where packets are counted.
+fn serialize_number<M: SerializeMap>(origin: Origin, map: &mut M) -> Result<(), M::Error> {
+    if origin.number == 0 { Ok(()) } else { map.serialize_entry("pcap_cnt", &origin.number) }
 }
 
 /// The headers of a dropped packet, as Suricata's `output-json-drop.c` tells them.
@@ -443,7 +519,7 @@ impl Serialize for DropBody<'_> {
             map.serialize_entry(id, &ip.id_or_label)?;
         }
         match record.transport {
-            TransportFields::None => {}
+            TransportFields::None | TransportFields::Igmp { .. } => {}
             TransportFields::Tcp { seq, ack, window, urgent, flags, reserved } => {
                 map.serialize_entry("tcpseq", &seq)?;
                 map.serialize_entry("tcpack", &ack)?;
@@ -486,6 +562,15 @@ struct PacketNotes<'a> {
     frame_len: u32,
 }
 
+/// A message of IGMP or of RGMP.
+#[derive(Serialize)]
+struct Igmp {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u8>,
+    #[serde(rename = "type")]
+    kind: u8,
+}
+
 #[derive(Serialize)]
 struct Ether {
     src_mac: MacText,
@@ -503,6 +588,7 @@ impl Serialize for PacketView<'_> {
         if let Some(port) = self.names.port(record.in_port) {
             map.serialize_entry("in_iface", port)?;
         }
+        serialize_number(record.origin, &mut map)?;
         map.serialize_entry("event_type", self.event_type)?;
         let vlans = Vlans(record.vlans.0, record.vlans.1);
         if !vlans.is_empty() {
@@ -524,13 +610,29 @@ impl Serialize for PacketView<'_> {
         if record.src.is_some() {
             map.serialize_entry("proto", &Proto(record.protocol))?;
         }
+        map.serialize_entry("pkt_src", packet_source(record.origin.source))?;
         if let Some(id) = self.community_id {
             map.serialize_entry("community_id", &id)?;
+        }
+        if let Body::Alert(AlertBody(Alert { recalled: Some(recalled), .. })) = self.body
+            && recalled.has_metadata()
+        {
+            map.serialize_entry("metadata", &Remembered(recalled))?;
         }
         if let Body::Alert(AlertBody(Alert { transaction: Some(transaction), .. })) = self.body {
             map.serialize_entry("tx_id", transaction)?;
         }
+        if let Body::Packet { bytes, link } = self.body {
+            serialize_packet(bytes, link, &mut map)?;
+            return map.end();
+        }
         map.serialize_entry(self.event_type, &self.body)?;
+        if let (Body::Alert(_), TransportFields::Igmp { kind, version }) = (&self.body, record.transport) {
+            map.serialize_entry(
+                if version == 0 { "rgmp" } else { "igmp" },
+                &Igmp { version: (version > 0).then_some(version), kind },
+            )?;
+        }
         if let Body::Alert(AlertBody(alert)) = self.body {
             let protocol = alert.summary.protocol.filter(|_| ports);
             if let Some(protocol) = protocol {
@@ -745,7 +847,7 @@ fn anomaly_name(reason: Reason) -> (&'static str, &'static str) {
 }
 
 /// Names from Suricata 7's `decode-events.c` that mean exactly this.
-fn decoder_event(reason: Reason) -> Option<&'static str> {
+pub(super) fn decoder_event(reason: Reason) -> Option<&'static str> {
     Some(match reason {
         Reason::EthernetTruncated => "decoder.ethernet.pkt_too_small",
         Reason::VlanTruncated => "decoder.vlan.header_too_small",

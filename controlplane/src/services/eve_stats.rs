@@ -1,5 +1,6 @@
 //! What does the `stats` event say? Totals under Suricata's keys where the meaning is the same.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dataplane::control::{Door, FlowGauges, WorkerReading};
@@ -8,7 +9,7 @@ use dataplane::verdict::{Counters, Reason, ReasonClass};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::eve::append;
+use super::eve::{append, decoder_event};
 use super::stamp::Stamp;
 use super::telemetry::{Named, sum_counters, sum_flow};
 
@@ -41,6 +42,27 @@ struct Decoder {
     pkts: u64,
     bytes: u64,
     invalid: u64,
+    event: DecoderEvents,
+}
+
+/// What decoding met, under Suricata's names: protocol, event, how often. Those that were met.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct DecoderEvents(BTreeMap<&'static str, BTreeMap<&'static str, u64>>);
+
+impl DecoderEvents {
+    fn of(counters: &Counters) -> Self {
+        let mut events: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for reason in Reason::ALL {
+            let name = decoder_event(*reason).and_then(|name| name.strip_prefix("decoder."));
+            let Some((protocol, event)) = name.and_then(|name| name.split_once('.')) else { continue };
+            let count = counters.of(*reason);
+            if count > 0 {
+                *events.entry(protocol).or_default().entry(event).or_insert(0) += count;
+            }
+        }
+        Self(events)
+    }
 }
 
 #[derive(Serialize)]
@@ -122,6 +144,7 @@ pub(super) fn write(out: &mut Vec<u8>, door: &Door, uptime: Duration, wall: Wall
             pkts: counters.received,
             bytes: counters.received_bytes,
             invalid: malformed.sum(),
+            event: DecoderEvents::of(&counters),
         },
         flow: Flow { total: flow.started, active: flow.active, memcap: counters.of(Reason::FlowTableFull) },
         tcp: Tcp {
@@ -137,7 +160,9 @@ pub(super) fn write(out: &mut Vec<u8>, door: &Door, uptime: Duration, wall: Wall
             accepted: counters.forwarded,
             blocked: dropped.saturating_sub(counters.rejected),
             rejected: counters.rejected,
-            replaced: counters.redirected + counters.of(Reason::OverlapRewritten),
+            replaced: counters.redirected
+                + counters.of(Reason::OverlapRewritten)
+                + counters.of(Reason::RuleReplaced),
             drop_reason: ByReason::of(&counters, |class| class != ReasonClass::Notice),
         },
         jarvis: Own {

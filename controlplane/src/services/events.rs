@@ -203,6 +203,12 @@ impl EventPump {
         self
     }
 
+    /// Events that come from now on are of this capture file, and name it. Those in the rings are of the one before.
+    pub fn set_capture(&mut self, file: &std::path::Path, wall: Wall) {
+        while self.turn(wall) > 0 {}
+        self.formatter.set_capture(file);
+    }
+
     /// Takes what is in the rings now, a bounded share of each; returns how much it was. `wall` stamps events
     /// that carry no time of their own.
     pub fn turn(&mut self, wall: Wall) -> usize {
@@ -347,16 +353,22 @@ impl EventPump {
                 return false;
             }
         }
+        if let Event::Tagged(told) = event
+            && !self.take_fields(told.len_bytes as usize, fields)
+        {
+            return false;
+        }
         let (topic, is_typed) = match event {
             Event::Flow(_) => (Topic::Flows, self.types.flow),
             Event::Drop(_) => (Topic::Alerts, self.types.drop),
-            Event::Alert(_) => (Topic::Alerts, self.types.alert),
+            Event::Alert(_) | Event::Tagged(_) => (Topic::Alerts, self.types.alert),
             Event::Anomaly(_) => (Topic::Alerts, self.types.anomaly),
             Event::State(_) => (Topic::System, self.types.engine),
             Event::Transaction(_) => (Topic::Protocols, false),
         };
         let is_of_file = self.file.is_some() && is_typed;
-        let is_told = self.is_told(topic);
+        // Whole packets are for the file.
+        let is_told = self.is_told(topic) && !matches!(event, Event::Tagged(_));
         if !is_of_file {
             self.skipped += 1;
             if !is_told {
@@ -371,6 +383,7 @@ impl EventPump {
             Event::Drop(record) => self.formatter.drop(lines, names, worker, record),
             Event::Alert(alert) => self.formatter.alert(lines, names, worker, alert),
             Event::Anomaly(record) => self.formatter.anomaly(lines, names, worker, record),
+            Event::Tagged(told) => self.formatter.tagged(lines, names, worker, told, &self.fields),
             Event::State(_) => {}
         }
         let line = begin..lines.len();
@@ -380,7 +393,7 @@ impl EventPump {
                 Event::Drop(record) => self.staged.of_record(names, "drop", record),
                 Event::Alert(alert) => self.staged.of_record(names, "alert", &alert.record),
                 Event::Anomaly(record) => self.staged.of_record(names, "anomaly", record),
-                Event::State(_) => Facts::default(),
+                Event::State(_) | Event::Tagged(_) => Facts::default(),
                 Event::Transaction(told) => staged::of_transaction(told),
             };
             self.staged.push(topic, facts, is_of_file, line);

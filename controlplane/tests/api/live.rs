@@ -9,7 +9,7 @@ use controlplane::api::Limits;
 use controlplane::services::auth::Settings as AuthSettings;
 use controlplane::services::auth::role::Role;
 use controlplane::services::live::{Bounds, Draft, Facts, Topic};
-use dataplane::control::{DropRecord, Event, TransportFields};
+use dataplane::control::{DropRecord, Event, Origin, TransportFields};
 use dataplane::flow::Decision;
 use dataplane::parse::{Addr, Mac};
 use dataplane::verdict::Reason;
@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn drop_of(last: u8, port: u16) -> Event {
     Event::Drop(DropRecord {
         time: clock().wall,
+        origin: Origin::default(),
         reason: Reason::PolicyDrop,
         rejected: false,
         count: 1,

@@ -9,9 +9,10 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::dpi::{HostName, Summary};
 use crate::flow::{Decision, Direction, FlowRecord};
-use crate::parse::{Addr, Mac, TcpFlags};
+use crate::parse::{Addr, Headers, Mac, TcpFlags, Tunnel};
 use crate::rules::Signature;
-use crate::rules::detect::FileSoFar;
+use crate::rules::detect::{FileSoFar, FrameSeen};
+use crate::rules::memory::Recalled;
 use crate::time::Wall;
 use crate::verdict::Reason;
 
@@ -22,6 +23,45 @@ pub(super) const RECORDS_MAX: usize = 16_384;
 
 /// Bytes of the ring that carries what transactions say, of one worker.
 pub(super) const FIELD_BYTES_MAX: usize = 8 << 20;
+
+/// What made a record: a packet, or the end of its flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Number of the packet in its file, from 1; 0 where it is from none.
+    pub number: u64,
+    /// How it came to be looked at.
+    pub source: Source,
+}
+
+/// How a packet came to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Source {
+    /// As it is, from a wire or a file.
+    #[default]
+    Wire,
+    /// Out of a tunnel.
+    Tunnel(Tunnel),
+    /// Put together from fragments.
+    Fragments,
+    /// Not at all: the flow was over.
+    FlowEnd,
+}
+
+impl Origin {
+    /// The end of a flow.
+    pub const FLOW_END: Self = Self { number: 0, source: Source::FlowEnd };
+
+    /// A packet whose headers are read, put together from fragments or not.
+    #[must_use]
+    pub const fn of(number: u64, headers: &Headers, is_datagram: bool) -> Self {
+        let source = match headers.tunnel {
+            _ if is_datagram => Source::Fragments,
+            Tunnel::None => Source::Wire,
+            tunnel => Source::Tunnel(tunnel),
+        };
+        Self { number, source }
+    }
+}
 
 /// Something that happened in the packet path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +76,8 @@ pub enum Event {
     Anomaly(DropRecord),
     /// A signature matched.
     Alert(Box<Alert>),
+    /// A packet that an earlier match asks to be recorded.
+    Tagged(TaggedPacket),
     /// Something about the worker itself, or about the daemon around it.
     State(StateChange),
 }
@@ -59,6 +101,8 @@ pub struct FlowEnd {
 pub struct Transaction {
     /// When the packet came that completed it.
     pub time: Wall,
+    /// Which one; sending says it.
+    pub origin: Origin,
     /// The flow.
     pub flow_id: u64,
     /// Port index that the flow came in by.
@@ -86,6 +130,8 @@ pub struct Transaction {
 pub struct DropRecord {
     /// When.
     pub time: Wall,
+    /// With which packet; sending says it.
+    pub origin: Origin,
     /// Why.
     pub reason: Reason,
     /// Whether it was refused with an answer.
@@ -116,8 +162,20 @@ pub struct DropRecord {
     pub decision: Decision,
 }
 
-// A slot of a ring holds either, so this one costs no memory while it is not the larger.
-const _: () = assert!(size_of::<DropRecord>() <= size_of::<FlowRecord>());
+/// A packet that is recorded because of an earlier match. Its bytes wait in [`EventReceiver::fields`], in one order with the
+/// fields of transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaggedPacket {
+    /// The packet.
+    pub record: DropRecord,
+    /// What it begins with (a number of pcap's link types).
+    pub link: u32,
+    /// Its bytes.
+    pub len_bytes: u32,
+}
+
+// A slot of a ring holds either, so these cost no memory while they are not the larger.
+const _: () = assert!(size_of::<TaggedPacket>() <= size_of::<FlowEnd>());
 
 /// A signature that matched, and the packet on which it did.
 #[derive(Debug, Clone)]
@@ -144,6 +202,8 @@ pub struct Alert {
     pub ends: Option<((Addr, u16), (Addr, u16))>,
     /// What is known of the transaction: the type of its record, and its fields ([`crate::dpi::fields`]).
     pub about: Option<(&'static str, Box<[u8]>)>,
+    /// What rules remember of the flow, and what the match captured; `None`: nothing.
+    pub recalled: Option<Box<Recalled>>,
     /// The bytes that matched, where they are kept.
     pub kept: KeptBytes,
 }
@@ -161,6 +221,8 @@ pub struct KeptBytes {
     pub link: u32,
     /// The file that the transaction carries which matched.
     pub file: Option<FileSoFar>,
+    /// The frame that matched.
+    pub frame: Option<FrameSeen>,
 }
 
 impl PartialEq for Alert {
@@ -217,6 +279,13 @@ pub enum TransportFields {
         /// Sequence number.
         seq: u16,
     },
+    /// RFC 2236 and its kin.
+    Igmp {
+        /// Type.
+        kind: u8,
+        /// Which of its versions says so; 0: it is not IGMP but RGMP (RFC 3488), or of no known type.
+        version: u8,
+    },
 }
 
 /// What a worker tells about itself, and the daemon by [`super::Door::tell`].
@@ -247,6 +316,7 @@ pub struct EventSender {
     records: Producer<Event>,
     fields: Producer<u8>,
     pending: u32,
+    origin: Origin,
     /// Events that went into a ring.
     pub sent: u64,
     /// Flow records merged into a later one.
@@ -281,6 +351,7 @@ pub(super) fn event_rings(
         records: records_in,
         fields: fields_in,
         pending: 0,
+        origin: Origin::default(),
         sent: 0,
         aggregated: 0,
         shed: 0,
@@ -289,12 +360,22 @@ pub(super) fn event_rings(
 }
 
 impl EventSender {
+    /// What makes the records that are sent from now on; returns what made those before.
+    pub fn set_origin(&mut self, origin: Origin) -> Origin {
+        std::mem::replace(&mut self.origin, origin)
+    }
+
     /// Gives `event` to its ring; never waits. Returns whether it went in.
-    pub fn send(&mut self, event: Event) -> bool {
+    pub fn send(&mut self, mut event: Event) -> bool {
+        match &mut event {
+            Event::Drop(record) | Event::Anomaly(record) => record.origin = self.origin,
+            Event::Alert(alert) => alert.record.origin = self.origin,
+            Event::Flow(_) | Event::Transaction(_) | Event::Tagged(_) | Event::State(_) => {}
+        }
         match event {
             Event::Flow(end) => self.send_flow(end, &[]),
-            // Only with its fields: see `send_transaction`.
-            Event::Transaction(_) => false,
+            // Only with their bytes: see `send_transaction` and `send_tagged`.
+            Event::Transaction(_) | Event::Tagged(_) => false,
             Event::Drop(_) | Event::Anomaly(_) | Event::Alert(_) | Event::State(_) => {
                 let fits = self.alerts.push(event).is_ok();
                 if fits {
@@ -328,10 +409,29 @@ impl EventSender {
     /// Gives a transaction and its encoded fields to the rings; never waits. Returns whether they went in: both or
     /// neither.
     pub fn send_transaction(&mut self, transaction: Transaction, fields: &[u8]) -> bool {
-        let told = Transaction { fields_len: fields.len() as u32, ..transaction };
+        let origin = self.origin;
+        let told = Transaction { fields_len: fields.len() as u32, origin, ..transaction };
         let fits = self.records.slots() > 0
             && self.fields.push_entire_slice(fields).is_ok()
             && self.records.push(Event::Transaction(told)).is_ok();
+        if fits {
+            self.sent += 1;
+        } else {
+            self.shed += 1;
+        }
+        fits
+    }
+
+    /// Gives a packet that is recorded to the rings, and a copy of it; never waits. Only half of the room is its: whoever makes
+    /// packets be recorded does not keep flows and transactions from being told. Returns whether it went in.
+    pub fn send_tagged(&mut self, record: DropRecord, link: u32, bytes: &[u8]) -> bool {
+        let record = DropRecord { origin: self.origin, ..record };
+        let told = TaggedPacket { record, link, len_bytes: bytes.len() as u32 };
+        let has_room = self.records.slots() > self.records.buffer().capacity() / 2
+            && self.fields.slots() > self.fields.buffer().capacity() / 2;
+        let fits = has_room
+            && self.fields.push_entire_slice(bytes).is_ok()
+            && self.records.push(Event::Tagged(told)).is_ok();
         if fits {
             self.sent += 1;
         } else {

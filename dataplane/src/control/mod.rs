@@ -21,8 +21,8 @@ mod wire;
 pub use board::{Board, FlowGauges, PortGauges, WorkerReading};
 pub use door::{Door, QueryError, WorkerDoor, door};
 pub use event::{
-    Alert, DropRecord, Event, EventReceiver, EventSender, FlowEnd, IpFields, KeptBytes, StateChange,
-    Transaction, TransportFields,
+    Alert, DropRecord, Event, EventReceiver, EventSender, FlowEnd, IpFields, KeptBytes, Origin, Source,
+    StateChange, TaggedPacket, Transaction, TransportFields,
 };
 pub use histogram::{SharedHistogram, VALUE_MAX_NS};
 pub use query::{FlowPage, FlowQuery, PAGE_FLOWS_MAX};

@@ -33,6 +33,8 @@ pub struct Settings {
     pub exceptions: Exceptions,
     /// Refusals (RST, ICMP) per second and worker.
     pub reject_per_s: u32,
+    /// Records of packets that flows lose after their first one, per second and worker.
+    pub drops_per_s: u32,
     /// How long after start a mid-stream flow is picked up loosely, seconds.
     pub adopt_s: u32,
     /// Facts that something besides the headers will tell of every flow: pending until it does.
@@ -44,6 +46,7 @@ impl Default for Settings {
         Self {
             exceptions: Exceptions::default(),
             reject_per_s: 1_000,
+            drops_per_s: 1_000,
             adopt_s: 60,
             supplied: Supplied::default(),
         }

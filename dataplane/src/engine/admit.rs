@@ -228,6 +228,9 @@ impl Engine {
         let mut whole = Packet { bytes: &mut bytes, ..packet.without_bytes() };
         out.redirected_datagram = None;
         let disposition = self.judge(snapshot, entry, &mut whole, out, events);
+        if !self.tags.is_empty() {
+            self.record_tagged(entry, &whole, events);
+        }
         // The verdict was counted once; it is that of every fragment.
         if let Disposition::Drop(reason) = disposition {
             self.counters.by_reason[reason as usize] += frames.saturating_sub(1);

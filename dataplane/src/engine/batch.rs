@@ -33,19 +33,35 @@ pub struct Packet<'a> {
     pub hop: Hop,
     /// When it came.
     pub at: Now,
+    /// Its number in the file that it is read from, from 1; 0 on the wire.
+    pub number: u64,
 }
 
 impl Packet<'_> {
     /// No packet: fills the rest of an array.
     #[must_use]
     pub fn empty() -> Self {
-        Self { bytes: &mut [], in_port: 0, link: LinkType::Ethernet, hop: Hop::Wire, at: Now::default() }
+        Self {
+            bytes: &mut [],
+            in_port: 0,
+            link: LinkType::Ethernet,
+            hop: Hop::Wire,
+            at: Now::default(),
+            number: 0,
+        }
     }
 
     /// The same packet, with other bytes to be put in.
     #[must_use]
     pub fn without_bytes(&self) -> Packet<'static> {
-        Packet { bytes: &mut [], in_port: self.in_port, link: self.link, hop: self.hop, at: self.at }
+        Packet {
+            bytes: &mut [],
+            in_port: self.in_port,
+            link: self.link,
+            hop: self.hop,
+            at: self.at,
+            number: self.number,
+        }
     }
 }
 

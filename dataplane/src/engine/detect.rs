@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::inspect::{is_established, is_midstream};
 use super::notices::describe;
 use super::{Engine, Entry, Packet};
-use crate::control::{Alert, DropRecord, Event, EventSender, ExceptionAction, KeptBytes, TransportFields};
+use crate::control::{
+    Alert, DropRecord, Event, EventSender, ExceptionAction, KeptBytes, Origin, TransportFields,
+};
 use crate::dpi::Summary;
 use crate::dpi::inspector::Inspector;
 use crate::flow::{CachedDecision, Direction, FlowId, FlowRecord, Found, NO_INSPECTION, TcpState};
@@ -19,8 +21,9 @@ use crate::rules::detect::{FlowPlace, PacketFacts};
 use crate::rules::packet::View;
 use crate::rules::packet::decode::{self, MetEvents, refusal};
 use crate::rules::packet::stream::objection;
-use crate::rules::rule::Action;
+use crate::rules::rule::{Action, Effect, End};
 use crate::rules::set::Kept;
+use crate::rules::tags::Place;
 use crate::time::Wall;
 use crate::verdict::{Reason, Verdict};
 
@@ -230,8 +233,12 @@ impl Engine {
                 let stricter = if hit.is_of_flow { &mut of_flow } else { &mut of_packet };
                 stricter.get_or_insert(verdict);
             }
+            self.mark_tagged(&signature, found, headers, packet);
             if hit.is_told {
                 self.counters.notice(Reason::RuleAlert);
+                if let (Some(found), Some(inspector)) = (found, &mut self.inspector) {
+                    inspector.note_alert(self.flows.flow(found.id).inspection);
+                }
                 let blocked_by = of_packet.or(of_flow).and_then(|verdict: Verdict| verdict.reason());
                 let blocked_by = blocked_by.filter(|_| self.is_inline());
                 let alert = self.alert(hit, signature, blocked_by, found, headers, packet);
@@ -276,6 +283,7 @@ impl Engine {
             start: packet.at.wall,
             ends: None,
             about: None,
+            recalled: None,
             kept: self.kept(hit, found, headers, packet),
         };
         if let Some(found) = found {
@@ -293,17 +301,65 @@ impl Engine {
             if let Some(inspector) = &self.inspector {
                 alert.summary = inspector.summary(flow.inspection);
                 alert.about = inspector.record_of(flow.inspection, hit);
+                alert.recalled = inspector.recall(flow.inspection, hit);
             }
         }
         alert
+    }
+
+    /// A rule matched: packets after this one are to be recorded where it asks for it.
+    fn mark_tagged(
+        &mut self,
+        signature: &crate::rules::Signature,
+        found: Option<Found>,
+        headers: &Headers,
+        packet: &Packet<'_>,
+    ) {
+        let keeps = self.inspector.as_ref().is_some_and(|inspector| inspector.rules_keep().tagged);
+        let rule = &signature.rule;
+        for effect in rule.effects.iter().filter(|_| keeps) {
+            let Effect::Tag(tag) = effect else { continue };
+            let (src, dst) = headers.addrs().unzip();
+            let place = match tag.host {
+                None => found.map(|found| Place::Flow(*self.flows.flow(found.id).key())),
+                Some(End::Source) => src.map(Place::Host),
+                Some(End::Destination) => dst.map(Place::Host),
+            };
+            let Some(place) = place else { continue };
+            let flow_id = match (tag.host, found) {
+                (None, Some(found)) => self.flows.flow_id(found.id),
+                _ => 0,
+            };
+            self.tags.mark(place, flow_id, (rule.generator, rule.sid), *tag, packet.at.wall);
+        }
+    }
+
+    /// Records a packet whose flow or hosts are marked.
+    #[cold]
+    pub(super) fn record_tagged(&mut self, entry: &Entry<'_>, packet: &Packet<'_>, events: &mut EventSender) {
+        let (at, len_bytes) = (packet.at.wall, packet.bytes.len() as u64);
+        let found = self.flows.find(entry.key, entry.src_is_lo);
+        let flow_id = found.map_or(0, |found| self.flows.flow_id(found.id));
+        let mut is_recorded =
+            found.is_some_and(|_| self.tags.records(Place::Flow(*entry.key), flow_id, len_bytes, at));
+        if let Some((src, dst)) = entry.headers.addrs() {
+            is_recorded |= self.tags.records(Place::Host(src), 0, len_bytes, at);
+            is_recorded |= dst != src && self.tags.records(Place::Host(dst), 0, len_bytes, at);
+        }
+        if is_recorded {
+            let record = DropRecord { flow_id, ..describe(Reason::RuleAlert, packet, Some(entry.headers)) };
+            // Without room it is counted as shed.
+            events.send_tagged(record, packet.link.code(), packet.bytes);
+        }
     }
 
     /// The bytes that an alert brings, as far as somebody wants them.
     fn kept(&self, hit: &Hit, found: Option<Found>, headers: &Headers, packet: &Packet<'_>) -> KeptBytes {
         let mut kept = KeptBytes::default();
         let Some(inspector) = &self.inspector else { return kept };
-        let Kept { payload_bytes, packet: keeps_packet } = inspector.rules_keep();
+        let Kept { payload_bytes, packet: keeps_packet, .. } = inspector.rules_keep();
         kept.file = inspector.file_of(hit).cloned();
+        kept.frame = inspector.frame_of(hit).cloned();
         if payload_bytes > 0 {
             let stream = match (hit.way, found) {
                 (Some(way), Some(found)) if hit.is_of_stream => {
@@ -383,6 +439,7 @@ pub(super) fn tell_of_end(
         let (src, dst) = if hit.way == Some(Direction::Reverse) { (dst, src) } else { (src, dst) };
         let told = DropRecord {
             time: record.last,
+            origin: Origin::FLOW_END,
             reason: Reason::RuleAlert,
             rejected: false,
             count: 1,
@@ -412,7 +469,12 @@ pub(super) fn tell_of_end(
                 start: record.start,
                 ends: Some(record.endpoints()),
                 about: inspector.record_of(NO_INSPECTION, hit),
-                kept: KeptBytes { file: inspector.file_of(hit).cloned(), ..KeptBytes::default() },
+                recalled: inspector.recall(NO_INSPECTION, hit),
+                kept: KeptBytes {
+                    file: inspector.file_of(hit).cloned(),
+                    frame: inspector.frame_of(hit).cloned(),
+                    ..KeptBytes::default()
+                },
             };
             events.send(Event::Alert(Box::new(alert)));
             is_alerted = true;

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::{Engine, EngineConfig, Entry, Inspection, Mode, Outcome, Packet};
-use crate::control::{EventSender, ExceptionAction, Exceptions, FlowEnd, Snapshot, Transaction};
+use crate::control::{EventSender, ExceptionAction, Exceptions, FlowEnd, Origin, Snapshot, Transaction};
 use crate::dpi::inspector::{Inspector, Looked, Payload, WhenFull};
 use crate::dpi::parser::{FlowView, Record};
 use crate::dpi::risk::clues::Page;
@@ -340,6 +340,7 @@ impl Engine {
 
 /// A flow is over: what its payload told goes with its record.
 pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, record: FlowRecord) {
+    let of_packet = events.set_origin(Origin::FLOW_END);
     let mut clues = None;
     let (summary, host) = match inspector {
         Some(inspector) if record.inspection != NO_INSPECTION => {
@@ -371,6 +372,7 @@ pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, 
     };
     let end = FlowEnd { record, summary, host, clues_len: 0 };
     events.send_flow(end, clues.as_ref().map_or(&[], Page::as_bytes));
+    events.set_origin(of_packet);
 }
 
 fn summary_of(inspector: &Inspector, slot: u32, protocol: u8) -> Summary {
@@ -446,6 +448,7 @@ fn head_of(view: &FlowView, flow_id: u64, in_port: u8, key: &FlowKey, time: Wall
     let labels = key.labels();
     Transaction {
         time,
+        origin: Origin::default(),
         flow_id,
         in_port,
         vlans: (labels.vlan_outer, labels.vlan_inner),

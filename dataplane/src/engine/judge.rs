@@ -228,7 +228,11 @@ impl Engine {
         }
         let ruled = if self.has_rules() && self.flows.flow(id).is_looked_at() {
             let over_budget = snapshot.settings.exceptions.rule_budget;
-            self.detect(entry, found, over_budget, packet, events)
+            let ruled = self.detect(entry, found, over_budget, packet, events);
+            if self.has_replacements() {
+                self.replace(entry, packet, out);
+            }
+            ruled
         } else {
             None
         };
@@ -602,7 +606,7 @@ impl Engine {
         }
     }
 
-    /// Counts a packet that its flow lost; tells of the first one.
+    /// Counts a packet that its flow lost; tells of the first one, and of others up to a rate.
     fn drop_of_flow(
         &mut self,
         id: FlowId,
@@ -614,7 +618,7 @@ impl Engine {
     ) -> Disposition {
         let flow_id = self.flows.flow_id(id);
         let flow = self.flows.flow_mut(id);
-        if flow.dropped() == 0 {
+        if flow.dropped() == 0 || self.notices.tells_drop(packet.at.tick) {
             let stored = flow.decision();
             let decision = Decision {
                 policy_version: stored.policy_version,

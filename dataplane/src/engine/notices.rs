@@ -2,28 +2,56 @@
 //! malformed frames is one line a second, not a flood of lines.
 
 use super::Packet;
-use crate::control::{DropRecord, Event, EventSender, IpFields, TransportFields};
+use crate::control::{DropRecord, Event, EventSender, IpFields, Origin, TransportFields};
 use crate::flow::Decision;
 use crate::parse::{Headers, Mac, Network, Transport};
 use crate::time::Tick;
 use crate::verdict::Reason;
+
+/// IANA protocol number.
+const IGMP: u8 = 2;
 
 /// When each reason was last told, and what has happened since.
 #[derive(Debug)]
 pub(super) struct Notices {
     told: [Option<Tick>; Reason::COUNT],
     since: [u32; Reason::COUNT],
+    /// Of packets that flows lost: how many may be told in a second, since when one counts, and how many were told in it.
+    drops_per_s: u32,
+    drops_since: Tick,
+    drops_told: u32,
 }
 
 impl Default for Notices {
     fn default() -> Self {
-        Self { told: [None; Reason::COUNT], since: [0; Reason::COUNT] }
+        Self {
+            told: [None; Reason::COUNT],
+            since: [0; Reason::COUNT],
+            drops_per_s: 0,
+            drops_since: Tick(0),
+            drops_told: 0,
+        }
     }
 }
 
 const EVERY_NS: u64 = Tick::SECOND;
 
 impl Notices {
+    /// At most so many packets a second are told of that flows lose after their first one.
+    pub(super) const fn set_drops_per_s(&mut self, drops_per_s: u32) {
+        self.drops_per_s = drops_per_s;
+    }
+
+    /// Whether such a packet is told of.
+    pub(super) const fn tells_drop(&mut self, now: Tick) -> bool {
+        if now.ns_since(self.drops_since) >= EVERY_NS {
+            (self.drops_since, self.drops_told) = (now, 0);
+        }
+        let is_told = self.drops_told < self.drops_per_s;
+        self.drops_told += is_told as u32;
+        is_told
+    }
+
     /// Tells of something odd about `packet`, unless its reason was told within the last second.
     pub(super) fn anomaly(
         &mut self,
@@ -57,6 +85,7 @@ pub(super) fn describe(reason: Reason, packet: &Packet<'_>, headers: Option<&Hea
     };
     DropRecord {
         time: packet.at.wall,
+        origin: Origin::default(),
         reason,
         rejected: false,
         count: 1,
@@ -104,8 +133,25 @@ fn transport_fields(bytes: &[u8], headers: &Headers) -> TransportFields {
         },
         Transport::Udp { .. } => TransportFields::Udp { len_bytes: be16(4) },
         Transport::Icmp(icmp) => TransportFields::Icmp { id: icmp.id, seq: icmp.seq },
+        Transport::None if matches!(headers.network, Network::Ip { protocol: IGMP, .. }) => {
+            igmp_fields(bytes.get(at..usize::from(headers.end)).unwrap_or_default())
+        }
         Transport::Sctp { .. } | Transport::None => TransportFields::None,
     }
+}
+
+/// Type and version of an IGMP message (RFC 1112 I, RFC 2236 2.1, RFC 3376 7.1).
+const fn igmp_fields(message: &[u8]) -> TransportFields {
+    let [kind, response_time, ..] = message else { return TransportFields::None };
+    let version = match *kind {
+        0x11 if message.len() >= 12 => 3,
+        0x11 if *response_time != 0 => 2,
+        0x11 | 0x12 => 1,
+        0x16 | 0x17 => 2,
+        0x22 => 3,
+        _ => 0,
+    };
+    TransportFields::Igmp { kind: *kind, version }
 }
 
 #[cfg(test)]
@@ -125,9 +171,20 @@ mod tests {
             link: LinkType::Ethernet,
             hop: Hop::Wire,
             at: Now::default(),
+            number: 0,
         };
         let record = describe(Reason::PolicyDrop, &packet, Some(&headers));
         (record.ip, record.transport)
+    }
+
+    #[test]
+    fn packets_that_flows_lose_are_told_up_to_a_rate() {
+        let mut notices = Notices::default();
+        assert!(!notices.tells_drop(Tick(1)), "nobody asks for them");
+        notices.set_drops_per_s(2);
+        let told = |notices: &mut Notices, at_ms: u64| notices.tells_drop(Tick(at_ms * Tick::MS));
+        let all = [2_000, 2_100, 2_200, 2_999, 3_000, 3_001, 3_002].map(|at_ms| told(&mut notices, at_ms));
+        assert_eq!(all, [true, true, false, false, true, true, false]);
     }
 
     #[test]
@@ -164,5 +221,11 @@ mod tests {
         assert_eq!(transport, TransportFields::Udp { len_bytes: 11 });
         let echo = ipv4(Protocol::ICMP, &[8, 0, 0, 0, 0, 7, 0, 9]);
         assert_eq!(described(eth(0x0800, &echo)).1, TransportFields::Icmp { id: 7, seq: 9 });
+        for (message, version) in
+            [([0x11, 0, 0, 0], 1), ([0x11, 9, 0, 0], 2), ([0x16, 0, 0, 0], 2), ([0xff, 0, 0, 0], 0)]
+        {
+            let frame = eth(0x0800, &ipv4(IGMP, &message));
+            assert_eq!(described(frame).1, TransportFields::Igmp { kind: message[0], version });
+        }
     }
 }

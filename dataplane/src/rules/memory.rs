@@ -1,4 +1,4 @@
-//! What is remembered of a flow from one match to the next: `flowbits` and `flowint`.
+//! What is remembered of a flow from one match to the next: `flowbits`, `flowint`, and what expressions captured.
 //!
 //! Names become numbers when rules are loaded, so that a flow keeps two bytes for a bit that is set and six for a number.
 
@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::datasets::Datasets;
-use super::rule::{BitQuery, Condition, Effect, IntChange, IntComparison, IntQuery, IntValue, Rule, Where};
+use super::rule::{
+    BitQuery, CaptureKind, Condition, Effect, IntChange, IntComparison, IntQuery, IntValue, Rule, Where,
+};
 
 /// Bits, and numbers, that one flow keeps; more are not remembered.
 pub const KEPT_MAX: usize = 256;
@@ -16,7 +18,7 @@ pub const KEPT_MAX: usize = 256;
 pub struct Names {
     /// Sets of data, by name too.
     pub datasets: Arc<Datasets>,
-    numbers: HashMap<Box<str>, u16>,
+    numbers: HashMap<Arc<str>, u16>,
 }
 
 /// There are more names than numbers for them.
@@ -29,6 +31,13 @@ impl Names {
     #[must_use]
     pub fn with_datasets(datasets: Datasets) -> Self {
         Self { datasets: Arc::new(datasets), ..Self::default() }
+    }
+
+    /// All names, by their numbers.
+    pub(super) fn in_order(&self) -> Vec<Arc<str>> {
+        let mut all: Vec<_> = self.numbers.iter().collect();
+        all.sort_unstable_by_key(|(_, number)| **number);
+        all.into_iter().map(|(name, _)| Arc::clone(name)).collect()
     }
 
     /// The number of a name.
@@ -49,19 +58,127 @@ pub struct FlowMemory {
     bits: Vec<u16>,
     /// Numbers that are set, sorted by their names.
     numbers: Vec<(u16, u32)>,
+    /// What expressions captured of the flow.
+    of_flow: Vec<Kept>,
+    /// What they captured of the packet that is looked at, until the next one is over.
+    of_packet: Vec<Kept>,
+    packet_is_over: bool,
+}
+
+/// A value under its name.
+pub type Kept = (Arc<str>, Box<[u8]>);
+
+/// What an alert tells of what rules remember: of its flow, of its packet, and of its own match.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recalled {
+    /// Bits of the flow that are set.
+    pub bits: Vec<Arc<str>>,
+    /// Numbers of the flow.
+    pub numbers: Vec<(Arc<str>, u32)>,
+    /// What was captured of the flow.
+    pub of_flow: Vec<Kept>,
+    /// What was captured of the packet.
+    pub of_packet: Vec<Kept>,
+    /// What the match captured for its alert.
+    pub of_alert: Vec<Kept>,
+}
+
+impl Recalled {
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.of_alert.is_empty() && !self.has_metadata()
+    }
+
+    /// Whether something is remembered beside what the match captured.
+    #[must_use]
+    pub const fn has_metadata(&self) -> bool {
+        !(self.bits.is_empty()
+            && self.numbers.is_empty()
+            && self.of_flow.is_empty()
+            && self.of_packet.is_empty())
+    }
+}
+
+/// Values that one flow keeps of what was captured, and one packet; each has [`VALUE_BYTES_MAX`](super::captured::VALUE_BYTES_MAX)
+/// bytes at most.
+const VALUES_MAX: usize = 16;
+
+/// Keeps a value under a name, in the place of an earlier one.
+fn keep(all: &mut Vec<Kept>, name: &Arc<str>, value: &[u8]) {
+    match all.iter().position(|(known, _)| known == name) {
+        Some(place) => all[place].1 = value.into(),
+        None if all.len() < VALUES_MAX => all.push((Arc::clone(name), value.into())),
+        None => {}
+    }
 }
 
 impl FlowMemory {
     /// Whether nothing is remembered.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.bits.is_empty() && self.numbers.is_empty()
+        self.bits.is_empty()
+            && self.numbers.is_empty()
+            && self.of_flow.is_empty()
+            && self.of_packet.is_empty()
+    }
+
+    /// Keeps what a match captured of the flow and of the packet.
+    pub(super) fn capture(&mut self, kind: CaptureKind, name: &Arc<str>, value: &[u8]) {
+        match kind {
+            CaptureKind::Flow => keep(&mut self.of_flow, name, value),
+            CaptureKind::Packet => {
+                if std::mem::take(&mut self.packet_is_over) {
+                    self.of_packet.clear();
+                }
+                keep(&mut self.of_packet, name, value);
+            }
+            CaptureKind::Alert => {}
+        }
+    }
+
+    /// All rules were asked about a packet. What it left is told with its alerts, and forgotten with the next one.
+    #[inline]
+    pub(super) fn end_packet(&mut self) {
+        if !self.of_packet.is_empty() {
+            if self.packet_is_over {
+                self.of_packet.clear();
+            }
+            self.packet_is_over = !self.packet_is_over;
+        }
+    }
+
+    /// What an alert tells of it; `names` are those of bits and numbers.
+    pub(super) fn recall(&self, names: &[Arc<str>]) -> Recalled {
+        let name = |number: u16| names.get(usize::from(number)).map(Arc::clone);
+        Recalled {
+            bits: self.bits.iter().filter_map(|bit| name(*bit)).collect(),
+            numbers: self.numbers.iter().filter_map(|(of, number)| Some((name(*of)?, *number))).collect(),
+            of_flow: self.of_flow.clone(),
+            of_packet: self.of_packet.clone(),
+            of_alert: Vec::new(),
+        }
+    }
+
+    /// Whether something captured has these bytes.
+    fn has_captured(&self, of_packet: bool, name: &str, bytes: &[u8]) -> bool {
+        let all = match of_packet {
+            true if self.packet_is_over => &[],
+            true => &self.of_packet[..],
+            false => &self.of_flow[..],
+        };
+        all.iter().any(|(known, value)| {
+            **known == *name && value.windows(bytes.len()).any(|window| window == bytes)
+        })
     }
 
     /// Forgets all of it.
     pub fn clear(&mut self) {
         self.bits.clear();
         self.numbers.clear();
+        self.of_flow.clear();
+        self.of_packet.clear();
+        self.packet_is_over = false;
     }
 
     fn has(&self, bit: u16) -> bool {
@@ -125,6 +242,7 @@ enum Query {
     AnyUnset(Vec<u16>),
     HasNumber(u16, bool),
     Compares(u16, IntComparison, Value),
+    Captured { of_packet: bool, name: Box<str>, bytes: Box<[u8]> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +278,9 @@ impl Remembered {
                 Condition::FlowInt(name, IntQuery::IsNotSet) => Query::HasNumber(names.number(name)?, false),
                 Condition::FlowInt(name, IntQuery::Compares(comparison, value)) => {
                     Query::Compares(names.number(name)?, *comparison, Value::of(value, names)?)
+                }
+                Condition::Captured { of_packet, name, bytes } => {
+                    Query::Captured { of_packet: *of_packet, name: name.clone(), bytes: bytes.clone() }
                 }
                 _ => continue,
             };
@@ -199,6 +320,7 @@ impl Remembered {
             Query::AnySet(bits) => bits.iter().any(|bit| memory.has(*bit)),
             Query::AnyUnset(bits) => bits.iter().any(|bit| !memory.has(*bit)),
             Query::HasNumber(name, wanted) => memory.number(*name).is_some() == *wanted,
+            Query::Captured { of_packet, name, bytes } => memory.has_captured(*of_packet, name, bytes),
             // What is not there compares with nothing.
             Query::Compares(name, comparison, value) => match (memory.number(*name), value.get(memory)) {
                 (Some(number), Some(value)) => compares(*comparison, number, value),

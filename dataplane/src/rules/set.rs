@@ -16,7 +16,8 @@ use super::memory::Names;
 use super::prefilter::Prefilter;
 use super::profile::Profile;
 use super::rule::{
-    Action, BitQuery, Condition, Effect, FlowNumber, FrameId, HeaderProtocol, IntQuery, PacketProtocol, Where,
+    Action, BitQuery, CaptureKind, Condition, Effect, FlowNumber, FrameId, HeaderProtocol, IntQuery,
+    PacketProtocol, Where,
 };
 use super::signature::{Ask, Kind, NotReady, Signature};
 use super::tally::Tally;
@@ -29,6 +30,8 @@ use places::{Place, application_names};
 #[derive(Debug, Default)]
 pub struct RuleSet {
     signatures: Vec<Arc<Signature>>,
+    /// Names under which flows remember, by their numbers.
+    names: Vec<Arc<str>>,
     /// Rules of single packets, by [`Class`] and direction.
     packets: [[Prefilter; 2]; Class::COUNT],
     /// Rules of a TCP direction's payload in order.
@@ -89,6 +92,8 @@ pub struct Kept {
     pub payload_bytes: usize,
     /// The packet.
     pub packet: bool,
+    /// Packets after it, where a rule asks for them (`tag`).
+    pub tagged: bool,
 }
 
 impl Default for Options {
@@ -154,8 +159,13 @@ impl RuleSet {
         for signature in &mut signatures {
             signature.name(names)?;
         }
-        let mut set =
-            Self { signatures: signatures.into_iter().map(Arc::new).collect(), options, ..Self::default() };
+        let known = names.in_order();
+        let mut set = Self {
+            signatures: signatures.into_iter().map(Arc::new).collect(),
+            names: known,
+            options,
+            ..Self::default()
+        };
         set.find()?;
         set.tally = Tally::new(options.workers, set.signatures.len());
         set.profile = Profile::new(options.workers, set.signatures.len());
@@ -166,6 +176,11 @@ impl RuleSet {
     #[must_use]
     pub fn signatures(&self) -> &[Arc<Signature>] {
         &self.signatures
+    }
+
+    /// The names under which flows remember, by their numbers.
+    pub(super) fn names(&self) -> &[Arc<str>] {
+        &self.names
     }
 
     /// Whether there is no rule.
@@ -391,7 +406,7 @@ const FILE_NAME: super::rule::BufferId = super::language::buffers::buffer("file.
 
 /// The order in which rules are tried: what passes first, then what drops, what rejects, what alerts; what remembers before what
 /// asks for it; then priority. As Suricata sorts them (`detect-engine-sigorder.c`, `action-order`).
-fn order(one: &Signature) -> (u8, u8, u8, u8, u8) {
+fn order(one: &Signature) -> (u8, u8, u8, u8, u8, u8, u8) {
     let rule = &one.rule;
     let action = match rule.action {
         Action::Pass => 0,
@@ -433,7 +448,17 @@ fn order(one: &Signature) -> (u8, u8, u8, u8, u8) {
         }),
         asks(&|condition| matches!(condition, Condition::XBits(..))),
     );
-    (action, bits, numbers, hosts, rule.priority.unwrap_or(PRIORITY))
+    let captured = |kind: CaptureKind| {
+        let is_of_packet = kind == CaptureKind::Packet;
+        rank(
+            rule.captures.iter().any(|capture| capture.kind == kind),
+            asks(
+                &|condition| matches!(condition, Condition::Captured { of_packet, .. } if *of_packet == is_of_packet),
+            ),
+        )
+    };
+    let (of_flow, of_packet) = (captured(CaptureKind::Flow), captured(CaptureKind::Packet));
+    (action, bits, numbers, of_flow, of_packet, hosts, rule.priority.unwrap_or(PRIORITY))
 }
 
 /// Of a rule that says none.

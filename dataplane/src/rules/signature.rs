@@ -202,6 +202,9 @@ impl Signature {
             return Err(Unmatchable::Unsupported("a frame beside what is asked of a transaction"));
         }
         let kind = kind(&rule, !checks.is_empty(), &parts, &asks);
+        if kind != Kind::Packet && replaces(&rule) {
+            return Err(Unmatchable::Unsupported("replace beside what is asked of a protocol"));
+        }
         let applications = applications(&rule, &parts, &asks);
         let way = way(&rule, &parts, &asks);
         let is_of_both = asks.iter().any(|ask| ask.is_told_apart() || matches!(ask, Ask::Interface(_)));
@@ -272,6 +275,8 @@ impl Signature {
         scratch.variables.clear();
         scratch.variables.resize(self.rule.variables.len(), 0);
         scratch.decoded.clear();
+        scratch.captured.clear();
+        scratch.replaced.clear();
         scratch.is_dce_little_endian = true;
     }
 
@@ -351,7 +356,10 @@ fn ask(condition: &Condition, facts: &AddressFacts) -> Result<Option<Ask>, Unmat
         Condition::DecodeEvent(event) => Ask::Decode(event),
         Condition::StreamEvent(event) => Ask::Stream(event),
         // What is remembered is asked for itself, and headers too.
-        Condition::FlowBits(_) | Condition::FlowInt(..) | Condition::XBits(..) => return Ok(None),
+        Condition::FlowBits(_)
+        | Condition::FlowInt(..)
+        | Condition::XBits(..)
+        | Condition::Captured { .. } => return Ok(None),
         Condition::Packet(..)
         | Condition::DataSize(_)
         | Condition::Flags(_)
@@ -468,8 +476,9 @@ fn is_of_addresses(rule: &Rule, asks: &[Ask]) -> bool {
     };
     let is_of_ip =
         !matches!(protocol, PacketProtocol::PacketHeader | PacketProtocol::Arp | PacketProtocol::Ethernet);
-    let asks_memory =
-        |condition: &Condition| matches!(condition, Condition::FlowBits(_) | Condition::FlowInt(..));
+    let asks_memory = |condition: &Condition| {
+        matches!(condition, Condition::FlowBits(_) | Condition::FlowInt(..) | Condition::Captured { .. })
+    };
     let changes_more = |effect: &Effect| {
         matches!(effect, Effect::Unset(Where::Flow, _) | Effect::Toggle(Where::Flow, _) | Effect::Int(..))
     };
@@ -479,6 +488,11 @@ fn is_of_addresses(rule: &Rule, asks: &[Ask]) -> bool {
         && !(source.is_negated || destination.is_negated)
         && !rule.conditions.iter().any(asks_memory)
         && !rule.effects.iter().any(changes_more)
+}
+
+/// Whether a match changes the packet.
+fn replaces(rule: &Rule) -> bool {
+    rule.parts.iter().flat_map(|part| &part.tests).any(Test::replaces)
 }
 
 fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
@@ -508,7 +522,7 @@ fn kind(rule: &Rule, has_checks: bool, parts: &[Part], asks: &[Ask]) -> Kind {
     };
     // As with Suricata, what is asked of a packet makes all of the rule one of packets.
     let has_size = asks.iter().any(|ask| matches!(ask, Ask::StreamSize(_) | Ask::Flow(..)));
-    let is_of_packets = has_checks || has_size || rule.flow.stream == Some(false);
+    let is_of_packets = has_checks || has_size || rule.flow.stream == Some(false) || replaces(rule);
     let has_payload = parts.iter().any(|part| part.buffer == PAYLOAD);
     if !is_of_streams || is_of_packets || !has_payload {
         return Kind::Packet;

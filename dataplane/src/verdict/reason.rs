@@ -272,6 +272,8 @@ reasons! {
         IcmpUnrelatedForwarded = "icmp_unrelated_forwarded",
         /// TCP bytes that came again and differed, rewritten to those seen first.
         OverlapRewritten = "overlap_rewritten",
+        /// Bytes of a packet that a signature's `replace` wrote anew.
+        RuleReplaced = "rule_replaced",
         /// TCP bytes that came again and could not be compared, passed on.
         OverlapUnverifiedForwarded = "overlap_unverified_forwarded",
         /// A signature's tests took more steps than they may, and the packet was passed on.

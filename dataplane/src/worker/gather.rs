@@ -115,6 +115,7 @@ impl Gathered {
                 link: LinkType::Ethernet,
                 hop: meta.hop,
                 at: now,
+                number: 0,
             };
         }
         judge(&mut packets[..count]);

@@ -165,7 +165,14 @@ impl Bench {
                     tick: Tick(packet.at.0.max(last.tick.0)),
                     wall: Wall(packet.at.0.max(last.wall.0)),
                 };
-                *slot = Packet { bytes: frame, in_port: 0, link: packet.link, hop: Hop::Wire, at: last };
+                *slot = Packet {
+                    bytes: frame,
+                    in_port: 0,
+                    link: packet.link,
+                    hop: Hop::Wire,
+                    at: last,
+                    number: 0,
+                };
             }
             let snapshot = self.worker.snapshots.load();
             self.out.clear();
@@ -219,6 +226,7 @@ impl Bench {
                 link: LinkType::Ethernet,
                 hop: Hop::Wire,
                 at: now,
+                number: 0,
             }
         });
         let snapshot = self.worker.snapshots.load();

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use dataplane::control::{Alert, KeptBytes};
 use dataplane::flow::Direction;
 use dataplane::rules::Signature;
-use dataplane::rules::detect::{FileSoFar, FileState};
+use dataplane::rules::detect::{FileSoFar, FileState, FrameSeen};
+use dataplane::rules::memory::{Kept, Recalled};
 use dataplane::rules::rule::{Action, End, Rule};
 use dataplane::rules::set::PRIORITY;
 use serde::ser::{SerializeMap, SerializeSeq};
@@ -20,7 +21,7 @@ pub(super) struct AlertBody<'a>(pub &'a Alert);
 
 impl Serialize for AlertBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Alert { signature, is_blocked, .. } = self.0;
+        let Alert { signature, is_blocked, recalled, .. } = self.0;
         let rule = &signature.rule;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("action", if *is_blocked { "blocked" } else { "allowed" })?;
@@ -44,7 +45,59 @@ impl Serialize for AlertBody<'_> {
         if rule.action != Action::Alert {
             map.serialize_entry("rule_action", action(signature))?;
         }
+        if let Some(recalled) = recalled.as_deref().filter(|recalled| !recalled.of_alert.is_empty()) {
+            map.serialize_entry("context", &Context(&recalled.of_alert))?;
+        }
         map.end()
+    }
+}
+
+/// What the match captured for its alert, as Suricata 8 has it.
+struct Context<'a>(&'a [Kept]);
+
+impl Serialize for Context<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (&**name, Printable(value))))
+    }
+}
+
+/// The object `metadata`: what rules remember of the flow and of the packet.
+pub(super) struct Remembered<'a>(pub &'a Recalled);
+
+impl Serialize for Remembered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Recalled { bits, numbers, of_flow, of_packet, .. } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        if !bits.is_empty() {
+            map.serialize_entry("flowbits", &Each(|| bits.iter().map(|name| &**name)))?;
+        }
+        if !of_flow.is_empty() {
+            map.serialize_entry("flowvars", &Each(|| of_flow.chunks(1).map(Context)))?;
+        }
+        if !numbers.is_empty() {
+            map.serialize_entry("flowints", &Numbers(numbers))?;
+        }
+        if !of_packet.is_empty() {
+            map.serialize_entry("pktvars", &Each(|| of_packet.chunks(1).map(Context)))?;
+        }
+        map.end()
+    }
+}
+
+struct Numbers<'a>(&'a [(std::sync::Arc<str>, u32)]);
+
+impl Serialize for Numbers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, number)| (&**name, number)))
+    }
+}
+
+/// A list of what it makes.
+struct Each<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
     }
 }
 
@@ -141,6 +194,9 @@ pub(super) fn serialize_kept<M: SerializeMap>(kept: &KeptBytes, map: &mut M) -> 
     if let Some(file) = &kept.file {
         map.serialize_entry("files", &[FileView::of(file)])?;
     }
+    if let Some(frame) = &kept.frame {
+        map.serialize_entry("frame", &FrameView::of(frame))?;
+    }
     if !kept.payload.is_empty() {
         map.serialize_entry("payload", &BASE64.encode(&kept.payload))?;
         map.serialize_entry("payload_printable", &Printable(&kept.payload))?;
@@ -148,10 +204,24 @@ pub(super) fn serialize_kept<M: SerializeMap>(kept: &KeptBytes, map: &mut M) -> 
         map.serialize_entry("stream", &u8::from(kept.is_stream))?;
     }
     if !kept.packet.is_empty() {
-        map.serialize_entry("packet", &BASE64.encode(&kept.packet))?;
-        map.serialize_entry("packet_info", &PacketInfo { linktype: kept.link })?;
+        serialize_packet(&kept.packet, kept.link, map)?;
     }
     Ok(())
+}
+
+/// Suricata tells the number that libpcap has for raw IP in memory (`DLT_RAW`), not that of files.
+const fn data_link(link: u32) -> u32 {
+    if link == 101 { 12 } else { link }
+}
+
+/// A packet and what it begins with.
+pub(super) fn serialize_packet<M: SerializeMap>(
+    bytes: &[u8],
+    link: u32,
+    map: &mut M,
+) -> Result<(), M::Error> {
+    map.serialize_entry("packet", &BASE64.encode(bytes))?;
+    map.serialize_entry("packet_info", &PacketInfo { linktype: data_link(link) })
 }
 
 /// A file of the transaction that matched, as far as it was known then.
@@ -181,6 +251,35 @@ impl<'a> FileView<'a> {
             state,
             stored: false,
             size: file.bytes,
+        }
+    }
+}
+
+/// A frame that matched, as Suricata's `output-json-frame.c` has it.
+#[derive(Serialize)]
+struct FrameView<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    direction: &'static str,
+    length: u64,
+    complete: bool,
+    payload: String,
+    payload_printable: Printable<'a>,
+}
+
+impl<'a> FrameView<'a> {
+    fn of(frame: &'a FrameSeen) -> Self {
+        let direction = match frame.way {
+            Direction::Forward => "toserver",
+            Direction::Reverse => "toclient",
+        };
+        Self {
+            kind: frame.kind.frame().name,
+            direction,
+            length: frame.len,
+            complete: frame.is_whole,
+            payload: BASE64.encode(&frame.bytes),
+            payload_printable: Printable(&frame.bytes),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Lines of ours beside lines of Suricata 7.0.10 about the same flows.
 
 use super::*;
-use dataplane::control::IpFields;
+use dataplane::control::{IpFields, Origin, TaggedPacket};
 use dataplane::flow::{FlowKey, FlowState, Labels};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -211,6 +211,7 @@ fn keys_stand_in_suricatas_order() {
 fn drop_record(reason: Reason) -> DropRecord {
     DropRecord {
         time: wall("2026-11-21T23:01:46Z"),
+        origin: Origin::default(),
         reason,
         rejected: false,
         count: 1,
@@ -241,13 +242,41 @@ fn a_drop_event_has_packet_and_reason() {
     Formatter::default().drop(&mut out, &Names::new(vec!["e0".into()]), 1, &drop_record(Reason::DefaultDrop));
     let line: Value = serde_json::from_slice(&out).unwrap();
     let expected = json!({"timestamp":"2026-11-21T23:01:46.000000+0000","flow_id":35184372088837u64,"in_iface":"e0",
-        "event_type":"drop","src_ip":"10.0.0.1","src_port":1234,"dest_ip":"10.0.0.2","dest_port":80,"proto":"TCP",
+        "event_type":"drop","src_ip":"10.0.0.1","src_port":1234,"dest_ip":"10.0.0.2","dest_port":80,"proto":"TCP","pkt_src":"wire/pcap",
         "drop":{"len":46,"tos":8,"ttl":63,"ipid":4711,"tcpseq":100,"tcpack":0,"tcpwin":64240,"syn":true,"ack":false,
             "psh":false,"rst":false,"urg":false,"fin":false,"tcpres":0,"tcpurgp":0,"reason":"default_drop"},
         "ether":{"src_mac":"02:02:02:02:02:02","dest_mac":"03:03:03:03:03:03"},
         "jarvis":{"worker":1,"policy_id":null,"policy_version":1,"verdict":"drop","reason":"default_drop","count":1,
             "frame_len":60}});
     assert_eq!(line, expected);
+}
+
+#[test]
+fn a_packet_that_a_rule_asked_for_is_told_whole_and_without_a_verdict() {
+    let origin = Origin { number: 9, ..Origin::default() };
+    let record = DropRecord { origin, ..drop_record(Reason::RuleAlert) };
+    let mut out = Vec::new();
+    let told = TaggedPacket { record, link: 1, len_bytes: 3 };
+    Formatter::default().tagged(&mut out, &Names::new(vec![]), 0, &told, &[1, 2, 3]);
+    let line: Value = serde_json::from_slice(&out).unwrap();
+    let expected = json!({"timestamp":"2026-11-21T23:01:46.000000+0000","flow_id":35184372088837u64,"pcap_cnt":9,
+        "event_type":"packet","src_ip":"10.0.0.1","src_port":1234,"dest_ip":"10.0.0.2","dest_port":80,"proto":"TCP",
+        "pkt_src":"wire/pcap","packet":"AQID","packet_info":{"linktype":1}});
+    assert_eq!(line, expected);
+}
+
+#[test]
+fn events_of_a_capture_file_name_it() {
+    let mut formatter = Formatter::default();
+    formatter.set_capture(Path::new("a \"b\".pcap"));
+    let mut out = Vec::new();
+    for _ in 0..2 {
+        formatter.drop(&mut out, &Names::new(vec![]), 0, &drop_record(Reason::PolicyDrop));
+    }
+    for line in std::str::from_utf8(&out).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["pcap_filename"], &line["jarvis"]["worker"]), (&json!("a \"b\".pcap"), &json!(0)));
+    }
 }
 
 #[test]

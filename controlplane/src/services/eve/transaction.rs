@@ -11,7 +11,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::community::CommunityId;
-use super::{Ip, Proto, Stamp, Vlans, has_ports};
+use super::{Ip, Proto, Stamp, Vlans, has_ports, packet_source, serialize_number};
 use crate::services::names::{self, Names};
 
 /// Types whose events carry `tx_id` beside their object in Suricata 7.0.10; of `dns` it stands inside the object.
@@ -39,6 +39,7 @@ impl Serialize for TransactionView<'_> {
         if let Some(port) = self.names.port(told.in_port) {
             map.serialize_entry("in_iface", port)?;
         }
+        serialize_number(told.origin, &mut map)?;
         map.serialize_entry("event_type", told.event_type)?;
         let vlans = Vlans(told.vlans.0, told.vlans.1);
         if !vlans.is_empty() {
@@ -55,6 +56,7 @@ impl Serialize for TransactionView<'_> {
             map.serialize_entry("dest_port", &dst.1)?;
         }
         map.serialize_entry("proto", &Proto(told.protocol))?;
+        map.serialize_entry("pkt_src", packet_source(told.origin.source))?;
         if let Some(id) = self.community_id {
             map.serialize_entry("community_id", &id)?;
         }
@@ -191,6 +193,7 @@ fn skip(value: Value<'_>, fields: &mut Reader<'_>) {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
+    use dataplane::control::{Origin, Source};
     use dataplane::dpi::Fields;
     use dataplane::parse::Addr;
     use dataplane::time::Wall;
@@ -213,6 +216,7 @@ mod tests {
         fields.hex("id", &[0xab, 1]);
         let told = Transaction {
             time: Wall(0),
+            origin: Origin { number: 12, source: Source::FlowEnd },
             flow_id: 7,
             in_port: 0,
             vlans: (5, 0),
@@ -239,6 +243,7 @@ mod tests {
             json!({"helo": "a.example", "rcpt_to": ["b@example", {"n": 1}], "id": "ab01"})
         );
         assert_eq!(json["email"], json!({"to": ["\u{fffd}@example"], "seen": true}));
+        assert_eq!((&json["pcap_cnt"], &json["pkt_src"]), (&json!(12), &json!("stream (flow timeout)")));
         assert_eq!((&json["tx_id"], &json["dest_port"], &json["vlan"]), (&json!(3), &json!(25), &json!([5])));
     }
 }

@@ -8,7 +8,8 @@ use crate::dpi::parser::FlowView;
 use crate::dpi::protocol::Protocol;
 use crate::flow::Direction;
 use crate::parse::Transport;
-use crate::rules::detect::{FileSoFar, FlowPlace, Hit, Moment, PacketFacts};
+use crate::rules::detect::{FileSoFar, FlowPlace, FrameSeen, Hit, Moment, PacketFacts};
+use crate::rules::memory::Recalled;
 use crate::rules::packet::View;
 use crate::rules::set::Kept;
 use crate::rules::{Detector, RuleSet};
@@ -91,6 +92,20 @@ impl Inspector {
         self.desk.rules.keeps()
     }
 
+    /// A match of a flow was told.
+    pub fn note_alert(&mut self, slot: u32) {
+        if let Some(known) = self.known.get(slot as usize) {
+            self.desk.rules.note_alert(known.rules);
+        }
+    }
+
+    /// What rules remember of a flow, for an alert.
+    #[must_use]
+    pub fn recall(&self, slot: u32, hit: &Hit) -> Option<Box<Recalled>> {
+        let place = self.known.get(slot as usize).map_or_else(FlowPlace::default, |known| known.rules);
+        self.desk.rules.recall(place, hit)
+    }
+
     /// What is known of the transaction that matched: the type of its record, and its fields.
     #[must_use]
     pub fn record_of(&self, slot: u32, hit: &Hit) -> Option<(&'static str, Box<[u8]>)> {
@@ -108,6 +123,19 @@ impl Inspector {
     #[must_use]
     pub fn file_of(&self, hit: &Hit) -> Option<&FileSoFar> {
         self.desk.rules.file_of_hit(hit)
+    }
+
+    /// Whether rules want bytes of the packet replaced.
+    #[must_use]
+    #[inline]
+    pub const fn has_replacements(&self) -> bool {
+        self.desk.rules.has_replacements()
+    }
+
+    /// The frame that matched.
+    #[must_use]
+    pub fn frame_of(&self, hit: &Hit) -> Option<&FrameSeen> {
+        self.desk.rules.frame_of_hit(hit)
     }
 
     /// The end of what a direction brought in order, as far as rules look at it.

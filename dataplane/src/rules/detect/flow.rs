@@ -5,6 +5,7 @@ use super::frame::Open;
 use super::shown::Shown;
 use super::waiting::Waiting;
 use crate::flow::Direction;
+use crate::rules::captured::Captured;
 use crate::rules::counting::Counter;
 use crate::rules::memory::FlowMemory;
 use crate::rules::rule::{BufferId, FlowNumber, NumberTest, StreamEnd};
@@ -15,6 +16,9 @@ const TRANSACTIONS_MAX: usize = 64;
 
 /// Rules of one transaction that were told, or matched in part.
 const NOTED_MAX: usize = 256;
+
+/// Rules of one transaction that captured something and are not met yet.
+const CAPTURED_MAX: usize = 4;
 
 /// Counters of one flow (`track by_flow`).
 const COUNTERS_MAX: usize = 32;
@@ -197,6 +201,8 @@ pub(super) struct Transaction {
     pub held: [Vec<(u32, u64)>; 2],
     /// What was shown that rules ask for at later stages, too, of each way: a buffer that both ways have is another one each way.
     pub kept: [Shown; 2],
+    /// What these captured at earlier stages.
+    captured: Vec<(u32, Captured)>,
     /// Bytes that come piece by piece.
     pub bodies: Vec<Body>,
     /// The file that it carries now, or has carried last.
@@ -281,12 +287,25 @@ impl Transaction {
         }
     }
 
+    /// Puts together what a rule captured at earlier stages and now; where it is not met yet, that is kept for later ones.
+    #[cold]
+    pub(super) fn recapture(&mut self, rule: u32, is_met: bool, now: &mut Captured) {
+        if let Some(place) = self.captured.iter().position(|(other, _)| *other == rule) {
+            let (_, before) = self.captured.swap_remove(place);
+            now.extend(&before);
+        }
+        if !is_met && !now.is_empty() && self.captured.len() < CAPTURED_MAX {
+            self.captured.push((rule, now.clone()));
+        }
+    }
+
     fn begin(&mut self, number: u32) {
         self.number = number;
         self.bits.clear();
         self.told.clear();
         self.held.iter_mut().for_each(Vec::clear);
         self.kept.iter_mut().for_each(Shown::clear);
+        self.captured.clear();
         self.bodies.clear();
         self.file = None;
         self.is_hidden = false;

@@ -9,8 +9,9 @@
 
 use super::flow::FlowPlace;
 use super::flow_facts::FlowFacts;
+use super::matches::HITS_MAX;
 use super::transaction::Telling;
-use super::{Detector, Moment, Of, matched};
+use super::{Detector, Ledger, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::rules::host_bits::Ends;
 use crate::rules::language::buffers::BASE64_DATA;
@@ -31,12 +32,42 @@ const FRESH_BYTES: usize = 2_560;
 /// Rules that were told of one frame.
 const TOLD_MAX: usize = 64;
 
+/// Bytes of a frame that its alert brings; as many as Suricata's.
+const SEEN_BYTES: usize = 256;
+
+/// A frame that matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameSeen {
+    /// Of which kind.
+    pub kind: FrameId,
+    /// Which way it goes.
+    pub way: Direction,
+    /// Bytes of all of it, as far as that is known.
+    pub len: u64,
+    /// Whether it is there to its end.
+    pub is_whole: bool,
+    /// Its first bytes.
+    pub bytes: Box<[u8]>,
+}
+
+/// A frame as far as it is there.
+#[derive(Debug, Clone, Copy)]
+struct Part<'a> {
+    bytes: &'a [u8],
+    /// All of it is there.
+    is_whole: bool,
+    /// Bytes of all of it, as far as that is known.
+    len: u64,
+}
+
 /// A frame of which more is to come.
 #[derive(Debug)]
 pub(super) struct Open {
     kind: FrameId,
     pub way: Direction,
     bytes: Vec<u8>,
+    /// Bytes that came of it.
+    came: u64,
     /// Bytes of it that are to come; `None`: its parser finds its end.
     left: Option<u64>,
     /// Bytes that were tried.
@@ -50,6 +81,7 @@ impl Open {
             .left
             .map_or(fresh.len(), |left| usize::try_from(left).unwrap_or(usize::MAX).min(fresh.len()));
         self.left = self.left.map(|left| left - wanted as u64);
+        self.came += wanted as u64;
         let room = FRAME_BYTES_MAX.saturating_sub(self.bytes.len());
         self.bytes.extend_from_slice(&fresh[..wanted.min(room)]);
     }
@@ -140,11 +172,11 @@ impl Telling<'_> {
         if !self.wants_frame(kind) {
             return;
         }
-        let mut frame = Open { kind, way, bytes: Vec::new(), left: len, seen: 0, told: Vec::new() };
+        let mut frame = Open { kind, way, bytes: Vec::new(), came: 0, left: len, seen: 0, told: Vec::new() };
         if let Some(whole) = len.and_then(|len| usize::try_from(len).ok()).and_then(|len| bytes.get(..len)) {
             let seen = &whole[..whole.len().min(FRAME_BYTES_MAX)];
-            let is_whole = seen.len() == whole.len();
-            self.detector.frame(self.place, &self.moment, (way, kind), (seen, is_whole), &mut frame.told);
+            let part = Part { bytes: seen, is_whole: seen.len() == whole.len(), len: whole.len() as u64 };
+            self.detector.frame(self.place, &self.moment, (way, kind), part, &mut frame.told);
             return;
         }
         frame.take(bytes);
@@ -167,6 +199,7 @@ impl Telling<'_> {
         let place = state.frames.iter().position(|frame| frame.way == way && frame.kind == kind);
         let Some(mut frame) = place.map(|place| state.frames.remove(place)) else { return };
         frame.bytes.truncate(frame.bytes.len().saturating_sub(beyond));
+        frame.came = frame.came.saturating_sub(beyond as u64);
         frame.seen = 0;
         frame.left = Some(0);
         self.try_open(&mut frame, false);
@@ -219,10 +252,27 @@ impl Telling<'_> {
         if !is_due && frame.left != Some(0) {
             return;
         }
-        let Open { kind, way, bytes, told, .. } = frame;
-        let is_whole = frame.left == Some(0) && bytes.len() < FRAME_BYTES_MAX;
-        self.detector.frame(self.place, &self.moment, (*way, *kind), (bytes, is_whole), told);
+        let Open { kind, way, bytes, came, left, told, .. } = frame;
+        let is_whole = *left == Some(0) && bytes.len() < FRAME_BYTES_MAX;
+        let part = Part { bytes, is_whole, len: *came + left.unwrap_or(0) };
+        self.detector.frame(self.place, &self.moment, (*way, *kind), part, told);
         frame.seen = frame.bytes.len();
+    }
+}
+
+impl Ledger {
+    /// Keeps the beginning of a frame that matched, for its alert; returns its number.
+    fn seen(
+        &mut self,
+        kind: FrameId,
+        way: Direction,
+        (bytes, len, is_whole): (&[u8], u64, bool),
+    ) -> Option<u16> {
+        let [fresh, _] = &mut self.frames;
+        let number = u16::try_from(fresh.len()).ok().filter(|number| usize::from(*number) < HITS_MAX)?;
+        let bytes = bytes.iter().copied().take(SEEN_BYTES).collect();
+        fresh.push(FrameSeen { kind, way, len, is_whole, bytes });
+        Some(number)
     }
 }
 
@@ -233,7 +283,7 @@ impl Detector {
         place: &mut FlowPlace,
         moment: &Moment,
         (way, kind): (Direction, FrameId),
-        (bytes, is_whole): (&[u8], bool),
+        Part { bytes, is_whole, len }: Part<'_>,
         told: &mut Vec<u32>,
     ) {
         if self.flows.get(place.0 as usize).is_some_and(|state| state.is_passed || state.is_ending) {
@@ -294,8 +344,9 @@ impl Detector {
             if told.len() < TOLD_MAX {
                 told.push(*number);
             }
-            let of = Of::stream(way);
-            matched(*number, signature, state, ledger, of, (src, dst, moment.at_ns), hits);
+            let of = Of { frame: ledger.seen(kind, way, (bytes, len, is_whole)), ..Of::stream(way) };
+            let captured = &desk.tests.captured;
+            matched((*number, captured), signature, state, ledger, of, (src, dst, moment.at_ns), hits);
         }
         desk.found = found;
     }

@@ -28,7 +28,7 @@ mod waiting;
 pub(super) use file::asks_of_files;
 pub use file::{FileSoFar, FileState};
 pub use flow::{FlowAction, FlowCounts, FlowPlace, NO_STATE, RuledFlow};
-pub use frame::Message;
+pub use frame::{FrameSeen, Message};
 pub use matches::Hit;
 pub use packet::PacketFacts;
 pub use shown::{FieldId, Shown, field};
@@ -39,7 +39,8 @@ use std::sync::Arc;
 use super::host_bits::HostBits;
 use super::language::buffers::FILE_MAGIC;
 use super::magic;
-use super::matcher::Scratch;
+use super::matcher::{Replacement, Scratch};
+use super::memory::{FlowMemory, Recalled};
 use super::packet::decode::MetEvents;
 use super::prefilter;
 use super::rule::BufferId;
@@ -49,7 +50,7 @@ use crate::flow::Direction;
 use crate::parse::Addr;
 use crate::verdict::Verdict;
 use flow::FlowState;
-use matches::{Of, matched};
+use matches::{Of, OfAlert, matched};
 use rates::Rates;
 use thresholds::Thresholds;
 
@@ -94,6 +95,12 @@ struct Ledger {
     rates: Rates,
     /// Of all workers.
     hosts: HostBits,
+    /// What is to be written into the packet that is looked at.
+    replacements: Vec<Replacement>,
+    /// Frames that matched: since hits were taken, and when they were.
+    frames: [Vec<FrameSeen>; 2],
+    /// What matches captured for their alerts: since hits were taken, and when they were.
+    of_alerts: [Vec<OfAlert>; 2],
 }
 
 /// The rules of one worker, and what flows have of them.
@@ -228,6 +235,12 @@ impl Detector {
         let [fresh, taken] = &mut self.records;
         taken.clear();
         std::mem::swap(fresh, taken);
+        let [fresh, taken] = &mut self.ledger.of_alerts;
+        taken.clear();
+        std::mem::swap(fresh, taken);
+        let [fresh, taken] = &mut self.ledger.frames;
+        taken.clear();
+        std::mem::swap(fresh, taken);
         self.hits.sort_by_key(|hit| hit.rule);
         let Some(set) = &self.set else { return self.hits.clear() };
         to.extend(self.hits.drain(..).take(set.options().alerts_per_packet));
@@ -240,6 +253,23 @@ impl Detector {
     #[inline]
     pub const fn take_spent(&mut self) -> bool {
         std::mem::replace(&mut self.desk.tests.is_spent, false)
+    }
+
+    /// Whether bytes of the packet are to be replaced that rules were asked about last.
+    #[must_use]
+    #[inline]
+    pub const fn has_replacements(&self) -> bool {
+        !self.ledger.replacements.is_empty()
+    }
+
+    /// Where in its payload, and by what.
+    pub fn take_replacements(&mut self) -> Vec<Replacement> {
+        std::mem::take(&mut self.ledger.replacements)
+    }
+
+    /// Takes the list back, which is used again.
+    pub fn give_back_replacements(&mut self, list: Vec<Replacement>) {
+        self.ledger.replacements = list;
     }
 
     /// Whether anything matched since hits were taken.
@@ -261,6 +291,27 @@ impl Detector {
         let (.., name, fields) =
             self.records[1].iter().find(|(number, ..)| Some(*number) == hit.transaction)?;
         Some((*name, fields))
+    }
+
+    /// What rules remember of a flow, for the alert of a hit which was taken last; `None`: nothing.
+    #[must_use]
+    pub fn recall(&self, place: FlowPlace, hit: &Hit) -> Option<Box<Recalled>> {
+        let names = self.set.as_ref()?.names();
+        let memory = self.flows.get(place.0 as usize).map(|state| &state.memory);
+        let is_of_hit =
+            |(rule, transaction, _): &&OfAlert| *rule == hit.rule && *transaction == hit.transaction;
+        let of_alert = || self.ledger.of_alerts[1].iter().filter(is_of_hit);
+        if memory.is_none_or(FlowMemory::is_empty) && of_alert().next().is_none() {
+            return None;
+        }
+        let recalled = memory.map_or_else(Recalled::default, |memory| memory.recall(names));
+        Some(Box::new(Recalled { of_alert: of_alert().map(|(.., kept)| kept.clone()).collect(), ..recalled }))
+    }
+
+    /// The frame of a hit which was taken last.
+    #[must_use]
+    pub fn frame_of_hit(&self, hit: &Hit) -> Option<&FrameSeen> {
+        self.ledger.frames[1].get(usize::from(hit.frame?))
     }
 
     /// The file that the transaction of a hit carried which was taken last.
@@ -300,6 +351,13 @@ impl Detector {
     pub fn let_end(&mut self, place: &mut FlowPlace) {
         let Self { flows, free, generation, .. } = self;
         Self::state(flows, free, *generation, place).is_ending = true;
+    }
+
+    /// A match of a flow was told.
+    pub fn note_alert(&mut self, place: FlowPlace) {
+        if let Some(state) = self.flows.get_mut(place.0 as usize) {
+            state.is_alerted = true;
+        }
     }
 
     /// A rule ended a flow.

@@ -145,7 +145,8 @@ impl Detector {
                     let ((src, dst), ports) =
                         (view.headers.addrs().unwrap_or_default(), view.headers.ports());
                     let ends = ((src, ports.0), (dst, ports.1));
-                    let of = Of { way: view.way, transaction: None, is_of_flow, is_of_stream: false };
+                    let of =
+                        Of { way: view.way, transaction: None, is_of_flow, is_of_stream: false, frame: None };
                     met = Some((of, ends));
                 }
             }
@@ -160,11 +161,18 @@ impl Detector {
             if signature.is_of_protocol() && state.told.len() < TOLD_MAX {
                 state.told.push(number);
             }
-            matched(number, signature, state, ledger, of, (src, dst, facts.at_ns), hits);
+            let is_of_packet = !of.is_of_stream;
+            let captured = &desk.tests.captured;
+            let counts =
+                matched((number, captured), signature, state, ledger, of, (src, dst, facts.at_ns), hits);
+            if counts && facts.is_inline && is_of_packet {
+                ledger.replacements.append(&mut desk.tests.replaced);
+            }
         }
         desk.tried = tried;
         if let Some(state) = flows.get_mut(place.0 as usize) {
             state.streams.iter_mut().for_each(|window| window.late = 0);
+            state.memory.end_packet();
             state.is_passed |= is_ending && state.streams.iter().all(|window| window.fresh == 0);
         }
     }

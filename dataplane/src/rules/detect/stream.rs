@@ -58,7 +58,8 @@ impl Detector {
                 note(&mut state.streams[way as usize], number, met);
                 if met == Met::Yes {
                     let of = Of::stream(way);
-                    matched(number, signature, state, ledger, of, (src, dst, moment.at_ns), hits);
+                    let captured = &desk.tests.captured;
+                    matched((number, captured), signature, state, ledger, of, (src, dst, moment.at_ns), hits);
                 }
             }
             desk.found = found;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod adjusted;
+mod captured;
 
 use super::*;
 use crate::parse::{Addr, parse_ethernet};

@@ -392,6 +392,9 @@ impl Detector {
             let pieces = asked.pieces(signature, held, is_remembered && !is_early, desk);
             let is_met = !is_early && pieces == signature.all_pieces() && is_remembered;
             set.profile().end(begun, *lane, *number, is_met);
+            if !signature.rule.captures.is_empty() {
+                one.recapture(*number, is_met, &mut desk.tests.captured);
+            }
             if !is_met {
                 one.hold(*number, held_of, pieces);
                 continue;
@@ -400,7 +403,8 @@ impl Detector {
             waiting.retain(|waiting| waiting != number);
             one.is_hidden |= signature.hides_record;
             let of = Of { transaction: Some(stage.transaction), ..Of::stream(stage.way) };
-            matched(*number, signature, state, ledger, of, (src, dst, moment.at_ns), hits);
+            let captured = &desk.tests.captured;
+            matched((*number, captured), signature, state, ledger, of, (src, dst, moment.at_ns), hits);
             if let Some(file) = state.transaction(stage.transaction).file.as_deref()
                 && files[0].len() < HITS_MAX
             {

@@ -4,7 +4,9 @@ use super::buffers::named;
 use super::draft::Draft;
 use super::numbers;
 use super::value::{Value, Wrong};
-use crate::rules::rule::{Amount, Content, DataAt, Expression, ExpressionFlags, FastPattern, Test};
+use crate::rules::rule::{
+    Amount, CaptureKind, Condition, Content, DataAt, Expression, ExpressionFlags, FastPattern, Group, Test,
+};
 
 /// Longest pattern, bytes.
 const PATTERN_BYTES_MAX: usize = 8_192;
@@ -96,6 +98,23 @@ fn change(
 pub(super) fn nocase(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
     change(draft, value, |content| {
         content.nocase = true;
+        Ok(())
+    })
+}
+
+/// `replace:"bytes"`: as many bytes as the content before it has.
+pub(super) fn replace(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
+    let inner = value.unquoted().ok_or_else(|| value.expected("bytes in double quotes"))?;
+    let bytes = unescaped(inner)?;
+    change(draft, value, |content| {
+        if content.is_negated {
+            return Err(value.wrong("what is not there cannot be replaced"));
+        }
+        let (own, wanted) = (bytes.len(), content.bytes.len());
+        if own != wanted {
+            return Err(value.wrong(format!("{own} bytes cannot take the place of the content's {wanted}")));
+        }
+        content.replacement = Some(bytes.into());
         Ok(())
     })
 }
@@ -269,9 +288,10 @@ pub(super) fn pcre(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong>
         return Err(pattern.wrong(format!("an expression has at most {EXPRESSION_BYTES_MAX} bytes")));
     }
     let behind = inner.part(last + 1, bytes.len());
-    let mut pieces = behind.split(b',');
-    let letters = pieces.next().unwrap_or(behind);
-    let captures = pieces.map(|piece| piece.name().map(Into::into)).collect::<Result<Vec<_>, _>>()?;
+    let is_between = |byte: &u8| matches!(byte, b',' | b' ');
+    let end = behind.bytes().iter().position(is_between).unwrap_or_else(|| behind.bytes().len());
+    let (letters, names) = (behind.part(0, end), behind.part(end, behind.bytes().len()));
+    let captures = captures(draft, pattern, names)?;
     let mut flags = ExpressionFlags::default();
     let (mut buffer, mut is_relative) = (None, false);
     for (index, letter) in letters.bytes().iter().enumerate() {
@@ -308,6 +328,54 @@ pub(super) fn pcre(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong>
         None => draft.test(Test::Expression(expression)),
         Some(name) => draft.test_in(named(name), Test::Expression(expression), value),
     }
+}
+
+/// Groups that are kept: those whose name says it, `(?P<flow_name>...)`, and by their order those that `names` name behind the
+/// flags, `flow:name, pkt:name, alert:name`.
+fn captures(draft: &mut Draft<'_>, pattern: Value<'_>, names: Value<'_>) -> Result<Vec<(Group, u8)>, Wrong> {
+    const KINDS: [(&str, CaptureKind); 3] =
+        [("flow", CaptureKind::Flow), ("pkt", CaptureKind::Packet), ("alert", CaptureKind::Alert)];
+    let of = |word: &[u8]| KINDS.iter().find(|(name, _)| name.as_bytes() == word).map(|(_, kind)| *kind);
+    let mut captures = Vec::new();
+    let pieces = names.split(b',').flat_map(|piece| piece.split(b' ')).filter(|piece| !piece.is_empty());
+    for (place, piece) in pieces.enumerate() {
+        let named = piece.split_once(b':').and_then(|(word, name)| Some((of(word.bytes())?, name)));
+        let (kind, name) = named.ok_or_else(|| piece.expected("flow:, pkt: or alert: and a name"))?;
+        captures.push((Group::Number(place as u8 + 1), draft.capture(kind, name)?));
+    }
+    let bytes = pattern.bytes();
+    for at in (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"(?P<")) {
+        let Some(len) = bytes[at + 4..].iter().position(|byte| *byte == b'>') else { break };
+        let group = pattern.part(at + 4, at + 4 + len);
+        let Some((kind, name)) =
+            group.split_once(b'_').and_then(|(word, name)| Some((of(word.bytes())?, name)))
+        else {
+            continue;
+        };
+        let name_of_group = String::from_utf8_lossy(group.bytes()).into();
+        captures.push((Group::Name(name_of_group), draft.capture(kind, name)?));
+    }
+    Ok(captures)
+}
+
+/// `flowvar:name,"bytes"`.
+pub(super) fn flowvar(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
+    captured(draft, value, false)
+}
+
+/// `pktvar:name,"bytes"`.
+pub(super) fn pktvar(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
+    captured(draft, value, true)
+}
+
+fn captured(draft: &mut Draft<'_>, value: Value<'_>, of_packet: bool) -> Result<(), Wrong> {
+    let (name, text) = value.split_once(b',').ok_or_else(|| value.expected("a name and a pattern"))?;
+    let bytes = unescaped(text.trim().maybe_unquoted())?;
+    if bytes.is_empty() {
+        return Err(text.wrong("the pattern is empty"));
+    }
+    let name = name.trim().name()?.into();
+    draft.condition(Condition::Captured { of_packet, name, bytes: bytes.into() })
 }
 
 /// Flags of the older language, which name a buffer.

@@ -4,12 +4,15 @@ use super::buffers::{BASE64_DATA, FILE_DATA, PAYLOAD, Source};
 use super::value::{Value, Wrong};
 use crate::flow::Direction;
 use crate::rules::rule::{
-    Action, Amount, BufferId, Condition, Content, Effect, FlowNumber, FlowTest, Header, HeaderProtocol, Hook,
-    NumberTest, Part, Rule, Seen, Test, Transform,
+    Action, Amount, BufferId, Capture, CaptureKind, Condition, Content, Effect, FlowNumber, FlowTest, Header,
+    HeaderProtocol, Hook, NumberTest, Part, Rule, Seen, Test, Transform,
 };
 
 /// Values that a rule may keep (`SIGMATCH` allows eight in Suricata).
 const VARIABLES_MAX: usize = 32;
+
+/// Groups of expressions that one rule keeps.
+const CAPTURES_MAX: usize = 32;
 
 /// Parts, tests of a part, conditions and effects that a rule may have.
 const ITEMS_MAX: usize = 256;
@@ -45,6 +48,7 @@ impl<'a> Draft<'a> {
             conditions: Vec::new(),
             effects: Vec::new(),
             variables: Vec::new(),
+            captures: Vec::new(),
             threshold: None,
             detection_filter: None,
             // Who passes tells nobody, unless it says so.
@@ -215,6 +219,20 @@ impl<'a> Draft<'a> {
         Ok(index as u8)
     }
 
+    /// What is kept of a group; its number among the rule's.
+    pub(super) fn capture(&mut self, kind: CaptureKind, name: Value<'_>) -> Result<u8, Wrong> {
+        let capture = Capture { kind, name: name.name()?.into() };
+        let captures = &mut self.rule.captures;
+        let index = captures.iter().position(|one| *one == capture).unwrap_or_else(|| {
+            captures.push(capture);
+            captures.len() - 1
+        });
+        if captures.len() > CAPTURES_MAX {
+            return Err(name.wrong(format!("a rule keeps at most {CAPTURES_MAX} groups")));
+        }
+        Ok(index as u8)
+    }
+
     /// Something that must hold beside the bytes.
     pub(super) fn condition(&mut self, condition: Condition) -> Result<(), Wrong> {
         self.rule.conditions.push(condition);
@@ -257,6 +275,10 @@ impl<'a> Draft<'a> {
         }
         for part in &rule.parts {
             fits(rule, part).map_err(|detail| whole.wrong(detail))?;
+            let replaces = part.tests.iter().any(Test::replaces);
+            if replaces && part.seen != Seen::plain(PAYLOAD) {
+                return Err(whole.wrong("replace is for a content of the packet's payload, not of a buffer"));
+            }
         }
         Ok(self.rule)
     }

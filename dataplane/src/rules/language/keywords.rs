@@ -42,6 +42,7 @@ const KEYWORDS: &[(&str, Takes, Reader)] = &[
     ("content", Needed, content::content),
     ("uricontent", Needed, content::uricontent),
     ("nocase", Nothing, content::nocase),
+    ("replace", Needed, content::replace),
     ("rawbytes", Nothing, content::rawbytes),
     ("offset", Needed, content::offset),
     ("depth", Needed, content::depth),
@@ -54,6 +55,8 @@ const KEYWORDS: &[(&str, Takes, Reader)] = &[
     ("bsize", Needed, content::bsize),
     ("absent", Maybe, content::absent),
     ("pcre", Needed, content::pcre),
+    ("flowvar", Needed, content::flowvar),
+    ("pktvar", Needed, content::pktvar),
     ("byte_test", Needed, bytes::byte_test),
     ("byte_jump", Needed, bytes::byte_jump),
     ("byte_extract", Needed, bytes::byte_extract),
@@ -140,17 +143,8 @@ const KEYWORDS: &[(&str, Takes, Reader)] = &[
 ];
 
 /// Keywords of the language that this engine does not have.
-const UNSUPPORTED: &[&str] = &[
-    "lua",
-    "luaxform",
-    "replace",
-    "app-layer-state",
-    "nfq_set_mark",
-    "flow.elephant",
-    "flowvar",
-    "pktvar",
-    "template",
-];
+const UNSUPPORTED: &[&str] =
+    &["lua", "luaxform", "app-layer-state", "nfq_set_mark", "flow.elephant", "template"];
 
 /// Whether a word is a keyword that is read.
 pub(super) fn is_known(word: &str) -> bool {

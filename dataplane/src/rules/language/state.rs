@@ -181,13 +181,13 @@ pub(super) fn flowint(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wro
     draft.condition(Condition::FlowInt(name.into(), IntQuery::Compares(comparison, operand)))
 }
 
-/// `tag:session|host, number, packets|bytes|seconds[, src|dst]`; alone: of the session.
+/// `tag:session|host[, number, packets|bytes|seconds[, src|dst]]`; without a number 256 packets, of a host the source.
 pub(super) fn tag(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> {
     let pieces: Vec<_> = value.split(b',').collect();
     let (count, unit) = match (pieces.get(1), pieces.get(2)) {
         (None, _) => (256, TagUnit::Packets),
         (Some(count), Some(unit)) => (
-            count.number(1, u32::MAX.into())? as u32,
+            count.number(0, u32::MAX.into())? as u32,
             match () {
                 () if unit.is("packets") => TagUnit::Packets,
                 () if unit.is("bytes") => TagUnit::Bytes,
@@ -197,13 +197,21 @@ pub(super) fn tag(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), Wrong> 
         ),
         (Some(count), None) => return Err(count.expected("a number and its unit")),
     };
-    let host = match (pieces[0].is("host"), pieces.get(3)) {
-        (true, Some(end)) if end.is("src") => Some(End::Source),
-        (true, Some(end)) if end.is("dst") => Some(End::Destination),
-        (true, _) => return Err(value.expected("of a host also src or dst")),
-        (false, None) if pieces[0].is("session") => None,
-        (false, _) => return Err(pieces[0].expected("session, or host with src or dst at the end")),
+    let end = match pieces.get(3) {
+        None => End::Source,
+        Some(end) if end.is("src") => End::Source,
+        Some(end) if end.is("dst") => End::Destination,
+        Some(end) => return Err(end.expected("src or dst")),
     };
+    let host = match () {
+        () if pieces[0].is("host") => Some(end),
+        // Which end of a session means nothing, and Suricata takes it.
+        () if pieces[0].is("session") => None,
+        () => return Err(pieces[0].expected("session or host")),
+    };
+    if let Some(more) = pieces.get(4) {
+        return Err(more.expected("nothing behind src or dst"));
+    }
     draft.effect(Effect::Tag(Tag { host, count, unit }))
 }
 

@@ -289,3 +289,46 @@ mod any_text {
         }
     }
 }
+
+#[test]
+fn replacements_are_as_long_as_what_they_replace_and_of_the_payload() {
+    let read_one = |body: &str| tcp(body).map_err(|fault| fault.to_string());
+    let rule = read_one(r#"content:"abc"; replace:"x|00|z"; nocase;"#).unwrap();
+    assert_eq!(content(&rule, 0, 0).replacement.as_deref(), Some(&b"x\0z"[..]));
+    for (body, expected) in [
+        (r#"content:"abc"; replace:"xy";"#, "2 bytes cannot take the place of the content's 3"),
+        (r#"content:!"abc"; replace:"xyz";"#, "what is not there cannot be replaced"),
+        (r#"replace:"xyz"; content:"abc";"#, "none stands before it"),
+        (r#"file.data; content:"abc"; replace:"xyz";"#, "not of a buffer"),
+    ] {
+        let told = read_one(body).unwrap_err();
+        assert!(told.contains(expected), "{body}: {told}");
+    }
+}
+
+#[test]
+fn groups_are_named_in_the_expression_or_behind_its_flags() {
+    let read_one = |body: &str| tcp(body).map_err(|fault| fault.to_string());
+    let rule = read_one(
+        r#"pcre:"/(?P<flow_a_b>x)(?<c>y)(?P<other_d>z)/R, pkt:e, alert:f"; flowvar:a_b,"1|32|"; pktvar:e,3;"#,
+    )
+    .unwrap();
+    let names: Vec<_> = rule.captures.iter().map(|one| (one.kind, &*one.name)).collect();
+    let expected = [(CaptureKind::Packet, "e"), (CaptureKind::Alert, "f"), (CaptureKind::Flow, "a_b")];
+    assert_eq!(names, expected);
+    let asked = |of_packet, name: &str, bytes: &[u8]| Condition::Captured {
+        of_packet,
+        name: name.into(),
+        bytes: bytes.into(),
+    };
+    assert_eq!(rule.conditions, [asked(false, "a_b", b"12"), asked(true, "e", b"3")]);
+    for (body, expected) in [
+        (r#"pcre:"/(x)/,name";"#, "flow:, pkt: or alert:"),
+        (r#"pcre:"/(x)/R, flow:";"#, "name"),
+        (r#"flowvar:a;"#, "a name and a pattern"),
+        (r#"flowvar:a,"";"#, "the pattern is empty"),
+    ] {
+        let told = read_one(body).unwrap_err();
+        assert!(told.contains(expected), "{body}: {told}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Where is a pattern? Within the bounds that its words set.
 
+use std::sync::Arc;
+
 use memchr::{memchr2_iter, memmem};
 
 use super::amount;
@@ -29,6 +31,11 @@ impl Pattern {
 
     pub(super) const fn is_negated(&self) -> bool {
         self.content.is_negated
+    }
+
+    /// What is written in its place.
+    pub(super) const fn replacement(&self) -> Option<&Arc<[u8]>> {
+        self.content.replacement.as_ref()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -6,7 +6,8 @@ use std::fmt::Write;
 use pcre2::bytes::{Regex, RegexBuilder};
 
 use super::Unmatchable;
-use crate::rules::rule::Expression;
+use crate::rules::captured::Captured;
+use crate::rules::rule::{Expression, Group};
 
 /// `pcre.match-limit` and `pcre.match-limit-recursion` of Suricata's configuration. An expression that takes more does not match.
 const MATCH_LIMIT: u32 = 3_500;
@@ -21,6 +22,8 @@ pub(super) struct Compiled {
     regex: Regex,
     is_negated: bool,
     is_relative: bool,
+    /// Groups that are kept, and as which of the rule's captures.
+    captures: Vec<(usize, u8)>,
 }
 
 impl Compiled {
@@ -44,7 +47,36 @@ impl Compiled {
                 .dotall(flags.dotall)
                 .extended(flags.extended)
         })?;
-        Ok(Self { regex, is_negated: expression.is_negated, is_relative: expression.is_relative })
+        let mut captures = Vec::new();
+        for (group, index) in &expression.captures {
+            let place = match group {
+                Group::Number(number) => Some(usize::from(*number)),
+                Group::Name(name) => {
+                    regex.capture_names().iter().position(|own| own.as_deref() == Some(&**name))
+                }
+            };
+            let place = place.filter(|place| *place < regex.captures_len());
+            let no_group = || Unmatchable::Expression("more names than groups to keep under them".into());
+            captures.push((place.ok_or_else(no_group)?, *index));
+        }
+        Ok(Self { regex, is_negated: expression.is_negated, is_relative: expression.is_relative, captures })
+    }
+
+    /// Keeps the groups of the match that [`Self::find`] finds. It allocates, and is asked of matches whose rule wants it.
+    #[cold]
+    pub(super) fn capture(&self, bytes: &[u8], from: usize, to: &mut Captured) {
+        let mut places = self.regex.capture_locations();
+        if let Ok(Some(_)) = self.regex.captures_read_at(&mut places, bytes, from) {
+            for (group, index) in &self.captures {
+                if let Some((start, end)) = places.get(*group) {
+                    to.add(*index, &bytes[start..end]);
+                }
+            }
+        }
+    }
+
+    pub(super) const fn captures(&self) -> bool {
+        !self.captures.is_empty()
     }
 
     pub(super) const fn is_negated(&self) -> bool {

@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::address_facts::AddressFacts;
+use super::captured::Captured;
 use super::datasets::{Datasets, NoData, Reputations, Set};
 use super::magic::NoMagic;
 use super::rule::{
@@ -97,6 +98,9 @@ enum Ready {
     Never,
 }
 
+/// A place in the buffer, and bytes that belong there.
+pub type Replacement = (usize, Arc<[u8]>);
+
 /// What tests of one rule share while they are tried.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -108,6 +112,10 @@ pub struct Scratch {
     pub is_dce_little_endian: bool,
     /// Tests ran out of their steps since this was asked last: whether they would have held is not known.
     pub is_spent: bool,
+    /// What expressions captured.
+    pub captured: Captured,
+    /// Where bytes are to be written in the place of others, and which.
+    pub replaced: Vec<Replacement>,
 }
 
 impl Scratch {
@@ -253,6 +261,9 @@ impl Run<'_> {
             let Some(start) = found else { return false };
             self.at = start + pattern.len();
             if self.holds(rest) {
+                if let Some(bytes) = pattern.replacement() {
+                    self.scratch.replaced.push((start, Arc::clone(bytes)));
+                }
                 return true;
             }
             if !is_followed || self.is_over {
@@ -276,6 +287,9 @@ impl Run<'_> {
             let Some((start, end)) = self.find(expression, bytes, from) else { return false };
             self.at = before + end;
             if self.holds(rest) {
+                if expression.captures() {
+                    expression.capture(bytes, from, &mut self.scratch.captured);
+                }
                 return true;
             }
             // An expression that can match on and on costs what patterns do.

@@ -1,5 +1,7 @@
 //! What must hold of bytes, and what is done to them before.
 
+use std::sync::Arc;
+
 use super::NumberTest;
 
 /// What must hold of bytes.
@@ -39,6 +41,12 @@ pub enum Test {
 }
 
 impl Test {
+    /// Whether bytes are written in the place of what it finds.
+    #[must_use]
+    pub const fn replaces(&self) -> bool {
+        matches!(self, Self::Content(Content { replacement: Some(_), .. }))
+    }
+
     /// Whether it begins where the one before it ended.
     #[must_use]
     pub const fn is_relative(&self) -> bool {
@@ -93,6 +101,8 @@ pub struct Content {
     pub endswith: bool,
     /// Whether it is by this that the rule is found.
     pub fast_pattern: Option<FastPattern>,
+    /// As many bytes that are written in its place.
+    pub replacement: Option<Arc<[u8]>>,
 }
 
 /// How a pattern is used to find the rule.
@@ -117,8 +127,35 @@ pub struct Expression {
     pub is_negated: bool,
     /// It begins behind the match before.
     pub is_relative: bool,
-    /// Names that its groups are kept under.
-    pub captures: Vec<Box<str>>,
+    /// Groups that are kept, and as which of [`Rule::captures`](super::Rule::captures).
+    pub captures: Vec<(Group, u8)>,
+}
+
+/// A group of an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Group {
+    /// By its place, from 1.
+    Number(u8),
+    /// By its name.
+    Name(Box<str>),
+}
+
+/// What is kept of a group that matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// Of what.
+    pub kind: CaptureKind,
+    /// Under this name.
+    pub name: Arc<str>,
+}
+
+/// Of what a captured value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum CaptureKind {
+    Flow,
+    Packet,
+    Alert,
 }
 
 /// PCRE's flags.

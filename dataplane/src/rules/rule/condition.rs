@@ -44,6 +44,15 @@ pub enum Condition {
     XBits(Where, BitQuery),
     /// A number that was kept of the flow.
     FlowInt(Box<str>, IntQuery),
+    /// What an expression captured of the flow, or of the packet, has these bytes.
+    Captured {
+        /// Of the packet; else of the flow.
+        of_packet: bool,
+        /// Under this name.
+        name: Box<str>,
+        /// They are somewhere in it.
+        bytes: Box<[u8]>,
+    },
     /// Parsing of the packet met this.
     DecodeEvent(&'static str),
     /// The state of TCP met this.

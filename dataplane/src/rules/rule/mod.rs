@@ -37,6 +37,8 @@ pub struct Rule {
     pub effects: Vec<Effect>,
     /// Names of values that are taken from bytes; [`Amount::Variable`] counts through them.
     pub variables: Vec<Box<str>>,
+    /// What expressions keep of their groups; [`Expression::captures`] counts through them.
+    pub captures: Vec<Capture>,
     /// How many matches make an alert.
     pub threshold: Option<Threshold>,
     /// Only this many are let through as alerts, each one counts.

@@ -145,9 +145,8 @@ fn write(fields: &mut Fields, fixed: &[u8], options: &[u8]) {
     let hardware_len = fixed.get(2).map_or(6, |len| usize::from(*len).min(16));
     fields.text("client_mac", colons(part(28, hardware_len)));
     fields.text_if("assigned_ip", address(part(16, 4)));
-    if is_request {
-        fields.text_if("client_ip", address(part(12, 4)));
-    } else {
+    fields.text_if("client_ip", address(part(12, 4)));
+    if !is_request {
         fields.text_if("relay_ip", address(part(24, 4)));
         fields.text_if("next_server_ip", address(part(20, 4)));
     }

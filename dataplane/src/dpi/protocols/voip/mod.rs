@@ -3,6 +3,7 @@
 pub mod rtmp;
 pub mod rtp;
 pub mod rtsp;
+mod sdp;
 pub mod signalling;
 pub mod sip;
 pub mod stun;

@@ -1,6 +1,7 @@
 //! Who calls whom? SIP (RFC 3261), told as Suricata's `sip`; the media that SDP announces is expected.
 
 use super::rtp::{RTCP, RTP};
+use super::sdp;
 use crate::dpi::protocols::web::head::{head_len, status_of};
 use crate::dpi::text::{decimal, has_word, starts_with_word};
 use crate::dpi::{
@@ -135,6 +136,7 @@ fn message(way: Direction, whole: &[u8], head_len: usize, cx: &mut Context<'_>) 
         return;
     };
     let third = words.next();
+    let described = header(head, b"content-type", b"c").filter(|value| has_word(value, b"sdp")).map(|_| body);
     tell_rules(way, (whole, head, body), cx);
     if first.starts_with(b"SIP/") {
         let code = decimal(second).unwrap_or(0);
@@ -146,6 +148,7 @@ fn message(way: Direction, whole: &[u8], head_len: usize, cx: &mut Context<'_>) 
             fields.text("code", second);
             fields.text_if("reason", third);
             fields.text("response_line", line);
+            described.into_iter().for_each(|body| sdp::describe(body, fields));
         });
     } else {
         cx.tell_with("sip", way, |fields| {
@@ -153,6 +156,7 @@ fn message(way: Direction, whole: &[u8], head_len: usize, cx: &mut Context<'_>) 
             fields.text("uri", second);
             fields.text_if("version", third);
             fields.text("request_line", line);
+            described.into_iter().for_each(|body| sdp::describe(body, fields));
         });
         if let Some(host) = host_of(second) {
             cx.host(HostKind::Other, host);
