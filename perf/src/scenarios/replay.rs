@@ -224,6 +224,7 @@ const CONFIGURATION: &str = "[eve]\ntypes = [\"flow\", \"alert\"]\n\
 struct Told {
     /// Alerts by signature.
     by_sid: BTreeMap<u64, u64>,
+    /// Of TCP and UDP: of what else there are flows is each program's own idea.
     flows: u64,
 }
 
@@ -241,7 +242,10 @@ impl Told {
     fn take(&mut self, line: &str) {
         let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { return };
         match event.get("event_type").and_then(serde_json::Value::as_str) {
-            Some("flow") => self.flows += 1,
+            Some("flow") => {
+                let protocol = event.get("proto").and_then(serde_json::Value::as_str);
+                self.flows += u64::from(matches!(protocol, Some("TCP" | "UDP")));
+            }
             Some("alert") => {
                 let sid = event.pointer("/alert/signature_id").and_then(serde_json::Value::as_u64);
                 *self.by_sid.entry(sid.unwrap_or(0)).or_default() += 1;
@@ -302,8 +306,9 @@ mod tests {
             told
         };
         let alert = |sid: u64| format!(r#"{{"event_type":"alert","alert":{{"signature_id":{sid}}}}}"#);
-        let flow = r#"{"event_type":"flow"}"#;
-        let ours = told(&[&alert(1), &alert(1), &alert(2), flow, "no event"]);
+        let flow = r#"{"event_type":"flow","proto":"TCP"}"#;
+        let other = r#"{"event_type":"flow","proto":"PIM"}"#;
+        let ours = told(&[&alert(1), &alert(1), &alert(2), flow, other, "no event"]);
         let theirs = told(&[&alert(1), &alert(3), flow]);
         assert_eq!((ours.alerts(), ours.flows), (3, 1));
         assert!((ours.same_alerts(&theirs) - 0.25).abs() < 1e-9);
