@@ -2,7 +2,7 @@
 //!
 //! A match leaves a mark on its flow or on a host. Packets that come after it are told whole, until what the mark allows is used.
 //! How marks count is Suricata's (`detect-engine-tag.c`): the packet that made the mark counts as its first one and is not
-//! told, since the alert is; a rule that matches again begins its count anew, at most [`MATCHES_MAX`] times.
+//! told, since the alert is; a rule that matches again begins its count anew, at most ten times.
 //!
 //! Where nothing is marked a packet costs one comparison, and one look-up of its flow and its two hosts where something is. Marks
 //! of hosts are those of one worker: of a host's flows, those that the worker owns.
