@@ -2,8 +2,8 @@
 //!
 //! One thread, one engine, the file's time: packet time never runs back, the hash seed is fixed, events are
 //! taken in a fixed rhythm. So the same input writes byte-identical EVE. The end of the last file ends every
-//! flow, and one `stats` event closes the output where the configuration's `[eve] types` have it. A file that is cut short or corrupt is read as far as it
-//! can be; the rest is reported and the exit code says so.
+//! flow, and one `stats` event closes the output where the configuration's `[eve] types` have it. A file that is cut
+//! short or corrupt is read as far as it can be; the rest is reported and the exit code says so.
 //!
 //! Verdicts are advice unless `--inline` asks for obedience. All packets come in by port 0, or, where the
 //! configuration tells the networks behind both ports, by the port whose networks hold the source.

@@ -75,7 +75,7 @@ impl CarriedFile {
         }
     }
 
-    /// Its bytes are a buffer's, too.
+    /// Rules see its bytes in these buffers.
     pub const fn seen_in(mut self, buffers: &'static [BufferId]) -> Self {
         self.buffers = buffers;
         self

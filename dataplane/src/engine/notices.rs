@@ -4,12 +4,9 @@
 use super::Packet;
 use crate::control::{DropRecord, Event, EventSender, IpFields, Origin, TransportFields};
 use crate::flow::Decision;
-use crate::parse::{Headers, Mac, Network, Transport};
+use crate::parse::{Headers, Mac, Network, Protocol, Transport};
 use crate::time::Tick;
 use crate::verdict::Reason;
-
-/// IANA protocol number.
-const IGMP: u8 = 2;
 
 /// When each reason was last told, and what has happened since.
 #[derive(Debug)]
@@ -133,7 +130,7 @@ fn transport_fields(bytes: &[u8], headers: &Headers) -> TransportFields {
         },
         Transport::Udp { .. } => TransportFields::Udp { len_bytes: be16(4) },
         Transport::Icmp(icmp) => TransportFields::Icmp { id: icmp.id, seq: icmp.seq },
-        Transport::None if matches!(headers.network, Network::Ip { protocol: IGMP, .. }) => {
+        Transport::None if matches!(headers.network, Network::Ip { protocol: Protocol::IGMP, .. }) => {
             igmp_fields(bytes.get(at..usize::from(headers.end)).unwrap_or_default())
         }
         Transport::Sctp { .. } | Transport::None => TransportFields::None,
@@ -224,7 +221,7 @@ mod tests {
         for (message, version) in
             [([0x11, 0, 0, 0], 1), ([0x11, 9, 0, 0], 2), ([0x16, 0, 0, 0], 2), ([0xff, 0, 0, 0], 0)]
         {
-            let frame = eth(0x0800, &ipv4(IGMP, &message));
+            let frame = eth(0x0800, &ipv4(Protocol::IGMP, &message));
             assert_eq!(described(frame).1, TransportFields::Igmp { kind: message[0], version });
         }
     }

@@ -199,10 +199,10 @@ pub(super) struct Transaction {
     pub told: Vec<(u32, Direction)>,
     /// Rules that matched in part: which pieces hold, of each way for itself where a rule is told each way.
     pub held: [Vec<(u32, u64)>; 2],
-    /// What was shown that rules ask for at later stages, too, of each way: a buffer that both ways have is another one each way.
-    pub kept: [Shown; 2],
     /// What these captured at earlier stages.
     captured: Vec<(u32, Captured)>,
+    /// What was shown that rules ask for at later stages, too, of each way: a buffer that both ways have is another one each way.
+    pub kept: [Shown; 2],
     /// Bytes that come piece by piece.
     pub bodies: Vec<Body>,
     /// The file that it carries now, or has carried last.
@@ -229,6 +229,9 @@ pub(super) struct Body {
     pub before: u64,
 }
 
+/// Bytes of a body from which on it gets the room that it may need in all: short bodies are many.
+const SHORT_BODY_BYTES: usize = 4 << 10;
+
 impl Body {
     pub(super) const fn new(application: &'static str, buffers: &'static [BufferId], way: Direction) -> Self {
         Self {
@@ -242,12 +245,7 @@ impl Body {
             before: 0,
         }
     }
-}
 
-/// Bytes of a body from which on it gets the room that it may need in all: short bodies are many.
-const SHORT_BODY_BYTES: usize = 4 << 10;
-
-impl Body {
     /// Adds bytes; they are looked at when there are `enough` of them.
     pub(super) fn add(&mut self, bytes: &[u8], enough: usize) {
         let len = self.bytes.len() + bytes.len();
@@ -263,23 +261,21 @@ impl Transaction {
         self.told.iter().any(|(told, other)| *told == rule && (of_one_way || *other == way))
     }
 
-    pub(super) fn tell(&mut self, rule: u32, way: Direction) {
+    /// A rule was told of one way; what of it holds, under `held_of`, counts no more.
+    pub(super) fn tell(&mut self, rule: u32, way: Direction, held_of: Direction) {
         if self.told.len() < NOTED_MAX {
             self.told.push((rule, way));
         }
-        if let Some(held) = self.held.get_mut(way as usize) {
-            held.retain(|(held, _)| *held != rule);
-        }
+        self.held[held_of as usize].retain(|(held, _)| *held != rule);
     }
 
     /// The pieces of a rule that hold `way`.
     pub(super) fn pieces(&self, rule: u32, way: Direction) -> u64 {
-        let held = self.held.get(way as usize).into_iter().flatten();
-        held.into_iter().find(|(held, _)| *held == rule).map_or(0, |(_, pieces)| *pieces)
+        self.held[way as usize].iter().find(|(held, _)| *held == rule).map_or(0, |(_, pieces)| *pieces)
     }
 
     pub(super) fn hold(&mut self, rule: u32, way: Direction, pieces: u64) {
-        let Some(all) = self.held.get_mut(way as usize) else { return };
+        let all = &mut self.held[way as usize];
         match all.iter().position(|(held, _)| *held == rule) {
             Some(place) => all[place].1 = pieces,
             None if pieces != 0 && all.len() < NOTED_MAX => all.push((rule, pieces)),
@@ -402,4 +398,20 @@ fn transaction(all: &mut Vec<Transaction>, number: u32) -> &mut Transaction {
         }
     };
     &mut all[place]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_of_a_rule_is_forgotten_when_it_is_told_whatever_way() {
+        let (forward, reverse) = (Direction::Forward, Direction::Reverse);
+        let mut one = Transaction::default();
+        one.hold(7, forward, 1);
+        one.hold(8, reverse, 1);
+        one.tell(7, reverse, forward);
+        assert_eq!(one.held, [vec![], vec![(8, 1)]]);
+        assert!(one.is_told(7, reverse, false) && !one.is_told(7, forward, false));
+    }
 }

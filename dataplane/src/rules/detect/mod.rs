@@ -127,6 +127,12 @@ pub struct Detector {
     lane: usize,
 }
 
+/// What was gathered since hits were taken becomes what was gathered when they were.
+fn turn<T>([fresh, taken]: &mut [Vec<T>; 2]) {
+    taken.clear();
+    std::mem::swap(fresh, taken);
+}
+
 /// Number of a transaction, type of its record, and its fields.
 type TransactionRecord = (u32, &'static str, Box<[u8]>);
 
@@ -229,18 +235,10 @@ impl Detector {
     /// What matched since this was asked last, in the order of the set; from here on it is counted.
     pub fn take_hits(&mut self, at_ns: u64, to: &mut Vec<Hit>) {
         to.clear();
-        let [fresh, taken] = &mut self.files;
-        taken.clear();
-        std::mem::swap(fresh, taken);
-        let [fresh, taken] = &mut self.records;
-        taken.clear();
-        std::mem::swap(fresh, taken);
-        let [fresh, taken] = &mut self.ledger.of_alerts;
-        taken.clear();
-        std::mem::swap(fresh, taken);
-        let [fresh, taken] = &mut self.ledger.frames;
-        taken.clear();
-        std::mem::swap(fresh, taken);
+        turn(&mut self.files);
+        turn(&mut self.records);
+        turn(&mut self.ledger.of_alerts);
+        turn(&mut self.ledger.frames);
         self.hits.sort_by_key(|hit| hit.rule);
         let Some(set) = &self.set else { return self.hits.clear() };
         to.extend(self.hits.drain(..).take(set.options().alerts_per_packet));

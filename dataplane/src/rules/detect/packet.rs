@@ -270,7 +270,7 @@ fn bytes_of<'a>(buffer: BufferId, view: &View<'a>) -> Option<&'a [u8]> {
         "udp.hdr" if protocol == Protocol::UDP => (l4, payload),
         "icmpv4.hdr" if protocol == Protocol::ICMP => (l4, payload),
         "icmpv6.hdr" if protocol == Protocol::ICMPV6 => (l4, end),
-        "igmp.hdr" if protocol == crate::rules::packet::IGMP => (l4, end),
+        "igmp.hdr" if protocol == Protocol::IGMP => (l4, end),
         "ether.hdr" => (0, 14),
         _ => return None,
     };

@@ -68,6 +68,11 @@ impl Shown {
         self.body = Some((buffers, bytes));
     }
 
+    /// What is lent.
+    pub(super) fn lent(&self) -> &[u8] {
+        self.body.as_ref().map_or(&[], |(_, bytes)| bytes)
+    }
+
     /// Whether there is nothing but what was lent.
     pub(super) const fn is_body_alone(&self) -> bool {
         self.buffers.is_empty()

@@ -399,7 +399,7 @@ impl Detector {
                 one.hold(*number, held_of, pieces);
                 continue;
             }
-            one.tell(*number, stage.way);
+            one.tell(*number, stage.way, held_of);
             waiting.retain(|waiting| waiting != number);
             one.is_hidden |= signature.hides_record;
             let of = Of { transaction: Some(stage.transaction), ..Of::stream(stage.way) };
@@ -419,7 +419,7 @@ impl Detector {
                 body.searched = 0;
                 body.waiting.clear();
             } else {
-                let bytes = shown.any_of(body.buffers).next().unwrap_or_default();
+                let bytes = shown.lent();
                 body.waiting.extend(waiting.iter().map(|rule| Waiting::new(*rule, set, body.buffers, bytes)));
             }
         }

@@ -41,7 +41,9 @@ impl<'a> View<'a> {
         let payload = self.headers.payload(self.bytes);
         match self.headers.network {
             // RFC 9776 4: what follows the eight bytes that all versions have.
-            Network::Ip { protocol: IGMP, .. } => payload.get(IGMP_HEADER_BYTES..).unwrap_or_default(),
+            Network::Ip { protocol: Protocol::IGMP, .. } => {
+                payload.get(IGMP_HEADER_BYTES..).unwrap_or_default()
+            }
             _ => payload,
         }
     }
@@ -76,16 +78,13 @@ fn is_of(kind: PacketProtocol, headers: &Headers) -> bool {
         PacketProtocol::Icmpv4 => is(Protocol::ICMP),
         PacketProtocol::Icmpv6 => is(Protocol::ICMPV6),
         PacketProtocol::Sctp => is(Protocol::SCTP),
-        PacketProtocol::Igmp => is(IGMP),
+        PacketProtocol::Igmp => is(Protocol::IGMP),
         PacketProtocol::Arp | PacketProtocol::Ethernet => false,
     }
 }
 
 /// Bytes of an IGMP header.
 const IGMP_HEADER_BYTES: usize = 8;
-
-/// RFC 9776.
-pub(super) const IGMP: u8 = 2;
 
 fn is_in(flow: &FlowTest, view: &View<'_>) -> bool {
     let is_way = flow.way.is_none_or(|way| view.way == Some(way));
@@ -274,7 +273,7 @@ fn checksum(view: &View<'_>, of: Summed) -> Option<bool> {
         (usize::from(headers.l3_offset), usize::from(headers.l4_offset), usize::from(headers.end));
     match of {
         Summed::Ipv4 if src.is_v4() => sum(l3, l4),
-        Summed::Igmp if protocol == IGMP => sum(l4, end),
+        Summed::Igmp if protocol == Protocol::IGMP => sum(l4, end),
         Summed::Transport { protocol: wanted, is_v4 } => {
             if protocol != wanted || is_v4.is_some_and(|is_v4| is_v4 != src.is_v4()) {
                 return None;

@@ -111,7 +111,7 @@ impl PacketNumber {
                 let is_too_big = protocol == Protocol::ICMPV6 && icmp().is_some_and(|icmp| icmp.kind == 2);
                 if is_too_big { double_word(view, l4 + 4) } else { None }
             }
-            Self::IgmpType if protocol == super::IGMP => view.bytes.get(l4).map(|byte| u64::from(*byte)),
+            Self::IgmpType if protocol == Protocol::IGMP => view.bytes.get(l4).map(|byte| u64::from(*byte)),
             Self::VlanId => (vlan_outer > 0).then_some(vlan_outer.into()),
             Self::VlanLayers => Some(layers(vlan_outer, vlan_inner)),
             Self::SctpTag if sctp() => double_word(view, l4 + 4),

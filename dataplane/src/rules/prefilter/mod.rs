@@ -155,11 +155,14 @@ impl Prefilter {
     fn of_ports(&self, ports: Option<(u16, u16)>, kinds: usize, mut each: impl FnMut(&[Gate])) {
         for (always, by_port) in self.always.iter().zip(&self.by_port).take(kinds) {
             each(always);
-            if !by_port.is_empty() {
-                let (source, destination) = ports.unwrap_or_default();
-                for port in [source, destination] {
-                    each(by_port.get(&port).map_or(&[], Vec::as_slice));
+            match ports {
+                _ if by_port.is_empty() => {}
+                Some((source, destination)) => {
+                    for port in [source, destination] {
+                        each(by_port.get(&port).map_or(&[], Vec::as_slice));
+                    }
                 }
+                None => by_port.values().for_each(|gates| each(gates)),
             }
         }
     }

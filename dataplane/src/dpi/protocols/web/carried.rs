@@ -9,13 +9,9 @@ use crate::dpi::protocols::mail::parameter;
 use crate::dpi::{Context, Fields, Kept};
 use crate::flow::Direction;
 use crate::rules::language::buffers::SAME_IN_HTTP;
-use crate::rules::rule::BufferId;
 
 /// Bytes of a name that are kept of each body that is under way.
 const NAME_BYTES_MAX: usize = 512;
-
-/// Where rules see the body of a response: as a file, and as what it is. Kept once, searched once.
-static SEEN: [BufferId; 2] = SAME_IN_HTTP;
 
 /// The file that a body is, or the files in it.
 #[derive(Debug)]
@@ -60,12 +56,7 @@ impl Carried {
         let Self { of, way, name, form, file } = self;
         let Some(form) = form else {
             if !bytes.is_empty() {
-                let file = file.get_or_insert_with(|| {
-                    let file = CarriedFile::begin(cx, *of, *way, &std::mem::take(name), None);
-                    let file = if Self::is_body(*of, *way) { file.seen_in(&SEEN) } else { file };
-                    // HTTP/2 has many streams.
-                    if of.0 == told::NAME { file } else { file.among_many() }
-                });
+                let file = file.get_or_insert_with(|| begin(cx, *of, *way, &std::mem::take(name)));
                 file.data(bytes, cx);
             }
             return;
@@ -83,11 +74,7 @@ impl Carried {
 
     /// Whether rules see the body itself with the file.
     pub(super) fn tells_body(&self) -> bool {
-        self.form.is_none() && Self::is_body(self.of, self.way)
-    }
-
-    fn is_body(of: (&'static str, u32), way: Direction) -> bool {
-        of.0 == told::NAME && way == Direction::Reverse
+        self.form.is_none() && is_body(self.of, self.way)
     }
 
     /// Bytes are missing.
@@ -96,8 +83,7 @@ impl Carried {
             Some(file) => file.lose(),
             // The missing bytes are the first of it.
             None if self.form.is_none() => {
-                let file = CarriedFile::begin(cx, self.of, self.way, &self.name, None);
-                let mut file = if self.tells_body() { file.seen_in(&SEEN) } else { file };
+                let mut file = begin(cx, self.of, self.way, &self.name);
                 file.lose();
                 self.file = Some(file);
             }
@@ -119,6 +105,20 @@ impl Carried {
             end(file, is_whole && is_closed, around, cx);
         }
     }
+}
+
+/// A file that is all of a body begins.
+fn begin(cx: &mut Context<'_>, of: (&'static str, u32), way: Direction, name: &[u8]) -> CarriedFile {
+    let file = CarriedFile::begin(cx, of, way, name, None);
+    // Kept once, searched once.
+    let file = if is_body(of, way) { file.seen_in(&SAME_IN_HTTP) } else { file };
+    // HTTP/2 has many streams.
+    if of.0 == told::NAME { file } else { file.among_many() }
+}
+
+/// Whether the file is what rules call the body, too.
+fn is_body(of: (&'static str, u32), way: Direction) -> bool {
+    of.0 == told::NAME && way == Direction::Reverse
 }
 
 fn end(file: CarriedFile, is_whole: bool, around: &Fields, cx: &mut Context<'_>) {

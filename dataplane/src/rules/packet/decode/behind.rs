@@ -3,7 +3,6 @@
 use super::MetEvents;
 use crate::parse::Protocol;
 
-const IGMP: u8 = 2;
 const ESP: u8 = 50;
 
 /// Looks at a transport and the hop limit of the header before it.
@@ -13,7 +12,7 @@ pub(super) fn transport(protocol: u8, (bytes, hops): (&[u8], u8), met: &mut MetE
         Protocol::ICMP => icmp(bytes, met),
         Protocol::ICMPV6 => icmpv6(bytes, hops, met),
         Protocol::SCTP => sctp(bytes, met),
-        IGMP => igmp(bytes, met),
+        Protocol::IGMP => igmp(bytes, met),
         ESP if bytes.len() < 8 => met.add("esp.pkt_too_small"),
         _ => {}
     }
