@@ -16,7 +16,7 @@ use super::memory::policy_set;
 use super::{Error, Outcome, rules};
 use crate::drivers::engine::{Bench, Captured};
 use crate::report::result::{Measurement, Recorder};
-use crate::traffic::conversation::{Conversations, conversations};
+use crate::traffic::conversation::{Conversations, Small, conversations};
 use crate::traffic::{Kind, Spec, Workload};
 
 /// Flows that the table holds: more than any capture has.
@@ -54,7 +54,9 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
     let mut recorder = Recorder::new("inspect", plan.seed);
     let rules = rules::load(&plan.rules, plan.rules_min, plan.runs, &mut recorder)?;
     bulk(plan, rules.as_ref(), &mut recorder)?;
-    imix(plan, rules.as_ref(), &mut recorder)?;
+    for small in [Small::Acknowledging, Small::Data] {
+        imix(plan, small, rules.as_ref(), &mut recorder)?;
+    }
     if !plan.captures.is_empty() {
         captures(plan, rules.as_ref(), &mut recorder)?;
     }
@@ -88,9 +90,17 @@ fn bulk(plan: &Plan, rules: Option<&Arc<RuleSet>>, recorder: &mut Recorder) -> R
 }
 
 /// What follows the beginnings of conversations, whose protocols are known by then.
-fn imix(plan: &Plan, rules: Option<&Arc<RuleSet>>, recorder: &mut Recorder) -> Result<(), Error> {
-    const WORKLOAD: &str = "IMIX, TLS and HTTP";
-    let Conversations { beginnings, rest } = conversations(BULK_FLOWS as u16, IMIX_PACKETS, plan.seed);
+fn imix(
+    plan: &Plan,
+    small: Small,
+    rules: Option<&Arc<RuleSet>>,
+    recorder: &mut Recorder,
+) -> Result<(), Error> {
+    let workload = match small {
+        Small::Acknowledging => "IMIX, acknowledged",
+        Small::Data => "IMIX, TLS and HTTP",
+    };
+    let Conversations { beginnings, rest } = conversations(BULK_FLOWS as u16, IMIX_PACKETS, small, plan.seed);
     let mut at = 1_700_000_000_000_000_000;
     let mut sent = |frames: Vec<Vec<u8>>| -> Vec<Captured> {
         let sent = frames.into_iter().map(|bytes| {
@@ -104,7 +114,7 @@ fn imix(plan: &Plan, rules: Option<&Arc<RuleSet>>, recorder: &mut Recorder) -> R
     let mut times = Vec::new();
     for (name, inspection, rules) in kinds(rules) {
         let mut samples = Vec::new();
-        let mut measurement = Measurement::new(name, WORKLOAD, u64::from(BULK_FLOWS), 0);
+        let mut measurement = Measurement::new(name, workload, u64::from(BULK_FLOWS), 0);
         for _ in 0..plan.runs {
             let looked_by = (inspection.clone(), rules.clone());
             let mut bench = Bench::inspecting(CAPACITY, policy_set(0, false)?, plan.seed, looked_by);
@@ -122,7 +132,7 @@ fn imix(plan: &Plan, rules: Option<&Arc<RuleSet>>, recorder: &mut Recorder) -> R
         recorder.add(measurement);
         times.push((name, samples));
     }
-    add_ratio(recorder, WORKLOAD, &times);
+    add_ratio(recorder, workload, &times);
     Ok(())
 }
 

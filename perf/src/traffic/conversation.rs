@@ -1,7 +1,8 @@
 //! Conversations whose protocol is known after their first packets: what inspection and rules see of a day's traffic.
 //!
 //! Three flows of four speak TLS 1.3 (RFC 8446), one HTTP/1.1 (RFC 9112): a request, and an answer without end. What is carried is
-//! random, as encrypted and compressed bytes are; the sizes are those of IMIX.
+//! random, as encrypted and compressed bytes are; the sizes are those of IMIX. Its frames of 64 bytes are what the client sends to
+//! acknowledge, as in a day's traffic, or six bytes of the server's to a client that never does.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,7 +10,20 @@ use super::frame::{ACK, PSH, Path, SYN, Segment, tcp};
 use super::random::Random;
 
 /// Payloads whose frames have 64, 594 and 1518 bytes with FCS.
-const PAYLOADS: [usize; 12] = [6, 536, 6, 536, 6, 6, 1_460, 6, 536, 6, 536, 6];
+const PAYLOADS: [usize; 12] = [SMALL, 536, SMALL, 536, SMALL, SMALL, 1_460, SMALL, 536, SMALL, 536, SMALL];
+/// As many bytes as fill the shortest frame of Ethernet.
+const SMALL: usize = 6;
+/// Bytes of that frame without FCS.
+const SHORTEST: usize = 60;
+
+/// Who sends the frames of 64 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Small {
+    /// The client: an acknowledgement of all that has come, without payload.
+    Acknowledging,
+    /// The server: six bytes. Nothing is ever acknowledged.
+    Data,
+}
 
 /// Packets of conversations, in the order in which they are sent.
 pub(crate) struct Conversations {
@@ -20,7 +34,7 @@ pub(crate) struct Conversations {
 }
 
 /// `flows` of them, each with so many packets behind its beginning.
-pub(crate) fn conversations(flows: u16, packets: usize, seed: u64) -> Conversations {
+pub(crate) fn conversations(flows: u16, packets: usize, small: Small, seed: u64) -> Conversations {
     let mut random = Random::new(seed);
     let mut all = Conversations { beginnings: Vec::new(), rest: Vec::new() };
     let mut begun: Vec<Conversation> = (0..flows).map(Conversation::new).collect();
@@ -30,8 +44,15 @@ pub(crate) fn conversations(flows: u16, packets: usize, seed: u64) -> Conversati
     for turn in 0..packets {
         for (number, one) in begun.iter_mut().enumerate() {
             let len = PAYLOADS[(turn + number) % PAYLOADS.len()];
-            let payload = one.data(len, &mut random);
-            all.rest.push(one.send(false, &payload));
+            let frame = if small == Small::Acknowledging && len == SMALL {
+                let mut padded = one.send(true, &[]);
+                padded.resize(SHORTEST, 0);
+                padded
+            } else {
+                let payload = one.data(len, &mut random);
+                one.send(false, &payload)
+            };
+            all.rest.push(frame);
         }
     }
     all
@@ -163,18 +184,28 @@ mod tests {
 
     #[test]
     fn frames_have_the_sizes_of_imix_and_streams_have_no_gap() {
-        let all = conversations(4, 24, 7);
-        assert_eq!((all.beginnings.len(), all.rest.len()), (4 * 6, 4 * 24));
-        let count = |len: usize| all.rest.iter().filter(|frame| frame.len() + 4 == len).count();
-        assert_eq!([count(64), count(594), count(1_518)], [56, 32, 8]);
-        let mut next = std::collections::HashMap::new();
-        for frame in all.beginnings.iter().chain(&all.rest) {
-            let ends: [u8; 12] = frame[26..38].try_into().unwrap_or_default();
-            let seq = u32::from_be_bytes(frame[38..42].try_into().unwrap_or_default());
-            // A SYN counts as one byte, and has 12 of options.
-            let taken = if frame[47] & SYN == 0 { frame.len() - 54 } else { 1 };
-            if let Some(expected) = next.insert(ends, seq + taken as u32) {
-                assert_eq!(seq, expected);
+        for small in [Small::Data, Small::Acknowledging] {
+            let all = conversations(4, 24, small, 7);
+            assert_eq!((all.beginnings.len(), all.rest.len()), (4 * 6, 4 * 24));
+            let count = |len: usize| all.rest.iter().filter(|frame| frame.len() + 4 == len).count();
+            assert_eq!([count(64), count(594), count(1_518)], [56, 32, 8]);
+            let mut next = std::collections::HashMap::new();
+            for frame in all.beginnings.iter().chain(&all.rest) {
+                let ends: [u8; 12] = frame[26..38].try_into().unwrap_or_default();
+                let number = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().unwrap_or_default());
+                // A SYN counts as one byte, and has 12 of options; a short frame is padded.
+                let payload = usize::from(u16::from_be_bytes([frame[16], frame[17]])) - 40;
+                let taken = if frame[47] & SYN == 0 { payload } else { 1 };
+                if let Some(expected) = next.insert(ends, number(38) + taken as u32) {
+                    assert_eq!(number(38), expected);
+                }
+                let other: [u8; 12] = [&ends[4..8], &ends[..4], &ends[10..], &ends[8..10]]
+                    .concat()
+                    .try_into()
+                    .unwrap_or_default();
+                if small == Small::Acknowledging && payload == 0 && frame[47] & SYN == 0 {
+                    assert_eq!(next.get(&other), Some(&number(42)));
+                }
             }
         }
     }
