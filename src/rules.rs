@@ -125,7 +125,7 @@ fn variables(config: &Rules) -> Result<Variables, Failure> {
 ///
 /// What [`load`] cannot read; or there are more rules than a set can have.
 pub(crate) fn set(config: &Rules, names: &mut Names) -> Result<Outcome, Failure> {
-    read_all(config, names, 1, None).map(|(outcome, _nothing_listed)| outcome)
+    read_all(config, names, 1, None, None).map(|(outcome, _nothing_listed)| outcome)
 }
 
 /// The same, with a list of all rules where it is told which were `switched` over the API.
@@ -134,6 +134,7 @@ fn read_all(
     names: &mut Names,
     workers: usize,
     switched: Option<&HashMap<RuleKey, bool>>,
+    in_force: Option<&RuleSet>,
 ) -> Result<(Outcome, Listing), Failure> {
     if config.files.is_empty() {
         return Ok((Outcome::default(), Listing::default()));
@@ -161,6 +162,10 @@ fn read_all(
     };
     let set = RuleSet::new(std::mem::take(&mut loaded.signatures), names, options);
     let set = set.map_err(|error| Failure::line(format!("the rules are no set: {error}")))?;
+    let set = match in_force {
+        Some(before) => set.after(before),
+        None => set,
+    };
     let Loaded { listed, files, references, threads, .. } = loaded;
     let took_ms = began.elapsed().as_millis() as u64;
     let outcome = Outcome { set: Some(Arc::new(set)), wrong, unsupported, idle, threads, took_ms };
@@ -311,7 +316,9 @@ impl Keeper {
         switched: HashMap<RuleKey, bool>,
     ) -> Result<(Outcome, InForce), Failure> {
         let before = self.shown().hits();
-        let (outcome, listing) = read_all(&self.config, names, self.workers, Some(&switched))?;
+        let shown = self.shown().clone();
+        let (outcome, listing) =
+            read_all(&self.config, names, self.workers, Some(&switched), shown.set.as_deref())?;
         let in_force = InForce {
             listed: listing.listed,
             files: listing.files,

@@ -5,7 +5,7 @@
 
 mod lab;
 
-use lab::{Lab, eventually};
+use lab::{Host, Lab, eventually};
 use serde_json::Value;
 
 /// curl's exit code and the bytes that it got.
@@ -69,10 +69,8 @@ fn rules_are_read_again_under_traffic_and_a_wrong_one_changes_nothing() {
     let _http = lab.serve_http(8_080);
     lab.write("www/one", "1");
     lab.write("www/two", "2");
-    let paced = lab.background(
-        lab::Host::Client,
-        &["ping", "-n", "-q", "-c", "300", "-i", "0.01", "-W", "1", "10.77.0.2"],
-    );
+    let paced = lab
+        .background(Host::Client, &["ping", "-n", "-q", "-c", "300", "-i", "0.01", "-W", "1", "10.77.0.2"]);
     assert_eq!((fetch(&lab, "one").0, fetch(&lab, "two").0), (Some(28), Some(0)), "{}", lab.log());
     lab.write("box.rules", "drop http any any -> any any (http.uri; content:\"/two\"; sid:1; rev:2;)\n");
     daemon.signal("-HUP");
@@ -87,6 +85,57 @@ fn rules_are_read_again_under_traffic_and_a_wrong_one_changes_nothing() {
     assert_eq!((fetch(&lab, "one").0, fetch(&lab, "two").0), (Some(0), Some(28)), "{}", lab.log());
     let (_, text) = paced.finish();
     assert!(text.contains(" 300 received"), "{text}\n{}", lab.reasons());
+}
+
+/// Sends the first half of a word, the second once it is told to, and tells what comes back.
+const HALVES: &str = "
+import os, socket, sys, time
+s = socket.create_connection(('10.77.0.2', 8080), 5)
+s.sendall(b'nee')
+print('half', flush=True)
+while not os.path.exists(sys.argv[1]): time.sleep(0.01)
+s.sendall(b'dle')
+s.settimeout(3)
+try: print(s.recv(64))
+except OSError as error: print(type(error).__name__)
+";
+
+/// Answers once it has six bytes.
+const SIX_BYTES: &str = "
+import socket
+l = socket.create_server(('10.77.0.2', 8080))
+while True:
+  c, _ = l.accept()
+  got = b''
+  while len(got) < 6:
+    more = c.recv(64)
+    if not more: break
+    got += more
+  else: c.sendall(b'all of it')
+";
+
+#[test]
+fn what_lies_across_a_reload_is_found() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy("[rules]\nfiles = [\"box.rules\"]\n", "");
+    let rule = "drop tcp any any -> any any (content:\"needle\"; sid:5;)\n";
+    lab.write("box.rules", rule);
+    let daemon = lab.start();
+    let _server = lab.serve_python(Host::Server, SIX_BYTES, 8_080);
+    let go = lab.path("go");
+    let client = lab.background(Host::Client, &["python3", "-c", HALVES, go.to_str().unwrap()]);
+    eventually("the first half is there", || {
+        let flows = lab.ctl(&["flows", "port=8080", "state=established"]);
+        let half = |flow: &Value| flow["flow"]["pkts_toserver"].as_u64() >= Some(3);
+        flows["flows"].as_array().is_some_and(|flows| flows.iter().any(half))
+    });
+    // The rule has another number now.
+    lab.write("box.rules", format!("drop tcp any any -> any any (content:\"other\"; sid:1;)\n{rule}"));
+    assert_eq!(lab.ctl(&["dpi", "rules", "reload"])["failed"], 0);
+    lab.write("go", "");
+    assert_eq!(client.finish().1, "half\nTimeoutError\n", "{}", lab.log());
+    daemon.stop();
+    assert_eq!(alerts(&lab.events()), [(5, "blocked")], "{}", lab.log());
 }
 
 #[test]

@@ -5,9 +5,10 @@ mod places;
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::by_address::AddressRules;
-use super::detect::asks_of_files;
+use super::detect::{Succession, asks_of_files};
 use super::hashes::HashKinds;
 use super::language::buffers::{FILE_MAGIC, PAYLOAD, Source};
 use super::language::frames::FRAMES;
@@ -25,6 +26,9 @@ use super::threads;
 use crate::flow::Direction;
 use crate::parse::{Headers, Network, Protocol};
 use places::{Place, application_names};
+
+/// Counts sets.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 /// Rules, compiled. What nobody changes any more: workers share it.
 #[derive(Debug, Default)]
@@ -66,6 +70,10 @@ pub struct RuleSet {
     /// Whether a rule asks for the payload of TCP in order, by itself or beside what parsers tell.
     keeps_streams: bool,
     options: Options,
+    /// Which set it is of all of this process.
+    serial: u64,
+    /// The set that it was read after, and how it follows that one.
+    succession: Option<(u64, Arc<Succession>)>,
     tally: Tally,
     profile: Profile,
 }
@@ -167,9 +175,28 @@ impl RuleSet {
             ..Self::default()
         };
         set.find()?;
+        set.serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         set.tally = Tally::new(options.workers, set.signatures.len());
         set.profile = Profile::new(options.workers, set.signatures.len());
         Ok(set)
+    }
+
+    /// The same, for flows that are under another set: what they know of rules that both have goes on.
+    #[must_use]
+    pub fn after(mut self, before: &Self) -> Self {
+        let (earlier, later) = (&before.signatures, &self.signatures);
+        let succession =
+            Succession::new(earlier.iter().map(|one| &one.rule), later.iter().map(|one| &one.rule));
+        self.succession = Some((before.serial, Arc::new(succession)));
+        self
+    }
+
+    /// How it follows `before`; `None`: it was read after another one.
+    pub(super) fn succession_to(&self, before: &Self) -> Option<Arc<Succession>> {
+        self.succession
+            .as_ref()
+            .filter(|(serial, _)| *serial == before.serial)
+            .map(|(_, succession)| Arc::clone(succession))
     }
 
     /// The rules, by the numbers that matches tell.

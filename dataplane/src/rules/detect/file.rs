@@ -39,7 +39,7 @@ pub enum FileState {
 pub(super) struct FileOfTransaction {
     pub so_far: FileSoFar,
     /// Rules of the transaction that were told before it.
-    told_before: usize,
+    pub told_before: usize,
 }
 
 impl Telling<'_> {
@@ -148,7 +148,7 @@ impl Detector {
     /// What held of another file of the transaction does not count for the next one.
     fn begin_file(&mut self, place: &mut super::FlowPlace, transaction: u32, name: &[u8]) {
         let Self { set: Some(set), flows, free, generation, .. } = self else { return };
-        let one = Self::state(flows, free, *generation, place).transaction(transaction);
+        let one = Self::state(flows, free, generation, place).transaction(transaction);
         for (rule, pieces) in one.held.iter_mut().flatten() {
             if let Some(signature) = set.signatures().get(*rule as usize) {
                 *pieces &= !pieces_of_file(signature);

@@ -84,11 +84,12 @@ impl FlowCounts {
 
 #[derive(Debug, Default)]
 pub(super) struct FlowState {
-    generation: u32,
+    /// Of the set whose numbers the notes have.
+    pub generation: u32,
     pub memory: FlowMemory,
     pub counters: Counters,
     pub streams: [Window; 2],
-    transactions: Vec<Transaction>,
+    pub transactions: Vec<Transaction>,
     /// Rules of what the flow speaks that were told.
     pub told: Vec<u32>,
     /// Frames of which more is to come.
@@ -103,7 +104,7 @@ pub(super) struct FlowState {
 
 /// Counters by rule.
 #[derive(Debug, Default)]
-pub(super) struct Counters(Vec<(u32, Counter)>);
+pub(super) struct Counters(pub Vec<(u32, Counter)>);
 
 impl Counters {
     /// That of a rule; `None`: there is no room.
@@ -140,6 +141,8 @@ pub(super) struct Window {
     pub told: Vec<u32>,
     /// Rules of which a pattern was seen and which did not match yet.
     pub waiting: Vec<u32>,
+    /// Rules have come into force that have not seen what is kept.
+    pub is_renewed: bool,
 }
 
 impl Window {
@@ -179,6 +182,7 @@ impl Window {
         self.bytes.clear();
         self.waiting.clear();
         (self.gone, self.fresh, self.late) = (0, 0, 0);
+        self.is_renewed = false;
     }
 
     pub(super) fn clear(&mut self) {
@@ -186,6 +190,7 @@ impl Window {
         self.told.clear();
         self.waiting.clear();
         (self.gone, self.before, self.fresh, self.late, self.since_told) = (0, 0, 0, 0, 0);
+        self.is_renewed = false;
     }
 }
 
@@ -200,7 +205,7 @@ pub(super) struct Transaction {
     /// Rules that matched in part: which pieces hold, of each way for itself where a rule is told each way.
     pub held: [Vec<(u32, u64)>; 2],
     /// What these captured at earlier stages.
-    captured: Vec<(u32, Captured)>,
+    pub captured: Vec<(u32, Captured)>,
     /// What was shown that rules ask for at later stages, too, of each way: a buffer that both ways have is another one each way.
     pub kept: [Shown; 2],
     /// Bytes that come piece by piece.
@@ -309,21 +314,6 @@ impl Transaction {
 }
 
 impl FlowState {
-    /// Rules are those of another set: their numbers mean nothing any more. What the flow remembers stays.
-    pub(super) fn follow(&mut self, generation: u32) {
-        if self.generation != generation {
-            self.generation = generation;
-            self.counters.0.clear();
-            self.transactions.clear();
-            self.told.clear();
-            self.frames.clear();
-            for way in &mut self.streams {
-                way.told.clear();
-                way.waiting.clear();
-            }
-        }
-    }
-
     /// Forgets the flow, and keeps its memory for the next one.
     pub(super) fn clear(&mut self) {
         self.memory.clear();

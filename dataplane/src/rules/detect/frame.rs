@@ -72,7 +72,7 @@ pub(super) struct Open {
     left: Option<u64>,
     /// Bytes that were tried.
     seen: usize,
-    told: Vec<u32>,
+    pub told: Vec<u32>,
 }
 
 impl Open {
@@ -185,7 +185,7 @@ impl Telling<'_> {
             return;
         }
         let Detector { flows, free, generation, .. } = &mut *self.detector;
-        let state = Detector::state(flows, free, *generation, self.place);
+        let state = Detector::state(flows, free, generation, self.place);
         // One of a kind goes a way at once.
         state.frames.retain(|other| !(other.way == way && other.kind == kind));
         if state.frames.len() < OPEN_MAX {
@@ -213,7 +213,7 @@ impl Telling<'_> {
             return;
         }
         let Some(state) = flows.get_mut(self.place.0 as usize) else { return };
-        state.follow(*generation);
+        state.follow(generation);
         if state.frames.is_empty() {
             return;
         }
@@ -292,7 +292,7 @@ impl Detector {
         let Self { set, generation, flows, free, ledger, desk, hits, lane, .. } = self;
         let Some(set) = set else { return };
         let prefilter = set.of_frames(way);
-        let state = Self::state(flows, free, *generation, place);
+        let state = Self::state(flows, free, generation, place);
         let mut found = std::mem::take(&mut desk.found);
         found.clear();
         prefilter.always((moment.initiator.1, moment.responder.1), &mut found);

@@ -19,6 +19,7 @@ mod packet;
 mod rates;
 mod shown;
 mod stream;
+mod succession;
 mod thresholds;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use frame::{FrameSeen, Message};
 pub use matches::Hit;
 pub use packet::PacketFacts;
 pub use shown::{FieldId, Shown, field};
+pub(super) use succession::Succession;
 pub use transaction::{BODY_BYTES_MAX, Gathered, Telling};
 
 use std::sync::Arc;
@@ -52,6 +54,7 @@ use crate::verdict::Verdict;
 use flow::FlowState;
 use matches::{Of, OfAlert, matched};
 use rates::Rates;
+use succession::Generation;
 use thresholds::Thresholds;
 
 /// Nanoseconds of a second.
@@ -107,8 +110,8 @@ struct Ledger {
 #[derive(Debug, Default)]
 pub struct Detector {
     set: Option<Arc<RuleSet>>,
-    /// Counts sets, so that flows know whether theirs is the one in force.
-    generation: u32,
+    /// So that flows know whether theirs is the one in force.
+    generation: Generation,
     flows: Vec<FlowState>,
     /// Of flows that have nothing of rules.
     nothing: FlowState,
@@ -164,9 +167,12 @@ impl Detector {
             _ => false,
         };
         if !is_same {
+            let before = self.set.take();
             self.set = set.filter(|set| !set.is_empty()).map(Arc::clone);
+            self.generation.number = self.generation.number.wrapping_add(1);
+            let both = before.as_deref().zip(self.set.as_deref());
+            self.generation.succession = both.and_then(|(before, set)| set.succession_to(before));
             self.lane = self.set.as_ref().map_or(0, |set| set.tally().lane());
-            self.generation = self.generation.wrapping_add(1);
             if self.wants(FILE_MAGIC) {
                 // Opened when the rules were read, too: what fails there is not loaded.
                 let _known = magic::open();
@@ -325,7 +331,7 @@ impl Detector {
     fn state<'a>(
         flows: &'a mut Vec<FlowState>,
         free: &mut Vec<u32>,
-        generation: u32,
+        generation: &Generation,
         place: &mut FlowPlace,
     ) -> &'a mut FlowState {
         if place.0 == NO_STATE {
@@ -342,13 +348,13 @@ impl Detector {
     /// No other rule is asked about a flow.
     pub fn pass(&mut self, place: &mut FlowPlace) {
         let Self { flows, free, generation, .. } = self;
-        Self::state(flows, free, *generation, place).is_passed = true;
+        Self::state(flows, free, generation, place).is_passed = true;
     }
 
     /// A rule dropped a flow, which nobody acts on: what its streams brought until now is tried yet, and then nothing.
     pub fn let_end(&mut self, place: &mut FlowPlace) {
         let Self { flows, free, generation, .. } = self;
-        Self::state(flows, free, *generation, place).is_ending = true;
+        Self::state(flows, free, generation, place).is_ending = true;
     }
 
     /// A match of a flow was told.
@@ -361,7 +367,7 @@ impl Detector {
     /// A rule ended a flow.
     pub fn end(&mut self, place: &mut FlowPlace, verdict: Verdict) {
         let Self { flows, free, generation, .. } = self;
-        Self::state(flows, free, *generation, place).ruled = Some(verdict);
+        Self::state(flows, free, generation, place).ruled = Some(verdict);
     }
 
     /// What a rule made of a flow.

@@ -88,7 +88,7 @@ impl Detector {
         }
         tried.extend(found.drain(..).map(|number| (number, PACKET)));
         if let (Some(moment), Some(state)) = (moment, flows.get_mut(place.0 as usize)) {
-            state.follow(*generation);
+            state.follow(generation);
             for way in [Direction::Forward, Direction::Reverse] {
                 let window = &mut state.streams[way as usize];
                 if facts.is_inline {
@@ -98,7 +98,13 @@ impl Detector {
                 }
                 let (from, to) = moment.ends(way);
                 let ports = (from.1, to.1);
-                stream::candidates(set.of_stream(way), window, ports, &mut desk.search, &mut found);
+                stream::candidates(
+                    (set.of_stream(way), generation),
+                    window,
+                    ports,
+                    &mut desk.search,
+                    &mut found,
+                );
                 tried.extend(found.drain(..).map(|number| (number, STREAM[way as usize])));
             }
         }
@@ -155,7 +161,7 @@ impl Detector {
             // Without a flow nothing is remembered.
             let mut of_no_flow = FlowState::default();
             let state = match view.way {
-                Some(_) => Self::state(flows, free, *generation, place),
+                Some(_) => Self::state(flows, free, generation, place),
                 None => &mut of_no_flow,
             };
             if signature.is_of_protocol() && state.told.len() < TOLD_MAX {

@@ -7,6 +7,7 @@
 use super::flow::{FlowPlace, FlowState, Window};
 use super::flow_facts::FlowFacts;
 use super::packet::parts_hold;
+use super::succession::Generation;
 use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::rules::host_bits::{Ends, HostBits};
@@ -27,7 +28,7 @@ impl Detector {
         if fresh.is_empty() || !set.as_ref().is_some_and(|set| set.keeps_streams()) {
             return;
         }
-        let window = &mut Self::state(flows, free, *generation, place).streams[way as usize];
+        let window = &mut Self::state(flows, free, generation, place).streams[way as usize];
         window.push(fresh, CHUNK_BYTES);
     }
 
@@ -35,7 +36,7 @@ impl Detector {
     pub fn finish_streams(&mut self, place: FlowPlace, moment: &Moment, application: Option<&'static str>) {
         let Self { set, generation, flows, ledger, desk, hits, lane, .. } = self;
         let (Some(set), Some(state)) = (set, flows.get_mut(place.0 as usize)) else { return };
-        state.follow(*generation);
+        state.follow(generation);
         if state.is_passed {
             return;
         }
@@ -46,7 +47,7 @@ impl Detector {
             window.late = 0;
             let (from, to) = moment.ends(way);
             let ports = (from.1, to.1);
-            candidates(set.of_stream(way), window, ports, &mut desk.search, &mut found);
+            candidates((set.of_stream(way), generation), window, ports, &mut desk.search, &mut found);
             found.sort_unstable();
             found.dedup();
             let (src, dst) = moment.ends(way);
@@ -75,9 +76,10 @@ impl Detector {
     }
 }
 
-/// Adds the rules that may match what came of a direction since this was asked last: by their patterns, or because they wait for more.
+/// Adds the rules that may match what came of a direction since this was asked last, to none: by their patterns, or because they
+/// wait for more.
 pub(super) fn candidates(
-    prefilter: &Prefilter,
+    (prefilter, generation): (&Prefilter, &Generation),
     window: &mut Window,
     ports: (u16, u16),
     search: &mut Scratch,
@@ -92,6 +94,15 @@ pub(super) fn candidates(
     if window.since_told >= CHUNK_BYTES {
         window.since_told = 0;
         window.told.clear();
+    }
+    if std::mem::take(&mut window.is_renewed)
+        && let Some(succession) = &generation.succession
+    {
+        let glance = Glance { ports: Some(ports), bytes: window.tried(), size: None };
+        for group in prefilter.groups() {
+            group.candidates(&glance, search, found);
+        }
+        found.retain(|rule| succession.is_new(*rule));
     }
     // A pattern may have begun in what was tried before.
     let bytes = window.tried();

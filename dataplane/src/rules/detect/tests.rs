@@ -49,6 +49,14 @@ impl Flow {
         Self { detector, place: FlowPlace::default(), moment, is_sealed: false }
     }
 
+    /// Other rules, read after those in force.
+    fn change(&mut self, rules: &[&str]) {
+        let signatures = rules.iter().map(|text| Signature::of_text(text)).collect();
+        let set = RuleSet::new(signatures, &mut Names::default(), Options::default()).unwrap();
+        let set = set.after(self.detector.set.as_deref().unwrap());
+        self.detector.follow(Some(&Arc::new(set)));
+    }
+
     fn tell(&mut self) -> Telling<'_> {
         let Self { detector, place, moment, .. } = self;
         Telling { detector, place, moment: *moment, is_on: true, is_inline: false }
@@ -425,6 +433,53 @@ fn matches_are_counted_and_flows_forget_what_another_set_says() {
     flow.detector.follow(None);
     assert!(!flow.detector.is_on());
     assert_eq!(flow.segment(b"x", true), [0; 0]);
+}
+
+#[test]
+fn what_lies_across_a_change_of_rules_is_found_and_told_once() {
+    let stays = [
+        r#"alert tcp any any -> any any (content:"needle"; sid:5;)"#,
+        r#"alert http any any -> any any (http.uri; content:"/a"; http.stat_code; content:"200"; sid:6;)"#,
+        r#"alert http any any -> any any (http.uri; content:"/a"; sid:7;)"#,
+        r#"alert tcp any any -> any any (content:"gone"; content:"by"; sid:8;)"#,
+    ];
+    let mut flow = Flow::under(&stays);
+    assert_eq!(flow.segment(b"nee", true), [0; 0]);
+    flow.tell().show(URI, b"/a");
+    flow.tell().stage("http", 0, TO_SERVER, false);
+    assert_eq!(flow.told(), [7]);
+    // Those that come have lower numbers than those that stay; one is gone, and one has another text.
+    let begins = [
+        r#"drop tcp any any -> any any (content:"nothing of this kind"; sid:1;)"#,
+        r#"drop tcp any any -> any any (content:"ne"; content:"dle"; sid:2;)"#,
+    ];
+    let changed = r#"alert tcp any any -> any any (content:"gone"; content:"by then"; sid:8;)"#;
+    flow.change(&[&begins[..], &stays[..3], &[changed]].concat());
+    assert_eq!(flow.segment(b"dle gone by", true), [2, 5]);
+    flow.change(&stays[..3]);
+    assert_eq!(flow.segment(b" now", true), [0; 0], "told before");
+    flow.tell().show(URI, b"/a");
+    flow.tell().show(STATUS, b"200");
+    flow.tell().stage("http", 0, TO_CLIENT, false);
+    assert_eq!(flow.told(), [6]);
+}
+
+#[test]
+fn a_body_goes_on_across_a_change_of_rules() {
+    let stays = [
+        r#"alert smtp any any -> any any (file.data; content:"begin"; content:"end"; sid:5;)"#,
+        r#"alert smtp any any -> any any (file.data; content:"begin"; sid:6;)"#,
+    ];
+    let mut flow = Flow::under(&stays);
+    let more = |flow: &mut Flow, bytes: &[u8], is_last: bool| {
+        // Inline, a body is looked at with every piece of it.
+        Telling { is_inline: true, ..flow.tell() }.body("smtp", (0, &[FILE_DATA]), TO_SERVER, bytes, is_last);
+        flow.told()
+    };
+    assert_eq!(more(&mut flow, b"begin", false), [6]);
+    let new = r#"drop smtp any any -> any any (file.data; content:"begin"; content:"nd"; sid:1;)"#;
+    flow.change(&[&[new], &stays[..]].concat());
+    assert_eq!(more(&mut flow, b"end", true), [1, 5]);
 }
 
 #[test]

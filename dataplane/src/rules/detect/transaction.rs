@@ -183,7 +183,7 @@ impl Telling<'_> {
             return;
         }
         let Detector { flows, free, generation, .. } = &mut *self.detector;
-        let state = Detector::state(flows, free, *generation, self.place);
+        let state = Detector::state(flows, free, generation, self.place);
         let one = state.transaction(transaction);
         let place = one.bodies.iter().position(|body| body.buffers == buffers && body.way == way);
         let body = match place {
@@ -216,7 +216,7 @@ impl Telling<'_> {
         self.detector.stage(self.place, &self.moment, &stage);
         let shown = self.detector.shown.take_back();
         let Detector { flows, free, generation, .. } = &mut *self.detector;
-        let one = Detector::state(flows, free, *generation, self.place).transaction(transaction);
+        let one = Detector::state(flows, free, generation, self.place).transaction(transaction);
         if is_end {
             one.bodies.retain(|body| !(body.buffers == buffers && body.way == way));
         } else if let Some(body) =
@@ -328,7 +328,7 @@ impl Detector {
             shown.clear();
             return;
         };
-        let state = Self::state(flows, free, *generation, place);
+        let state = Self::state(flows, free, generation, place);
         let mut found = std::mem::take(&mut desk.found);
         found.clear();
         prefilter.always((moment.initiator.1, moment.responder.1), &mut found);
