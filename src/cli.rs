@@ -439,6 +439,12 @@ pub(crate) enum CtlCommand {
         #[arg(long, requires = "job_id")]
         cancel: bool,
     },
+    /// Who uses which address.
+    Identity {
+        /// What about it.
+        #[command(subcommand)]
+        command: IdentityCommand,
+    },
     /// What must not go, whatever retention says.
     Hold {
         /// What about it.
@@ -806,7 +812,49 @@ pub(crate) enum ProfileCommand {
     },
 }
 
-/// `ctl webhook`.
+/// `ctl identity`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// Who is where, in the order in which it was said.
+    List {
+        /// Filters: user_id=ID, address=ADDRESS, cursor=C.
+        #[arg(value_name = "KEY=VALUE")]
+        filter: Vec<String>,
+        /// Assertions wanted.
+        #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Say that a user is somewhere: flows of those addresses are judged anew.
+    Assert {
+        /// By which policies mean the user.
+        user_id: String,
+        /// Addresses, networks or Ethernet addresses.
+        #[arg(required = true, value_name = "ADDRESS")]
+        addresses: Vec<String>,
+        /// What people call the user.
+        #[arg(long, value_name = "NAME")]
+        username: Option<String>,
+        /// What the user is for, as policies say `user_role`.
+        #[arg(long, value_name = "ROLE")]
+        role: Option<String>,
+        /// A group that the user is in; may be given several times.
+        #[arg(long, value_name = "GROUP")]
+        group: Vec<String>,
+        /// What else is known; may be given several times.
+        #[arg(long, value_name = "KEY=VALUE")]
+        attribute: Vec<String>,
+        /// For how long, seconds; until it is ended where left out.
+        #[arg(long, value_name = "SECONDS")]
+        expires_in: Option<u64>,
+    },
+    /// End an assertion: flows of its addresses are judged anew.
+    End {
+        /// Its `identity_id`.
+        identity_id: u64,
+    },
+}
+
+/// `ctl hold`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum HoldCommand {
     /// All of them, and how much each keeps.

@@ -73,6 +73,7 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
         CtlCommand::Jobs { job_id: Some(id), cancel: true } => {
             client.delete(&format!("/jobs/{id}"), &json!({}))?
         }
+        CtlCommand::Identity { command } => work::identity(&client, command)?,
         CtlCommand::Hold { command } => work::hold(&client, command)?,
         CtlCommand::Webhook { command } => work::webhook(&client, command)?,
         CtlCommand::Dpi { command: DpiCommand::Rules { command } } => work::rules(&client, command)?,

@@ -49,7 +49,7 @@ use clap::Parser;
 use cli::{Cli, Command, Live};
 use config::{Config, Ports};
 use controlplane::services::live::{Bounds, Hub};
-use controlplane::services::{EventCounts, EventPump, Names, Parts, Services};
+use controlplane::services::{EventCounts, EventPump, Identities, Names, Parts, Services};
 use dataplane::control::{Snapshot, door};
 use dataplane::host::Shared;
 use failure::Failure;
@@ -154,6 +154,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         door: Arc::clone(&door),
         names,
         policies,
+        identities: Identities::new(config.identity.several),
         events,
         auth,
         audit,

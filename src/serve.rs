@@ -18,6 +18,7 @@ use crate::trust;
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server, Tls};
 use controlplane::services::classify::Reader;
+use controlplane::services::identities::IdentityHandle;
 use controlplane::services::levers::{ReloadOutcome, Reloaded};
 use controlplane::services::live::{Recorder, RecorderHandle};
 use controlplane::services::telemetry_history::HistoryHandle;
@@ -63,6 +64,7 @@ pub(crate) struct Serving {
     orders: Receiver<Order>,
     rules: Arc<rules::Keeper>,
     history: HistoryHandle,
+    identities: IdentityHandle,
     supervisor: Supervisor,
     count: u32,
 }
@@ -103,6 +105,7 @@ impl Serving {
         let server = Server::start(server_config.clone(), Arc::clone(&services))
             .map_err(|error| Failure::line(error.to_string()))?;
         let history = services.keep_history().map_err(|error| thread_failed(&error))?;
+        let identities = services.keep_identities().map_err(|error| thread_failed(&error))?;
         let (tape, recorder) = recorder.start(services.live()).map_err(|error| thread_failed(&error))?;
         let pump = pump.with_live(Arc::clone(services.live()), Some(tape));
         let pump = pump.start(Arc::clone(&door), now).map_err(|error| thread_failed(&error))?;
@@ -148,6 +151,7 @@ impl Serving {
             orders,
             rules,
             history,
+            identities,
             supervisor,
             count,
         })
@@ -309,6 +313,7 @@ impl Serving {
         self.pump.stop();
         self.recorder.stop();
         self.history.stop();
+        self.identities.stop();
         if let Some(server) = self.server.into_running() {
             server.stop();
         }

@@ -1,6 +1,6 @@
 //! How does an operator have a capture looked into, see to jobs, and say who is told of events? Parts of `jarvis ctl`.
 
-use crate::cli::{HoldCommand, ProfileCommand, RulesCommand, WebhookCommand};
+use crate::cli::{HoldCommand, IdentityCommand, ProfileCommand, RulesCommand, WebhookCommand};
 use crate::ctl::{encoded, query_path};
 use crate::failure::Failure;
 use controlplane::client::{Client, Method};
@@ -52,6 +52,41 @@ pub(crate) fn rules(client: &Client, command: &RulesCommand) -> Result<Value, Fa
                     client.get(&format!("{path}?sort={}&limit={limit}", encoded(sort)))?
                 }
             }
+        }
+    })
+}
+
+/// `ctl identity`.
+///
+/// # Errors
+///
+/// What is no KEY=VALUE; no daemon, or its refusal.
+pub(crate) fn identity(client: &Client, command: &IdentityCommand) -> Result<Value, Failure> {
+    Ok(match command {
+        IdentityCommand::List { filter, limit } => {
+            client.get(&query_path("/policy/identities", filter, *limit)?)?
+        }
+        IdentityCommand::Assert { user_id, addresses, username, role, group, attribute, expires_in } => {
+            let mut attributes = Map::new();
+            for pair in attribute {
+                let (key, value) = pair.split_once('=').ok_or_else(|| {
+                    Failure::line(format!(
+                        "\"{pair}\" is no attribute: write KEY=VALUE, such as department=finance"
+                    ))
+                })?;
+                let values = attributes.entry(key).or_insert_with(|| json!([]));
+                if let Value::Array(values) = values {
+                    values.push(value.into());
+                }
+            }
+            let assertion = json!({
+                "user_id": user_id, "addresses": addresses, "username": username, "user_role": role,
+                "groups": group, "attributes": attributes, "expires_in_s": expires_in,
+            });
+            client.post("/policy/identities", &assertion)?
+        }
+        IdentityCommand::End { identity_id } => {
+            client.delete(&format!("/policy/identities/{identity_id}"), &json!({}))?
         }
     })
 }

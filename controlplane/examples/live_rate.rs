@@ -131,6 +131,11 @@ fn drop_of(number: u32) -> Event {
         ip: None,
         transport: TransportFields::Udp { len_bytes: 32 },
         flow_id: u64::from(number / 7 + 1),
-        decision: Decision { policy_version: 1, policy_index: u32::MAX, reason: Some(Reason::PolicyDrop) },
+        decision: Decision {
+            policy_version: 1,
+            policy_index: u32::MAX,
+            user: None,
+            reason: Some(Reason::PolicyDrop),
+        },
     })
 }

@@ -14,6 +14,7 @@ mod batch;
 mod config;
 mod deciding;
 mod detect;
+mod identity;
 mod inspect;
 mod judge;
 mod limits;
@@ -33,6 +34,7 @@ use crate::defrag::{Defrag, HoldId};
 use crate::dpi::{Inspector, kept};
 use crate::flow::{EndReason, FlowConfig, FlowKey, FlowTable, Located};
 use crate::host::Shared;
+use crate::identity::Table;
 use crate::parse::{Addr, Headers, Protocol};
 use crate::policy::Scratch;
 use crate::rules::tags::Tags;
@@ -73,7 +75,9 @@ pub struct Engine {
     alone: bool,
     /// Whether any port says which networks live behind it.
     knows_networks: bool,
-    /// Counts up when facts change that no packet brings: a schedule begins or ends.
+    /// Who is where.
+    identities: Table,
+    /// Counts up when facts change that no packet brings: a user comes or goes, a schedule begins or ends.
     generation: u32,
     refusals: Refusals,
     notices: Notices,
@@ -153,6 +157,7 @@ impl Engine {
             shared,
             alone,
             knows_networks,
+            identities: Table::default(),
             generation: 0,
             refusals: Refusals::default(),
             notices: Notices::default(),

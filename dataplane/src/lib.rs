@@ -17,6 +17,7 @@ pub mod flow;
 pub mod stream;
 pub mod dpi;
 pub mod rules;
+pub mod identity;
 pub mod policy;
 pub mod nat;
 pub mod verdict;

@@ -145,6 +145,7 @@ impl<P: PacketPort> Worker<P> {
         }
         self.last = Some(now.tick);
 
+        self.engine.identify(&mut self.door.identities);
         let mut found = 0;
         for port in 0..self.exits.wires.len() {
             found += self.receive(port, now, clock);
@@ -308,6 +309,7 @@ impl<P: PacketPort> Worker<P> {
         }
         board.write_counters(self.engine.counters());
         board.write_flow(&self.engine.gauges(&self.door.events));
+        board.write_identity(self.door.identities.taken());
         let version = self.door.snapshots.load().version;
         self.door.board.write_turn(now.tick.0, self.batches, version, self.exits.outstanding() as u64);
     }
@@ -327,7 +329,7 @@ impl<P: PacketPort> Worker<P> {
                 let Exits { sleeper, hand_offs, .. } = &mut self.exits;
                 let door = &self.door;
                 sleeper.sleep(&fds[..count], config::SLEEP_MAX_MS, || {
-                    hand_offs.any_waiting() || !door.asked.is_empty()
+                    hand_offs.any_waiting() || !door.asked.is_empty() || door.identities.is_waiting()
                 });
             }
         }

@@ -4,6 +4,7 @@
 //! enum, every path is whole. It is made in one place, [`super::reading`].
 
 use super::tls::ApiTls;
+use controlplane::services::Several;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
 use dataplane::stream::{Policy, UrgentPolicy};
@@ -55,6 +56,8 @@ pub(crate) struct Config {
     pub eve: Eve,
     /// Recognition of protocols and applications.
     pub inspect: Inspect,
+    /// Who uses which address.
+    pub identity: Identity,
     /// Signatures.
     pub rules: Rules,
     /// Logs of events.
@@ -521,6 +524,13 @@ pub(crate) struct Inspect {
     pub enabled: bool,
     /// The operator's own applications, read after those that come with the program.
     pub applications: Option<PathBuf>,
+}
+
+/// Who uses which address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Identity {
+    /// What holds where several users are asserted of one address.
+    pub several: Several,
 }
 
 /// Signatures in Suricata's language.

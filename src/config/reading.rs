@@ -8,11 +8,12 @@ use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
     Api, Auth, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode,
-    FileHashName, Flow, Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap, Port,
-    PortFlags, Ports, Rules, Service, Store, Stream, TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name,
+    FileHashName, Flow, Identity, Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap,
+    Port, PortFlags, Ports, Rules, Service, Store, Stream, TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name,
     name_form,
 };
 use super::problem::Problem;
+use controlplane::services::Several;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
 use dataplane::dpi::{Protocol, protocols};
@@ -26,6 +27,8 @@ use std::str::FromStr;
 const WORKERS_MAX: u8 = 64;
 /// Highest core number that we accept to write; whether it exists is asked of the machine.
 const CORE_MAX: usize = 4095;
+const SEVERAL: &[(&str, Several)] =
+    &[("latest", Several::Latest), ("first", Several::First), ("nobody", Several::Nobody)];
 const SECONDS_MAX: u32 = 7 * 24 * 3600;
 
 /// Understands a configuration text.
@@ -188,6 +191,9 @@ fn read(
         enabled: inspect.flag("enabled").unwrap_or(true),
         applications: inspect.text("applications").map(|at| base.join(at.value)),
     });
+    let identity = root.section("identity", |identity| Identity {
+        several: value_or(identity.choice("several", SEVERAL), Several::default()),
+    });
     let rules = root.section("rules", |rules| Rules {
         files: rules
             .parsed_list::<PathBuf>("files", "a file, a directory or a pattern such as \"rules/*.rules\"")
@@ -234,6 +240,7 @@ fn read(
         auth,
         eve,
         inspect,
+        identity,
         rules,
         store,
         state_directory,

@@ -23,6 +23,7 @@ mod connection;
 mod flows;
 mod guard;
 mod holds;
+mod identities;
 mod idempotency;
 mod job_board;
 mod jobs;

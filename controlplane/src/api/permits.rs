@@ -51,9 +51,9 @@ const fn change(method: &'static str, path: &'static str, access: Access, action
 
 use Access::{Anyone, LocalOr, Needs, Ticketed};
 use Permission::{
-    AccountsRead, AccountsWrite, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, KeysWrite,
-    OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite, SystemRead, SystemWrite, TelemetryRead,
-    WebhooksRead, WebhooksWrite, WireRead, WireWrite,
+    AccountsRead, AccountsWrite, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, IdentityRead,
+    IdentityWrite, KeysWrite, OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite, SystemRead, SystemWrite,
+    TelemetryRead, WebhooksRead, WebhooksWrite, WireRead, WireWrite,
 };
 
 /// The table.
@@ -86,6 +86,10 @@ pub const PERMITS: &[Permit] = &[
     change("POST", "/admin/backup", Needs(KeysWrite), "backup.make"),
     change("POST", "/admin/backup/{backup_id}/fetch", Needs(KeysWrite), "backup.fetch"),
     permit("GET", "/audit", Needs(AuditRead)),
+    permit("GET", "/policy/identities", Needs(IdentityRead)),
+    permit("GET", "/policy/identities/{identity_id}", Needs(IdentityRead)),
+    change("POST", "/policy/identities", Needs(IdentityWrite), "identity.assert"),
+    change("DELETE", "/policy/identities/{identity_id}", Needs(IdentityWrite), "identity.end"),
     permit("GET", "/admin/holds", Needs(AuditRead)),
     permit("GET", "/admin/holds/{name}", Needs(AuditRead)),
     change("PUT", "/admin/holds/{name}", Needs(KeysWrite), "hold.put"),

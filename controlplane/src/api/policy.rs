@@ -521,7 +521,7 @@ const fn deciding_name(mode: DecidingMode) -> &'static str {
     }
 }
 
-fn load_problem(error: PolicyLoadError) -> Problem {
+pub(super) fn load_problem(error: PolicyLoadError) -> Problem {
     let sentence = error.to_string();
     match error {
         PolicyLoadError::NoFile => Problem::new(Code::Unavailable, sentence),

@@ -23,9 +23,9 @@ use super::permits::SOCKET_IO;
 use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
-    accounts, admin, audit, auth, backup, catalog, classify, flows, holds, idempotency, job_board, openapi,
-    policy, policy_items, policy_versions, rule_profile, rules, subjects, system, talkers, telemetry,
-    telemetry_history, webhooks, wire,
+    accounts, admin, audit, auth, backup, catalog, classify, flows, holds, idempotency, identities,
+    job_board, openapi, policy, policy_items, policy_versions, rule_profile, rules, subjects, system,
+    talkers, telemetry, telemetry_history, webhooks, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -151,6 +151,8 @@ pub(super) fn router(
         .routes(routes!(admin::reload))
         .routes(routes!(admin::log_level, admin::set_log_level))
         .routes(routes!(admin::drain))
+        .routes(routes!(identities::list, identities::assert))
+        .routes(routes!(identities::show, identities::end))
         .routes(routes!(holds::list))
         .routes(routes!(holds::show, holds::put, holds::release))
         .routes(routes!(webhooks::list, webhooks::make))

@@ -20,7 +20,7 @@ use serde::{Serialize, Serializer};
 
 use std::path::Path;
 
-use super::names::{self, Names, PolicyNamer};
+use super::names::{self, Names, OfUser, PolicyNamer};
 use super::stamp::Stamp;
 
 mod alert;
@@ -280,6 +280,8 @@ struct TcpBody {
 #[derive(Debug, Serialize)]
 struct FlowNotes<'a> {
     worker: usize,
+    #[serde(flatten)]
+    user: OfUser,
     policy_id: Option<&'a str>,
     policy_version: u32,
     verdict: &'static str,
@@ -405,6 +407,7 @@ impl<'a> FlowView<'a> {
                 .then(|| TcpBody { flags: record.tcp_flags, state: tcp_state(record.tcp_state) }),
             jarvis: FlowNotes {
                 worker,
+                user: names.user(record.decision.user),
                 policy_id,
                 policy_version: record.decision.policy_version,
                 verdict: verdict(&record.decision),
@@ -554,6 +557,8 @@ const DROP_FLAGS: [(u8, &str); 6] = [
 #[derive(Serialize)]
 struct PacketNotes<'a> {
     worker: usize,
+    #[serde(flatten)]
+    user: OfUser,
     policy_id: Option<&'a str>,
     policy_version: u32,
     verdict: &'static str,
@@ -658,6 +663,7 @@ impl Serialize for PacketView<'_> {
             "jarvis",
             &PacketNotes {
                 worker: self.worker,
+                user: self.names.user(record.decision.user),
                 policy_id: self.policy_id,
                 policy_version: record.decision.policy_version,
                 verdict: frame_verdict(record),

@@ -18,6 +18,7 @@ pub mod job_board;
 pub mod levers;
 pub mod live;
 pub mod holds;
+pub mod identities;
 pub mod metrics;
 pub mod names;
 pub mod policies;
@@ -44,6 +45,7 @@ pub use applications::Applications;
 pub use audit::Audit;
 pub use auth::Auth;
 pub use events::{EveTypes, EventCounts, EventPump, PumpHandle, Transactions};
+pub use identities::{Identities, Several};
 pub use names::Names;
 pub use policies::{Policies, PolicyLoadError};
 pub use policy_start::{Author, PolicySources};
@@ -70,6 +72,8 @@ pub struct Parts {
     pub names: Arc<Names>,
     /// Where policy sets are compiled.
     pub policies: Policies,
+    /// Who is where.
+    pub identities: Identities,
     /// What the event pump did; the event pump's own.
     pub events: Arc<EventCounts>,
     /// Accounts, sessions and keys.
@@ -97,6 +101,7 @@ pub struct Services {
     door: Arc<Door>,
     names: Arc<Names>,
     policies: Mutex<Policies>,
+    identities: Identities,
     policy_trouble: policies::Trouble,
     events: Arc<EventCounts>,
     auth: Arc<Auth>,
@@ -129,6 +134,7 @@ impl Services {
             door,
             names,
             mut policies,
+            identities,
             events,
             auth,
             audit,
@@ -151,6 +157,7 @@ impl Services {
             door,
             names,
             policies,
+            identities,
             policy_trouble,
             events,
             auth,

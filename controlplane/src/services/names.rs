@@ -1,9 +1,13 @@
 //! What is this number called outside? Ports, policies, protocols and flow identifiers.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dataplane::flow::Decision;
+use dataplane::identity::UserNumber;
+use serde::{Serialize, Serializer};
+
+use super::identities::Who;
 
 /// Policy sets whose names are kept: a flow is judged again soon after each change, so that records name
 /// old sets only for a moment.
@@ -14,6 +18,41 @@ const VERSIONS_MAX: usize = 16;
 pub struct Names {
     ports: Vec<String>,
     policies: RwLock<VecDeque<(u32, PolicyIds)>>,
+    users: RwLock<Users>,
+}
+
+/// Users that are gone and whose names are kept: flows are judged again soon after, and their records tell them for a moment.
+const GONE_MAX: usize = 100_000;
+
+/// What records say of users, by the numbers that flows carry.
+#[derive(Debug, Default)]
+struct Users {
+    notes: HashMap<UserNumber, Arc<UserNote>>,
+    /// Those that are gone, oldest first.
+    gone: VecDeque<UserNumber>,
+}
+
+/// What a record says of a user.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct UserNote {
+    user_id: Box<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_role: Option<Box<str>>,
+}
+
+/// The same, where there is a user.
+#[derive(Debug, Clone, Default)]
+pub struct OfUser(pub Option<Arc<UserNote>>);
+
+impl Serialize for OfUser {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Some(note) => note.serialize(serializer),
+            None => serializer.serialize_none(),
+        }
+    }
 }
 
 /// The policy identifiers of one set, by index.
@@ -23,7 +62,7 @@ impl Names {
     /// `ports` in index order: the two wires, then `host` where there is one.
     #[must_use]
     pub fn new(ports: Vec<String>) -> Self {
-        Self { ports, policies: RwLock::default() }
+        Self { ports, policies: RwLock::default(), users: RwLock::default() }
     }
 
     /// The interface of a port index.
@@ -44,6 +83,38 @@ impl Names {
         policies.retain(|(known, _)| *known != version);
         policies.truncate(VERSIONS_MAX - 1);
         policies.push_front((version, ids));
+    }
+
+    /// Remembers what records say of a user; call it before workers hear of the number.
+    pub fn remember_user(&self, number: UserNumber, who: &Who) {
+        let text = |text: &Option<String>| text.as_deref().map(Box::from);
+        let note = UserNote {
+            user_id: who.user_id.as_str().into(),
+            username: text(&who.username),
+            user_role: text(&who.user_role),
+        };
+        self.users.write().unwrap_or_else(PoisonError::into_inner).notes.insert(number, Arc::new(note));
+    }
+
+    /// A user is gone; his name is kept for a while.
+    pub fn forget_user(&self, number: UserNumber) {
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
+        users.gone.push_back(number);
+        if users.gone.len() > GONE_MAX
+            && let Some(oldest) = users.gone.pop_front()
+        {
+            users.notes.remove(&oldest);
+        }
+    }
+
+    /// What records say of a user.
+    #[must_use]
+    pub fn user(&self, number: Option<UserNumber>) -> OfUser {
+        let note = |number| {
+            let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
+            users.notes.get(&number).map(Arc::clone)
+        };
+        OfUser(number.and_then(note))
     }
 
     /// The identifiers of a version; hold it for a batch of events.
@@ -164,7 +235,12 @@ mod tests {
         names.remember(1, ["a".into(), "b".into()].into());
         names.remember(2, ["b".into()].into());
         let mut namer = PolicyNamer::default();
-        let decision = |policy_version, policy_index| Decision { policy_version, policy_index, reason: None };
+        let decision = |policy_version, policy_index| Decision {
+            policy_version,
+            policy_index,
+            user: None,
+            reason: None,
+        };
         assert_eq!(namer.id(&names, &decision(1, 1)), Some("b"));
         assert_eq!(namer.id(&names, &decision(2, 0)), Some("b"));
         assert_eq!(namer.id(&names, &decision(2, 7)), None);

@@ -29,8 +29,8 @@ const IN_FORCE_POLL: Duration = Duration::from_micros(200);
 /// Where policy sets are compiled: what names mean on this box, and which numbers names have had so far.
 #[derive(Debug)]
 pub struct Policies {
-    environment: Environment,
-    names: dataplane::policy::Names,
+    pub(super) environment: Environment,
+    pub(super) names: dataplane::policy::Names,
     inline: bool,
     pub(super) applications: Applications,
     /// The configured file.
@@ -101,8 +101,19 @@ impl Trouble {
 
 /// Ids that are paths of the API, or will be: no policy could be reached under them.
 pub const RESERVED_IDS: &[&str] = &[
-    "analysis", "commit", "confirm", "document", "evaluate", "explain", "export", "import", "order",
-    "reload", "versions", "what-if",
+    "analysis",
+    "commit",
+    "confirm",
+    "document",
+    "evaluate",
+    "explain",
+    "export",
+    "identities",
+    "import",
+    "order",
+    "reload",
+    "versions",
+    "what-if",
 ];
 
 /// Where the set in force came from.

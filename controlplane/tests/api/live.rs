@@ -40,7 +40,12 @@ pub(crate) fn drop_of(last: u8, port: u16) -> Event {
         ip: None,
         transport: TransportFields::None,
         flow_id: u64::from(last),
-        decision: Decision { policy_version: 1, policy_index: u32::MAX, reason: Some(Reason::PolicyDrop) },
+        decision: Decision {
+            policy_version: 1,
+            policy_index: u32::MAX,
+            user: None,
+            reason: Some(Reason::PolicyDrop),
+        },
     })
 }
 

@@ -216,6 +216,7 @@ impl Daemon {
             door,
             names,
             policies,
+            identities: controlplane::services::Identities::default(),
             events: counts,
             backups: Some(Backups::at(
                 dir.path().join("test.backups"),
@@ -361,6 +362,7 @@ fn work(
     for value in [800, 1_500, 90_000] {
         door.board.batch_ns.record(value, 1);
     }
+    let mut identities = dataplane::identity::Table::default();
     let mut batches = 0;
     while !stop.load(Ordering::Relaxed) {
         for event in sent.iter().flat_map(mpsc::Receiver::try_iter) {
@@ -373,6 +375,8 @@ fn work(
             batches += 1;
             let now = clock();
             let version = door.snapshots.load().version;
+            door.identities.take(&mut identities, batches as u32);
+            door.board.write_identity(door.identities.taken());
             door.board.write_turn(now.tick.0, batches, version, 0);
             while let Ok(mut asked) = door.asked.pop() {
                 let query = &mut asked.query;

@@ -136,6 +136,7 @@ pub struct Board {
     flow: [AtomicU64; FlowGauges::COUNT],
     ports: [[AtomicU64; PortGauges::COUNT]; PORTS],
     snapshot_version: AtomicU64,
+    identity: AtomicU64,
     outstanding_frames: AtomicU64,
     batches: AtomicU64,
     last_turn_ns: AtomicU64,
@@ -156,6 +157,7 @@ impl Default for Board {
             flow: zeroes(),
             ports: std::array::from_fn(|_| zeroes()),
             snapshot_version: AtomicU64::new(0),
+            identity: AtomicU64::new(0),
             outstanding_frames: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             last_turn_ns: AtomicU64::new(0),
@@ -176,6 +178,8 @@ pub struct WorkerReading {
     pub ports: [PortGauges; PORTS],
     /// Version of the snapshot that its last batch ran under.
     pub snapshot_version: u64,
+    /// Number of the newest change of who is where that it goes by.
+    pub identity: u64,
     /// Frames neither free nor in a ring: held fragments, and frames lent to other workers.
     pub outstanding_frames: u64,
     /// Turns of the loop that found work.
@@ -226,6 +230,17 @@ impl Board {
         self.snapshot_version.store(snapshot_version, Ordering::Release);
     }
 
+    /// Publishes by which change of who is where the worker goes. Only the owning worker calls this.
+    pub fn write_identity(&self, number: u64) {
+        self.identity.store(number, Ordering::Release);
+    }
+
+    /// The number of the newest change of who is where that the worker goes by.
+    #[must_use]
+    pub fn identity(&self) -> u64 {
+        self.identity.load(Ordering::Acquire)
+    }
+
     /// The version of the snapshot that the worker's last batch ran under.
     #[must_use]
     pub fn snapshot_version(&self) -> u64 {
@@ -261,6 +276,7 @@ impl Board {
             flow: FlowGauges::from_values(load(&self.flow)),
             ports: std::array::from_fn(|port| PortGauges::from_values(load(&self.ports[port]))),
             snapshot_version,
+            identity: self.identity(),
             outstanding_frames: self.outstanding_frames.load(Ordering::Relaxed),
             batches: self.batches.load(Ordering::Relaxed),
             last_turn_ns: self.last_turn_ns(),

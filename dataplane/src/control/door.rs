@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::event::{ALERTS_MAX, FIELD_BYTES_MAX, RECORDS_MAX, event_rings};
+use super::identity::identities;
 use super::{
-    Board, EventReceiver, EventSender, FlowQuery, Publisher, Snapshot, SnapshotReader, StateChange, Wakers,
-    WireControl,
+    Board, EventReceiver, EventSender, FlowQuery, IdentityReader, IdentitySender, Publisher, Snapshot,
+    SnapshotReader, StateChange, Wakers, WireControl,
 };
+
+use crate::identity::{Identity, Key};
 
 /// Questions that wait at one worker at most.
 const QUERIES_MAX: usize = 4;
@@ -21,6 +24,7 @@ pub struct Door {
     pub publisher: Publisher,
     boards: Vec<Arc<Board>>,
     queries: Vec<Mutex<QueryPort>>,
+    identities: IdentitySender,
     wire: Option<Box<dyn WireControl>>,
     /// Set once workers can sleep.
     wakers: OnceLock<Wakers>,
@@ -50,6 +54,8 @@ pub struct Numbered {
 pub struct WorkerDoor {
     /// The snapshot in force.
     pub snapshots: SnapshotReader,
+    /// Who is where.
+    pub identities: IdentityReader,
     /// Where numbers are published.
     pub board: Arc<Board>,
     /// Where events go.
@@ -93,7 +99,8 @@ pub fn door(
     let mut receivers = Vec::new();
     let mut boards = Vec::new();
     let mut queries = Vec::new();
-    for _ in 0..workers {
+    let (identities, readers) = identities(workers);
+    for reader in readers {
         let board = Arc::new(Board::default());
         let (events, receiver) = event_rings(ALERTS_MAX, RECORDS_MAX, FIELD_BYTES_MAX);
         let (asked_in, asked) = RingBuffer::new(QUERIES_MAX);
@@ -103,6 +110,7 @@ pub fn door(
         receivers.push(receiver);
         inside.push(WorkerDoor {
             snapshots: publisher.reader(),
+            identities: reader,
             board,
             events,
             asked,
@@ -110,7 +118,15 @@ pub fn door(
         });
     }
     (
-        Door { publisher, boards, queries, wire, wakers: OnceLock::new(), told: Mutex::default() },
+        Door {
+            publisher,
+            boards,
+            queries,
+            identities,
+            wire,
+            wakers: OnceLock::new(),
+            told: Mutex::default(),
+        },
         inside,
         receivers,
     )
@@ -154,6 +170,34 @@ impl Door {
     pub fn set_wakers(&self, wakers: Wakers) {
         // The first ones are those of the workers that there are.
         let _known = self.wakers.set(wakers);
+    }
+
+    /// Tells every worker that a key is somebody's, or nobody's, from now on. Gives the number of that change.
+    pub fn identify(&self, key: Key, identity: Option<&Arc<Identity>>) -> u64 {
+        self.identities.send(key, identity, self.wakers.get())
+    }
+
+    /// Tells workers that hung what they missed; call it now and then.
+    pub fn catch_up(&self) {
+        self.identities.catch_up(self.wakers.get());
+    }
+
+    /// The number of the newest change of who is where.
+    #[must_use]
+    pub fn newest_identity(&self) -> u64 {
+        self.identities.newest()
+    }
+
+    /// Whether every worker goes by the change of a number, or a later one.
+    #[must_use]
+    pub fn is_identified(&self, number: u64) -> bool {
+        let behind = |(_, board): &(usize, &Arc<Board>)| board.identity() < number;
+        let mut all = true;
+        for (worker, _) in self.boards.iter().enumerate().filter(behind) {
+            self.wake(worker);
+            all = false;
+        }
+        all
     }
 
     fn wake(&self, worker: usize) {

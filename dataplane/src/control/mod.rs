@@ -3,6 +3,7 @@
 //! | direction | what | form | who waits |
 //! |---|---|---|---|
 //! | in | [`Snapshot`] | pointer swap, loaded once a batch | nobody |
+//! | in | who is where: [`IdentitySender`] | a numbered ring a worker, an image behind a gap | the sender, where a ring is full |
 //! | in | [`FlowQuery`] | a bounded ring, one page between batches | the asker |
 //! | out | [`Board`] | atomics that the worker overwrites, anyone reads | nobody |
 //! | out | [`Event`] | two bounded rings a worker, `alerts` and `records` | nobody: records are aggregated, then shed |
@@ -13,6 +14,7 @@ mod board;
 mod door;
 mod event;
 mod histogram;
+mod identity;
 mod query;
 mod snapshot;
 mod wake;
@@ -25,6 +27,7 @@ pub use event::{
     StateChange, TaggedPacket, Transaction, TransportFields,
 };
 pub use histogram::{SharedHistogram, VALUE_MAX_NS};
+pub use identity::{IdentityReader, IdentitySender};
 pub use query::{FlowPage, FlowQuery, PAGE_FLOWS_MAX};
 pub use snapshot::{ExceptionAction, Exceptions, Publisher, Settings, Snapshot, SnapshotReader};
 pub use wake::{Waker, Wakers};

@@ -80,10 +80,9 @@ impl Engine {
                 self.evaluate(snapshot, facts, id, at, events)
             }
             DecidingMode::Limit => {
-                let source = self.flows.flow(id).initiator().0;
-                let flow_id = self.flows.flow_id(id);
-                let passes = len_bytes
-                    .is_none_or(|len_bytes| self.limits.admit(&TRICKLE, source, flow_id, len_bytes, at.tick));
+                let whose = self.whose(id);
+                let passes =
+                    len_bytes.is_none_or(|len_bytes| self.limits.admit(&TRICKLE, whose, len_bytes, at.tick));
                 match passes {
                     true => interim,
                     false => CachedDecision { verdict: Verdict::Drop(Reason::DecidingLimit), ..interim },
@@ -106,10 +105,6 @@ fn expect(facts: &mut Facts<'_>, supplied: Supplied) {
         await_fact(&mut facts.l7_protocol);
         await_fact(&mut facts.confidence);
     }
-    if supplied.identity {
-        await_fact(&mut facts.user);
-        await_fact(&mut facts.dst_user);
-    }
     if supplied.country {
         await_fact(&mut facts.country);
     }
@@ -121,8 +116,6 @@ fn settle(facts: &mut Facts<'_>) {
     give_up(&mut facts.category);
     give_up(&mut facts.l7_protocol);
     give_up(&mut facts.confidence);
-    give_up(&mut facts.user);
-    give_up(&mut facts.dst_user);
     give_up(&mut facts.country);
 }
 
@@ -161,9 +154,10 @@ mod tests {
                 Supplied { application: true, ..Supplied::default() },
                 &["application", "category", "l7_protocol"],
             ),
-            (Supplied { identity: true, ..Supplied::default() }, &["user", "dst_user"]),
+            // Who is known to nobody now is judged so, and anew when somebody says who it is.
+            (Supplied { identity: true, ..Supplied::default() }, &[]),
             (Supplied { country: true, ..Supplied::default() }, &["country"]),
-            (all, &["application", "category", "l7_protocol", "user", "dst_user", "country"]),
+            (all, &["application", "category", "l7_protocol", "country"]),
         ] {
             let mut facts = known;
             expect(&mut facts, supplied);

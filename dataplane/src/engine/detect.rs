@@ -295,6 +295,7 @@ impl Engine {
             alert.record.decision = crate::flow::Decision {
                 policy_version: stored.policy_version,
                 policy_index: stored.policy_index,
+                user: self.flows.owner(found.id).map(|owner| owner.user),
                 reason: blocked_by,
             };
             (alert.packets, alert.bytes) = (flow.packets(), flow.bytes());

@@ -1,6 +1,7 @@
 //! What becomes of this packet? Tracks its flow, asks policy where no decision is stored, applies it.
 
 use super::inspect::tell;
+use super::limits::Whose;
 use super::notices::describe;
 use super::{ChecksumMode, Disposition, Engine, Entry, Outcome, Packet};
 use crate::control::{Event, EventSender, ExceptionAction, Snapshot};
@@ -156,7 +157,7 @@ impl Engine {
         let verdict = match decision.verdict {
             Verdict::Redirect(target) => {
                 // A target's number means something only in the policy set that the decision was made under.
-                let current = decision.is_current(snapshot.version as u32, self.generation);
+                let current = decision.policy_version == snapshot.version as u32;
                 let target = current.then(|| snapshot.policy.target(target)).flatten();
                 let next_hop = target.and_then(|target| target.next_hop);
                 match self.rewrite(entry, found, next_hop, packet, out) {
@@ -379,13 +380,15 @@ impl Engine {
         events: &mut EventSender,
     ) -> CachedDecision {
         let stored = self.flows.flow(found.id).decision();
-        if stored.decided && stored.is_current(snapshot.version as u32, self.generation) {
+        if stored.decided && self.still_holds(found.id, &stored, snapshot.version) {
             return stored;
         }
+        let users = self.settle_users(found.id);
         let flow = self.flows.flow(found.id);
         let in_port = flow.in_port();
         let mut facts = Facts::of(headers, found.direction, in_port, self.zone(in_port), packet.at.wall);
         facts.set_endpoints(flow.initiator(), flow.responder());
+        let mut facts = users.among(facts);
         let len_bytes = packet.bytes.len() as u32;
         let decision = self.evaluate_flow(snapshot, &mut facts, found.id, Some(len_bytes), packet.at, events);
         self.flows.flow_mut(found.id).set_decision(decision);
@@ -420,15 +423,7 @@ impl Engine {
                         }
                     }
                     OutcomeAction::RateLimit(rule) => match policy.limit(rule) {
-                        Some(limit) => {
-                            let source = self.flows.flow(id).initiator().0;
-                            Verdict::RateLimit(self.limits.bucket(
-                                limit,
-                                source,
-                                self.flows.flow_id(id),
-                                at.tick,
-                            ))
-                        }
+                        Some(limit) => Verdict::RateLimit(self.limits.bucket(limit, self.whose(id), at.tick)),
                         None => Verdict::Forward,
                     },
                 };
@@ -547,6 +542,11 @@ impl Engine {
                 self.evaluations += 1;
                 let zone = self.zone(packet.in_port);
                 let facts = Facts::of(headers, Direction::Forward, packet.in_port, zone, packet.at.wall);
+                let users = headers
+                    .addrs()
+                    .map(|(src, dst)| self.users_of((src, headers.src_mac), (dst, headers.dst_mac)));
+                let users = users.unwrap_or_default();
+                let facts = users.among(facts);
                 match snapshot.policy.evaluate(&facts, &mut self.scratch) {
                     Evaluation::Decided { outcome, .. } => match outcome.action {
                         OutcomeAction::Allow | OutcomeAction::RateLimit(_) => Verdict::Forward,
@@ -617,12 +617,14 @@ impl Engine {
         events: &mut EventSender,
     ) -> Disposition {
         let flow_id = self.flows.flow_id(id);
+        let user = self.flows.owner(id).map(|owner| owner.user);
         let flow = self.flows.flow_mut(id);
         if flow.dropped() == 0 || self.notices.tells_drop(packet.at.tick) {
             let stored = flow.decision();
             let decision = Decision {
                 policy_version: stored.policy_version,
                 policy_index: stored.policy_index,
+                user,
                 reason: Some(reason),
             };
             events.send(Event::Drop(crate::control::DropRecord {
@@ -647,8 +649,14 @@ impl Engine {
         now: Tick,
     ) -> bool {
         let Some(limit) = snapshot.policy.limit(PolicyIndex(decision.policy_index)) else { return true };
+        let whose = self.whose(id);
+        self.limits.admit(limit, whose, len_bytes, now)
+    }
+
+    /// Whose packets are counted against limits.
+    pub(super) fn whose(&self, id: FlowId) -> Whose {
         let source = self.flows.flow(id).initiator().0;
-        self.limits.admit(limit, source, self.flows.flow_id(id), len_bytes, now)
+        Whose { source, flow_id: self.flows.flow_id(id), owner: self.flows.owner(id) }
     }
 
     /// Whether mid-stream flows are still picked up loosely.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::flow::Owner;
 use crate::host::{BucketKey, LeaseCache, Shape, Shared};
 use crate::parse::Addr;
 use crate::policy::{Limit, Per};
@@ -25,27 +26,14 @@ impl Limits {
     }
 
     /// The bucket that a verdict names.
-    pub(super) fn bucket(&self, limit: &Limit, source: Addr, flow_id: u64, now: Tick) -> BucketId {
-        self.shared.buckets.id_of(key_of(limit, source, flow_id), now)
+    pub(super) fn bucket(&self, limit: &Limit, whose: Whose, now: Tick) -> BucketId {
+        self.shared.buckets.id_of(key_of(limit, whose), now)
     }
 
     /// Whether a frame may pass; if so its bytes are spent.
-    pub(super) fn admit(
-        &mut self,
-        limit: &Limit,
-        source: Addr,
-        flow_id: u64,
-        len_bytes: u32,
-        now: Tick,
-    ) -> bool {
+    pub(super) fn admit(&mut self, limit: &Limit, whose: Whose, len_bytes: u32, now: Tick) -> bool {
         let shape = Shape { bytes_per_s: limit.bytes_per_s, burst_bytes: limit.burst_bytes };
-        self.leases.take(
-            &self.shared.buckets,
-            key_of(limit, source, flow_id),
-            shape,
-            u64::from(len_bytes),
-            now,
-        )
+        self.leases.take(&self.shared.buckets, key_of(limit, whose), shape, u64::from(len_bytes), now)
     }
 
     /// Gives idle slices back; call it once a turn.
@@ -62,11 +50,20 @@ impl Limits {
     }
 }
 
-/// Who shares the bucket. A limit per user is one per source while nothing tells who the user is.
-fn key_of(limit: &Limit, source: Addr, flow_id: u64) -> BucketKey {
-    match limit.per {
-        Per::Flow => BucketKey::per_flow(limit.rule_hash, flow_id),
-        Per::Source | Per::User => BucketKey::per_source(limit.rule_hash, source),
-        Per::Rule => BucketKey::per_rule(limit.rule_hash),
+/// Whose packets are counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whose {
+    pub source: Addr,
+    pub flow_id: u64,
+    pub owner: Option<Owner>,
+}
+
+/// Who shares the bucket. A limit per user is one per source where nobody says who the user is.
+fn key_of(limit: &Limit, whose: Whose) -> BucketKey {
+    match (limit.per, whose.owner) {
+        (Per::Flow, _) => BucketKey::per_flow(limit.rule_hash, whose.flow_id),
+        (Per::User, Some(owner)) => BucketKey::per_user(limit.rule_hash, owner.person),
+        (Per::Source, _) | (Per::User, None) => BucketKey::per_source(limit.rule_hash, whose.source),
+        (Per::Rule, _) => BucketKey::per_rule(limit.rule_hash),
     }
 }

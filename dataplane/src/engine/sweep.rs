@@ -29,11 +29,21 @@ const SLOTS_IDLE: usize = 256;
 pub(super) struct Sweep {
     /// Version and generation under which the whole table was judged.
     done: (u64, u32),
-    /// Version and generation of the sweep under way, and the slot that is next.
-    under_way: Option<((u64, u32), usize)>,
+    under_way: Option<Lap>,
     /// When the last slot of a busy turn was due.
     paced: Tick,
     rejudged: u64,
+}
+
+/// Once round the table. Every slot was judged under the version and the generation with which it began, or later ones: users
+/// may come and go all the time.
+#[derive(Debug, Clone, Copy)]
+struct Lap {
+    began: (u64, u32),
+    /// The slot that is next.
+    cursor: usize,
+    /// Slots to go.
+    left: usize,
 }
 
 impl Sweep {
@@ -73,30 +83,34 @@ impl Engine {
     ) {
         if snapshot.policy.has_schedules() && self.scratch.refresh(&snapshot.policy, now.wall) {
             // A schedule began or ended: decisions made before are as old as those of an older policy set.
-            self.generation = self.generation.wrapping_add(1);
+            self.change_generation();
         }
         let wanted = (snapshot.version, self.generation);
         if self.sweep.done == wanted {
             return;
         }
-        // A later version begins anew: flows already looked at were judged under the one before.
-        let cursor = match self.sweep.under_way {
-            Some((begun, cursor)) if begun == wanted => cursor,
-            Some(_) | None => 0,
+        let whole = self.flows.slots();
+        let mut lap = match self.sweep.under_way {
+            Some(lap) if lap.began.0 == snapshot.version => lap,
+            // A later version begins anew: flows already looked at were judged under the one before.
+            Some(lap) => Lap { began: wanted, left: whole, ..lap },
+            None => Lap { began: wanted, cursor: 0, left: whole },
         };
-        let slots = self.sweep.slots(now.tick, idle);
-        let end = (cursor + slots).min(self.flows.slots());
-        for slot in cursor..end {
+        for _ in 0..self.sweep.slots(now.tick, idle).min(lap.left) {
+            let slot = if lap.cursor < whole { lap.cursor } else { 0 };
+            (lap.cursor, lap.left) = (slot + 1, lap.left - 1);
             let Some(id) = self.flows.flow_at(slot) else { continue };
-            if !self.flows.flow(id).decision().is_current(snapshot.version as u32, self.generation) {
+            let decision = self.flows.flow(id).decision();
+            if !self.still_holds(id, &decision, snapshot.version) {
                 self.rejudge(id, now, snapshot, out, events);
             }
         }
-        if end < self.flows.slots() {
-            self.sweep.under_way = Some((wanted, end));
+        if lap.left > 0 {
+            self.sweep.under_way = Some(lap);
         } else {
             self.sweep.under_way = None;
-            self.sweep.done = wanted;
+            self.sweep.done = lap.began;
+            self.tidy_identities(lap.began.1);
         }
     }
 
@@ -111,7 +125,9 @@ impl Engine {
     ) {
         self.sweep.rejudged += 1;
         let record = self.flows.record(id, None, now);
-        let mut facts = facts_of(&record, self.zone(record.in_port), now);
+        let facts = facts_of(&record, self.zone(record.in_port), now);
+        let users = self.settle_users(id);
+        let mut facts = users.among(facts);
         let before = self.flows.flow(id).decision();
         let decision = self.evaluate_flow(snapshot, &mut facts, id, None, now, events);
         self.flows.flow_mut(id).set_decision(decision);

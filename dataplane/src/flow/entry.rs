@@ -6,6 +6,7 @@
 use super::config::{EvictionClass, TimeoutKind};
 use super::tcp::TcpTrack;
 use super::{Direction, FlowKey, FlowState, TcpState};
+use crate::identity::UserNumber;
 use crate::parse::{Addr, Mac, Protocol, TcpFlags, Tunnel};
 use crate::time::Tick;
 use crate::verdict::{Effects, Reason, Verdict};
@@ -131,6 +132,16 @@ pub(super) struct Cold {
     pub(super) dst_mac: Mac,
     pub(super) icmp: [(u8, u8); 2],
     pub(super) tunnel: Tunnel,
+    pub(super) owner: Option<Owner>,
+}
+
+/// Whose a flow is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// What was asserted of him.
+    pub user: UserNumber,
+    /// The same in all that is asserted of one user.
+    pub person: u32,
 }
 
 impl Flow {
@@ -306,6 +317,11 @@ impl Flow {
             && matches!(self.verdict, Verdict::Forward)
             && self.policy_version == policy
             && self.identity_generation == identity
+    }
+
+    /// The decision holds under this generation of identities, too.
+    pub const fn set_identity_generation(&mut self, generation: u32) {
+        self.identity_generation = generation;
     }
 
     /// Keeps what policy said.

@@ -22,7 +22,7 @@ mod wheel;
 mod tests;
 
 pub use config::{EvictionClass, EvictionOrder, FlowConfig, Timeouts};
-pub use entry::{CachedDecision, Flow, NO_INSPECTION};
+pub use entry::{CachedDecision, Flow, NO_INSPECTION, Owner};
 pub use key::{Direction, FlowKey, Labels};
 pub use query::FlowFilter;
 pub use record::{Decision, EndReason, FlowRecord, FlowState};

@@ -1,6 +1,7 @@
 //! What is told about a flow when it ends.
 
 use super::FlowKey;
+use crate::identity::UserNumber;
 use crate::parse::{Addr, Mac, TcpFlags, Tunnel};
 use crate::time::Wall;
 use crate::verdict::Reason;
@@ -84,6 +85,8 @@ pub struct Decision {
     pub policy_version: u32,
     /// Index of the policy in that set; `u32::MAX` where the default decided.
     pub policy_index: u32,
+    /// What was asserted last of the initiator's user; `None`: nobody ever said who it is.
+    pub user: Option<UserNumber>,
     /// Why packets of the flow are dropped, where they are.
     pub reason: Option<Reason>,
 }

@@ -10,7 +10,7 @@
 //! one.
 
 use super::config::{EvictionClass, FlowConfig, TimeoutKind, TimeoutsNs};
-use super::entry::{Cold, Flow, Links, NO_SLOT, Place};
+use super::entry::{Cold, Flow, Links, NO_SLOT, Owner, Place};
 use super::hash::KeyHasher;
 use super::index::Index;
 use super::list::ClassLists;
@@ -311,6 +311,17 @@ impl FlowTable {
         (cold.src_mac, cold.dst_mac)
     }
 
+    /// Whose it is, as its records tell.
+    #[must_use]
+    pub fn owner(&self, id: FlowId) -> Option<Owner> {
+        self.cold[id.0 as usize].owner
+    }
+
+    /// The same, from now on.
+    pub fn set_owner(&mut self, id: FlowId, owner: Owner) {
+        self.cold[id.0 as usize].owner = Some(owner);
+    }
+
     /// Slots that were ever used: the bound of [`Self::flow_at`].
     #[must_use]
     pub const fn slots(&self) -> usize {
@@ -583,6 +594,7 @@ impl FlowTable {
             decision: Decision {
                 policy_version: decision.policy_version,
                 policy_index: decision.policy_index,
+                user: cold.owner.map(|owner| owner.user),
                 reason: flow.drop_reason(),
             },
             dropped: flow.dropped(),
@@ -617,6 +629,7 @@ impl FlowTable {
             dst_mac,
             icmp: [(0, 0); 2],
             tunnel: headers.tunnel,
+            owner: None,
         };
         self.next_flow_id += 1;
         self.fill(slot, key, initiator_is_lo, in_port, cold, now.tick);

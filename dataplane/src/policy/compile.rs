@@ -14,7 +14,7 @@ use super::names::{Kind, NameId, Names, Vocabulary};
 use super::schedule::Schedule;
 use crate::parse::{Addr, Mac};
 use crate::verdict::{Effects, Reason, TargetId};
-use crate::words::did_you_mean;
+use crate::words::{did_you_mean, wildcard};
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -178,6 +178,8 @@ pub struct PolicySet {
     limits: HashMap<u32, Limit, foldhash::fast::FixedState>,
     /// Names per kind when wildcards were resolved; `None` where no policy has one.
     resolved: [Option<u32>; Kind::COUNT],
+    /// The wildcards, by what they name.
+    wildcards: Box<[(Kind, String)]>,
     vocabulary: Vocabulary,
 }
 
@@ -276,7 +278,7 @@ impl PolicySet {
         if targets.len() > usize::from(u16::MAX) + 1 {
             compiler.error(1, 1, "policies", format!("{} redirect targets, more than 65536", targets.len()));
         }
-        let Compiler { schedules, time_zones, resolved, mut errors, .. } = compiler;
+        let Compiler { schedules, time_zones, resolved, patterns, mut errors, .. } = compiler;
         let index = match Index::build(&heads, &conditions) {
             Ok(index) => index,
             Err(reason) => {
@@ -306,6 +308,7 @@ impl PolicySet {
             targets,
             limits,
             resolved,
+            wildcards: patterns.into_keys().collect(),
             vocabulary: names.vocabulary(),
         })
     }
@@ -389,6 +392,12 @@ impl PolicySet {
     #[must_use]
     pub fn has_schedules(&self) -> bool {
         !self.schedules.is_empty()
+    }
+
+    /// Whether a wildcard of this set means a name: one that was not there when it was compiled is not found by it.
+    #[must_use]
+    pub fn has_wildcard_for(&self, kind: Kind, name: &str) -> bool {
+        self.wildcards.iter().any(|(of, text)| *of == kind && wildcard(text, name))
     }
 
     /// Whether `names` holds names that a wildcard of this set has not seen: compile again to resolve them.

@@ -946,7 +946,7 @@ fn parse_addresses(text: &str) -> Result<AddrRange, String> {
 }
 
 /// Reads six hexadecimal bytes apart by `:` or `-`.
-pub(super) fn parse_mac(text: &str) -> Option<Mac> {
+pub(crate) fn parse_mac(text: &str) -> Option<Mac> {
     let mut bytes = [0; 6];
     let mut parts = text.trim().split([':', '-']);
     for byte in &mut bytes {

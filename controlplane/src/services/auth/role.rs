@@ -105,6 +105,10 @@ named! {
         PolicyEvaluate = "policy:evaluate",
         /// Change policies.
         PolicyWrite = "policy:write",
+        /// Read who is where.
+        IdentityRead = "identity:read",
+        /// Say who is where.
+        IdentityWrite = "identity:write",
         /// Read the block list and the state of the wire.
         WireRead = "wire:read",
         /// Change the block list, bypass the box.
@@ -133,9 +137,9 @@ impl Role {
     #[must_use]
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
-            AccountsRead, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, OwnAccount, PolicyEvaluate,
-            PolicyRead, PolicyWrite, SystemRead, SystemWrite, TelemetryRead, WebhooksRead, WebhooksWrite,
-            WireRead, WireWrite,
+            AccountsRead, AuditRead, DpiClassify, DpiRead, DpiWrite, EventsRead, IdentityRead, IdentityWrite,
+            OwnAccount, PolicyEvaluate, PolicyRead, PolicyWrite, SystemRead, SystemWrite, TelemetryRead,
+            WebhooksRead, WebhooksWrite, WireRead, WireWrite,
         };
         match self {
             Self::Admin => Permission::ALL,
@@ -149,6 +153,8 @@ impl Role {
                 PolicyRead,
                 PolicyEvaluate,
                 PolicyWrite,
+                IdentityRead,
+                IdentityWrite,
                 WireRead,
                 WireWrite,
                 SystemRead,
@@ -164,6 +170,7 @@ impl Role {
                 DpiClassify,
                 PolicyRead,
                 PolicyEvaluate,
+                IdentityRead,
                 WireRead,
                 SystemRead,
                 AccountsRead,

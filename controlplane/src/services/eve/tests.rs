@@ -39,7 +39,7 @@ fn record(src: (&str, u16), dst: (&str, u16), protocol: u8) -> FlowRecord {
         midstream: false,
         violations: 0,
         icmp: [(0, 0); 2],
-        decision: Decision { policy_version: 1, policy_index: u32::MAX, reason: None },
+        decision: Decision { policy_version: 1, policy_index: u32::MAX, user: None, reason: None },
         dropped: 0,
         inspection: 0,
         end: Some(EndReason::Shutdown),
@@ -158,7 +158,12 @@ fn a_dropped_flow_names_its_policy_and_reason() {
     let names = Names::new(vec![]);
     names.remember(7, ["p-first".into(), "p-media".into()].into());
     let ours = FlowRecord {
-        decision: Decision { policy_version: 7, policy_index: 1, reason: Some(Reason::PolicyReject) },
+        decision: Decision {
+            policy_version: 7,
+            policy_index: 1,
+            user: None,
+            reason: Some(Reason::PolicyReject),
+        },
         dropped: 3,
         end: Some(EndReason::Policy),
         aggregated: 12,
@@ -232,7 +237,7 @@ fn drop_record(reason: Reason) -> DropRecord {
             reserved: 0,
         },
         flow_id: 1 << 56 | 5,
-        decision: Decision { policy_version: 1, policy_index: u32::MAX, reason: Some(reason) },
+        decision: Decision { policy_version: 1, policy_index: u32::MAX, user: None, reason: Some(reason) },
     }
 }
 

@@ -1,0 +1,327 @@
+//! Who is where? Assertions come in, workers are told what holds of each key, records name the user.
+//!
+//! ```text
+//! source ─► Registry: what holds of each key ─► names become numbers ─► the door ─► every worker
+//!                                         └─► Names: what records call the user
+//! ```
+//!
+//! Names are numbered under the policies' lock, as policies' own are. A name that nobody had before and that a wildcard of the
+//! policies in force means makes them be compiled again, before workers hear of the user.
+
+mod keeper;
+mod registry;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dataplane::identity::{Identity, Key};
+use dataplane::policy::{Kind, NameId, PolicySet, User};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use keeper::IdentityHandle;
+pub use registry::{Assertion, KEYS_MAX, LIVE_MAX, Live, Refused, Registry, Several, Source, Who};
+
+use super::policies::Policies;
+use super::{PolicyLoadError, Services};
+use registry::Changed;
+
+/// Different names of one kind that are numbered: numbers are never given back.
+const NAMES_MAX: u32 = 1_000_000;
+
+/// Assertions that expire in one go.
+const EXPIRED_MAX: usize = 1_000;
+
+/// How long an answer waits until workers go by the change.
+const IN_FORCE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often it looks.
+const IN_FORCE_POLL: Duration = Duration::from_micros(200);
+
+/// What is known of who is where.
+#[derive(Debug, Default)]
+pub struct Identities {
+    registry: Mutex<Registry>,
+}
+
+impl Identities {
+    /// None yet.
+    #[must_use]
+    pub fn new(several: Several) -> Self {
+        Self { registry: Mutex::new(Registry::new(several)) }
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why an assertion is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Others speak against it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// It is about the box itself, or about no host.
+    #[error("`{key}` is {what}, which no user has")]
+    Nobodys {
+        /// Where.
+        key: Key,
+        /// What that is.
+        what: &'static str,
+    },
+    /// Too many different names.
+    #[error(
+        "there are {NAMES_MAX} different names of this kind already, and no more are taken before a restart"
+    )]
+    Names,
+    /// The policies cannot be compiled with the new name.
+    #[error("the policies in force mean the new name and cannot be compiled again: {0}")]
+    Policies(#[from] PolicyLoadError),
+    /// There is none.
+    #[error("there is no assertion {0}")]
+    Unknown(u64),
+}
+
+/// An assertion, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct IdentityView {
+    /// By which it is ended.
+    pub identity_id: u64,
+    /// Addresses, networks and Ethernet addresses.
+    pub addresses: Vec<String>,
+    /// Who.
+    #[serde(flatten)]
+    pub who: Who,
+    /// Who says so.
+    pub source: Source,
+    /// Since when, seconds since 1970.
+    pub since_s: u64,
+    /// Until when, seconds since 1970; left out: until it is ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_s: Option<u64>,
+    /// Addresses at which it holds: another assertion holds at the others, or none does.
+    pub in_force: Vec<String>,
+}
+
+/// What came of a change.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The assertion.
+    pub identity: IdentityView,
+    /// Assertions that it ended.
+    pub ended: Vec<u64>,
+    /// How long after it every worker went by it, microseconds; `None`: one did not in time.
+    pub in_force_us: Option<u64>,
+}
+
+/// Which assertions are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct IdentityQuestion {
+    /// Of this user.
+    pub user_id: Option<String>,
+    /// About exactly this key.
+    pub address: Option<Key>,
+    /// Behind this assertion.
+    pub after: u64,
+    /// So many at most.
+    pub limit: usize,
+}
+
+impl Services {
+    /// Takes an assertion; waits until every worker goes by it, for two seconds at most.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`]; nothing has changed then.
+    pub fn assert_identity(&self, assertion: Assertion) -> Result<Told, IdentityError> {
+        let begun = Instant::now();
+        let mut policies = self.policies();
+        for key in &assertion.keys {
+            if let Some(what) = nobodys(*key, &policies) {
+                return Err(IdentityError::Nobodys { key: *key, what });
+            }
+        }
+        let set = Arc::clone(&self.door.publisher.current().policy);
+        let policies = if policies.name_user(&assertion.who, &set)? {
+            // A wildcard in force means a name that is new.
+            self.compile_again(policies)?
+        } else {
+            policies
+        };
+        let mut registry = self.identities.registry();
+        let (live, changed) = registry.assert(assertion, self.now_ns())?;
+        self.names.remember_user(live.number, &live.assertion.who);
+        let number = self.tell_workers(&registry, &policies, &changed);
+        let identity = view(&registry, &live);
+        drop((registry, policies));
+        let ended = changed.ended.iter().map(|live| live.id).collect();
+        Ok(Told { identity, ended, in_force_us: self.wait_identified(number, begun) })
+    }
+
+    /// Ends an assertion; waits as [`Self::assert_identity`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Unknown`].
+    pub fn end_identity(&self, id: u64) -> Result<Told, IdentityError> {
+        let begun = Instant::now();
+        let policies = self.policies();
+        let mut registry = self.identities.registry();
+        let live = registry.get(id).cloned().ok_or(IdentityError::Unknown(id))?;
+        let identity = view(&registry, &live);
+        let changed = registry.end(id).unwrap_or_default();
+        let number = self.tell_workers(&registry, &policies, &changed);
+        drop((registry, policies));
+        Ok(Told { identity, ended: vec![id], in_force_us: self.wait_identified(number, begun) })
+    }
+
+    /// A page of assertions, by number, and whether there are more.
+    #[must_use]
+    pub fn identities(&self, question: &IdentityQuestion) -> (Vec<IdentityView>, bool) {
+        let registry = self.identities.registry();
+        let is_meant = |live: &&Live| {
+            let said = &live.assertion;
+            question.user_id.as_ref().is_none_or(|user_id| *user_id == said.who.user_id)
+                && question.address.is_none_or(|key| said.keys.contains(&key))
+        };
+        let mut found = registry.after(question.after).filter(is_meant);
+        let page = found.by_ref().take(question.limit).map(|live| view(&registry, live)).collect();
+        (page, found.next().is_some())
+    }
+
+    /// One assertion.
+    #[must_use]
+    pub fn identity(&self, id: u64) -> Option<IdentityView> {
+        let registry = self.identities.registry();
+        registry.get(id).map(|live| view(&registry, live))
+    }
+
+    /// How many assertions live.
+    #[must_use]
+    pub fn identities_live(&self) -> usize {
+        self.identities.registry().len()
+    }
+
+    /// Ends assertions whose time is over.
+    pub(super) fn expire_identities(&self) {
+        let now_ns = self.now_ns();
+        loop {
+            let policies = self.policies();
+            let mut registry = self.identities.registry();
+            let changed = registry.expire(now_ns, EXPIRED_MAX);
+            self.tell_workers(&registry, &policies, &changed);
+            if changed.ended.len() < EXPIRED_MAX {
+                return;
+            }
+        }
+    }
+
+    /// Tells workers what holds of the keys that changed; gives the number of the last change.
+    fn tell_workers(&self, registry: &Registry, policies: &Policies, changed: &Changed) -> u64 {
+        changed.ended.iter().for_each(|live| self.names.forget_user(live.number));
+        let mut number = self.door.newest_identity();
+        for key in &changed.keys {
+            let identity = registry.holds(*key).map(|live| Arc::new(policies.identity(live)));
+            number = self.door.identify(*key, identity.as_ref());
+        }
+        number
+    }
+
+    fn wait_identified(&self, number: u64, begun: Instant) -> Option<u64> {
+        while !self.door.is_identified(number) {
+            if begun.elapsed() > IN_FORCE_TIMEOUT {
+                return None;
+            }
+            std::thread::sleep(IN_FORCE_POLL);
+        }
+        Some(begun.elapsed().as_micros() as u64)
+    }
+
+    /// Puts the policies in force once more, whose wildcards mean names that are new.
+    fn compile_again<'a>(
+        &'a self,
+        mut policies: MutexGuard<'a, Policies>,
+    ) -> Result<MutexGuard<'a, Policies>, PolicyLoadError> {
+        let begun = Instant::now();
+        let document = Arc::clone(&policies.current.document);
+        let compiled = policies.compile("(in force)", &document, self.next_policy_version())?;
+        policies.current.entries = compiled.entries;
+        self.put_in_force(policies, compiled.set, None, begun);
+        Ok(self.policies())
+    }
+}
+
+impl Policies {
+    /// Gives the names of a user numbers; whether a wildcard in force means one that had none.
+    fn name_user(&mut self, who: &Who, set: &PolicySet) -> Result<bool, IdentityError> {
+        let mut is_meant = false;
+        for (kind, name) in names_of(who) {
+            if self.names.find(kind, name).is_some() {
+                continue;
+            }
+            if self.names.count(kind) >= NAMES_MAX {
+                return Err(IdentityError::Names);
+            }
+            self.names.intern(kind, name);
+            is_meant |= set.has_wildcard_for(kind, name);
+        }
+        Ok(is_meant)
+    }
+
+    /// What workers know of a user whose names have numbers.
+    fn identity(&self, live: &Live) -> Identity {
+        let who = &live.assertion.who;
+        let id = |kind, name: &str| self.names.find(kind, name).unwrap_or(NameId::NOBODY);
+        let attributes = who.attributes.iter().flat_map(|(key, values)| {
+            let key = id(Kind::AttributeKey, key);
+            values.iter().map(move |value| (key, id(Kind::AttributeValue, value)))
+        });
+        let user = User {
+            id: id(Kind::UserId, &who.user_id),
+            role: who.user_role.as_deref().map(|role| id(Kind::Role, role)),
+            groups: who.groups.iter().map(|group| id(Kind::Group, group)).collect(),
+            attributes: attributes.collect(),
+        };
+        Identity { number: live.number, person: user.id.0, user }
+    }
+}
+
+fn names_of(who: &Who) -> impl Iterator<Item = (Kind, &str)> {
+    let one = [(Kind::UserId, who.user_id.as_str())].into_iter();
+    let role = who.user_role.as_deref().map(|role| (Kind::Role, role));
+    let groups = who.groups.iter().map(|group| (Kind::Group, group.as_str()));
+    let keys = who.attributes.keys().map(|key| (Kind::AttributeKey, key.as_str()));
+    let values = who.attributes.values().flatten().map(|value| (Kind::AttributeValue, value.as_str()));
+    one.chain(role).chain(groups).chain(keys).chain(values)
+}
+
+/// What a key is that no user can have.
+fn nobodys(key: Key, policies: &Policies) -> Option<&'static str> {
+    if let Key::Mac(mac) = key {
+        return (mac.0[0] & 1 != 0 || mac.0 == [0; 6]).then_some("no Ethernet address of one host");
+    }
+    let (addr, _) = key.as_network().filter(|_| key.is_addr())?;
+    let own = [policies.environment.service_ipv4, policies.environment.service_ipv6];
+    match () {
+        () if own.iter().flatten().any(|own| own.to_ip() == addr) => Some("an address of this box"),
+        () if addr.is_loopback() => Some("a loopback address"),
+        () if addr.is_multicast() => Some("a multicast address"),
+        () if addr.is_unspecified() => Some("the unspecified address"),
+        () => None,
+    }
+}
+
+fn view(registry: &Registry, live: &Live) -> IdentityView {
+    let Assertion { keys, who, source, expires_ns } = &*live.assertion;
+    let in_force = keys.iter().filter(|key| registry.holds(**key).is_some_and(|other| other.id == live.id));
+    IdentityView {
+        identity_id: live.id,
+        addresses: keys.iter().map(ToString::to_string).collect(),
+        who: who.clone(),
+        source: *source,
+        since_s: live.since_ns / 1_000_000_000,
+        expires_s: expires_ns.map(|expires_ns| expires_ns / 1_000_000_000),
+        in_force: in_force.map(ToString::to_string).collect(),
+    }
+}

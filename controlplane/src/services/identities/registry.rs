@@ -1,0 +1,346 @@
+//! Who was asserted to be where, and what holds of each key?
+//!
+//! A key is an address, a network or an Ethernet address. Several assertions may be about one key; [`Several`] says what holds then.
+//! Nothing here knows of workers, clocks or HTTP.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use dataplane::identity::{Key, UserNumber};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Assertions that live at one time.
+pub const LIVE_MAX: usize = 200_000;
+
+/// Keys of one assertion.
+pub const KEYS_MAX: usize = 64;
+
+/// Who somebody is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
+pub struct Who {
+    /// By which policies mean the user.
+    pub user_id: String,
+    /// What people call the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// What the user is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_role: Option<String>,
+    /// Groups that the user is in.
+    pub groups: Vec<String>,
+    /// What else is known: each name with its values.
+    pub attributes: BTreeMap<String, Vec<String>>,
+}
+
+/// Who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A client of the API.
+    Api,
+}
+
+/// That somebody is somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assertion {
+    /// Where: 1 to [`KEYS_MAX`].
+    pub keys: Vec<Key>,
+    /// Who.
+    pub who: Who,
+    /// Who says so.
+    pub source: Source,
+    /// Until when, nanoseconds since 1970; `None`: until it is ended.
+    pub expires_ns: Option<u64>,
+}
+
+/// What holds where several users are asserted of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Several {
+    /// The newest word; what the same source said before of this key is over.
+    #[default]
+    Latest,
+    /// The first stays; others are refused until it is over.
+    First,
+    /// Nobody is known while there are several: a host that many work on.
+    Nobody,
+}
+
+/// An assertion that lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// Its number, never used again.
+    pub id: u64,
+    /// The number under which records name the user.
+    pub number: UserNumber,
+    /// What it says.
+    pub assertion: Arc<Assertion>,
+    /// Since when, nanoseconds since 1970.
+    pub since_ns: u64,
+}
+
+/// Why an assertion is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There are enough.
+    #[error("{LIVE_MAX} assertions live, and no more are taken; end some, or let them expire sooner")]
+    Full,
+    /// Somebody else is there.
+    #[error(
+        "`{key}` is `{user_id}`'s by assertion {id}, and the first one stays (`identity.several`); end that one first"
+    )]
+    Taken {
+        /// Where.
+        key: Key,
+        /// Who is there.
+        user_id: String,
+        /// By which assertion.
+        id: u64,
+    },
+}
+
+/// What came of a change.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Keys of which something else may hold now.
+    pub keys: Vec<Key>,
+    /// Assertions that are over.
+    pub ended: Vec<Live>,
+}
+
+/// All assertions.
+#[derive(Debug, Default)]
+pub struct Registry {
+    several: Several,
+    live: BTreeMap<u64, Live>,
+    by_key: HashMap<Key, Vec<u64>>,
+    by_expiry: BTreeSet<(u64, u64)>,
+    last_id: u64,
+    last_number: u32,
+}
+
+impl Registry {
+    /// None yet.
+    #[must_use]
+    pub fn new(several: Several) -> Self {
+        Self { several, ..Self::default() }
+    }
+
+    /// Takes an assertion. The same source saying the same of the same user and keys again renews it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; nothing has changed then.
+    pub fn assert(&mut self, assertion: Assertion, now_ns: u64) -> Result<(Live, Changed), Refused> {
+        let others = self.others(&assertion);
+        let is_same = |live: &&Live| {
+            let said = &live.assertion;
+            (said.source, &said.who, &said.keys) == (assertion.source, &assertion.who, &assertion.keys)
+        };
+        if let [only] = others.as_slice()
+            && let Some(live) = self.live.get(only).filter(is_same)
+        {
+            let id = live.id;
+            return Ok((self.renew(id, assertion), Changed::default()));
+        }
+        let is_of_him = |live: &Live| {
+            live.assertion.source == assertion.source && live.assertion.who.user_id == assertion.who.user_id
+        };
+        if self.several == Several::First
+            && let Some(live) = others.iter().filter_map(|id| self.live.get(id)).find(|live| !is_of_him(live))
+        {
+            let key = live.assertion.keys.iter().find(|key| assertion.keys.contains(key));
+            let key = key.copied().unwrap_or(assertion.keys[0]);
+            return Err(Refused::Taken { key, user_id: live.assertion.who.user_id.clone(), id: live.id });
+        }
+        let is_over = |live: &Live| match self.several {
+            Several::Latest => live.assertion.source == assertion.source,
+            Several::First | Several::Nobody => is_of_him(live),
+        };
+        let over: Vec<u64> = others.into_iter().filter(|id| self.live.get(id).is_some_and(is_over)).collect();
+        if self.live.len() - over.len() >= LIVE_MAX {
+            return Err(Refused::Full);
+        }
+        let mut changed = Changed::default();
+        over.iter().for_each(|id| self.take_out(*id, &mut changed));
+        let Some(number) = self.last_number.checked_add(1).and_then(UserNumber::new) else {
+            return Err(Refused::Full);
+        };
+        self.last_number = number.get();
+        self.last_id += 1;
+        let live = Live { id: self.last_id, number, assertion: Arc::new(assertion), since_ns: now_ns };
+        self.put_in(&live);
+        changed.keys.extend(&live.assertion.keys);
+        changed.keys.sort_unstable();
+        changed.keys.dedup();
+        Ok((live, changed))
+    }
+
+    /// Ends an assertion; `None`: there is none of this number.
+    pub fn end(&mut self, id: u64) -> Option<Changed> {
+        self.live.contains_key(&id).then(|| {
+            let mut changed = Changed::default();
+            self.take_out(id, &mut changed);
+            changed
+        })
+    }
+
+    /// Ends those whose time is over, so many at most.
+    pub fn expire(&mut self, now_ns: u64, most: usize) -> Changed {
+        let mut changed = Changed::default();
+        let due: Vec<u64> =
+            self.by_expiry.range(..=(now_ns, u64::MAX)).take(most).map(|(_, id)| *id).collect();
+        due.into_iter().for_each(|id| self.take_out(id, &mut changed));
+        changed
+    }
+
+    /// What holds of a key; `None`: nobody is known.
+    #[must_use]
+    pub fn holds(&self, key: Key) -> Option<&Live> {
+        let about = self.by_key.get(&key)?;
+        let newest = self.live.get(about.last()?)?;
+        let mut all = about.iter().filter_map(|id| self.live.get(id));
+        let is_one = all.all(|live| live.assertion.who.user_id == newest.assertion.who.user_id);
+        (is_one || self.several != Several::Nobody).then_some(newest)
+    }
+
+    /// One assertion.
+    #[must_use]
+    pub fn get(&self, id: u64) -> Option<&Live> {
+        self.live.get(&id)
+    }
+
+    /// Those behind `id`, by number.
+    pub fn after(&self, id: u64) -> impl Iterator<Item = &Live> {
+        self.live.range(id + 1..).map(|(_, live)| live)
+    }
+
+    /// How many live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether none lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Other assertions about the same keys, oldest first.
+    fn others(&self, assertion: &Assertion) -> Vec<u64> {
+        let about = assertion.keys.iter().filter_map(|key| self.by_key.get(key)).flatten();
+        about.copied().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn renew(&mut self, id: u64, assertion: Assertion) -> Live {
+        let expires_ns = assertion.expires_ns;
+        let assertion = Arc::new(assertion);
+        if let Some(live) = self.live.get_mut(&id) {
+            if let Some(before_ns) = live.assertion.expires_ns {
+                self.by_expiry.remove(&(before_ns, id));
+            }
+            live.assertion = assertion;
+        }
+        self.by_expiry.extend(expires_ns.map(|expires_ns| (expires_ns, id)));
+        self.live[&id].clone()
+    }
+
+    fn put_in(&mut self, live: &Live) {
+        for key in &live.assertion.keys {
+            self.by_key.entry(*key).or_default().push(live.id);
+        }
+        self.by_expiry.extend(live.assertion.expires_ns.map(|expires_ns| (expires_ns, live.id)));
+        self.live.insert(live.id, live.clone());
+    }
+
+    fn take_out(&mut self, id: u64, changed: &mut Changed) {
+        let Some(live) = self.live.remove(&id) else { return };
+        for key in &live.assertion.keys {
+            if let Some(about) = self.by_key.get_mut(key) {
+                about.retain(|other| *other != id);
+                if about.is_empty() {
+                    self.by_key.remove(key);
+                }
+            }
+            changed.keys.push(*key);
+        }
+        if let Some(expires_ns) = live.assertion.expires_ns {
+            self.by_expiry.remove(&(expires_ns, id));
+        }
+        changed.ended.push(live);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+
+    fn says(user_id: &str, keys: &[&str], expires_ns: Option<u64>) -> Assertion {
+        Assertion {
+            keys: keys.iter().map(|key| key.parse().unwrap()).collect(),
+            who: Who { user_id: user_id.to_owned(), ..Who::default() },
+            source: Source::Api,
+            expires_ns,
+        }
+    }
+
+    fn holds(registry: &Registry, key: &str) -> Option<String> {
+        registry.holds(key.parse().unwrap()).map(|live| live.assertion.who.user_id.clone())
+    }
+
+    #[test]
+    fn the_newest_word_holds_and_what_the_source_said_before_is_over() {
+        let mut registry = Registry::new(Several::Latest);
+        let (ann, _) = registry.assert(says("ann", &["10.0.0.1", "2001:db8::1"], None), 1).unwrap();
+        let (_, changed) = registry.assert(says("bob", &["10.0.0.1"], None), 2).unwrap();
+        assert_eq!(changed.ended, [ann]);
+        assert_eq!(changed.keys.len(), 2, "where she was and he is not, nobody is known");
+        assert_eq!(holds(&registry, "10.0.0.1").as_deref(), Some("bob"));
+        assert_eq!(holds(&registry, "2001:db8::1"), None);
+        assert_eq!(registry.len(), 1);
+    }
+
+    #[test]
+    fn saying_it_again_renews_it_and_changes_nothing() {
+        let mut registry = Registry::new(Several::Latest);
+        let (first, _) = registry.assert(says("ann", &["10.0.0.1"], Some(50)), 1).unwrap();
+        let (again, changed) = registry.assert(says("ann", &["10.0.0.1"], Some(90)), 2).unwrap();
+        assert_eq!((again.id, again.number, changed), (first.id, first.number, Changed::default()));
+        assert_eq!(registry.expire(50, 9), Changed::default());
+        assert_eq!(registry.expire(90, 9).ended.len(), 1);
+        assert!(registry.is_empty() && registry.by_key.is_empty() && registry.by_expiry.is_empty());
+        // Another role is another user to policy.
+        let mut other = says("ann", &["10.0.0.1"], None);
+        registry.assert(other.clone(), 3).unwrap();
+        other.who.user_role = Some("contractor".to_owned());
+        let (live, changed) = registry.assert(other, 4).unwrap();
+        assert!(live.number > first.number && changed.keys.len() == 1 && changed.ended.len() == 1);
+    }
+
+    #[test]
+    fn the_first_may_stay_or_nobody_be_known() {
+        let mut registry = Registry::new(Several::First);
+        let (ann, _) = registry.assert(says("ann", &["10.0.0.1"], None), 1).unwrap();
+        let refused = registry.assert(says("bob", &["10.0.0.0/24", "10.0.0.1"], None), 2).unwrap_err();
+        assert_eq!(
+            refused,
+            Refused::Taken { key: "10.0.0.1".parse().unwrap(), user_id: "ann".to_owned(), id: ann.id }
+        );
+        assert_eq!(holds(&registry, "10.0.0.0/24"), None);
+        registry.end(ann.id).unwrap();
+        assert!(
+            registry.assert(says("bob", &["10.0.0.1"], None), 3).is_ok() && registry.end(ann.id).is_none()
+        );
+
+        let mut registry = Registry::new(Several::Nobody);
+        let (ann, _) = registry.assert(says("ann", &["10.0.0.1"], None), 1).unwrap();
+        let (bob, _) = registry.assert(says("bob", &["10.0.0.1"], None), 2).unwrap();
+        assert_eq!((holds(&registry, "10.0.0.1"), registry.len()), (None, 2));
+        assert_eq!(registry.end(bob.id).unwrap().keys, ["10.0.0.1".parse().unwrap()]);
+        assert_eq!(holds(&registry, "10.0.0.1").as_deref(), Some("ann"));
+        assert!(registry.end(ann.id).is_some() && registry.is_empty());
+    }
+}

@@ -1,0 +1,125 @@
+//! Does it count who the user is: two users with two roles, one application, a logout in the middle of a download?
+//!
+//! Needs root and AF_XDP; without root the tests say so and pass.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+
+mod lab;
+
+use lab::{Host, Lab, eventually};
+use serde_json::Value;
+
+/// HTTP is for employees, whatever the port; of whom nobody knows who it is it is refused.
+const POLICIES: &str = r#"
+{"policy_id": "p-staff", "priority": 10, "conditions": {"application": "http", "user_role": "employee"}, "action": "allow"},
+{"policy_id": "p-wild", "priority": 15, "conditions": {"application": "http", "user_id": "guest-*"}, "action": "allow"},
+{"policy_id": "p-web", "priority": 20, "conditions": {"application": "http"}, "action": "reject"}"#;
+
+const ANN: &str = "10.77.0.1";
+const BOB: &str = "10.77.0.9";
+/// Both wires give way to nobody: the client resets, or the appliance does it for the server.
+const RESET: Option<i32> = Some(56);
+
+/// curl's exit code for a file of the server, asked for from an address of the client.
+fn fetch(lab: &Lab, from: &str, path: &str) -> Option<i32> {
+    let url = format!("http://10.77.0.2:8080/{path}");
+    let words = ["curl", "--silent", "--max-time", "4", "--interface", from, "--output", "/dev/null", &url];
+    lab.client(&words).status.code()
+}
+
+fn assert_user(lab: &Lab, words: &[&str]) -> u64 {
+    let told = lab.ctl(&[&["identity", "assert"], words].concat());
+    assert!(told["in_force_us"].as_u64().unwrap() < 100_000, "{told}");
+    told["identity_id"].as_u64().unwrap()
+}
+
+fn of_user<'a>(events: &'a [Value], event_type: &str, user_id: &str) -> Vec<&'a Value> {
+    let is_it = |event: &&Value| event["event_type"] == event_type && event["jarvis"]["user_id"] == user_id;
+    events.iter().filter(is_it).collect()
+}
+
+#[test]
+fn the_role_decides_and_a_logout_cuts_a_running_download() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy("", POLICIES);
+    let second = format!("{BOB}/24");
+    let device = lab.client(&["sh", "-c", "ip -o -4 addr show scope global | awk '{print $2; exit}'"]);
+    let device = String::from_utf8(device.stdout).unwrap();
+    assert!(lab.client(&["ip", "addr", "add", &second, "dev", device.trim()]).status.success());
+    let daemon = lab.start();
+    let _http = lab.serve_http(8_080);
+    lab.write("www/large", vec![b'x'; 20 << 20]);
+
+    assert_eq!((fetch(&lab, ANN, "word"), fetch(&lab, BOB, "word")), (RESET, RESET), "nobody is known");
+    let ann = assert_user(&lab, &["ann", ANN, "--role", "employee"]);
+    assert_user(&lab, &["bob", BOB, "--role", "contractor", "--username", "Bob B."]);
+    assert_eq!((fetch(&lab, ANN, "word"), fetch(&lab, BOB, "word")), (Some(0), RESET), "{}", lab.log());
+
+    // 20 MiB at 1 MiB a second.
+    let url = "http://10.77.0.2:8080/large";
+    let words = [
+        "curl",
+        "--silent",
+        "--limit-rate",
+        "1M",
+        "--interface",
+        ANN,
+        "--write-out",
+        "%{exitcode}",
+        "--output",
+        "/dev/null",
+        url,
+    ];
+    let download = lab.background(Host::Client, &words);
+    eventually("the download runs", || {
+        let flows = lab.ctl(&["flows", "port=8080", "state=established"]);
+        flows["flows"].as_array().is_some_and(|flows| {
+            flows.iter().any(|flow| {
+                flow["jarvis"]["user_id"] == "ann" && flow["flow"]["bytes_toclient"].as_u64() > Some(1 << 20)
+            })
+        })
+    });
+    lab.ctl(&["identity", "end", &ann.to_string()]);
+    let (_, code) = download.finish();
+    assert_eq!(code, "56", "reset, not left to starve\n{}", lab.log());
+    assert_eq!(fetch(&lab, ANN, "word"), RESET);
+
+    // A name that is new and that a wildcard means; it holds for a while.
+    assert_user(&lab, &["guest-7", "10.77.0.0/24", "--expires-in", "2"]);
+    assert_eq!(fetch(&lab, ANN, "word"), Some(0), "{}", lab.log());
+    eventually("the assertion is over", || lab.ctl(&["identity", "list"])["total"] == 1);
+    assert_eq!(fetch(&lab, ANN, "word"), RESET);
+
+    daemon.stop();
+    let events = lab.events();
+    let flow = of_user(&events, "flow", "guest-7");
+    assert!(flow.iter().any(|flow| flow["jarvis"]["policy_id"] == "p-wild"), "{flow:?}");
+    let bob = of_user(&events, "drop", "bob");
+    assert!(!bob.is_empty(), "{events:?}");
+    for drop in bob {
+        let notes = &drop["jarvis"];
+        assert_eq!(
+            (&notes["policy_id"], &notes["user_role"]),
+            (&"p-web".into(), &"contractor".into()),
+            "{drop}"
+        );
+        assert_eq!(notes["username"], "Bob B.");
+    }
+}
+
+#[test]
+fn what_no_user_has_is_refused() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy("[inline.service]\nipv4 = \"10.77.0.50/24\"\n", POLICIES);
+    let _daemon = lab.start();
+    for (address, what) in [
+        ("10.77.0.50", "an address of this box"),
+        ("127.0.0.1", "a loopback address"),
+        ("224.0.0.1", "a multicast address"),
+        ("10.77.0.1/24", "is no address, network"),
+    ] {
+        let output = lab.jarvis(&["ctl", "--socket", "ctl.sock", "identity", "assert", "eve", address]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(lab::said(&output).contains(what), "{address}: {}", lab::said(&output));
+    }
+    assert_eq!(lab.ctl(&["identity", "list"])["total"], 0);
+}
