@@ -100,7 +100,12 @@ impl Engine {
             let slot = if lap.cursor < whole { lap.cursor } else { 0 };
             (lap.cursor, lap.left) = (slot + 1, lap.left - 1);
             let Some(id) = self.flows.flow_at(slot) else { continue };
-            let decision = self.flows.flow(id).decision();
+            let flow = self.flows.flow(id);
+            // Of one that is over nothing is left to end, and its record tells what was decided while it lived.
+            if flow.state() == FlowState::Closed {
+                continue;
+            }
+            let decision = flow.decision();
             if !self.still_holds(id, &decision, snapshot.version) {
                 self.rejudge(id, now, snapshot, out, events);
             }
