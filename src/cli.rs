@@ -439,6 +439,14 @@ pub(crate) enum CtlCommand {
         #[arg(long, requires = "job_id")]
         cancel: bool,
     },
+    /// Why a live flow gets through, or does not: each policy that was tried, and what its conditions met.
+    Explain {
+        /// Its number, as events and `flows` have it.
+        flow_id: u64,
+        /// Policies that do not match are told up to this many.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+        tried: u32,
+    },
     /// Who uses which address.
     Identity {
         /// What about it.

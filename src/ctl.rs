@@ -73,6 +73,9 @@ pub(crate) fn run(typed: &Ctl) -> Result<Option<String>, Failure> {
         CtlCommand::Jobs { job_id: Some(id), cancel: true } => {
             client.delete(&format!("/jobs/{id}"), &json!({}))?
         }
+        CtlCommand::Explain { flow_id, tried } => {
+            client.get(&format!("/policy/explain?flow={flow_id}&tried={tried}"))?
+        }
         CtlCommand::Identity { command } => work::identity(&client, command)?,
         CtlCommand::Hold { command } => work::hold(&client, command)?,
         CtlCommand::Webhook { command } => work::webhook(&client, command)?,

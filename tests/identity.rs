@@ -78,6 +78,22 @@ fn the_role_decides_and_a_logout_cuts_a_running_download() {
             })
         })
     });
+    let flows = lab.ctl(&["flows", "port=8080", "state=established"]);
+    let of_ann = |flow: &&Value| flow["jarvis"]["user_id"] == "ann";
+    let number = flows["flows"].as_array().unwrap().iter().find(of_ann).unwrap()["flow_id"].to_string();
+    let why = lab.ctl(&["explain", &number]);
+    let decision = &why["judgement"]["decision"];
+    assert_eq!((&decision["policy_id"], &why["agrees"]), (&"p-staff".into(), &true.into()), "{why}");
+    assert_eq!(
+        (&why["identity"]["user_id"], &why["identity"]["source"]),
+        (&"ann".into(), &"api".into()),
+        "{why}"
+    );
+    let met = why["judgement"]["tried"][0]["conditions"].as_array().unwrap();
+    let role = met.iter().find(|met| met["field"] == "user_role").unwrap();
+    assert_eq!((&role["value"], &role["holds"]), (&"employee".into(), &true.into()), "{why}");
+    assert_eq!(why["flow"]["jarvis"]["evidence"], "content", "{why}");
+
     lab.ctl(&["identity", "end", &ann.to_string()]);
     let (_, code) = download.finish();
     assert_eq!(code, "56", "reset, not left to starve\n{}", lab.log());

@@ -20,6 +20,7 @@ mod catalog;
 mod classify;
 mod client_certificate;
 mod connection;
+mod explain;
 mod flows;
 mod guard;
 mod holds;

@@ -86,6 +86,7 @@ pub const PERMITS: &[Permit] = &[
     change("POST", "/admin/backup", Needs(KeysWrite), "backup.make"),
     change("POST", "/admin/backup/{backup_id}/fetch", Needs(KeysWrite), "backup.fetch"),
     permit("GET", "/audit", Needs(AuditRead)),
+    permit("GET", "/policy/explain", Needs(PolicyRead)),
     permit("GET", "/policy/identities", Needs(IdentityRead)),
     permit("GET", "/policy/identities/{identity_id}", Needs(IdentityRead)),
     change("POST", "/policy/identities", Needs(IdentityWrite), "identity.assert"),

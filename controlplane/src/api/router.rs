@@ -23,7 +23,7 @@ use super::permits::SOCKET_IO;
 use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
-    accounts, admin, audit, auth, backup, catalog, classify, flows, holds, idempotency, identities,
+    accounts, admin, audit, auth, backup, catalog, classify, explain, flows, holds, idempotency, identities,
     job_board, openapi, policy, policy_items, policy_versions, rule_profile, rules, subjects, system,
     talkers, telemetry, telemetry_history, webhooks, wire,
 };
@@ -151,6 +151,7 @@ pub(super) fn router(
         .routes(routes!(admin::reload))
         .routes(routes!(admin::log_level, admin::set_log_level))
         .routes(routes!(admin::drain))
+        .routes(routes!(explain::explain))
         .routes(routes!(identities::list, identities::assert))
         .routes(routes!(identities::show, identities::end))
         .routes(routes!(holds::list))

@@ -13,6 +13,7 @@ pub mod backup;
 pub mod catalog;
 pub mod classify;
 pub mod events;
+pub mod explain;
 pub mod flows;
 pub mod job_board;
 pub mod levers;

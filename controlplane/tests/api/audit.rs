@@ -72,6 +72,7 @@ fn every_call_that_changes_something_leaves_an_entry() {
             .replace("{name}", "case-1")
             .replace("{subject}", &user)
             .replace("{sid}", "1")
+            .replace("{identity_id}", "1")
             .replace("{backup_id}", &backup);
         if permit.path.contains("{subject}") {
             let user = format!("/admin/users/{user}");
@@ -97,6 +98,7 @@ fn every_call_that_changes_something_leaves_an_entry() {
             "/policy/{policy_id}" if permit.method == "PUT" => json!({"action": "reject"}),
             "/admin/holds/{name}" if permit.method == "PUT" => json!({"reason": "a test"}),
             "/admin/webhooks" => json!({"url": "http://127.0.0.1:1/", "topics": ["policy"]}),
+            "/policy/identities" => json!({"addresses": ["10.0.0.1"], "user_id": "ann"}),
             "/policy/order" => json!({"policy_ids": ["p-set"]}),
             _ => json!({}),
         };

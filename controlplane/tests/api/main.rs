@@ -7,6 +7,7 @@ mod auth;
 mod calls;
 mod fuzzed;
 mod holds;
+mod identities;
 mod openapi;
 mod certificates;
 mod kept;

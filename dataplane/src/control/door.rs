@@ -14,6 +14,7 @@ use super::{
 };
 
 use crate::identity::{Identity, Key};
+use crate::parse::{Addr, Mac};
 
 /// Questions that wait at one worker at most.
 const QUERIES_MAX: usize = 4;
@@ -180,6 +181,12 @@ impl Door {
     /// Tells workers that hung what they missed; call it now and then.
     pub fn catch_up(&self) {
         self.identities.catch_up(self.wakers.get());
+    }
+
+    /// Who uses an address, as workers are told.
+    #[must_use]
+    pub fn user_of(&self, addr: Addr, mac: Mac) -> Option<Arc<Identity>> {
+        self.identities.find(addr, mac)
     }
 
     /// The number of the newest change of who is where.

@@ -16,6 +16,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::Wakers;
 use crate::identity::{Identity, Key, Table};
+use crate::parse::{Addr, Mac};
 
 /// Changes that wait at a worker.
 const WAITING_MAX: usize = 4_096;
@@ -128,6 +129,13 @@ impl IdentitySender {
         }
     }
 
+    /// Who uses an address, as workers are told.
+    #[must_use]
+    pub fn find(&self, addr: Addr, mac: Mac) -> Option<Arc<Identity>> {
+        let sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        sending.table.find(addr, mac).map(Arc::clone)
+    }
+
     /// The number of the newest change.
     #[must_use]
     pub fn newest(&self) -> u64 {
@@ -200,7 +208,6 @@ impl IdentityReader {
 mod tests {
     use super::*;
     use crate::identity::UserNumber;
-    use crate::parse::{Addr, Mac};
     use crate::policy::{NameId, User};
 
     fn who(number: u32) -> Arc<Identity> {

@@ -11,7 +11,7 @@ use crate::flow::{Direction, EndReason, FlowId, FlowRecord, FlowState};
 use crate::nat::{self, Tracked};
 use crate::parse::checksum::Sum;
 use crate::parse::{Addr, LinkType, Mac, Protocol, TcpFlags, parse_frame};
-use crate::policy::{Fact, Facts};
+use crate::policy::Facts;
 use crate::time::{Now, Tick};
 use crate::verdict::Verdict;
 
@@ -130,7 +130,7 @@ impl Engine {
     ) {
         self.sweep.rejudged += 1;
         let record = self.flows.record(id, None, now);
-        let facts = facts_of(&record, self.zone(record.in_port), now);
+        let facts = Facts::of_record(&record, self.zone(record.in_port), now.wall);
         let users = self.settle_users(id);
         let mut facts = users.among(facts);
         let before = self.flows.flow(id).decision();
@@ -180,23 +180,6 @@ impl Engine {
             Some(len)
         });
     }
-}
-
-fn facts_of(record: &FlowRecord, zone: u8, now: Now) -> Facts<'static> {
-    let mut facts = Facts::none(now.wall);
-    let (src, dst) = record.endpoints();
-    facts.zone = Fact::Known(zone);
-    facts.in_port = Fact::Known(record.in_port);
-    facts.vlan = Fact::Known(record.key.labels().vlan_outer);
-    facts.src_mac = Fact::Known(record.src_mac);
-    facts.l4_protocol = Fact::Known(record.key.protocol());
-    facts.src_ip = Fact::Known(src.0);
-    facts.dst_ip = Fact::Known(dst.0);
-    if matches!(record.key.protocol(), Protocol::TCP | Protocol::UDP | Protocol::SCTP) {
-        facts.src_port = Fact::Known(src.1);
-        facts.dst_port = Fact::Known(dst.1);
-    }
-    facts
 }
 
 /// Ethernet, two VLAN tags, IPv6, TCP.

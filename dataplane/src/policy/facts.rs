@@ -1,8 +1,8 @@
 //! What is known of a flow when policy is asked? Small, `Copy`, and honest about what is not known yet.
 
 use super::names::NameId;
-use crate::flow::Direction;
-use crate::parse::{Addr, Headers, Mac, Network, Transport};
+use crate::flow::{Direction, FlowRecord};
+use crate::parse::{Addr, Headers, Mac, Network, Protocol, Transport};
 use crate::time::Wall;
 
 /// One thing that may be known.
@@ -231,6 +231,25 @@ impl Facts<'static> {
             let (src_port, dst_port) = if forward { (src_port, dst_port) } else { (dst_port, src_port) };
             facts.src_port = Fact::Known(src_port);
             facts.dst_port = Fact::Known(dst_port);
+        }
+        facts
+    }
+
+    /// What a flow's record tells besides its payload and its users.
+    #[must_use]
+    pub fn of_record(record: &FlowRecord, zone: u8, wall: Wall) -> Self {
+        let mut facts = Self::none(wall);
+        let (src, dst) = record.endpoints();
+        facts.zone = Fact::Known(zone);
+        facts.in_port = Fact::Known(record.in_port);
+        facts.vlan = Fact::Known(record.key.labels().vlan_outer);
+        facts.src_mac = Fact::Known(record.src_mac);
+        facts.l4_protocol = Fact::Known(record.key.protocol());
+        facts.src_ip = Fact::Known(src.0);
+        facts.dst_ip = Fact::Known(dst.0);
+        if matches!(record.key.protocol(), Protocol::TCP | Protocol::UDP | Protocol::SCTP) {
+            facts.src_port = Fact::Known(src.1);
+            facts.dst_port = Fact::Known(dst.1);
         }
         facts
     }

@@ -203,6 +203,12 @@ impl Services {
         self.identities.registry().len()
     }
 
+    /// The assertion that workers' word of somebody comes from.
+    pub(super) fn said_of(&self, identity: &Identity) -> Option<IdentityView> {
+        let registry = self.identities.registry();
+        registry.by_number(identity.number).map(|live| view(&registry, live))
+    }
+
     /// Ends assertions whose time is over.
     pub(super) fn expire_identities(&self) {
         let now_ns = self.now_ns();

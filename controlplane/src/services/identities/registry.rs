@@ -211,6 +211,12 @@ impl Registry {
         self.live.get(&id)
     }
 
+    /// The one whose user records name so. Linear in those that live.
+    #[must_use]
+    pub fn by_number(&self, number: UserNumber) -> Option<&Live> {
+        self.live.values().find(|live| live.number == number)
+    }
+
     /// Those behind `id`, by number.
     pub fn after(&self, id: u64) -> impl Iterator<Item = &Live> {
         self.live.range(id + 1..).map(|(_, live)| live)
