@@ -174,7 +174,7 @@ pub(super) async fn assert(
 ) -> Result<Response, Problem> {
     let assertion = checked(new, services.now_ns())?;
     let done = jobs.change(move || services.assert_identity(assertion)).await??;
-    let told = Told::about(&done.identity.identity_id.to_string()).after(&done.identity);
+    let told = Told::about(done.identity.identity_id.to_string()).after(&done.identity);
     let body = Asserted { identity: done.identity, ended: done.ended, in_force_us: done.in_force_us };
     Ok((StatusCode::CREATED, Extension(told), Json(body)).into_response())
 }
@@ -194,7 +194,7 @@ pub(super) async fn end(
 ) -> Result<(Extension<Told>, Json<Asserted>), Problem> {
     let id = number(&identity_id)?;
     let done = jobs.change(move || services.end_identity(id)).await??;
-    let told = Told::about(&id.to_string()).before(&done.identity);
+    let told = Told::about(id.to_string()).before(&done.identity);
     let body = Asserted { identity: done.identity, ended: done.ended, in_force_us: done.in_force_us };
     Ok((Extension(told), Json(body)))
 }
