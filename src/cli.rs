@@ -655,8 +655,23 @@ pub(crate) enum PolicyCommand {
         #[arg(long, value_name = "N")]
         version: Option<u32>,
     },
+    /// Let the change that waits to be confirmed stay in force.
+    Confirm {
+        /// Only if it is this version that waits.
+        #[arg(long, value_name = "VERSION")]
+        version: Option<u32>,
+    },
+    /// Put the set before the change that waits to be confirmed in force at once.
+    Abort {
+        /// Why it is done, shown in the list of versions.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
     /// Take in the policy file again if it was changed; the old set stays if it has an error.
-    Reload,
+    Reload {
+        #[command(flatten)]
+        why: Why,
+    },
     /// What would be made of a flow, and why.
     Evaluate {
         /// JSON file that describes the flow.
@@ -665,12 +680,15 @@ pub(crate) enum PolicyCommand {
     },
 }
 
-/// For the list of versions.
+/// Why a change is made, and whether it is for good.
 #[derive(Debug, Args)]
 pub(crate) struct Why {
     /// Why it is done, shown in the list of versions.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// Let the set before return unless `ctl policy confirm` comes within so many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(5..=86_400))]
+    pub confirm: Option<u32>,
 }
 
 /// `ctl block`.

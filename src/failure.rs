@@ -47,9 +47,10 @@ impl From<PolicyLoadError> for Failure {
             PolicyLoadError::Invalid { errors } => {
                 Self { lines: errors.iter().map(ToString::to_string).collect() }
             }
-            error @ (PolicyLoadError::NoFile | PolicyLoadError::File { .. } | PolicyLoadError::Store(_)) => {
-                Self::line(error.to_string())
-            }
+            error @ (PolicyLoadError::NoFile
+            | PolicyLoadError::Gone { .. }
+            | PolicyLoadError::File { .. }
+            | PolicyLoadError::Store(_)) => Self::line(error.to_string()),
         }
     }
 }

@@ -15,28 +15,28 @@ use std::path::Path;
 /// A file that cannot be read, or the daemon's refusal with every fault.
 pub(crate) fn run(client: &Client, command: &PolicyCommand) -> Result<Value, Failure> {
     let enable = |policy_id: &str, on: bool, why: &Why| {
-        client.patch(&with_reason(&path_of(policy_id), why), &json!({ "enabled": on }))
+        client.patch(&with_terms(&path_of(policy_id), why), &json!({ "enabled": on }))
     };
     Ok(match command {
         PolicyCommand::Show { filter, limit } => client.get(&query_path("/policy", filter, *limit)?)?,
         PolicyCommand::Get { policy_id } => client.get(&path_of(policy_id))?,
         PolicyCommand::Add { policy, why } => {
-            client.send(&Method::POST, &with_reason("/policy", why), read(policy)?)?
+            client.send(&Method::POST, &with_terms("/policy", why), read(policy)?)?
         }
         PolicyCommand::Set { policy_id, policy, why } => {
-            client.send(&Method::PUT, &with_reason(&path_of(policy_id), why), read(policy)?)?
+            client.send(&Method::PUT, &with_terms(&path_of(policy_id), why), read(policy)?)?
         }
         PolicyCommand::Change { policy_id, patch, why } => {
             let patch = patch.clone().into_bytes();
-            client.send(&Method::PATCH, &with_reason(&path_of(policy_id), why), patch)?
+            client.send(&Method::PATCH, &with_terms(&path_of(policy_id), why), patch)?
         }
         PolicyCommand::Enable { policy_id, why } => enable(policy_id, true, why)?,
         PolicyCommand::Disable { policy_id, why } => enable(policy_id, false, why)?,
         PolicyCommand::Remove { policy_id, why } => {
-            client.send(&Method::DELETE, &with_reason(&path_of(policy_id), why), Vec::new())?
+            client.send(&Method::DELETE, &with_terms(&path_of(policy_id), why), Vec::new())?
         }
         PolicyCommand::Order { policy_ids, why } => {
-            client.post(&with_reason("/policy/order", why), &json!({ "policy_ids": policy_ids }))?
+            client.post(&with_terms("/policy/order", why), &json!({ "policy_ids": policy_ids }))?
         }
         PolicyCommand::Versions { limit } => client.get(&query_path("/policy/versions", &[], *limit)?)?,
         PolicyCommand::Diff { version, against } => {
@@ -45,15 +45,23 @@ pub(crate) fn run(client: &Client, command: &PolicyCommand) -> Result<Value, Fai
         }
         PolicyCommand::Restore { version, why } => {
             let path = format!("/policy/versions/{version}/restore");
-            client.post(&with_reason(&path, why), &json!({}))?
+            client.post(&with_terms(&path, why), &json!({}))?
         }
         PolicyCommand::Import { policies, merge, dry_run, why } => {
             let mode = if *merge { "merge" } else { "replace" };
             let path = format!("/policy/import?mode={mode}&dry_run={dry_run}");
-            client.send(&Method::POST, &with_reason(&path, why), read(policies)?)?
+            client.send(&Method::POST, &with_terms(&path, why), read(policies)?)?
         }
         PolicyCommand::Export { .. } => Value::Null,
-        PolicyCommand::Reload => client.post("/policy/reload", &json!({}))?,
+        PolicyCommand::Confirm { version } => {
+            let version = version.map(|version| format!("?version={version}")).unwrap_or_default();
+            client.post(&format!("/policy/confirm{version}"), &json!({}))?
+        }
+        PolicyCommand::Abort { reason } => {
+            let why = Why { reason: reason.clone(), confirm: None };
+            client.send(&Method::DELETE, &with_terms("/policy/commit", &why), Vec::new())?
+        }
+        PolicyCommand::Reload { why } => client.post(&with_terms("/policy/reload", why), &json!({}))?,
         PolicyCommand::Evaluate { context } => client.post("/policy/evaluate", &read_json(context)?)?,
     })
 }
@@ -75,10 +83,13 @@ fn path_of(policy_id: &str) -> String {
     format!("/policy/{}", encoded(policy_id))
 }
 
-fn with_reason(path: &str, why: &Why) -> String {
-    let Some(reason) = &why.reason else { return path.to_owned() };
-    let separator = if path.contains('?') { '&' } else { '?' };
-    format!("{path}{separator}reason={}", encoded(reason))
+fn with_terms(path: &str, why: &Why) -> String {
+    let reason = why.reason.as_ref().map(|reason| format!("reason={}", encoded(reason)));
+    let confirm = why.confirm.map(|seconds| format!("confirm_s={seconds}"));
+    reason.into_iter().chain(confirm).fold(path.to_owned(), |path, term| {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        format!("{path}{separator}{term}")
+    })
 }
 
 /// The bytes of a file, or of the standard input.
@@ -98,12 +109,14 @@ mod tests {
 
     #[test]
     fn ids_and_reasons_are_never_special() {
-        let why = Why { reason: Some("CHG 7: a&b".to_owned()) };
-        assert_eq!(with_reason(&path_of("a/b?"), &why), "/policy/a%2Fb%3F?reason=CHG%207:%20a%26b");
+        let why = Why { reason: Some("CHG 7: a&b".to_owned()), confirm: None };
+        assert_eq!(with_terms(&path_of("a/b?"), &why), "/policy/a%2Fb%3F?reason=CHG%207:%20a%26b");
         assert_eq!(
-            with_reason("/policy/import?mode=merge", &why),
+            with_terms("/policy/import?mode=merge", &why),
             "/policy/import?mode=merge&reason=CHG%207:%20a%26b"
         );
-        assert_eq!(with_reason("/policy", &Why { reason: None }), "/policy");
+        assert_eq!(with_terms("/policy", &Why { reason: None, confirm: None }), "/policy");
+        let both = Why { reason: Some("x".to_owned()), confirm: Some(60) };
+        assert_eq!(with_terms("/policy", &both), "/policy?reason=x&confirm_s=60");
     }
 }

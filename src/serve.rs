@@ -21,6 +21,8 @@ use controlplane::services::classify::Reader;
 use controlplane::services::identities::IdentityHandle;
 use controlplane::services::levers::{ReloadOutcome, Reloaded};
 use controlplane::services::live::{Recorder, RecorderHandle};
+use controlplane::services::policy_commit::CommitHandle;
+use controlplane::services::policy_edit::{EditError, Expected};
 use controlplane::services::telemetry_history::HistoryHandle;
 use controlplane::services::{
     Author, EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions,
@@ -65,6 +67,7 @@ pub(crate) struct Serving {
     rules: Arc<rules::Keeper>,
     history: HistoryHandle,
     identities: IdentityHandle,
+    commits: Kept<CommitHandle>,
     supervisor: Supervisor,
     count: u32,
 }
@@ -106,6 +109,7 @@ impl Serving {
             .map_err(|error| Failure::line(error.to_string()))?;
         let history = services.keep_history().map_err(|error| thread_failed(&error))?;
         let identities = services.keep_identities().map_err(|error| thread_failed(&error))?;
+        let commits = services.keep_commits().map_err(|error| thread_failed(&error))?;
         let (tape, recorder) = recorder.start(services.live()).map_err(|error| thread_failed(&error))?;
         let pump = pump.with_live(Arc::clone(services.live()), Some(tape));
         let pump = pump.start(Arc::clone(&door), now).map_err(|error| thread_failed(&error))?;
@@ -152,6 +156,7 @@ impl Serving {
             rules,
             history,
             identities,
+            commits: Kept::of(commits),
             supervisor,
             count,
         })
@@ -178,6 +183,7 @@ impl Serving {
                 volume.look(Instant::now());
             }
             self.look_after_server();
+            self.look_after_commits();
             if !self.pump.is_alive() && !std::mem::replace(&mut pump_missed, true) {
                 tracing::error!("the event thread died: events are shed until a restart, packets flow on");
             }
@@ -206,6 +212,21 @@ impl Serving {
         }
     }
 
+    /// Without its thread no set that nobody confirms would return.
+    fn look_after_commits(&mut self) {
+        match self.commits.look(Instant::now(), CommitHandle::is_alive, || self.services.keep_commits()) {
+            None => {}
+            Some(Ok(())) => {
+                tracing::error!(
+                    "the thread that waits for policies to be confirmed died and was started anew"
+                );
+            }
+            Some(Err(error)) => {
+                tracing::error!(%error, "the thread that waits for policies to be confirmed died and cannot be started yet");
+            }
+        }
+    }
+
     /// Reads all files again; each part stays as it was where it has errors.
     fn reload(&self) -> Vec<Reloaded> {
         self.supervisor.reloading();
@@ -222,7 +243,7 @@ impl Serving {
     }
 
     fn reload_policies(&self) -> Reloaded {
-        let (outcome, notes) = match self.services.reload(&Author::system()) {
+        let (outcome, notes) = match self.services.reload(&Author::system(), &Expected::default()) {
             Ok(change) if !change.changed => {
                 tracing::info!(
                     "the policy file is what it was when it was taken in: the policies stay as they are"
@@ -234,12 +255,15 @@ impl Serving {
                 trust::tell(&self.services, "policy.reload", Some("policy".to_owned()), after);
                 (ReloadOutcome::Reloaded, Vec::new())
             }
-            Err(PolicyLoadError::NoFile) => {
+            Err(EditError::Load(PolicyLoadError::NoFile)) => {
                 tracing::info!("no file of policies or applications is configured: they stay as they are");
                 (ReloadOutcome::Absent, Vec::new())
             }
             Err(error) => {
-                let told = Failure::from(error).to_string();
+                let told = match error {
+                    EditError::Load(error) => Failure::from(error).to_string(),
+                    other => other.to_string(),
+                };
                 for line in told.lines() {
                     tracing::error!("{line}");
                 }
@@ -314,6 +338,7 @@ impl Serving {
         self.recorder.stop();
         self.history.stop();
         self.identities.stop();
+        drop(self.commits);
         if let Some(server) = self.server.into_running() {
             server.stop();
         }

@@ -138,6 +138,11 @@ impl Lab {
         port
     }
 
+    /// The same with the API at this address.
+    pub fn config_listening(&self, address: &str, more: &str) {
+        self.config_with(&format!("listen = \"{address}\""), more);
+    }
+
     fn config_with(&self, listen: &str, more: &str) {
         let text = format!(
             "name = \"{}\"\n[[port]]\ninterface = \"{}\"\nzone = \"inside\"\n[[port]]\ninterface = \"{}\"\n\

@@ -5,6 +5,7 @@
 //! hyper-util's builder, which finds out by the first bytes, waits for them without end and has no bound for headers.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,7 @@ use tower::Service as _;
 
 use super::client_certificate::Handshook;
 use super::guard::Client;
+use super::policy_asked::AcceptedAt;
 use super::server::Limits;
 use super::tls::Fingerprint;
 
@@ -47,6 +49,8 @@ pub(super) enum Version {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer {
     pub(super) client: Client,
+    /// Where it was accepted; `None` at the Unix socket.
+    pub(super) accepted_at: Option<SocketAddr>,
     /// Of the certificate shown in the handshake.
     pub(super) fingerprint: Option<Fingerprint>,
 }
@@ -65,6 +69,9 @@ pub(super) async fn serve(
     let until = Instant::now() + limits.connection_age_max;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.client);
+        if let Some(api) = peer.accepted_at {
+            request.extensions_mut().insert(AcceptedAt(api));
+        }
         if let Some(fingerprint) = peer.fingerprint {
             request.extensions_mut().insert(Handshook(fingerprint));
         }

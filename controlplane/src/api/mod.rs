@@ -31,6 +31,8 @@ mod jobs;
 mod live;
 mod openapi;
 mod policy;
+mod policy_asked;
+mod policy_commit;
 mod policy_items;
 mod policy_schema;
 mod policy_versions;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use base64::Engine;
@@ -19,17 +19,18 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::guard::Caller;
 use super::jobs::Jobs;
+use super::policy_asked::Asked;
 use super::policy_schema::{FlowContext, PolicySetDocument};
 use super::problem::{Code, Fault, Problem};
-use super::request::{JsonBody, Parameters, RawBody, etag, if_match};
+use super::request::{JsonBody, Parameters, RawBody, etag};
 use super::trail::Told;
+use crate::services::Services;
 use crate::services::policies::{
     Judgement, Origin, PolicyChange, PolicyEntry, PolicyLoadError, PolicyState, action_name,
 };
-use crate::services::policy_edit::{EditError, EditFault, Expected, pointer};
-use crate::services::{Author, Services, Subjects};
+use crate::services::policy_commit::CommitView;
+use crate::services::policy_edit::{EditError, EditFault, pointer};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct PolicyView {
@@ -42,6 +43,9 @@ pub(super) struct PolicyView {
     file_changed: Option<bool>,
     /// Whether it will be there after a restart.
     persistent: bool,
+    /// What of it waits to be confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<CommitView>,
     sha256: String,
     strict: bool,
     deciding: &'static str,
@@ -146,7 +150,7 @@ pub(super) async fn show(
 ) -> Result<([(HeaderName, String); 1], Json<PolicyView>), Problem> {
     let wanted = Wanted::read(parameters)?;
     let view = jobs.read(move || {
-        let PolicyState { set, in_force, origin, entries, saved, sha256, .. } = services.policy();
+        let PolicyState { set, in_force, origin, entries, saved, sha256, commit, .. } = services.policy();
         let mut found = entries.iter().filter(|entry| wanted.has(entry));
         let page: Vec<&PolicyEntry> = found.by_ref().take(wanted.limit).collect();
         let is_last = found.next().is_none();
@@ -157,6 +161,7 @@ pub(super) async fn show(
             persistent: saved.is_some() || origin != Origin::Api,
             file_changed: services.is_policy_file_changed(),
             origin: OriginView::new(&origin),
+            commit,
             sha256,
             strict: set.strict(),
             deciding: deciding_name(set.deciding()),
@@ -181,31 +186,6 @@ impl PolicyLine {
             action: entry.action,
         }
     }
-}
-
-/// Who changes something, and the `reason` that the query gives.
-pub(super) fn author(caller: &Caller, parameters: &mut Parameters) -> Author {
-    let reason =
-        parameters.take("reason", &format!("a text of 1 to {REASON_CHARS_MAX} characters"), |text| {
-            let is_text =
-                (1..=REASON_CHARS_MAX).contains(&text.chars().count()) && !text.contains(char::is_control);
-            is_text.then(|| text.to_owned())
-        });
-    let account = &caller.0.account;
-    let subject = Subjects::is_subject(&account.id).then(|| account.id.clone());
-    Author { by: account.username.clone(), subject, reason }
-}
-
-const REASON_CHARS_MAX: usize = 500;
-
-/// What a change is based on, as `If-Match` and `If-None-Match` say.
-pub(super) fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
-    let is_new = match headers.get(header::IF_NONE_MATCH).map(HeaderValue::as_bytes) {
-        None => false,
-        Some(b"*") => true,
-        Some(_) => return Err(Problem::new(Code::InvalidParameter, "If-None-Match can only be `*` here.")),
-    };
-    Ok(Expected { tags: if_match(headers)?, is_new })
 }
 
 /// The set in force as it was written.
@@ -238,6 +218,9 @@ pub(super) struct ChangeView {
     persistent: bool,
     /// Whether anything is another than before.
     changed: bool,
+    /// What waits to be confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<CommitView>,
 }
 
 impl From<PolicyChange> for ChangeView {
@@ -251,6 +234,7 @@ impl From<PolicyChange> for ChangeView {
             applications: change.applications,
             persistent: change.persistent,
             changed: change.changed,
+            commit: change.commit,
         }
     }
 }
@@ -265,18 +249,19 @@ pub(super) type Changed = (Extension<Told>, [(HeaderName, String); 1], Json<Chan
     tag = "policy",
     params(
         ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("confirm_s" = Option<u32>, Query, description = "Within so many seconds, 5 to 86400, somebody must confirm, or the set before returns."),
+        ("force" = Option<bool>, Query, description = "Also where the caller would be cut off from this API."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
     ),
     responses((status = 200, description = "In force.", body = ChangeView)),
 )]
 pub(super) async fn reload(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
-    caller: Caller,
-    mut parameters: Parameters,
+    asked: Asked,
 ) -> Result<Changed, Problem> {
-    let author = author(&caller, &mut parameters);
-    parameters.finish()?;
-    changed(&services, &jobs, move |services| services.reload(&author).map_err(EditError::from)).await
+    let (author, expected) = asked.finish()?;
+    changed(&services, &jobs, move |services| services.reload(&author, &expected)).await
 }
 
 /// Another set, as a new version.
@@ -286,6 +271,8 @@ pub(super) async fn reload(
     tag = "policy",
     params(
         ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("confirm_s" = Option<u32>, Query, description = "Within so many seconds, 5 to 86400, somebody must confirm, or the set before returns."),
+        ("force" = Option<bool>, Query, description = "Also where the caller would be cut off from this API."),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
     ),
     request_body = PolicySetDocument,
@@ -294,13 +281,10 @@ pub(super) async fn reload(
 pub(super) async fn replace(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
-    caller: Caller,
-    mut parameters: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
     RawBody(bytes): RawBody,
 ) -> Result<Changed, Problem> {
-    let (author, expected) = (author(&caller, &mut parameters), expected(&headers)?);
-    parameters.finish()?;
+    let (author, expected) = asked.finish()?;
     changed(&services, &jobs, move |services| services.replace_policy(&bytes, &author, &expected)).await
 }
 
@@ -315,7 +299,7 @@ pub(super) async fn changed(
         change(&services).map(|change| (change, before, services.policy().summary()))
     });
     let (change, before, after) = changed.await?.map_err(edit_problem)?;
-    let told = Told::about("policy").before(&before).after(&after);
+    let told = Told::about("policy").before(&before).after(&after).arming(&change);
     Ok((Extension(told), etag(change.version), Json(change.into())))
 }
 
@@ -525,6 +509,7 @@ pub(super) fn load_problem(error: PolicyLoadError) -> Problem {
     let sentence = error.to_string();
     match error {
         PolicyLoadError::NoFile => Problem::new(Code::Unavailable, sentence),
+        PolicyLoadError::Gone { .. } => Problem::new(Code::NotFound, sentence),
         PolicyLoadError::File { .. } => Problem::new(Code::SystemRefused, sentence),
         PolicyLoadError::Store(error) => Problem::of_store(&error, sentence),
         PolicyLoadError::Invalid { errors } => {
@@ -552,6 +537,9 @@ pub(super) fn edit_problem(error: EditError) -> Problem {
     match error {
         EditError::Stale { .. } => Problem::new(Code::Stale, sentence),
         EditError::Unknown { .. } => Problem::new(Code::NotFound, sentence),
+        EditError::Waits { .. } => Problem::new(Code::CommitPending, sentence),
+        EditError::NothingWaits => Problem::new(Code::NothingPending, sentence),
+        EditError::CutsOff(_) => Problem::new(Code::CutsOff, sentence),
         EditError::Exists(_) => Problem::new(Code::Exists, sentence),
         EditError::Body(found) => Problem::new(Code::InvalidBody, sentence).with_faults(faults(found)),
         EditError::Invalid(found) => Problem::new(Code::InvalidPolicy, sentence).with_faults(faults(found)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::guard::Caller;
 use super::jobs::Jobs;
-use super::policy::{ChangeView, Changed, author, edit_problem, expected};
+use super::policy::{ChangeView, Changed, edit_problem};
+use super::policy_asked::Asked;
 use super::policy_schema::{PolicyDocument, PolicySetDocument};
 use super::problem::{Code, Fault, Problem};
 use super::request::{JsonBody, Parameters, RawBody, etag};
@@ -63,6 +63,8 @@ pub(super) async fn show(
     tag = "policy",
     params(
         ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("confirm_s" = Option<u32>, Query, description = "Within so many seconds, 5 to 86400, somebody must confirm, or the set before returns."),
+        ("force" = Option<bool>, Query, description = "Also where the caller would be cut off from this API."),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
     ),
     request_body = PolicyDocument,
@@ -71,12 +73,9 @@ pub(super) async fn show(
 pub(super) async fn make(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
-    caller: Caller,
-    parameters: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
     RawBody(bytes): RawBody,
 ) -> Result<Response, Problem> {
-    let asked = Asked::read(&caller, parameters, &headers)?;
     let edited = asked.run(services, &jobs, move |services, author, expected| {
         services.make_policy(&bytes, author, expected)
     });
@@ -91,6 +90,8 @@ pub(super) async fn make(
     params(
         ("policy_id" = String, Path, description = "Its id."),
         ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("confirm_s" = Option<u32>, Query, description = "Within so many seconds, 5 to 86400, somebody must confirm, or the set before returns."),
+        ("force" = Option<bool>, Query, description = "Also where the caller would be cut off from this API."),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
         ("If-None-Match" = Option<String>, Header, description = "`*`: only as another one."),
     ),
@@ -104,12 +105,9 @@ pub(super) async fn put(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     Path(policy_id): Path<String>,
-    caller: Caller,
-    parameters: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
     RawBody(bytes): RawBody,
 ) -> Result<Response, Problem> {
-    let asked = Asked::read(&caller, parameters, &headers)?;
     let id = policy_id.clone();
     let edited = asked.run(services, &jobs, move |services, author, expected| {
         services.put_policy(&id, &bytes, author, expected)
@@ -125,6 +123,8 @@ pub(super) async fn put(
     params(
         ("policy_id" = String, Path, description = "Its id."),
         ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("confirm_s" = Option<u32>, Query, description = "Within so many seconds, 5 to 86400, somebody must confirm, or the set before returns."),
+        ("force" = Option<bool>, Query, description = "Also where the caller would be cut off from this API."),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
     ),
     request_body = inline(serde_json::Value),
@@ -134,12 +134,9 @@ pub(super) async fn patch(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     Path(policy_id): Path<String>,
-    caller: Caller,
-    parameters: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
     RawBody(bytes): RawBody,
 ) -> Result<Response, Problem> {
-    let asked = Asked::read(&caller, parameters, &headers)?;
     let id = policy_id.clone();
     let edited = asked.run(services, &jobs, move |services, author, expected| {
         services.patch_policy(&id, &bytes, author, expected)
@@ -155,6 +152,8 @@ pub(super) async fn patch(
     params(
         ("policy_id" = String, Path, description = "Its id."),
         ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("confirm_s" = Option<u32>, Query, description = "Within so many seconds, 5 to 86400, somebody must confirm, or the set before returns."),
+        ("force" = Option<bool>, Query, description = "Also where the caller would be cut off from this API."),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
     ),
     responses((status = 200, description = "It is gone.", body = EditedView)),
@@ -163,11 +162,8 @@ pub(super) async fn remove(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     Path(policy_id): Path<String>,
-    caller: Caller,
-    parameters: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, Problem> {
-    let asked = Asked::read(&caller, parameters, &headers)?;
     let id = policy_id.clone();
     let edited = asked.run(services, &jobs, move |services, author, expected| {
         services.remove_policy(&id, author, expected)
@@ -175,26 +171,14 @@ pub(super) async fn remove(
     edited.await.map(|edited| answer(Some(policy_id), edited))
 }
 
-/// Who asks for an edit, and what it is based on.
-struct Asked {
-    author: Author,
-    expected: Expected,
-}
-
 impl Asked {
-    fn read(caller: &Caller, mut parameters: Parameters, headers: &HeaderMap) -> Result<Self, Problem> {
-        let asked = Self { author: author(caller, &mut parameters), expected: expected(headers)? };
-        parameters.finish()?;
-        Ok(asked)
-    }
-
     async fn run<T: Send + 'static>(
         self,
         services: Arc<Services>,
         jobs: &Jobs,
         edit: impl FnOnce(&Services, &Author, &Expected) -> Result<T, EditError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let Self { author, expected } = self;
+        let (author, expected) = self.finish()?;
         jobs.change(move || edit(&services, &author, &expected)).await?.map_err(edit_problem)
     }
 }
@@ -206,6 +190,7 @@ fn answer(policy_id: Option<String>, edited: Edited) -> Response {
     let is_new = before.is_none() && change.changed;
     let mut told = Told::about(policy_id.as_str());
     (told.before, told.after) = (before.as_deref().and_then(value), after.as_deref().and_then(value));
+    told = told.arming(&change);
     let view = EditedView { change: change.into(), policy: after };
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = (status, Extension(told), Json(view)).into_response();
@@ -254,6 +239,8 @@ pub(super) struct Order {
     tag = "policy",
     params(
         ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("confirm_s" = Option<u32>, Query, description = "Within so many seconds, 5 to 86400, somebody must confirm, or the set before returns."),
+        ("force" = Option<bool>, Query, description = "Also where the caller would be cut off from this API."),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
     ),
     request_body = Order,
@@ -262,12 +249,9 @@ pub(super) struct Order {
 pub(super) async fn order(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
-    caller: Caller,
-    parameters: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
     JsonBody(Order { policy_ids }): JsonBody<Order>,
 ) -> Result<Changed, Problem> {
-    let asked = Asked::read(&caller, parameters, &headers)?;
     if policy_ids.is_empty() {
         let fault = Fault {
             pointer: Some("/policy_ids".to_owned()),
@@ -281,6 +265,7 @@ pub(super) async fn order(
     });
     let (edited, before, after) = ordered.await?;
     let told = Told::about("policy").before(&json!({ "order": before })).after(&json!({ "order": after }));
+    let told = told.arming(&edited.change);
     Ok((Extension(told), etag(edited.change.version), Json(edited.change.into())))
 }
 
@@ -304,6 +289,8 @@ pub(super) struct ImportView {
         ("mode" = Option<String>, Query, description = "`replace`, or `merge`: policies that the body does not have stay."),
         ("dry_run" = Option<bool>, Query, description = "Only tells what would change."),
         ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("confirm_s" = Option<u32>, Query, description = "Within so many seconds, 5 to 86400, somebody must confirm, or the set before returns."),
+        ("force" = Option<bool>, Query, description = "Also where the caller would be cut off from this API."),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
     ),
     request_body = PolicySetDocument,
@@ -312,18 +299,16 @@ pub(super) struct ImportView {
 pub(super) async fn import(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
-    caller: Caller,
-    mut parameters: Parameters,
-    headers: HeaderMap,
+    mut asked: Asked,
     RawBody(bytes): RawBody,
 ) -> Result<(Extension<Told>, Json<ImportView>), Problem> {
-    let merge = parameters.take("mode", "replace or merge", |text| match text {
+    let merge = asked.parameters.take("mode", "replace or merge", |text| match text {
         "replace" => Some(false),
         "merge" => Some(true),
         _ => None,
     });
-    let dry_run = parameters.take("dry_run", "true or false", |text| text.parse().ok()).unwrap_or(false);
-    let asked = Asked::read(&caller, parameters, &headers)?;
+    let dry_run =
+        asked.parameters.take("dry_run", "true or false", |text| text.parse().ok()).unwrap_or(false);
     let mode = ImportMode { merge: merge.unwrap_or(false), dry_run };
     let imported = asked.run(services, &jobs, move |services, author, expected| {
         let before = services.policy().summary();
@@ -333,6 +318,7 @@ pub(super) async fn import(
     let (edited, told, before, after) = imported.await?;
     let after = json!({ "set": after, "dry_run": dry_run, "import": &told });
     let audit = Told::about("policy").before(&json!({ "set": before })).after(&after);
+    let audit = edited.iter().fold(audit, |audit, edited| audit.arming(&edited.change));
     let change = edited.map(|edited| edited.change.into());
     Ok((Extension(audit), Json(ImportView { change, dry_run, told })))
 }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::guard::Caller;
 use super::jobs::Jobs;
-use super::policy::{ChangeView, Changed, author, changed, edit_problem, expected};
+use super::policy::{ChangeView, Changed, changed, edit_problem};
+use super::policy_asked::Asked;
 use super::policy_schema::PolicySetDocument;
 use super::problem::{Code, Problem};
 use super::request::Parameters;
@@ -144,6 +143,8 @@ pub(super) async fn diff(
     params(
         ("version" = u32, Path, description = "Its number."),
         ("reason" = Option<String>, Query, description = "Why, for the list of versions; at most 500 characters."),
+        ("confirm_s" = Option<u32>, Query, description = "Within so many seconds, 5 to 86400, somebody must confirm, or the set before returns."),
+        ("force" = Option<bool>, Query, description = "Also where the caller would be cut off from this API."),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on."),
     ),
     responses((status = 200, description = "In force.", body = ChangeView)),
@@ -152,13 +153,10 @@ pub(super) async fn restore(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,
     Path(number): Path<String>,
-    caller: Caller,
-    mut parameters: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Changed, Problem> {
     let number = numbered(&number)?;
-    let (author, expected) = (author(&caller, &mut parameters), expected(&headers)?);
-    parameters.finish()?;
+    let (author, expected) = asked.finish()?;
     changed(&services, &jobs, move |services| services.restore_policy(number, &author, &expected)).await
 }
 

@@ -78,6 +78,12 @@ codes! {
     NameTaken = "name_taken", CONFLICT;
     /// There is one with this id already.
     Exists = "exists", CONFLICT;
+    /// Another change waits to be confirmed.
+    CommitPending = "commit_pending", CONFLICT;
+    /// No change waits to be confirmed.
+    NothingPending = "nothing_pending", CONFLICT;
+    /// The caller would be cut off from this API.
+    CutsOff = "cuts_off", CONFLICT;
     /// Nobody would be left who may do everything.
     LastAdmin = "last_admin", CONFLICT;
     /// The account may still log in.

@@ -391,11 +391,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 async fn serve_stream(stream: Stream, limits: Limits, router: Router, mut stopped: watch::Receiver<bool>) {
-    let (client, fingerprint) = match &stream {
-        Stream::Tcp(_, peer) | Stream::Tls(_, peer, _) => (Client::Tcp(*peer), None),
+    let (client, accepted_at) = match &stream {
+        Stream::Tcp(stream, peer) | Stream::Tls(stream, peer, _) => {
+            (Client::Tcp(*peer), stream.local_addr().ok())
+        }
         Stream::Unix(_) => (Client::Unix, None),
     };
-    let peer = Peer { client, fingerprint };
+    let peer = Peer { client, accepted_at, fingerprint: None };
     match stream {
         Stream::Tcp(stream, _) => {
             connection::serve(stream, peer, Version::One, limits, router, stopped).await

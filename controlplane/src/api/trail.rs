@@ -18,6 +18,7 @@ use super::problem::{Code, Problem};
 use crate::services::Services;
 use crate::services::audit::{Actor, AuditError, Entry};
 use crate::services::auth::Identity;
+use crate::services::policies::PolicyChange;
 
 /// What a handler tells of a change. Secrets never.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub(super) struct Told {
     pub actor: Option<Actor>,
     pub before: Option<Value>,
     pub after: Option<Value>,
+    /// What waits to be confirmed since: an entry of its own.
+    pub armed: Option<Value>,
 }
 
 impl Told {
@@ -43,6 +46,13 @@ impl Told {
 
     pub(super) fn after(mut self, value: &impl Serialize) -> Self {
         self.after = serde_json::to_value(value).ok();
+        self
+    }
+
+    /// What of a change of the policies waits to be confirmed.
+    pub(super) fn arming(mut self, change: &PolicyChange) -> Self {
+        let commit = change.commit.as_ref().filter(|_| change.changed);
+        self.armed = commit.and_then(|commit| serde_json::to_value(commit).ok());
         self
     }
 }
@@ -119,11 +129,12 @@ impl Trail {
         let response = next.run(request).await;
         let is_done = response.status().is_success();
         let entry = told(self.entry, &response);
+        let armed = response.extensions().get::<Told>().and_then(|told| told.armed.clone());
         services.tell_listeners(&entry);
         match self.audited {
             // It was audited the first time.
             _ if response.extensions().get::<Replayed>().is_some() => response,
-            Audited::As(_) if is_done => match audit.append(entry).await {
+            Audited::As(_) if is_done => match append(&services, entry, armed).await {
                 Ok(()) => response,
                 Err(error) => {
                     tracing::error!(%error, "a change was made that the audit does not tell of");
@@ -137,6 +148,23 @@ impl Trail {
             Audited::No | Audited::As(_) | Audited::Refusals(_) => response,
         }
     }
+}
+
+/// Keeps the entry of what was done, and one more where it waits to be confirmed.
+async fn append(services: &Services, entry: Entry, armed: Option<Value>) -> Result<(), AuditError> {
+    let armed = armed.map(|armed| Entry {
+        action: "policy.arm".to_owned(),
+        target: Some("policy".to_owned()),
+        before: None,
+        after: Some(armed),
+        ..entry.clone()
+    });
+    services.audit().append(entry).await?;
+    if let Some(armed) = armed {
+        services.tell_listeners(&armed);
+        services.audit().append(armed).await?;
+    }
+    Ok(())
 }
 
 /// The entry with what the answer tells.

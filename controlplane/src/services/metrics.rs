@@ -125,6 +125,15 @@ impl Collector for Boards {
         gauge(out, "policy", "version", "Version of the policy snapshot in force", current.version as f64)?;
         gauge(out, "policy", "policies", "Policies in force", current.policy.len() as f64)?;
 
+        let commit_s = services.commit().map_or(0, |commit| commit.remaining_s);
+        let help = "Until the policies before return, 0 where none in force wait to be confirmed";
+        gauge(out, "policy_commit_remaining", "seconds", help, commit_s as f64)?;
+        let help = "What became of changes that somebody had to confirm";
+        let mut metric = out.encode_descriptor("policy_commits", help, None, MetricType::Counter)?;
+        for (outcome, total) in services.commit_counts.totals() {
+            count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
+        }
+
         for (name, unit, help, of) in FRAMES {
             let unit = Unit::Other((*unit).to_owned());
             let mut metric = out.encode_descriptor(name, help, Some(&unit), MetricType::Counter)?;

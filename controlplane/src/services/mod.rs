@@ -23,10 +23,12 @@ pub mod identities;
 pub mod metrics;
 pub mod names;
 pub mod policies;
+pub mod policy_commit;
 pub mod policy_document;
 pub mod policy_edit;
 pub mod policy_start;
 pub mod policy_versions;
+pub mod policy_way;
 pub mod rate_limited;
 pub mod rules;
 pub mod stamp;
@@ -104,6 +106,9 @@ pub struct Services {
     policies: Mutex<Policies>,
     identities: Identities,
     policy_trouble: policies::Trouble,
+    commit_bell: policy_commit::CommitBell,
+    commit_shown: policy_commit::CommitShown,
+    commit_counts: policy_commit::CommitCounts,
     events: Arc<EventCounts>,
     auth: Arc<Auth>,
     api_counts: ApiCounts,
@@ -154,12 +159,15 @@ impl Services {
         let history = telemetry_history::History::open(auth.store());
         let policy_trouble = policies.trouble.clone();
         let (policies, api_counts, jobs) = (Mutex::new(policies), ApiCounts::default(), JobBoard::default());
-        Arc::new(Self {
+        let services = Arc::new(Self {
             door,
             names,
             policies,
             identities,
             policy_trouble,
+            commit_bell: policy_commit::CommitBell::default(),
+            commit_shown: policy_commit::CommitShown::default(),
+            commit_counts: policy_commit::CommitCounts::default(),
             events,
             auth,
             audit,
@@ -175,7 +183,9 @@ impl Services {
             clock,
             version,
             started,
-        })
+        });
+        services.show_commit(&services.policies());
+        services
     }
 
     /// What ports and policies are called.

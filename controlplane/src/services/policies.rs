@@ -10,15 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataplane::dpi::{AppTable, protocols};
+use dataplane::parse::Addr;
 use dataplane::policy::{
     Action, ContextError, Environment, EvaluationContext, Explanation, Kind, OutcomeAction, PolicyError,
     PolicyFile, PolicyIndex, PolicySet, Scratch,
 };
 use serde_json::Value;
 
-use super::{Applications, Names, Services, Subjects};
+use super::policy_commit::{CommitView, Waiting};
+use super::{Applications, Author, Names, Services, Subjects};
 use crate::store::policy_history::sha256;
-use crate::store::{PolicyHistory, PolicyVersion, StoreError, policy_file};
+use crate::store::{PolicyHistory, PolicyVersion, StoreError, WaitingCommit, policy_file};
 
 /// How long a reload waits to see the new set in force before it answers without that.
 const IN_FORCE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,6 +45,10 @@ pub struct Policies {
     pub(super) subjects: Option<Arc<Subjects>>,
     pub(super) trouble: Trouble,
     pub(super) current: Current,
+    /// What of it waits to be confirmed.
+    pub(super) waiting: Option<Waiting>,
+    /// What nobody had confirmed when the daemon started, until that is told.
+    pub(super) returned_at_start: Option<WaitingCommit>,
 }
 
 /// The set in force, as an operator knows it.
@@ -83,6 +89,21 @@ pub struct PolicyEntry {
 pub(super) struct Compiled {
     pub(super) set: PolicySet,
     pub(super) entries: Arc<[PolicyEntry]>,
+}
+
+/// What is done, by whom, and whether somebody must confirm it.
+pub(super) struct Change<'a> {
+    /// For the list of versions.
+    pub(super) what: String,
+    pub(super) author: &'a Author,
+    pub(super) confirm_s: Option<u32>,
+}
+
+impl<'a> Change<'a> {
+    /// One that nobody has to confirm.
+    pub(super) const fn of(what: String, author: &'a Author) -> Self {
+        Self { what, author, confirm_s: None }
+    }
 }
 
 /// Why the box does not run with the set that it should; `None` while it does. Asked for without the policies' lock.
@@ -159,6 +180,12 @@ pub enum PolicyLoadError {
         /// Each with file and line.
         errors: Vec<PolicyError>,
     },
+    /// A version that is to be in force again is not in the store.
+    #[error("there is no version {version} any more")]
+    Gone {
+        /// Its number.
+        version: u32,
+    },
     /// It cannot be saved, so it is not in force.
     #[error("nothing was changed: {0}")]
     Store(#[from] StoreError),
@@ -198,6 +225,8 @@ impl Policies {
                 saved: None,
                 source_sha256: None,
             },
+            waiting: None,
+            returned_at_start: None,
         };
         policies.name(applications.table());
         policies.applications = applications;
@@ -244,6 +273,11 @@ impl Policies {
         };
         self.current = Current { document, sha256, entries, origin, saved: None, source_sha256 };
         set
+    }
+
+    /// Whether `addr` is a service address of the box.
+    pub(super) fn serves(&self, addr: Addr) -> bool {
+        [self.environment.service_ipv4, self.environment.service_ipv6].contains(&Some(addr))
     }
 
     /// Compiles a set under the name that its errors give.
@@ -339,6 +373,8 @@ pub struct PolicyChange {
     pub persistent: bool,
     /// Whether anything is another than before.
     pub changed: bool,
+    /// What waits to be confirmed.
+    pub commit: Option<CommitView>,
 }
 
 /// What is in force.
@@ -358,6 +394,8 @@ pub struct PolicyState {
     pub origin: Origin,
     /// As the store has it; `None` where it was not saved.
     pub saved: Option<PolicyVersion>,
+    /// What of it waits to be confirmed.
+    pub commit: Option<CommitView>,
 }
 
 /// What is in force, in few words: for the audit.
@@ -407,6 +445,7 @@ impl Services {
             entries: Arc::clone(&policies.current.entries),
             origin: policies.current.origin.clone(),
             saved: policies.current.saved.clone(),
+            commit: self.commit_of(&policies),
         }
     }
 
@@ -448,6 +487,7 @@ impl Services {
         let origin = policies.current.origin.clone();
         let count = policies.current.entries.len();
         let persistent = policies.current.saved.is_some() || origin != Origin::Api;
+        let commit = self.show_commit(&policies);
         self.names.remember_set(&set);
         let settings = self.door.publisher.current().settings;
         let published = Instant::now();
@@ -457,6 +497,7 @@ impl Services {
             None => self.door.publisher.publish(set, settings),
         };
         drop(policies);
+        self.ring_commits();
         let in_force_us = self.wait_in_force(version, published);
         self.door.publisher.reap();
         let compile_us = published.duration_since(begun).as_micros() as u64;
@@ -477,6 +518,7 @@ impl Services {
             applications,
             persistent,
             changed: true,
+            commit,
         }
     }
 
@@ -488,6 +530,7 @@ impl Services {
         let applications = policies.applications.table().len();
         let version = self.door.publisher.current().version;
         let compile_us = begun.elapsed().as_micros() as u64;
+        let commit = self.commit_of(&policies);
         drop(policies);
         let in_force_us = self.wait_in_force(version, Instant::now());
         PolicyChange {
@@ -499,6 +542,7 @@ impl Services {
             applications,
             persistent,
             changed: false,
+            commit,
         }
     }
 

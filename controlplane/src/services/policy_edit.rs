@@ -13,9 +13,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Services;
-use super::policies::{Current, Origin, Policies, PolicyChange, PolicyEntry, PolicyLoadError, RESERVED_IDS};
+use super::policies::{
+    Change, Current, Origin, Policies, PolicyChange, PolicyEntry, PolicyLoadError, RESERVED_IDS,
+};
 use super::policy_document::{Document, Members, Text, with_id};
 use super::policy_start::Author;
+use super::policy_way::{CutOff, Way};
 use crate::store::StoreError;
 use crate::store::policy_history::sha256;
 
@@ -25,13 +28,17 @@ const PRIORITY_STEP: i32 = 10;
 /// Policies told one by one of what an import changes.
 pub const TOLD_MAX: usize = 1_000;
 
-/// What an edit is based on.
+/// What an edit is based on, and what must hold once it is made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expected {
     /// Tags of which one must be that of the policy, or of the set; `None` is any.
     pub tags: Option<Vec<String>>,
     /// Whether there must be no such policy yet.
     pub is_new: bool,
+    /// Somebody must confirm it within so many seconds, or the set before returns.
+    pub confirm_s: Option<u32>,
+    /// The caller's way to the API, which must stay open; `None` where no policy can close it, or it may.
+    pub way: Option<Way>,
 }
 
 /// Why an edit was not made.
@@ -65,6 +72,24 @@ pub enum EditError {
     /// The set cannot be loaded.
     #[error(transparent)]
     Load(#[from] PolicyLoadError),
+    /// Another change waits to be confirmed.
+    #[error(
+        "Nothing was changed: version {version} waits to be confirmed, else version {returns_to} returns. Confirm it (`POST \
+         /policy/confirm`) or abort it (`DELETE /policy/commit`) first, or give this change `confirm_s` too: then it waits in \
+         its place."
+    )]
+    Waits {
+        /// The version that waits.
+        version: u32,
+        /// The one whose set returns.
+        returns_to: u32,
+    },
+    /// There is nothing to confirm or to abort.
+    #[error("No change of the policies waits to be confirmed.")]
+    NothingWaits,
+    /// The caller would not reach the API any more.
+    #[error(transparent)]
+    CutsOff(#[from] CutOff),
     /// Not saved, so not in force.
     #[error("Nothing was changed: {0}.")]
     Store(#[from] StoreError),
@@ -398,6 +423,7 @@ impl Services {
         let begun = Instant::now();
         let mut policies = self.policies();
         savable(&policies)?;
+        policies.takes(expected)?;
         let current = policies.current.clone();
         let mut draft = draft(&current)?;
         compare(&draft, self.door.publisher.current().version, policy_id, expected)?;
@@ -416,7 +442,10 @@ impl Services {
         let bytes: Arc<[u8]> = document.write().map_err(|error| syntax(&error))?.into();
         let version = self.next_policy_version();
         let compiled = policies.compile(REQUEST, &bytes, version).map_err(|error| placed(error, &places))?;
-        let set = policies.save_and_take_over(compiled, bytes, Origin::Api, change, author, self.now_s())?;
+        self.keeps_way(&policies, &compiled.set, expected.way)?;
+        let change = Change { what: change, author, confirm_s: expected.confirm_s };
+        let set = policies.save_and_take_over(compiled, bytes, Origin::Api, change, self.now_s())?;
+        self.count_armed(expected);
         Ok(Edited { change: self.put_in_force(policies, set, None, begun), before, after, tag })
     }
 
@@ -448,11 +477,14 @@ impl Services {
         let begun = Instant::now();
         let mut policies = self.policies();
         savable(&policies)?;
+        policies.takes(expected)?;
         let version = self.door.publisher.current().version;
         agrees(expected, "The set", &[version.to_string()])?;
         let compiled = policies.compile(REQUEST, bytes, self.next_policy_version())?;
-        let set =
-            policies.save_and_take_over(compiled, bytes.into(), Origin::Api, change, author, self.now_s())?;
+        self.keeps_way(&policies, &compiled.set, expected.way)?;
+        let change = Change { what: change, author, confirm_s: expected.confirm_s };
+        let set = policies.save_and_take_over(compiled, bytes.into(), Origin::Api, change, self.now_s())?;
+        self.count_armed(expected);
         Ok(self.put_in_force(policies, set, None, begun))
     }
 }
@@ -497,7 +529,7 @@ fn compare(
     }
 }
 
-fn agrees(expected: &Expected, what: &str, tags: &[String]) -> Result<(), EditError> {
+pub(super) fn agrees(expected: &Expected, what: &str, tags: &[String]) -> Result<(), EditError> {
     match &expected.tags {
         Some(wanted) if !wanted.iter().any(|tag| tags.contains(tag)) => {
             let found = tags.first().cloned().unwrap_or_default();

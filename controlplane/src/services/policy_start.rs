@@ -12,6 +12,10 @@
 //! | file changed | the file, a new version | the newest version, with a warning |
 //! | file unreadable or wrong | the newest version, health degraded | the newest version, with a warning |
 //! | store damaged | the file, health degraded | the file, health degraded |
+//!
+//! Before all that: where the newest version waits to be confirmed ([`super::policy_commit`]) it is in force and waits on, and
+//! the file is not looked at; where its time is over, or it cannot be used, the set that it replaced is in force, as one more
+//! version.
 
 use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard};
@@ -20,9 +24,11 @@ use std::time::Instant;
 use dataplane::policy::PolicySet;
 
 use super::Services;
-use super::policies::{Compiled, Origin, Policies, PolicyChange, PolicyLoadError, read};
+use super::policies::{Change, Compiled, Origin, Policies, PolicyChange, PolicyLoadError, read};
+use super::policy_commit::{Waiting, unconfirmed};
+use super::policy_edit::{EditError, Expected, agrees};
 use crate::store::policy_history::sha256;
-use crate::store::{PolicyHistory, PolicyVersion, StoreError, VersionOrigin};
+use crate::store::{PolicyHistory, PolicyVersion, StoreError, VersionOrigin, WaitingCommit};
 
 /// Where a box has its policies from.
 #[derive(Debug)]
@@ -89,6 +95,9 @@ impl Policies {
             self.save_at_start(1, now_s);
             return Ok(set);
         };
+        if let Some(set) = self.settle(&newest, now_s) {
+            return Ok(set);
+        }
         let set = match self.source_if_changed(&newest) {
             // Of an embedded set that a later program has changed there is nothing to say.
             Ok(Some(_)) if newest.origin == VersionOrigin::Api && self.file.is_none() => None,
@@ -126,20 +135,78 @@ impl Policies {
         }
     }
 
+    /// The set in force where the newest version waits to be confirmed; `None` where it does not, or what it replaced cannot
+    /// be used.
+    fn settle(&mut self, newest: &PolicyVersion, now_s: u64) -> Option<PolicySet> {
+        let commit = match self.history.as_ref()?.waiting() {
+            Ok(commit) => commit.filter(|commit| commit.version == newest.version)?,
+            Err(error) => {
+                tracing::error!(%error, "whether the policies in force wait to be confirmed cannot be read");
+                return None;
+            }
+        };
+        if commit.left_s(now_s) > 0 {
+            match self.compile_saved(newest, newest.version) {
+                Ok((compiled, bytes)) => {
+                    tracing::info!(version = newest.version, "the policies in force wait to be confirmed");
+                    self.waiting = Some(Waiting::of(commit, now_s));
+                    return Some(self.take_saved(compiled, bytes, newest.clone()));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the version that waits to be confirmed cannot be used")
+                }
+            }
+        }
+        match self.return_at_start(newest, &commit, now_s) {
+            Ok(set) => Some(set),
+            Err(error) => {
+                let version = commit.returns_to;
+                tracing::error!(%error, version, "nobody confirmed the newest policies, and those before cannot return");
+                self.trouble.is(Some(format!("version {version} cannot return: {error}")));
+                None
+            }
+        }
+    }
+
+    /// The set that nobody's confirming the newest version brings back.
+    fn return_at_start(
+        &mut self,
+        newest: &PolicyVersion,
+        commit: &WaitingCommit,
+        now_s: u64,
+    ) -> Result<PolicySet, PolicyLoadError> {
+        let number = commit.returns_to;
+        let history = self.history.as_ref().and_then(|history| history.version(number).transpose());
+        let gone = || PolicyLoadError::Gone { version: number };
+        let version = history.ok_or_else(gone)??;
+        let (compiled, document) = self.compile_saved(&version, newest.version + 1)?;
+        self.current.source_sha256.clone_from(&newest.source_sha256);
+        let origin = self.origin_of_returned(&version, newest.source_sha256.as_ref());
+        let (what, author) = unconfirmed(commit);
+        let set = self.save_or_not(compiled, document, origin, Change::of(what, &author), now_s, true)?;
+        self.current.source_sha256.clone_from(&newest.source_sha256);
+        self.returned_at_start = Some(*commit);
+        tracing::warn!(
+            unconfirmed = newest.version,
+            returned = number,
+            version = set.version(),
+            "nobody confirmed the newest policies: those before are in force again"
+        );
+        Ok(set)
+    }
+
+    /// Makes a version that was saved the current one.
+    fn take_saved(&mut self, compiled: Compiled, document: Arc<[u8]>, version: PolicyVersion) -> PolicySet {
+        let set = self.take_over(compiled, document, self.origin_of(version.origin));
+        self.current.source_sha256.clone_from(&version.source_sha256);
+        self.current.saved = Some(version);
+        set
+    }
+
     /// The set of a version as it was saved, or where that cannot be used the file's.
     fn load_saved(&mut self, newest: PolicyVersion) -> Result<PolicySet, PolicyLoadError> {
-        let name = format!("(version {})", newest.version);
-        let document = self.history.as_ref().map(|history| history.document(&newest));
-        let document: Result<Vec<u8>, PolicyLoadError> =
-            document.unwrap_or_else(|| Ok(self.embedded.to_vec())).map_err(PolicyLoadError::Store);
-        let compiled = document.and_then(|bytes| Ok((self.compile(&name, &bytes, newest.version)?, bytes)));
-        match compiled {
-            Ok((compiled, bytes)) => {
-                let set = self.take_over(compiled, bytes.into(), self.origin_of(newest.origin));
-                self.current.source_sha256.clone_from(&newest.source_sha256);
-                self.current.saved = Some(newest);
-                Ok(set)
-            }
+        match self.compile_saved(&newest, newest.version) {
+            Ok((compiled, bytes)) => Ok(self.take_saved(compiled, bytes, newest)),
             Err(error) => {
                 self.fall_back(&format!("version {} cannot be used: {error}", newest.version));
                 self.load_source(newest.version + 1)
@@ -160,7 +227,7 @@ impl Policies {
         }
     }
 
-    fn origin_of(&self, origin: VersionOrigin) -> Origin {
+    pub(super) fn origin_of(&self, origin: VersionOrigin) -> Origin {
         match (origin, &self.file) {
             (VersionOrigin::File, Some(path)) => Origin::File(path.clone()),
             (VersionOrigin::Embedded, _) => Origin::Embedded,
@@ -197,17 +264,24 @@ impl Policies {
     /// Saves what was taken in. A disk that does not take it keeps no box from its policies.
     fn save_at_start(&mut self, version: u32, now_s: u64) {
         let author = Author::system();
-        if let Err(error) = self.save(version, "take in the file".to_owned(), &author, now_s) {
+        let change = Change::of("take in the file".to_owned(), &author);
+        if let Err(error) = self.save(version, change, now_s, None) {
             tracing::error!(%error, "the policies in force are not saved");
             self.trouble.is(Some(format!("the policies in force are not saved: {error}")));
         }
     }
 
-    /// Saves the current set as a version.
-    fn save(&mut self, version: u32, change: String, author: &Author, now_s: u64) -> Result<(), StoreError> {
+    /// Saves the current set as a version, and with it what waits from now on.
+    fn save(
+        &mut self,
+        version: u32,
+        change: Change<'_>,
+        now_s: u64,
+        waiting: Option<&WaitingCommit>,
+    ) -> Result<(), StoreError> {
         let Some(history) = &self.history else { return Ok(()) };
-        let meta = self.meta(version, change, author, now_s)?;
-        history.save(&meta, &self.current.document)?;
+        let meta = self.meta(version, change.what, change.author, now_s)?;
+        history.save_waiting(&meta, &self.current.document, waiting)?;
         self.current.saved = Some(meta);
         self.trouble.is(None);
         Ok(())
@@ -249,19 +323,44 @@ impl Policies {
         compiled: Compiled,
         document: Arc<[u8]>,
         origin: Origin,
-        change: String,
-        author: &Author,
+        change: Change<'_>,
         now_s: u64,
     ) -> Result<PolicySet, StoreError> {
+        self.save_or_not(compiled, document, origin, change, now_s, false)
+    }
+
+    /// The same; with `anyhow` the set is the current one also where it cannot be saved.
+    pub(super) fn save_or_not(
+        &mut self,
+        compiled: Compiled,
+        document: Arc<[u8]>,
+        origin: Origin,
+        change: Change<'_>,
+        now_s: u64,
+        anyhow: bool,
+    ) -> Result<PolicySet, StoreError> {
+        let version = compiled.set.version();
+        if change.confirm_s.is_some() && self.current.saved.is_none() {
+            // A start that could not save it: what is to return must be there first.
+            let author = Author::system();
+            self.save(version - 1, Change::of("take in the file".to_owned(), &author), now_s, None)?;
+        }
+        let waiting = self.waiting_for(version, change.confirm_s, now_s);
         let before = self.current.clone();
         let set = self.take_over(compiled, document, origin);
-        match self.save(set.version(), change, author, now_s) {
-            Ok(()) => Ok(set),
+        match self.save(version, change, now_s, waiting.as_ref().map(|waiting| &waiting.commit)) {
+            Ok(()) => {}
+            Err(error) if anyhow => {
+                tracing::error!(%error, version, "the policies in force are not saved");
+                self.trouble.is(Some(format!("the policies in force are not saved: {error}")));
+            }
             Err(error) => {
                 self.current = before;
-                Err(error)
+                return Err(error);
             }
         }
+        self.waiting = waiting;
+        Ok(set)
     }
 }
 
@@ -271,13 +370,15 @@ impl Services {
     ///
     /// # Errors
     ///
-    /// [`PolicyLoadError`]; the old set and the old applications stay.
-    pub fn reload(&self, author: &Author) -> Result<PolicyChange, PolicyLoadError> {
+    /// [`EditError`]; the old set and the old applications stay.
+    pub fn reload(&self, author: &Author, expected: &Expected) -> Result<PolicyChange, EditError> {
         let begun = Instant::now();
         let mut policies = self.policies();
+        policies.takes(expected)?;
+        agrees(expected, "The set", &[self.door.publisher.current().version.to_string()])?;
         let applications = policies.applications.reread()?;
         if applications.is_none() && policies.file.is_none() {
-            return Err(PolicyLoadError::NoFile);
+            return Err(PolicyLoadError::NoFile.into());
         }
         let source = policies.source()?;
         let is_changed = policies.current.source_sha256.as_ref() != Some(&source.sha256);
@@ -298,15 +399,10 @@ impl Services {
         };
         let version = self.next_policy_version();
         let compiled = policies.compile(&source.name, &source.bytes, version)?;
-        let origin = source.origin;
-        let set = policies.save_and_take_over(
-            compiled,
-            source.bytes,
-            origin,
-            change.to_owned(),
-            author,
-            self.now_s(),
-        )?;
+        self.keeps_way(&policies, &compiled.set, expected.way)?;
+        let change = Change { what: change.to_owned(), author, confirm_s: expected.confirm_s };
+        let set = policies.save_and_take_over(compiled, source.bytes, source.origin, change, self.now_s())?;
+        self.count_armed(expected);
         let apps = applications.map(|applications| {
             let table = Arc::clone(applications.table());
             policies.applications = applications;

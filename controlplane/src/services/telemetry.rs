@@ -28,6 +28,9 @@ pub struct Summary {
     pub policy_version: u64,
     /// Policies in it.
     pub policies: usize,
+    /// The change of them that waits to be confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<super::policy_commit::CommitView>,
     /// Frames of all workers.
     pub frames: Frames,
     /// Flow tables of all workers.
@@ -278,6 +281,7 @@ impl Services {
             workers: readings.len(),
             policy_version: current.version,
             policies: current.policy.len(),
+            commit: self.commit(),
             frames: Frames::from(&sum_counters(&readings)),
             flows: Named(sum_flow(&readings)),
             events: self.events.totals(),

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Entities, StoreError, Table, policy_file};
+use super::{Entities, StoreError, Table, WaitingCommit, policy_file};
 
 /// Versions that are kept.
 const VERSIONS_MAX: usize = 500;
@@ -22,6 +22,10 @@ const DOCUMENTS_BYTES_MAX: u64 = 128 << 20;
 
 const VERSIONS: Table<PolicyVersion> = Table::new("policy_versions");
 const DOCUMENTS: Table<Stored> = Table::new("policy_documents");
+
+/// Of one entity, where a version waits to be confirmed.
+const WAITING: Table<WaitingCommit> = Table::new("policy_commit");
+const WAITING_KEY: &str = "waiting";
 
 /// Where a version came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -130,16 +134,49 @@ impl PolicyHistory {
         Ok(document)
     }
 
-    /// Saves a version; it is on the disk when this returns. Versions beyond the bounds go, the oldest first.
+    /// The version that waits to be confirmed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn waiting(&self) -> Result<Option<WaitingCommit>, StoreError> {
+        self.entities.get(&WAITING, WAITING_KEY)
+    }
+
+    /// Nothing waits any more; that is on the disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; it waits on then.
+    pub fn wait_no_more(&self) -> Result<(), StoreError> {
+        self.entities.write(|write| write.remove(&WAITING, WAITING_KEY).map(|_was_there| ()))
+    }
+
+    /// Saves a version that waits for nobody; it is on the disk when this returns. Versions beyond the bounds go, the oldest
+    /// first.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; nothing is saved then.
     pub fn save(&self, version: &PolicyVersion, document: &[u8]) -> Result<(), StoreError> {
+        self.save_waiting(version, document, None)
+    }
+
+    /// The same with what waits from now on, in one transaction. The version that would return never goes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; nothing is saved then, and what waited waits on.
+    pub fn save_waiting(
+        &self,
+        version: &PolicyVersion,
+        document: &[u8],
+        waiting: Option<&WaitingCommit>,
+    ) -> Result<(), StoreError> {
         let path = self.entities.path();
         let packed = zstd::bulk::compress(document, 1).map_err(|error| StoreError::of_io(path, &error))?;
         let stored = Stored { zstd: STANDARD.encode(packed) };
-        let gone = self.surplus(version)?;
+        let gone = self.surplus(version, waiting.map(|waiting| waiting.returns_to))?;
         self.entities.write(|write| {
             write.put(&DOCUMENTS, &version.sha256, &stored)?;
             write.put(&VERSIONS, &key(version.version), version)?;
@@ -149,12 +186,16 @@ impl PolicyHistory {
             for sha256 in &gone.documents {
                 write.remove(&DOCUMENTS, sha256)?;
             }
-            Ok(())
+            match waiting {
+                Some(waiting) => write.put(&WAITING, WAITING_KEY, waiting),
+                None => write.remove(&WAITING, WAITING_KEY).map(|_was_there| ()),
+            }
         })
     }
 
-    /// What goes when `new` comes. Sizes are those of the documents themselves, which is on the safe side.
-    fn surplus(&self, new: &PolicyVersion) -> Result<Surplus, StoreError> {
+    /// What goes when `new` comes, but never the version `spared`. Sizes are those of the documents themselves, which is on
+    /// the safe side.
+    fn surplus(&self, new: &PolicyVersion, spared: Option<u32>) -> Result<Surplus, StoreError> {
         let all = self.all()?;
         let mut kept = HashSet::from([new.sha256.as_str()]);
         let mut bytes = packed_estimate(new);
@@ -163,7 +204,8 @@ impl PolicyHistory {
             if !kept.contains(version.sha256.as_str()) {
                 bytes += packed_estimate(version);
             }
-            if count + 1 < VERSIONS_MAX && bytes <= DOCUMENTS_BYTES_MAX {
+            let has_room = count + 1 < VERSIONS_MAX && bytes <= DOCUMENTS_BYTES_MAX;
+            if has_room || spared == Some(version.version) {
                 kept.insert(&version.sha256);
             } else {
                 gone.versions.push(version.version);
@@ -251,6 +293,26 @@ mod tests {
         let large = PolicyVersion { len_bytes: DOCUMENTS_BYTES_MAX * 4 + 8, ..version(2, b"large") };
         history.save(&large, b"large").unwrap();
         assert_eq!(history.all().unwrap().iter().map(|one| one.version).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn what_waits_comes_and_goes_with_its_version_and_what_would_return_never_goes() {
+        let (_dir, history) = history();
+        let waiting = WaitingCommit { version: 2, returns_to: 1, since_s: 10, until_s: 20 };
+        history.save(&version(1, b"one"), b"one").unwrap();
+        assert_eq!(history.waiting().unwrap(), None);
+        history.save_waiting(&version(2, b"two"), b"two", Some(&waiting)).unwrap();
+        assert_eq!(history.waiting().unwrap(), Some(waiting));
+        let large = PolicyVersion { len_bytes: DOCUMENTS_BYTES_MAX * 4 + 8, ..version(3, b"large") };
+        history.save_waiting(&large, b"large", Some(&waiting)).unwrap();
+        let all = history.all().unwrap();
+        assert_eq!(all.iter().map(|one| one.version).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(history.document(&all[0]).unwrap(), b"one");
+        history.wait_no_more().unwrap();
+        assert_eq!(history.waiting().unwrap(), None);
+        history.save_waiting(&version(4, b"four"), b"four", Some(&waiting)).unwrap();
+        history.save(&version(5, b"five"), b"five").unwrap();
+        assert_eq!(history.waiting().unwrap(), None, "the next version waits for nobody");
     }
 
     #[test]

@@ -78,6 +78,10 @@ fn every_call_that_changes_something_leaves_an_entry() {
             let user = format!("/admin/users/{user}");
             assert_eq!(daemon.over_tcp("PATCH", &user, r#"{"enabled": false}"#).status, 200);
         }
+        if ["policy.abort", "policy.confirm"].contains(&action) {
+            let set = r#"{"default_action": "allow", "policies": []}"#;
+            assert_eq!(daemon.over_tcp("PUT", "/policy?confirm_s=600", set).status, 200);
+        }
         let body = match permit.path {
             "/auth/login" => json!({"username": name, "password": PASSWORD}),
             "/auth/refresh" => json!({"refresh_token": "jrf_none.none"}),

@@ -18,6 +18,7 @@ mod mtls;
 mod pypi;
 mod repeated;
 mod policy;
+mod policy_commit;
 mod policy_kept;
 mod rig;
 mod rules;

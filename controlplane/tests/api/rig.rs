@@ -21,6 +21,7 @@ use controlplane::services::levers::{
     ConfigView, LeverError, Levers, LogLevel, LogLevelView, ReloadOutcome, Reloaded,
 };
 use controlplane::services::live::{Bounds, Hub, LogKeeping, Recorder, RecorderHandle};
+use controlplane::services::policy_commit::CommitHandle;
 use controlplane::services::telemetry_history::HistoryHandle;
 use controlplane::services::{
     Applications, Audit, EveTypes, EventCounts, EventPump, Names, Parts, Policies, PolicySources, PumpHandle,
@@ -62,7 +63,12 @@ pub(crate) struct Options {
     pub(crate) records: bool,
     /// A file of rules.
     pub(crate) rules: &'static str,
+    /// Whether the first worker has the flow of [`OPERATOR`].
+    pub(crate) operator: bool,
 }
+
+/// A client of the API whose connection crosses the box, and where it is accepted.
+pub(crate) const OPERATOR: [&str; 2] = ["10.200.0.1:40000", "192.0.2.50:8000"];
 
 impl Default for Options {
     fn default() -> Self {
@@ -80,6 +86,7 @@ impl Default for Options {
             bounds: Bounds::default(),
             records: false,
             rules: crate::rules::RULES,
+            operator: false,
         }
     }
 }
@@ -102,6 +109,7 @@ pub(crate) struct Daemon {
     pub(crate) pump: Option<PumpHandle>,
     recorder: Option<RecorderHandle>,
     history: Option<HistoryHandle>,
+    commits: Option<CommitHandle>,
     events: mpsc::Sender<Event>,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
@@ -184,7 +192,8 @@ impl Daemon {
             .enumerate()
             .map(|(index, door)| {
                 let stop = Arc::clone(&stop);
-                let (flows, hung, sent) = (options.flows_per_worker, options.hung, sent.take());
+                let (hung, sent) = (options.hung, sent.take());
+                let flows = (options.flows_per_worker, options.operator && index == 0);
                 std::thread::spawn(move || work(index as u8, door, flows, hung, sent, &stop))
             })
             .collect();
@@ -235,6 +244,7 @@ impl Daemon {
             version: "test",
         });
         let history = Some(services.keep_history().unwrap());
+        let commits = Some(services.keep_commits().unwrap());
         let socket = dir.path().join("control.sock");
         let mut config = Config {
             tcp: Some("127.0.0.1:0".parse().unwrap()),
@@ -257,6 +267,7 @@ impl Daemon {
             pump: Some(pump),
             recorder,
             history,
+            commits,
             events,
             stop,
             workers,
@@ -309,6 +320,7 @@ impl Drop for Daemon {
         self.pump.take();
         self.recorder.take();
         self.history.take();
+        self.commits.take();
     }
 }
 
@@ -344,7 +356,7 @@ fn log_in(auth: &Arc<Auth>) -> String {
 fn work(
     index: u8,
     mut door: WorkerDoor,
-    flows: u16,
+    (flows, operator): (u16, bool),
     hung: bool,
     sent: Option<mpsc::Receiver<Event>>,
     stop: &AtomicBool,
@@ -353,6 +365,9 @@ fn work(
     let mut table = FlowTable::new(config, 7, index);
     for number in 0..flows {
         start_flow(&mut table, index, number);
+    }
+    if operator {
+        start(&mut table, &operators_syn());
     }
     let mut counters = Counters { received: 10, forwarded: 7, ..Counters::default() };
     counters.by_reason[Reason::DefaultDrop as usize] = 3;
@@ -395,7 +410,23 @@ fn start_flow(table: &mut FlowTable, worker: u8, number: u16) {
     frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, worker, 0, 1, 192, 0, 2, 7]);
     frame.extend((1_000 + number).to_be_bytes());
     frame.extend([0, 53, 0, 8, 0, 0]);
-    let headers = parse_frame_unverified(&frame, LinkType::Ethernet).unwrap();
+    start(table, &frame);
+}
+
+/// The first frame of [`OPERATOR`]'s connection.
+fn operators_syn() -> Vec<u8> {
+    let [client, api] = OPERATOR.map(|end| end.parse::<std::net::SocketAddrV4>().unwrap());
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+    frame.extend([0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]);
+    frame.extend([client.ip().octets(), api.ip().octets()].concat());
+    frame.extend([client.port().to_be_bytes(), api.port().to_be_bytes()].concat());
+    frame.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0]);
+    frame
+}
+
+/// Starts the flow of a frame that came in by port 0.
+fn start(table: &mut FlowTable, frame: &[u8]) {
+    let headers = parse_frame_unverified(frame, LinkType::Ethernet).unwrap();
     let (key, src_is_lo) = FlowKey::of(&headers, true).unwrap();
     let now = clock();
     let located = table.locate(table.hash(&key), false);
