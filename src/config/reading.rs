@@ -15,6 +15,7 @@ use super::meaning::{
 use super::problem::Problem;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
+use dataplane::control::ParserErrorAction;
 use dataplane::dpi::{Protocol, protocols};
 use dataplane::stream::{MEMORY_BYTES_MAX, Policy, UrgentPolicy};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -122,6 +123,10 @@ fn read(
         reassembly_memory: value_or(exceptions.choice("reassembly_memory", EXCEPTIONS), Exception::FailMode),
         overlap_unverified: value_or(exceptions.choice("overlap_unverified", EXCEPTIONS), Exception::Ignore),
         rule_budget: value_or(exceptions.choice("rule_budget", EXCEPTIONS), Exception::Ignore),
+        parser_error: value_or(
+            exceptions.choice("parser_error", PARSER_ERROR_ACTIONS),
+            ParserErrorAction::Ignore,
+        ),
         midstream: value_or(exceptions.choice("midstream", EXCEPTIONS), Exception::Ignore),
         oneway: value_or(exceptions.choice("oneway", EXCEPTIONS), Exception::Ignore),
     });
@@ -187,6 +192,7 @@ fn read(
     let inspect = root.section("inspect", |inspect| Inspect {
         enabled: inspect.flag("enabled").unwrap_or(true),
         applications: inspect.text("applications").map(|at| base.join(at.value)),
+        ftp_transactions_max: value_or(inspect.integer("ftp_transactions_max", 1..=65_536), 1_024),
     });
     let rules = root.section("rules", |rules| Rules {
         files: rules
@@ -273,6 +279,15 @@ const EXCEPTIONS: &[(&str, Exception)] = &[
     ("pass", Exception::Pass),
     ("drop", Exception::Drop),
     ("reject", Exception::Reject),
+];
+
+const PARSER_ERROR_ACTIONS: &[(&str, ParserErrorAction)] = &[
+    ("ignore", ParserErrorAction::Ignore),
+    ("pass_packet", ParserErrorAction::PassPacket),
+    ("pass", ParserErrorAction::PassFlow),
+    ("drop_packet", ParserErrorAction::DropPacket),
+    ("drop", ParserErrorAction::DropFlow),
+    ("reject", ParserErrorAction::Reject),
 ];
 
 const LEVELS: &[(&str, Level)] = &[

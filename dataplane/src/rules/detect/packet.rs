@@ -171,6 +171,9 @@ impl Detector {
         }
         desk.tried = tried;
         if let Some(state) = flows.get_mut(place.0 as usize) {
+            if let Some(way) = view.way.filter(|_| !facts.is_inline) {
+                state.streams[way as usize].begin_chunk();
+            }
             state.streams.iter_mut().for_each(|window| window.late = 0);
             state.memory.end_packet();
             state.is_passed |= is_ending && state.streams.iter().all(|window| window.fresh == 0);
