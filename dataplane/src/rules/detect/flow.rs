@@ -137,8 +137,10 @@ pub(super) struct Window {
     pub late: usize,
     /// Of what is kept, bytes at the beginning that belong to chunks which are over: rules of streams do not look at them.
     chunk: usize,
-    /// Where the chunk that is looked at ends: with what came when so much had come.
+    /// Where the chunk that is looked at ends: with what is tried when so much has come.
     chunk_end: Option<u64>,
+    /// Where the last message ends that is known.
+    message_end: u64,
     /// Bytes since rules that were told may be told again.
     pub since_told: usize,
     pub told: Vec<u32>,
@@ -161,17 +163,21 @@ impl Window {
 
     /// A message ends `ahead` bytes behind what came: what comes after it is looked at for itself.
     pub(super) fn end_chunk(&mut self, ahead: u64) {
-        let passed = self.passed();
-        if self.chunk_end.is_none_or(|end| end > passed) {
-            self.chunk_end = Some(passed + ahead);
-        }
+        self.message_end = self.passed() + ahead;
+        self.chunk_end.get_or_insert(self.message_end);
+    }
+
+    /// Whether what may be tried is a chunk: a message, or so many bytes.
+    pub(super) fn has_chunk(&self, bytes: usize) -> bool {
+        let tried = self.passed() - self.late as u64;
+        self.chunk_end.is_some_and(|end| end <= tried) || self.fresh - self.late >= bytes
     }
 
     /// All that may be tried was tried: where a message ended in it, the next chunk begins.
     pub(super) fn begin_chunk(&mut self) {
         let tried = self.passed() - self.late as u64;
         if self.chunk_end.is_some_and(|end| end <= tried) {
-            self.chunk_end = None;
+            self.chunk_end = Some(self.message_end).filter(|end| *end > tried);
             self.chunk = self.bytes().len() - self.late.min(self.bytes().len());
             self.since_told = 0;
             self.told.clear();
@@ -184,9 +190,9 @@ impl Window {
         self.before + self.bytes().len() as u64
     }
 
-    /// Keeps the next bytes, and of those before them at most `kept`.
+    /// Keeps the next bytes, and of those before them that were tried at most `kept`.
     pub(super) fn push(&mut self, fresh: &[u8], kept: usize) {
-        let surplus = self.bytes().len().saturating_sub(kept);
+        let surplus = self.bytes().len().saturating_sub(kept.max(self.fresh));
         self.before += surplus as u64;
         self.chunk = self.chunk.saturating_sub(surplus);
         self.gone += surplus;
@@ -454,9 +460,14 @@ mod tests {
         window.late = 0;
         assert_eq!((window.tried(), window.told.len()), (&b"three"[..], 0));
         assert_eq!((window.bytes(), window.passed()), (&b"one bodytwo three"[..], 17));
+        assert!(!window.has_chunk(100));
+        window.end_chunk(0);
         window.push(b"four", 2);
+        window.end_chunk(0);
         window.late = 0;
-        assert_eq!(window.tried(), b"eefour");
+        assert!(window.has_chunk(100));
+        window.begin_chunk();
+        assert_eq!(window.tried(), b"", "both messages were in it");
     }
 
     #[test]

@@ -93,7 +93,11 @@ impl Detector {
                 let window = &mut state.streams[way as usize];
                 if facts.is_inline {
                     window.late = 0;
-                } else if view.way != Some(way) {
+                } else if view.way != Some(way)
+                    || (facts.application.is_some_and(stream::is_told_by_message)
+                        && !is_ending
+                        && !window.has_chunk(stream::CHUNK_BYTES))
+                {
                     continue;
                 }
                 let (from, to) = moment.ends(way);

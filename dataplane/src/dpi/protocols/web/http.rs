@@ -107,7 +107,7 @@ pub fn start_of(bytes: &[u8]) -> Match {
         }
         // HTTP/0.9, or a version that was left out: fields tell, or that nothing is behind the path.
         (_, Some(end)) if is_known && has_host(rest.get(end..).unwrap_or_default()) => Match::Yes(85),
-        (_, Some(_)) if method == b"GET" && line.starts_with(b"/") && !line.contains(&b' ') => Match::Yes(85),
+        (_, Some(_)) if is_known && line.starts_with(b"/") && !line.contains(&b' ') => Match::Yes(85),
         (_, Some(_)) => Match::of(method == b"GET" && rest.get(1) == Some(&b'/'), 60),
         (_, None) if bytes.len() > LINE_BYTES_MAX => Match::No,
         // A long target in a segment of its own.
@@ -511,7 +511,7 @@ impl Http {
         let line = bytes.get(..end).unwrap_or_default().trim_ascii();
         if let Some(line) = head::request_line(line)
             && line.version.is_none()
-            && line.method == b"GET"
+            && METHODS.contains(&line.method)
         {
             self.ways[way as usize].searched = 0;
             self.request(way, &line, &Head::default(), bytes.get(..=end).unwrap_or_default(), cx);
