@@ -12,6 +12,7 @@ use crate::wire::LiveWire;
 use dataplane::control::{Door, ExceptionAction, Exceptions, Settings, WorkerDoor};
 use dataplane::defrag::{DefragConfig, OverlapPolicy};
 use dataplane::dpi::file::Files;
+use dataplane::dpi::parser::Limits;
 use dataplane::engine::{
     self, ChecksumMode, Engine, EngineConfig, Inspection, PortConfig, Service, StreamConfig,
 };
@@ -131,6 +132,7 @@ pub(crate) fn engine_config(
             bytes_max: config.stream.memory_bytes as usize,
         },
         files: files(config),
+        limits: Limits { ftp_transactions_max: config.inspect.ftp_transactions_max },
     }
 }
 
@@ -243,6 +245,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
             reassembly_memory: action(exceptions.reassembly_memory),
             overlap_unverified: action(exceptions.overlap_unverified),
             rule_budget: action(exceptions.rule_budget),
+            parser_error: exceptions.parser_error,
             midstream: action(exceptions.midstream),
             oneway: action(exceptions.oneway),
         },

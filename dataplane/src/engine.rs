@@ -89,6 +89,10 @@ pub struct Engine {
     tags: Tags,
     /// Whether the payload of the packet that is looked at became part of a stream.
     is_in_stream: bool,
+    /// A parser could not go on with the packet's payload.
+    is_broken: bool,
+    /// Rules do not look at the packet.
+    rules_pass_packet: bool,
     counters: Counters,
     started: Option<Tick>,
     evaluations: u64,
@@ -166,6 +170,8 @@ impl Engine {
             hits: Vec::new(),
             tags: Tags::default(),
             is_in_stream: false,
+            is_broken: false,
+            rules_pass_packet: false,
             counters: Counters::default(),
             started: None,
             evaluations: 0,

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use dataplane::control::Event;
+use dataplane::control::{Event, Exceptions, ParserErrorAction, Settings};
 use dataplane::engine::{Inspection, Mode};
 use dataplane::parse::checksum::{ChecksumState, transport_checksum};
 use dataplane::parse::{LinkType, parse_frame};
@@ -129,4 +129,79 @@ fn packets_behind_a_match_are_recorded_whole() {
     }
     assert_eq!(recorded, [(frames[3].clone(), true), (frames[4].clone(), true)]);
     bench.stop();
+}
+
+#[test]
+fn what_a_parser_cannot_read_meets_its_exception() {
+    use ParserErrorAction::{DropFlow, DropPacket, Ignore, PassFlow, PassPacket, Reject};
+    let rule = r#"alert udp any any -> any any (content:"SIP/2.0"; sid:1;)"#;
+    let ask = b"REGISTER sip:a.example SIP/2.0\r\nContent-Length: 0\r\n\r\n";
+    let answer = b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let (server, client) = (([10, 0, 0, 2], 5060), ([10, 0, 0, 1], 5060));
+    // What leaves, and of how many packets an alert is told: the third asks the wrong way round.
+    for (mode, action, left, alerts) in [
+        (Mode::Inline, Ignore, [true; 4], 4),
+        (Mode::Inline, PassPacket, [true; 4], 3),
+        (Mode::Inline, PassFlow, [true; 4], 2),
+        (Mode::Inline, DropPacket, [true, true, false, true], 3),
+        (Mode::Inline, DropFlow, [true, true, false, false], 2),
+        (Mode::Inline, Reject, [true, true, false, false], 2),
+        (Mode::Tap, PassPacket, [false; 4], 3),
+        (Mode::Tap, DropPacket, [false; 4], 4),
+        (Mode::Tap, DropFlow, [false; 4], 4),
+    ] {
+        let mut bench = under(mode, &[rule]);
+        let policy = support::snapshot(r#"{"default_action": "allow", "policies": []}"#).policy;
+        let exceptions = Exceptions { parser_error: action, ..Exceptions::default() };
+        bench.door.publisher.publish(policy, Settings { exceptions, ..Settings::default() });
+        let mut went_on = Vec::new();
+        for (wire, bytes) in [(0, &ask[..]), (1, answer), (1, ask), (0, ask)] {
+            let (from, to) = if wire == 0 { (client, server) } else { (server, client) };
+            let sent = udp(from, to, bytes);
+            bench.send(0, wire, &sent);
+            went_on.push(bench.settle().iter().any(|(_, frame)| *frame == sent));
+        }
+        let counters = bench.door.boards()[0].read().counters;
+        assert_eq!(
+            (&went_on[..], counters.of(Reason::RuleAlert)),
+            (&left[..], alerts),
+            "{mode:?} {action:?}"
+        );
+        bench.stop();
+    }
+}
+
+#[test]
+fn beside_the_wire_each_message_of_http_is_looked_at_for_itself() {
+    let request = b"GET /a HTTP/1.1\r\nHost: a.example\r\nX-Padding: padding\r\n\r\n";
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+    for (rule, alerts) in [
+        // Each is in one message; none is so far behind the beginning of one, or goes over the end of one.
+        (r#"alert tcp any any -> any any (content:"GET /a"; sid:1;)"#, 3),
+        (r#"alert tcp any any -> any any (content:"body"; flow:to_client; sid:1;)"#, 3),
+        (r#"alert tcp any any -> any any (content:"Host"; offset:60; sid:1;)"#, 0),
+        (r#"alert tcp any any -> any any (content:"padding|0d 0a 0d 0a|GET"; sid:1;)"#, 0),
+    ] {
+        let mut bench = under(Mode::Tap, &[rule]);
+        let (mut seq, mut ack) = (101, 501);
+        let mut frames = vec![
+            (0, tcp(CLIENT, SERVER, 100, 0, SYN, b"")),
+            (1, tcp(SERVER, CLIENT, 500, 101, SYN | ACK, b"")),
+            (0, tcp(CLIENT, SERVER, seq, ack, ACK, b"")),
+        ];
+        for _ in 0..3 {
+            frames.push((0, tcp(CLIENT, SERVER, seq, ack, ACK, request)));
+            seq += request.len() as u32;
+            frames.push((1, tcp(SERVER, CLIENT, ack, seq, ACK, answer)));
+            ack += answer.len() as u32;
+            frames.push((0, tcp(CLIENT, SERVER, seq, ack, ACK, b"")));
+            frames.push((1, tcp(SERVER, CLIENT, ack, seq, ACK, b"")));
+        }
+        for (wire, frame) in frames {
+            bench.send(0, wire, &frame);
+            bench.settle();
+        }
+        assert_eq!(bench.door.boards()[0].read().counters.of(Reason::RuleAlert), alerts, "{rule}");
+        bench.stop();
+    }
 }

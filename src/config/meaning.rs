@@ -7,6 +7,7 @@ use super::tls::ApiTls;
 use controlplane::services::Several;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
+use dataplane::control::ParserErrorAction;
 use dataplane::stream::{Policy, UrgentPolicy};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Serialize, Serializer};
@@ -323,6 +324,9 @@ pub(crate) struct Exceptions {
     pub overlap_unverified: Exception,
     /// A signature's tests took more steps than they may.
     pub rule_budget: Exception,
+    /// A parser cannot go on with a payload, or with its flow.
+    #[serde(serialize_with = "parser_error_label")]
+    pub parser_error: ParserErrorAction,
     /// A segment of a connection whose start was not seen.
     pub midstream: Exception,
     /// Only one direction crosses the box.
@@ -524,6 +528,8 @@ pub(crate) struct Inspect {
     pub enabled: bool,
     /// The operator's own applications, read after those that come with the program.
     pub applications: Option<PathBuf>,
+    /// Commands of one FTP connection that are under way at once.
+    pub ftp_transactions_max: u32,
 }
 
 /// Who uses which address.
@@ -583,6 +589,17 @@ fn lower<S: Serializer>(policy: &Policy, serializer: S) -> Result<S::Ok, S::Erro
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn parser_error_label<S: Serializer>(action: &ParserErrorAction, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match action {
+        ParserErrorAction::Ignore => "ignore",
+        ParserErrorAction::PassPacket => "pass_packet",
+        ParserErrorAction::PassFlow => "pass",
+        ParserErrorAction::DropPacket => "drop_packet",
+        ParserErrorAction::DropFlow => "drop",
+        ParserErrorAction::Reject => "reject",
+    })
+}
+
 fn urgent_label<S: Serializer>(policy: &UrgentPolicy, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(policy.label())
 }

@@ -16,6 +16,7 @@ use super::problem::Problem;
 use controlplane::services::Several;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
+use dataplane::control::ParserErrorAction;
 use dataplane::dpi::{Protocol, protocols};
 use dataplane::stream::{MEMORY_BYTES_MAX, Policy, UrgentPolicy};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -125,6 +126,10 @@ fn read(
         reassembly_memory: value_or(exceptions.choice("reassembly_memory", EXCEPTIONS), Exception::FailMode),
         overlap_unverified: value_or(exceptions.choice("overlap_unverified", EXCEPTIONS), Exception::Ignore),
         rule_budget: value_or(exceptions.choice("rule_budget", EXCEPTIONS), Exception::Ignore),
+        parser_error: value_or(
+            exceptions.choice("parser_error", PARSER_ERROR_ACTIONS),
+            ParserErrorAction::Ignore,
+        ),
         midstream: value_or(exceptions.choice("midstream", EXCEPTIONS), Exception::Ignore),
         oneway: value_or(exceptions.choice("oneway", EXCEPTIONS), Exception::Ignore),
     });
@@ -190,6 +195,7 @@ fn read(
     let inspect = root.section("inspect", |inspect| Inspect {
         enabled: inspect.flag("enabled").unwrap_or(true),
         applications: inspect.text("applications").map(|at| base.join(at.value)),
+        ftp_transactions_max: value_or(inspect.integer("ftp_transactions_max", 1..=65_536), 1_024),
     });
     let identity = root.section("identity", |identity| Identity {
         several: value_or(identity.choice("several", SEVERAL), Several::default()),
@@ -280,6 +286,15 @@ const EXCEPTIONS: &[(&str, Exception)] = &[
     ("pass", Exception::Pass),
     ("drop", Exception::Drop),
     ("reject", Exception::Reject),
+];
+
+const PARSER_ERROR_ACTIONS: &[(&str, ParserErrorAction)] = &[
+    ("ignore", ParserErrorAction::Ignore),
+    ("pass_packet", ParserErrorAction::PassPacket),
+    ("pass", ParserErrorAction::PassFlow),
+    ("drop_packet", ParserErrorAction::DropPacket),
+    ("drop", ParserErrorAction::DropFlow),
+    ("reject", ParserErrorAction::Reject),
 ];
 
 const LEVELS: &[(&str, Level)] = &[

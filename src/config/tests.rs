@@ -103,6 +103,11 @@ fn wrong_types_and_ranges_are_named() {
         ("[rules]\naddresses = { HOME_NET = 3 }\n", 2, "rules.addresses.HOME_NET must be a text"),
         ("[eve]\ntypes = \"flow\"\n", 2, "eve.types must be a list in [ ], not a string"),
         ("[exceptions]\nmidstream = \"panic\"\n", 2, "must be one of fail_mode, ignore, pass, drop, reject"),
+        (
+            "[exceptions]\nparser_error = \"fail_mode\"\n",
+            2,
+            "must be one of ignore, pass_packet, pass, drop_packet, drop, reject",
+        ),
         ("[inline.service]\nvlan = 5\n", 1, "needs ipv4, ipv6 or both"),
         ("[inline.service]\nipv4 = \"224.0.0.1/24\"\n", 1, "no address that a host can have"),
         ("[mirror]\ninterface = \"a b\"\n", 2, "which no interface can be called"),

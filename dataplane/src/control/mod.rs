@@ -29,6 +29,8 @@ pub use event::{
 pub use histogram::{SharedHistogram, VALUE_MAX_NS};
 pub use identity::{IdentityReader, IdentitySender};
 pub use query::{FlowPage, FlowQuery, PAGE_FLOWS_MAX};
-pub use snapshot::{ExceptionAction, Exceptions, Publisher, Settings, Snapshot, SnapshotReader};
+pub use snapshot::{
+    ExceptionAction, Exceptions, ParserErrorAction, Publisher, Settings, Snapshot, SnapshotReader,
+};
 pub use wake::{Waker, Wakers};
 pub use wire::{BlockListError, WireControl, WireReading};

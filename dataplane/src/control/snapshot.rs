@@ -68,6 +68,8 @@ pub struct Exceptions {
     pub overlap_unverified: ExceptionAction,
     /// A signature's tests took more steps than they may. [`ExceptionAction::Pass`] lets all of the flow go by without signatures.
     pub rule_budget: ExceptionAction,
+    /// A parser cannot go on with a payload, or with its flow.
+    pub parser_error: ParserErrorAction,
     /// A TCP flow is seen from its middle, later than `adopt_s` after start.
     pub midstream: ExceptionAction,
     /// A TCP flow of which only one direction crosses the box.
@@ -82,6 +84,7 @@ impl Default for Exceptions {
             reassembly_memory: ExceptionAction::Drop,
             overlap_unverified: ExceptionAction::Ignore,
             rule_budget: ExceptionAction::Ignore,
+            parser_error: ParserErrorAction::Ignore,
             midstream: ExceptionAction::Ignore,
             oneway: ExceptionAction::Ignore,
         }
@@ -98,6 +101,25 @@ pub enum ExceptionAction {
     /// Drop it.
     Drop,
     /// Drop it and tell the sender.
+    Reject,
+}
+
+/// What becomes of a payload with which its parser cannot go on, and of its flow (Suricata's `app-layer.error-policy`). Beside the
+/// wire what would drop is [`Self::Ignore`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ParserErrorAction {
+    /// Judge it as any other.
+    #[default]
+    Ignore,
+    /// Rules do not look at this packet.
+    PassPacket,
+    /// Rules do not look at this packet, nor at any that follows in the flow.
+    PassFlow,
+    /// Drop this packet.
+    DropPacket,
+    /// Drop this packet, and all of the flow after it.
+    DropFlow,
+    /// Refuse the flow.
     Reject,
 }
 

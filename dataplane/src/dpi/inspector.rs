@@ -22,9 +22,9 @@ use super::file::Files;
 use super::foresight::Foresight;
 use super::host_name::HostName;
 use super::idle::IdleParsers;
-use super::kept;
+use super::kept::{self, Kept};
 use super::notes::{Evidence, Notes};
-use super::parser::{Context, FlowView, Parser, Record, Step};
+use super::parser::{Context, FlowView, Limits, Parser, Record, Step};
 use super::protocol::{Category, Over, Peek, Protocol};
 use super::protocols;
 use super::protocols::files::ftp;
@@ -143,9 +143,14 @@ pub struct Looked {
     pub finished: bool,
     /// Rules still look at its payload.
     pub is_kept: bool,
+    /// A parser could not go on with the payload, or with the flow.
+    pub is_broken: bool,
     /// There was no room for the payload, and it was not looked at: [`WhenFull::LeaveSegment`].
     pub refused: bool,
 }
+
+/// Bytes of a direction before a hole that are kept for recognition.
+const BROKEN_BYTES_MAX: usize = 1_024;
 
 /// What becomes of a segment for which there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -179,6 +184,7 @@ struct Desk {
     clues: Store,
     rules: Detector,
     files: Files,
+    limits: Limits,
     /// Whether a match is acted on.
     is_inline: bool,
 }
@@ -210,6 +216,9 @@ impl Desk {
                 is_inline: self.is_inline,
             },
             files: self.files,
+            limits: self.limits,
+            objections: 0,
+            is_broken: false,
             parsers: &mut self.parsers,
             way: None,
             is_changing: false,
@@ -248,6 +257,15 @@ struct Active {
     /// Nobody reads any more; rules still look at what comes.
     is_read: bool,
     ways: [Way; 2],
+    /// What came before bytes that are missing, where it is not known yet what the flow speaks.
+    broken: Option<Box<Broken>>,
+}
+
+/// The beginning of a direction, behind which bytes are missing.
+struct Broken {
+    way: Direction,
+    bytes: Kept,
+    hole: u64,
 }
 
 #[derive(Debug)]
@@ -293,6 +311,7 @@ impl Inspector {
                 clues: Store::new(flows_max),
                 rules: Detector::default(),
                 files: Files::default(),
+                limits: Limits::default(),
                 is_inline: false,
             },
             // Reserved, so that no packet waits for a move; pages cost nothing until they are used.
@@ -332,6 +351,11 @@ impl Inspector {
     /// What is told of files; nothing but what rules ask for unless told otherwise.
     pub const fn set_files(&mut self, files: Files) {
         self.desk.files = files;
+    }
+
+    /// Bounds of what parsers follow.
+    pub const fn set_limits(&mut self, limits: Limits) {
+        self.desk.limits = limits;
     }
 
     /// What becomes of urgent bytes.
@@ -489,16 +513,17 @@ impl Inspector {
                 active.tell_rules(of, &[], &mut cx);
                 active.read(recogniser, of, &[], &mut cx)
             }
-            Acked::HoleIsHopeless => active.go_on(recogniser, of, None, reassembly, &mut cx),
+            Acked::HoleIsHopeless => active.pass_holes(recogniser, of, reassembly, &mut cx),
         };
         let is_kept = active.conclude(finished, false, &mut cx);
+        let is_broken = cx.is_broken;
         if !was_known && cx.notes.protocol().is_some() {
             known.told_by = Some(of);
         }
         if (!finished || is_kept) && !active.streams.keep(of, &[], reassembly.mode, &mut reassembly.memory) {
             debug_assert!(false, "nothing was taken, so there is nothing to keep");
         }
-        self.conclude(slot, view, Looked { finished, is_kept, ..Looked::default() })
+        self.conclude(slot, view, Looked { finished, is_kept, is_broken, ..Looked::default() })
     }
 
     /// Looks at a payload; records go to `records`.
@@ -539,10 +564,11 @@ impl Inspector {
             self.depth_reached += 1;
         }
         let is_kept = active.conclude(finished, is_deep, &mut cx);
+        let is_broken = cx.is_broken;
         if !was_known && payload.tcp.is_some() && cx.notes.protocol().is_some() {
             known.told_by = Some(way);
         }
-        self.conclude(slot, view, Looked { finished, is_kept, refused, ..Looked::default() })
+        self.conclude(slot, view, Looked { finished, is_kept, is_broken, refused, ..Looked::default() })
     }
 
     /// Lets a flow go that is finished, and says whether what is known of it changed.
@@ -757,6 +783,12 @@ impl Active {
                 self.tell_rules(way, bytes, cx);
             }
             match taken.what {
+                // Inline nothing comes late of what the receiver has. Beside the wire it may stand behind this in the capture, and
+                // the next acknowledgement decides.
+                What::Nothing if reassembly.mode.is_inline() && self.streams.hole_is_hopeless(way) => {
+                    is_over = self.pass_holes(recogniser, way, reassembly, cx);
+                    break;
+                }
                 What::Nothing => break,
                 What::Ready if self.read(recogniser, way, bytes, cx) => {
                     is_over = true;
@@ -808,6 +840,23 @@ impl Active {
         BUFFER_BYTES_MAX - self.kept.clamp(PARSER_BYTES_RESERVED, PARSER_BYTES_MAX)
     }
 
+    /// Goes on without the bytes of all holes whose bytes the receiver has.
+    fn pass_holes(
+        &mut self,
+        recogniser: &Recogniser,
+        way: Direction,
+        reassembly: &mut Reassembly,
+        cx: &mut Context<'_>,
+    ) -> Finished {
+        // Each turn gives a hole up: they are at most as many as pieces may wait.
+        while self.streams.hole_is_hopeless(way) {
+            if self.go_on(recogniser, way, None, reassembly, cx) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Goes on without the bytes of the first hole, and reads what lies beyond it.
     fn go_on(
         &mut self,
@@ -817,6 +866,7 @@ impl Active {
         reassembly: &mut Reassembly,
         cx: &mut Context<'_>,
     ) -> Finished {
+        self.keep_before_hole(way, cx);
         let lost = self.streams.give_up_hole(way, seq, reassembly.mode, &mut reassembly.memory);
         if !lost.is_nothing() {
             tell_of_stream(&mut reassembly.met, cx, way, Anomaly::SeqGap);
@@ -827,6 +877,41 @@ impl Active {
         }
         self.tell_rules(way, &[], cx);
         !self.streams.ready(way, &[]).is_empty() && self.read(recogniser, way, &[], cx)
+    }
+
+    /// Shows the parser what it left unread before a hole, which is gone afterwards.
+    fn keep_before_hole(&mut self, way: Direction, cx: &mut Context<'_>) {
+        let unread = self.streams.ready(way, &[]);
+        if self.is_read || unread.is_empty() {
+            return;
+        }
+        let held = self.streams.bytes_held();
+        match &mut self.parser {
+            Some(parser) => {
+                within_budget(parser, (way, &mut self.kept), held, cx, |parser, cx| {
+                    parser.before_gap(way, unread, cx);
+                    Step::Consumed(0)
+                });
+            }
+            None if self.broken.is_none() && unread.len() <= BROKEN_BYTES_MAX => {
+                self.broken = Some(Box::new(Broken { way, bytes: Kept::of(unread), hole: 0 }));
+            }
+            None => {}
+        }
+    }
+
+    /// What the flow speaks is known now: its parser gets what came before bytes that are missing.
+    fn mend(&mut self, cx: &mut Context<'_>) -> Finished {
+        let Some(broken) = self.broken.take() else { return false };
+        let Broken { way, bytes, hole } = *broken;
+        if let Some(parser) = &mut self.parser {
+            let held = self.streams.bytes_held();
+            within_budget(parser, (way, &mut self.kept), held, cx, |parser, cx| {
+                parser.before_gap(way, &bytes, cx);
+                Step::Consumed(0)
+            });
+        }
+        self.gap(way, hole, cx)
     }
 
     /// Tells the parser that bytes are missing.
@@ -840,12 +925,21 @@ impl Active {
                 let step = within_budget(parser, (way, &mut self.kept), held, cx, |parser, cx| {
                     parser.gap(way, len, cx)
                 });
-                !matches!(step, Step::Consumed(_))
+                let is_over = !matches!(step, Step::Consumed(_));
+                cx.is_broken |= is_over;
+                is_over
             }
-            None => {
-                self.settle(cx);
-                true
-            }
+            None => match &mut self.broken {
+                // It is recognised by what comes behind, too.
+                Some(broken) if broken.way == way && broken.hole == 0 => {
+                    broken.hole = len;
+                    false
+                }
+                _ => {
+                    self.settle(cx);
+                    true
+                }
+            },
         }
     }
 
@@ -867,13 +961,19 @@ impl Active {
             let streams = std::mem::take(&mut self.streams);
             let bytes = streams.ready(way, payload);
             let peeked = &bytes[..bytes.len().min(PEEK_BYTES_MAX)];
-            let told = self.recognise(recogniser, Over::Tcp, way, peeked, cx);
+            let told = match &self.broken {
+                Some(broken) if broken.way == way => {
+                    let whole = [&broken.bytes[..], peeked].concat();
+                    self.recognise(recogniser, Over::Tcp, way, &whole, cx)
+                }
+                _ => self.recognise(recogniser, Over::Tcp, way, peeked, cx),
+            };
             self.streams = streams;
             match told {
                 Some(finished) => return finished,
                 // Both directions may have waited for this.
                 None => {
-                    if self.parse(recogniser, way.opposite(), &[], cx) {
+                    if self.mend(cx) || self.parse(recogniser, way.opposite(), &[], cx) {
                         return true;
                     }
                 }
@@ -1020,14 +1120,20 @@ fn within_budget(
 ) -> Step {
     let before = kept::in_use();
     cx.way = Some(way);
-    let step = read(&mut **parser, cx);
+    let mut step = read(&mut **parser, cx);
     cx.way = None;
     *kept = (*kept + kept::in_use()).saturating_sub(before);
     let bytes_max = PARSER_BYTES_MAX.min(BUFFER_BYTES_MAX.saturating_sub(held_by_streams));
     if *kept > bytes_max && matches!(step, Step::Consumed(_)) {
         cx.anomaly("parser_memcap");
-        return Step::Done;
+        step = Step::Done;
     }
+    // Whoever ends and objects to nothing has read what it wanted.
+    cx.is_broken |= match step {
+        Step::Consumed(_) => false,
+        Step::Done => cx.objections > 0,
+        Step::NotMine => true,
+    };
     step
 }
 

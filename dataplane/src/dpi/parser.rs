@@ -25,6 +25,9 @@ pub trait Parser: Send {
     /// what is not consumed is gone.
     fn data(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step;
 
+    /// TCP: what was not consumed of this direction before bytes that are missing; [`Self::gap`] follows, and then it is gone.
+    fn before_gap(&mut self, _way: Direction, _unread: &[u8], _cx: &mut Context<'_>) {}
+
     /// TCP: `len` bytes of this direction are missing and will not come (lost, or over a memory cap). What was not
     /// consumed before the gap is gone too. The default ends the parser.
     fn gap(&mut self, _way: Direction, _len: u64, _cx: &mut Context<'_>) -> Step {
@@ -104,10 +107,29 @@ pub struct Context<'a> {
     pub files: Files,
     /// Parsers for flows and for what flows carry.
     pub(super) parsers: &'a mut IdleParsers,
+    /// Bounds of what parsers follow.
+    pub limits: Limits,
+    /// Anomalies that this payload brought.
+    pub(super) objections: u32,
+    /// A parser cannot go on with this payload, or with its flow.
+    pub(super) is_broken: bool,
     /// One end speaks another protocol than before, and the other has not followed yet.
     pub(super) is_changing: bool,
     /// How many parsers hand this payload on to one inside their own, see [`Context::within`].
     pub(super) nesting: u8,
+}
+
+/// Bounds of what parsers follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Commands of one FTP connection that are under way at once (Suricata's `ftp.max-tx`).
+    pub ftp_transactions_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { ftp_transactions_max: 1_024 }
+    }
 }
 
 /// Protocols each of whose messages is a transaction of its own.
@@ -259,6 +281,7 @@ impl Context<'_> {
 
     /// Whether EVE was told, too.
     fn told_anomaly(&mut self, transaction: u32, event: &'static str) -> bool {
+        self.objections += 1;
         let protocol = self.notes.protocol().map_or("failed", Protocol::eve_name);
         if self.rules.wants_events() {
             let ways = [Direction::Forward, Direction::Reverse];
@@ -287,6 +310,12 @@ impl Context<'_> {
         (self.records)(Record { event_type: "anomaly", way, transaction, fields: &fields });
         *self.scratch = fields;
         true
+    }
+
+    /// This payload cannot be read, though what follows may be: `exceptions.parser_error` decides what becomes of it. A parser that
+    /// ends with an anomaly needs not say so.
+    pub const fn give_up_payload(&mut self) {
+        self.is_broken = true;
     }
 
     /// The same of `application`, which is not what the flow is known as: rules are told each way.

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::defrag::DefragConfig;
 use crate::dpi::AppTable;
 use crate::dpi::file::Files;
+use crate::dpi::parser::Limits;
 use crate::dpi::recogniser::Recogniser;
 use crate::flow::FlowConfig;
 use crate::flow::owner::OwnerTable;
@@ -39,6 +40,8 @@ pub struct EngineConfig {
     pub streams: StreamConfig,
     /// What is told of files.
     pub files: Files,
+    /// Bounds of what parsers follow.
+    pub limits: Limits,
 }
 
 /// How TCP is put together.

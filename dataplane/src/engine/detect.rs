@@ -381,7 +381,7 @@ impl Engine {
 
     /// A rule passed what a flow speaks: no other is asked about it.
     #[cold]
-    fn pass_rules(&mut self, id: FlowId) {
+    pub(super) fn pass_rules(&mut self, id: FlowId) {
         let slot = self.flows.flow(id).inspection;
         if let Some(inspector) = &mut self.inspector {
             inspector.pass_rules(slot);
@@ -390,7 +390,7 @@ impl Engine {
 
     /// A rule ends a flow: it stays dropped, whatever policy says later.
     #[cold]
-    fn end_by_rule(&mut self, id: FlowId, verdict: Verdict, at: Wall, events: &mut EventSender) {
+    pub(super) fn end_by_rule(&mut self, id: FlowId, verdict: Verdict, at: Wall, events: &mut EventSender) {
         // Beside the wire a verdict is advice; what was dropped is looked at no longer all the same.
         let slot = self.flows.flow(id).inspection;
         if !self.is_inline() {

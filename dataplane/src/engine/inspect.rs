@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use super::{Engine, EngineConfig, Entry, Inspection, Mode, Outcome, Packet};
-use crate::control::{EventSender, ExceptionAction, Exceptions, FlowEnd, Origin, Snapshot, Transaction};
+use crate::control::{
+    EventSender, ExceptionAction, Exceptions, FlowEnd, Origin, ParserErrorAction, Snapshot, Transaction,
+};
 use crate::dpi::inspector::{Inspector, Looked, Payload, WhenFull};
 use crate::dpi::parser::{FlowView, Record};
 use crate::dpi::risk::clues::Page;
@@ -25,7 +27,7 @@ use crate::rules::detect::FlowCounts;
 use crate::rules::host_bits::HostBits;
 use crate::stream::{self, Mended, UrgentPolicy};
 use crate::time::Wall;
-use crate::verdict::Reason;
+use crate::verdict::{Reason, Verdict};
 
 /// What looks at payload under this configuration, if anybody.
 pub(super) fn inspector(config: &EngineConfig, shared: &Shared) -> Option<Inspector> {
@@ -38,6 +40,7 @@ pub(super) fn inspector(config: &EngineConfig, shared: &Shared) -> Option<Inspec
     });
     inspector.set_urgent(config.streams.urgent);
     inspector.set_files(config.files);
+    inspector.set_limits(config.limits);
     inspector.memory().set_bytes_max(config.streams.bytes_max);
     let foresight = Foresight::of(Arc::clone(&shared.foreseen));
     let foresight = foresight.with_names(Arc::clone(&shared.resolved));
@@ -92,7 +95,7 @@ impl Engine {
     ) -> Option<(ExceptionAction, Reason)> {
         let headers = entry.headers;
         let Found { id, direction, .. } = found;
-        self.is_in_stream = false;
+        (self.is_in_stream, self.is_broken) = (false, false);
         let is_known = self.flows.flow(id).inspection != NO_INSPECTION;
         let has_payload = headers.payload_offset < headers.end;
         // Rules may ask about packets of any protocol; parsers do not.
@@ -104,7 +107,7 @@ impl Engine {
             if has_payload {
                 let _nothing_waits = self.look(found, headers, None, packet, events);
             }
-            return None;
+            return self.break_off(exceptions.parser_error, found, packet, events);
         };
         let outcome = self.flows.judge(id, direction, headers).outcome();
         // What the tracker objects to may reach the receiver all the same.
@@ -133,7 +136,7 @@ impl Engine {
             self.tolerate(Reason::OverlapUnverified, packet, headers, events);
         }
         if !has_payload || !self.flows.flow(id).is_looked_at() {
-            return None;
+            return self.break_off(exceptions.parser_error, found, packet, events);
         }
         if tcp.flags.urg() {
             match self.config.streams.urgent {
@@ -146,10 +149,46 @@ impl Engine {
         }
         self.is_in_stream = true;
         if self.look(found, headers, Some((tcp.seq, tcp.flags)), packet, events) {
-            return None;
+            return self.break_off(exceptions.parser_error, found, packet, events);
         }
         let answer = (exceptions.reassembly_memory, Reason::ReassemblyMemory);
         self.excepted(answer, found, packet, events).then_some(answer)
+    }
+
+    /// What becomes of a packet whose payload a parser could not go on with, if that was so. Rules were told what was read until
+    /// then, and what matched of it is not told where they do not look at the packet.
+    fn break_off(
+        &mut self,
+        action: ParserErrorAction,
+        found: Found,
+        packet: &Packet<'_>,
+        events: &mut EventSender,
+    ) -> Option<(ExceptionAction, Reason)> {
+        if !std::mem::take(&mut self.is_broken) {
+            return None;
+        }
+        let reason = Reason::ParserError;
+        let (exception, of_flow) = match action {
+            ParserErrorAction::Ignore => return None,
+            ParserErrorAction::PassPacket | ParserErrorAction::PassFlow => {
+                self.rules_pass_packet = true;
+                if action == ParserErrorAction::PassFlow {
+                    self.pass_rules(found.id);
+                }
+                (None, None)
+            }
+            _ if !self.is_inline() => return None,
+            ParserErrorAction::DropPacket => (Some(ExceptionAction::Drop), None),
+            ParserErrorAction::DropFlow => (Some(ExceptionAction::Drop), Some(Verdict::Drop(reason))),
+            ParserErrorAction::Reject => (Some(ExceptionAction::Reject), Some(Verdict::Reject(reason))),
+        };
+        if let Some(inspector) = &mut self.inspector {
+            inspector.rules().forget_hits();
+        }
+        if let Some(verdict) = of_flow {
+            self.end_by_rule(found.id, verdict, packet.at.wall, events);
+        }
+        exception.map(|exception| (exception, reason))
     }
 
     /// Whether an exception keeps a segment from going on; one that lets it pass unseen lets all of its flow.
@@ -297,6 +336,7 @@ impl Engine {
     /// Takes what inspection learned of a flow.
     fn learn(&mut self, id: FlowId, looked: Looked) {
         // Rules look at packets of flows that nobody reads any more.
+        self.is_broken |= looked.is_broken;
         let is_let_go = looked.finished && !looked.is_kept && !self.has_rules();
         let flow = self.flows.flow_mut(id);
         if is_let_go {

@@ -227,7 +227,8 @@ impl Engine {
             }
             return self.except(action, reason, Some(found), snapshot, headers, packet, out, events);
         }
-        let ruled = if self.has_rules() && self.flows.flow(id).is_looked_at() {
+        let is_passed = std::mem::take(&mut self.rules_pass_packet);
+        let ruled = if self.has_rules() && self.flows.flow(id).is_looked_at() && !is_passed {
             let over_budget = snapshot.settings.exceptions.rule_budget;
             let ruled = self.detect(entry, found, over_budget, packet, events);
             if self.has_replacements() {

@@ -164,6 +164,8 @@ const MIDSTREAM: u8 = 1;
 const SIMULTANEOUS: u8 = 2;
 /// Segments may have passed that were not seen.
 const MAY_MISS: u8 = 4;
+/// The SYN's sender has acknowledged an answer that was not seen so far.
+const EARLY_ACK: u8 = 8;
 
 /// Assumed shift where the handshake was not seen: the largest (RFC 7323 2.3).
 const SCALE_MAX: u8 = 14;
@@ -518,6 +520,13 @@ impl TcpTrack {
                 if self.ends[from].has(End::HEARD) {
                     if segment.seq != self.ends[from].next_sent {
                         return Violation(Reason::TcpBadState);
+                    }
+                    // Beside the wire the answer may stand behind its acknowledgement, as where each direction is captured for
+                    // itself: one that brings nothing is waited for.
+                    let brings_nothing = segment.len == 0 && !flags.fin();
+                    if brings_nothing && self.bits & (MAY_MISS | EARLY_ACK) == MAY_MISS {
+                        self.bits |= EARLY_ACK;
+                        return Ok;
                     }
                     self.state = TcpState::Established;
                     self.adopt(from, segment);

@@ -171,10 +171,13 @@ impl Stream {
         if self.unread > unread {
             return Acked::Ready;
         }
-        match self.held.first() {
-            Some(first) if ack.wrapping_sub(first.start) as i32 >= 0 => Acked::HoleIsHopeless,
-            _ => Acked::Nothing,
-        }
+        if self.hole_is_hopeless() { Acked::HoleIsHopeless } else { Acked::Nothing }
+    }
+
+    /// Whether the receiver has the bytes of the first hole.
+    pub(super) fn hole_is_hopeless(&self) -> bool {
+        !self.has(SYN_DATA)
+            && self.held.first().is_some_and(|first| self.acked.wrapping_sub(first.start) as i32 >= 0)
     }
 
     /// Rewrites bytes of a payload that were seen before, and may still be unknown to the receiver, to what they were. `at` is where

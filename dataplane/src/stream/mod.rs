@@ -303,6 +303,12 @@ impl Streams {
         self.ways[way as usize].acknowledged(ack, rules, memory)
     }
 
+    /// Whether the receiver has the bytes of the first hole, so that they will not come.
+    #[must_use]
+    pub fn hole_is_hopeless(&self, way: Direction) -> bool {
+        self.ways[way as usize].hole_is_hopeless()
+    }
+
     /// Gives up on the bytes of the first hole, which ends at `seq` (the segment for which there was no room) or
     /// before; what was ready and not consumed is gone too.
     pub fn give_up_hole(

@@ -186,6 +186,8 @@ reasons! {
         Midstream = "midstream",
         /// Only one direction of the flow crosses the box and `exceptions.oneway` says drop.
         Oneway = "oneway",
+        /// A payload with which its parser cannot go on, and `exceptions.parser_error` says drop.
+        ParserError = "parser_error",
         /// A TCP segment in IP fragments whose bytes differ from those seen first, where they cannot be rewritten.
         OverlapInFragments = "overlap_in_fragments",
         /// ICMP error that quotes no flow we know.

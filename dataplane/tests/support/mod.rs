@@ -117,6 +117,7 @@ pub fn engine_config(worker: u8, workers: u8) -> EngineConfig {
         inspection: None,
         streams: StreamConfig::default(),
         files: Files::default(),
+        limits: dataplane::dpi::parser::Limits::default(),
     }
 }
 

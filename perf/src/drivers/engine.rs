@@ -103,6 +103,7 @@ impl Bench {
             inspection,
             streams: StreamConfig::default(),
             files: Files::default(),
+            limits: dataplane::dpi::parser::Limits::default(),
         };
         let first = Snapshot { version: 1, policy, settings: Settings::default(), apps: None, rules };
         let (door, mut workers, mut receivers) = door(first, 1, None);

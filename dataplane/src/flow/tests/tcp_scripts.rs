@@ -80,6 +80,28 @@ fn a_whole_conversation_fits() {
 }
 
 #[test]
+fn beside_the_wire_an_answer_may_stand_behind_its_acknowledgement() {
+    let config = || FlowConfig { capacity: 4, may_miss: true, ..FlowConfig::default() };
+    let mut lab = Lab::new(config());
+    let script: &[Line] = &[
+        ('C', "S", 1000, 0, 1000, 0, Fits, SynSent),
+        ('C', "A", 1001, 5001, 1000, 0, Fits, SynSent),
+        ('S', "SA", 5000, 1001, 1000, 0, Fits, SynReceived),
+        ('S', "PA", 5001, 1001, 1000, 100, Fits, SynReceived),
+        ('C', "A", 1001, 5101, 1000, 0, Fits, Established),
+    ];
+    for line in script {
+        let (found, outcome) = lab.send_as(&packet(line), now(1), true).unwrap();
+        let flow = lab.table.flow(found.id);
+        assert_eq!((outcome, flow.tcp_state(), flow.is_midstream()), (line.6, line.7, false), "{line:?}");
+    }
+    let mut lab = Lab::new(config());
+    for (line, expected) in [(0, Fits), (1, Fits), (1, Oneway)] {
+        assert_eq!(lab.send_as(&packet(&script[line]), now(1), true).unwrap().1, expected, "no answer comes");
+    }
+}
+
+#[test]
 fn both_ends_close_at_once() {
     run(&[
         OPEN,

@@ -136,6 +136,12 @@ pub(super) struct Window {
     pub fresh: usize,
     /// Of these, bytes that came with the packet that is looked at.
     pub late: usize,
+    /// Of what is kept, bytes at the beginning that belong to chunks which are over: rules of streams do not look at them.
+    chunk: usize,
+    /// Where the chunk that is looked at ends: with what is tried when so much has come.
+    chunk_end: Option<u64>,
+    /// Where the last message ends that is known.
+    message_end: u64,
     /// Bytes since rules that were told may be told again.
     pub since_told: usize,
     pub told: Vec<u32>,
@@ -154,7 +160,32 @@ impl Window {
     /// What may be tried now.
     pub(super) fn tried(&self) -> &[u8] {
         let bytes = self.bytes();
-        &bytes[..bytes.len() - self.late.min(bytes.len())]
+        let end = bytes.len() - self.late.min(bytes.len());
+        &bytes[self.chunk.min(end)..end]
+    }
+
+    /// A message ends `ahead` bytes behind what came: what comes after it is looked at for itself.
+    pub(super) fn end_chunk(&mut self, ahead: u64) {
+        self.message_end = self.passed() + ahead;
+        self.chunk_end.get_or_insert(self.message_end);
+    }
+
+    /// Whether what may be tried is a chunk: a message, or so many bytes.
+    pub(super) fn has_chunk(&self, bytes: usize) -> bool {
+        let tried = self.passed() - self.late as u64;
+        self.chunk_end.is_some_and(|end| end <= tried) || self.fresh - self.late >= bytes
+    }
+
+    /// All that may be tried was tried: where a message ended in it, the next chunk begins.
+    pub(super) fn begin_chunk(&mut self) {
+        let tried = self.passed() - self.late as u64;
+        if self.chunk_end.is_some_and(|end| end <= tried) {
+            self.chunk_end = Some(self.message_end).filter(|end| *end > tried);
+            self.chunk = self.bytes().len() - self.late.min(self.bytes().len());
+            self.since_told = 0;
+            self.told.clear();
+            self.waiting.clear();
+        }
     }
 
     /// Bytes that came in order so far.
@@ -162,10 +193,11 @@ impl Window {
         self.before + self.bytes().len() as u64
     }
 
-    /// Keeps the next bytes, and of those before them at most `kept`.
+    /// Keeps the next bytes, and of those before them that were tried at most `kept`.
     pub(super) fn push(&mut self, fresh: &[u8], kept: usize) {
-        let surplus = self.bytes().len().saturating_sub(kept);
+        let surplus = self.bytes().len().saturating_sub(kept.max(self.fresh));
         self.before += surplus as u64;
+        self.chunk = self.chunk.saturating_sub(surplus);
         self.gone += surplus;
         if self.gone >= GONE_MAX {
             self.bytes.drain(..self.gone);
@@ -181,7 +213,7 @@ impl Window {
         self.before = self.passed() + len;
         self.bytes.clear();
         self.waiting.clear();
-        (self.gone, self.fresh, self.late) = (0, 0, 0);
+        (self.gone, self.fresh, self.late, self.chunk) = (0, 0, 0, 0);
         self.is_renewed = false;
     }
 
@@ -189,8 +221,12 @@ impl Window {
         self.bytes.clear();
         self.told.clear();
         self.waiting.clear();
-        (self.gone, self.before, self.fresh, self.late, self.since_told) = (0, 0, 0, 0, 0);
-        self.is_renewed = false;
+        *self = Self {
+            bytes: std::mem::take(&mut self.bytes),
+            told: std::mem::take(&mut self.told),
+            waiting: std::mem::take(&mut self.waiting),
+            ..Self::default()
+        };
     }
 }
 
@@ -393,6 +429,35 @@ fn transaction(all: &mut Vec<Transaction>, number: u32) -> &mut Transaction {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chunk_ends_with_what_came_when_its_message_was_over() {
+        let mut window = Window::default();
+        window.push(b"one ", 100);
+        window.end_chunk(4);
+        window.late = 0;
+        window.begin_chunk();
+        assert_eq!(window.tried(), b"one ", "more of the message is to come");
+        window.push(b"bodytwo ", 100);
+        window.told.push(7);
+        window.begin_chunk();
+        assert_eq!(window.tried(), b"one ", "it came with this packet");
+        window.late = 0;
+        assert_eq!(window.tried(), b"one bodytwo ");
+        window.push(b"three", 100);
+        window.begin_chunk();
+        window.late = 0;
+        assert_eq!((window.tried(), window.told.len()), (&b"three"[..], 0));
+        assert_eq!((window.bytes(), window.passed()), (&b"one bodytwo three"[..], 17));
+        assert!(!window.has_chunk(100));
+        window.end_chunk(0);
+        window.push(b"four", 2);
+        window.end_chunk(0);
+        window.late = 0;
+        assert!(window.has_chunk(100));
+        window.begin_chunk();
+        assert_eq!(window.tried(), b"", "both messages were in it");
+    }
 
     #[test]
     fn what_holds_of_a_rule_is_forgotten_when_it_is_told_whatever_way() {

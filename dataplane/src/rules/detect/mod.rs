@@ -283,6 +283,11 @@ impl Detector {
         !self.hits.is_empty()
     }
 
+    /// What matched since hits were taken is not to be told.
+    pub fn forget_hits(&mut self) {
+        self.hits.clear();
+    }
+
     /// A rule of the set in force.
     #[must_use]
     pub fn signature(&self, hit: &Hit) -> Option<&Arc<Signature>> {

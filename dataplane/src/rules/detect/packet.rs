@@ -93,7 +93,11 @@ impl Detector {
                 let window = &mut state.streams[way as usize];
                 if facts.is_inline {
                     window.late = 0;
-                } else if view.way != Some(way) {
+                } else if view.way != Some(way)
+                    || (facts.application.is_some_and(stream::is_told_by_message)
+                        && !is_ending
+                        && !window.has_chunk(stream::CHUNK_BYTES))
+                {
                     continue;
                 }
                 let (from, to) = moment.ends(way);
@@ -177,6 +181,9 @@ impl Detector {
         }
         desk.tried = tried;
         if let Some(state) = flows.get_mut(place.0 as usize) {
+            if let Some(way) = view.way.filter(|_| !facts.is_inline) {
+                state.streams[way as usize].begin_chunk();
+            }
             state.streams.iter_mut().for_each(|window| window.late = 0);
             state.memory.end_packet();
             state.is_passed |= is_ending && state.streams.iter().all(|window| window.fresh == 0);

@@ -2,12 +2,14 @@
 //!
 //! The end of what came is kept, so that what lies across segments is found. A rule is tried when its pattern is seen, and again
 //! while its pattern is still kept. Told once, it is told again after [`CHUNK_BYTES`] at the earliest: Suricata looks at so much
-//! at once.
+//! at once. Beside the wire a message's end ends what is looked at together, where its parser says so ([`Telling::end_chunk`]): what
+//! came until then is tried with the next packet that way, not before, and what comes later begins anew, its offsets too.
 
 use super::flow::{FlowPlace, FlowState, Window};
 use super::flow_facts::FlowFacts;
 use super::packet::parts_hold;
 use super::succession::Generation;
+use super::transaction::Telling;
 use super::{Desk, Detector, Moment, Of, matched};
 use crate::flow::Direction;
 use crate::rules::host_bits::{Ends, HostBits};
@@ -16,10 +18,24 @@ use crate::rules::prefilter::{Glance, PATTERN_BYTES_MAX, Prefilter, Scratch};
 use crate::rules::signature::Signature;
 
 /// Bytes of a direction that are looked at together (`stream.reassembly.toserver-chunk-size`).
-const CHUNK_BYTES: usize = 2_560;
+pub(super) const CHUNK_BYTES: usize = 2_560;
+
+/// Whether the parser of an application says where messages end: beside the wire what came is tried then.
+pub(super) fn is_told_by_message(application: &str) -> bool {
+    application == "http"
+}
 
 /// Rules of a direction that wait for more bytes.
 const WAITING_MAX: usize = 64;
+
+impl Telling<'_> {
+    /// A message of a direction of TCP is over, or will be when `ahead` more bytes have come.
+    pub fn end_chunk(&mut self, way: Direction, ahead: u64) {
+        if let Some(state) = self.detector.flows.get_mut(self.place.0 as usize).filter(|_| self.is_on) {
+            state.streams[way as usize].end_chunk(ahead);
+        }
+    }
+}
 
 impl Detector {
     /// Keeps bytes that are next in a direction, for the rules of streams and for those that ask for payload beside what parsers tell.

@@ -25,7 +25,9 @@ pub fn objection(
     };
     Some(match reason {
         Reason::TcpTimestampInvalid => "pkt_invalid_timestamp",
-        Reason::TcpRstOutOfWindow => "rst_invalid_ack",
+        // One that acknowledges nothing has no acknowledgement to be wrong.
+        Reason::TcpRstOutOfWindow if flags.ack() => "rst_invalid_ack",
+        Reason::TcpRstOutOfWindow => return None,
         Reason::TcpSynInConnection => syn_again(state, tcp, from_responder),
         Reason::TcpAckInvalid => wrong_ack(state, tcp),
         Reason::TcpOutOfWindow => out_of_window(state, tcp),
@@ -137,10 +139,12 @@ mod tests {
             (TcpState::LastAck, Reason::TcpAckInvalid, ack, false, "lastack_invalid_ack"),
             (TcpState::SynSent, Reason::TcpTimestampInvalid, TcpFlags::RST, true, "pkt_invalid_timestamp"),
             (TcpState::Established, Reason::TcpBadState, 0, true, "pkt_broken_ack"),
+            (TcpState::Established, Reason::TcpRstOutOfWindow, TcpFlags::RST | ack, true, "rst_invalid_ack"),
         ] {
             assert_eq!(met(state, reason, flags, from_responder), Some(name));
             assert!(crate::rules::language::events::STREAM.contains(&name), "no rule can ask for {name}");
         }
         assert_eq!(met(TcpState::Established, Reason::TcpBadState, ack, true), None);
+        assert_eq!(met(TcpState::Established, Reason::TcpRstOutOfWindow, TcpFlags::RST, true), None);
     }
 }

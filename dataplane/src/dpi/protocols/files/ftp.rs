@@ -155,6 +155,10 @@ struct Control {
     open_code: Option<[u8; 3]>,
     port: Option<u16>,
     told: u32,
+    /// Commands without their answer, those that are told already too.
+    unanswered: u32,
+    /// More commands than may be under way.
+    is_flooded: bool,
     user_is_anonymous: bool,
     /// Where the next data connection goes.
     announced: Vec<(Addr, u16)>,
@@ -210,7 +214,7 @@ impl Parser for Control {
         if !std::mem::take(&mut self.skips[way as usize]) {
             self.line(way, line.strip_suffix(b"\r").unwrap_or(line), cx);
         }
-        if self.told >= RECORDS_MAX { Step::Done } else { Step::Consumed(end + 1) }
+        if self.told >= RECORDS_MAX || self.is_flooded { Step::Done } else { Step::Consumed(end + 1) }
     }
 
     fn gap(&mut self, way: Direction, _len: u64, _cx: &mut Context<'_>) -> Step {
@@ -253,6 +257,13 @@ impl Control {
         if line.is_empty() {
             return;
         }
+        // The one that was answered last counts too: it is looked at until the next packet that way.
+        if self.unanswered >= cx.limits.ftp_transactions_max {
+            cx.anomaly("too_many_transactions");
+            self.is_flooded = true;
+            return;
+        }
+        self.unanswered += 1;
         let is_cut = line.len() > LINE_BYTES_MAX;
         let line = line.get(..LINE_BYTES_MAX).unwrap_or(line);
         let space = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
@@ -373,6 +384,7 @@ impl Control {
         }
         // A preliminary answer: another one follows.
         if code.first() != Some(&b'1') {
+            self.unanswered = self.unanswered.saturating_sub(1);
             self.tell(cx);
         }
     }
@@ -459,6 +471,27 @@ mod tests {
         assert_eq!((addr.is_v4(), port), (false, 5282));
         assert_eq!(extended(b"|1|192.0.2.1|99999|"), None);
         assert_eq!(extended(b""), None);
+    }
+
+    #[test]
+    fn more_commands_than_may_be_under_way_are_an_event() {
+        use crate::dpi::feed::samples::alerts_of;
+        let rules = [
+            "alert ftp any any -> any any (flow:to_server; app-layer-event:ftp.too_many_transactions; sid:1;)",
+        ];
+        let greeting = (Direction::Reverse, &b"220 FTP\r\n"[..]);
+        for (count, answers, told) in [(1_024, 0, vec![]), (1_025, 0, vec![1]), (1_025, 1, vec![])] {
+            let (first, answer) = (b"NOOP\r\n".repeat(answers), b"200 ok\r\n".repeat(answers));
+            let rest = b"NOOP\r\n".repeat(count - answers);
+            let payloads = [
+                greeting,
+                (Direction::Forward, &first),
+                (Direction::Reverse, &answer),
+                (Direction::Forward, &rest),
+            ];
+            let payloads: Vec<_> = payloads.into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
+            assert_eq!(alerts_of(21, &rules, &payloads), told, "{count} commands, {answers} answered");
+        }
     }
 
     #[test]

@@ -138,7 +138,13 @@ fn message(way: Direction, whole: &[u8], head_len: usize, cx: &mut Context<'_>) 
     let third = words.next();
     let described = header(head, b"content-type", b"c").filter(|value| has_word(value, b"sdp")).map(|_| body);
     tell_rules(way, (whole, head, body), cx);
-    if first.starts_with(b"SIP/") {
+    let is_answer = first.starts_with(b"SIP/");
+    if is_answer != (way == Direction::Reverse) {
+        // Either end of a dialogue may ask (RFC 3261 12.2). Suricata reads requests one way and answers the other, and gives up
+        // others.
+        cx.give_up_payload();
+    }
+    if is_answer {
         let code = decimal(second).unwrap_or(0);
         if code == 403 || code == 404 || code >= 500 {
             cx.risk(Risk::ErrorCode, format_args!("sip status {code}"));

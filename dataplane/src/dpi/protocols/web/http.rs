@@ -107,7 +107,7 @@ pub fn start_of(bytes: &[u8]) -> Match {
         }
         // HTTP/0.9, or a version that was left out: fields tell, or that nothing is behind the path.
         (_, Some(end)) if is_known && has_host(rest.get(end..).unwrap_or_default()) => Match::Yes(85),
-        (_, Some(_)) if method == b"GET" && line.starts_with(b"/") && !line.contains(&b' ') => Match::Yes(85),
+        (_, Some(_)) if is_known && line.starts_with(b"/") && !line.contains(&b' ') => Match::Yes(85),
         (_, Some(_)) => Match::of(method == b"GET" && rest.get(1) == Some(&b'/'), 60),
         (_, None) if bytes.len() > LINE_BYTES_MAX => Match::No,
         // A long target in a segment of its own.
@@ -129,6 +129,10 @@ struct Http {
     inside: Option<Box<Inside>>,
     /// Bytes are missing, so that a response may be to a request that was not seen.
     has_gap: bool,
+    /// Heads of which bytes are missing, by direction: read on as if nothing were.
+    broken: [Kept; 2],
+    /// The head that is read is one of these.
+    is_broken: bool,
     /// Messages so far, by direction: rules know a transaction by its number.
     messages: [u32; 2],
 }
@@ -144,6 +148,8 @@ struct Way {
     encoded: bool,
     /// The type of the body is none that programs have.
     claims_harmless: bool,
+    /// An answer without a head, of which whole lines came so far: a head may follow.
+    may_end: bool,
     /// The lines of chunks end with a line feed alone.
     ends_bare: bool,
     /// Bytes of the body so far, where its length is only known at its end.
@@ -212,6 +218,8 @@ enum Kind {
     WebSocket,
     Http2,
     Upgrade,
+    /// HTTP/0.9: the answer is a body and nothing else.
+    Bare,
 }
 
 impl Parser for Http {
@@ -219,42 +227,42 @@ impl Parser for Http {
         if let Some(inside) = &mut self.inside {
             return inside.data(way, bytes, cx);
         }
+        let before = (self.messages[way as usize], self.is_between(way));
+        let step = self.read(way, bytes, cx);
+        if let Step::Consumed(len @ 1..) = step
+            && self.is_between(way)
+            && before != (self.messages[way as usize], true)
+        {
+            // A message is over.
+            cx.rules.end_chunk(way, len.saturating_sub(bytes.len()) as u64);
+        }
+        step
+    }
+
+    fn before_gap(&mut self, way: Direction, unread: &[u8], cx: &mut Context<'_>) {
+        if self.inside.is_some() {
+            return;
+        }
         let index = way as usize;
         match self.ways[index].state {
-            State::Head => self.head(way, bytes, cx),
-            State::Body(left) => self.body(way, bytes, left, cx),
-            State::Chunk(left) => self.chunk(way, bytes, left, cx),
-            State::Trailer => self.trailer(way, bytes, cx),
-            State::UntilEnd => {
-                self.sniff(index, bytes, cx);
-                self.tell_body(way, bytes, cx);
-                self.ways[index].len += bytes.len() as u64;
-                Step::Consumed(bytes.len())
+            State::Head if unread.len() <= HEAD_BYTES_MAX => self.broken[index] = Kept::of(unread),
+            State::Body(_) | State::Chunk(1..) => {
+                // No more of it comes to be judged by.
+                self.sniff(index, unread, cx);
+                self.read(way, unread, cx);
             }
-            State::Switching => {
-                let is_tunnel = self.pending.back().is_some_and(|pending| pending.kind == Kind::Connect)
-                    && !bytes.first().is_some_and(u8::is_ascii_uppercase);
-                if is_tunnel {
-                    // The proxy's answer was not seen.
-                    return self.inside.insert(Box::default()).data(way, bytes, cx);
-                }
-                if bytes.len() > HEAD_BYTES_MAX { Step::Done } else { Step::Consumed(0) }
-            }
-            State::Lost => {
-                if matches!(start_of(bytes), Match::Yes(80..)) {
-                    self.ways[index].state = State::Head;
-                    return self.head(way, bytes, cx);
-                }
-                Step::Consumed(bytes.len())
-            }
+            _ => {}
         }
     }
 
+    /// A head goes on behind the gap as if nothing were missing, as libhtp reads it: what hides a byte of a target hides no more
+    /// of it. Of a body the bytes count.
     fn gap(&mut self, way: Direction, len: u64, cx: &mut Context<'_>) -> Step {
         if let Some(inside) = &mut self.inside {
             return inside.gap(way, len, cx);
         }
         self.has_gap = true;
+        let is_broken = !self.broken[way as usize].is_empty();
         let own = &mut self.ways[way as usize];
         own.searched = 0;
         if let Some(carried) = own.told.as_mut().and_then(|told| told.carried.as_mut()) {
@@ -265,9 +273,15 @@ impl Parser for Http {
             State::Body(left) if left == len => State::Head,
             State::Chunk(left) if left > len => State::Chunk(left - len),
             State::UntilEnd => State::UntilEnd,
+            State::Head if is_broken => State::Head,
+            // What comes next of answers shows whether it is a head, see `begins_body`.
+            State::Head | State::Body(_) if way == Direction::Reverse => State::Head,
             _ => State::Lost,
         };
         own.len += len;
+        if matches!(own.state, State::Head) {
+            self.end_body(way, false, cx);
+        }
         Step::Consumed(0)
     }
 
@@ -310,6 +324,112 @@ impl Parser for Http {
 }
 
 impl Http {
+    /// Whether the next message of a direction is waited for.
+    const fn is_between(&self, way: Direction) -> bool {
+        matches!(self.ways[way as usize].state, State::Head | State::Switching)
+    }
+
+    fn read(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        let index = way as usize;
+        match self.ways[index].state {
+            State::Head if !self.broken[index].is_empty() => self.head_over_gap(way, bytes, cx),
+            State::Head => self.head(way, bytes, cx),
+            State::Body(left) => self.body(way, bytes, left, cx),
+            State::Chunk(left) => self.chunk(way, bytes, left, cx),
+            State::Trailer => self.trailer(way, bytes, cx),
+            State::UntilEnd => self.until_end(way, bytes, cx),
+            State::Switching => {
+                let is_tunnel = self.pending.back().is_some_and(|pending| pending.kind == Kind::Connect)
+                    && !bytes.first().is_some_and(u8::is_ascii_uppercase);
+                if is_tunnel {
+                    // The proxy's answer was not seen.
+                    return self.inside.insert(Box::default()).data(way, bytes, cx);
+                }
+                if bytes.len() > HEAD_BYTES_MAX { Step::Done } else { Step::Consumed(0) }
+            }
+            State::Lost => {
+                if matches!(start_of(bytes), Match::Yes(80..)) {
+                    self.ways[index].state = State::Head;
+                    return self.head(way, bytes, cx);
+                }
+                Step::Consumed(bytes.len())
+            }
+        }
+    }
+
+    /// Reads on in a head of which bytes are missing.
+    fn head_over_gap(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        let mut whole = std::mem::take(&mut self.broken[way as usize]);
+        if matches!(start_of(bytes), Match::Yes(95..)) {
+            // The rest of it is missing too.
+            return self.head(way, bytes, cx);
+        }
+        let before = whole.len();
+        if before + bytes.len() > HEAD_BYTES_MAX || !whole.extend(bytes) {
+            self.ways[way as usize] = Way { state: State::Lost, ..Way::default() };
+            return Step::Consumed(bytes.len());
+        }
+        self.is_broken = true;
+        let step = self.head(way, &whole, cx);
+        self.is_broken = false;
+        match step {
+            Step::Consumed(0) => {
+                self.broken[way as usize] = whole;
+                Step::Consumed(bytes.len())
+            }
+            // What was there before the gap is no head by itself.
+            Step::Consumed(len) => Step::Consumed(len.saturating_sub(before)),
+            end => end,
+        }
+    }
+
+    /// Whether an answer begins with its body: to a request of HTTP/0.9, or because there is no status line. Clients take such an
+    /// answer for a body that ends with the flow, and so does libhtp.
+    fn begins_body(&self, way: Direction, bytes: &[u8]) -> bool {
+        let Some(pending) = self.pending.front().filter(|_| way == Direction::Reverse) else { return false };
+        let is_status = [&b"HTTP/"[..], b"ICY "].iter().any(|status| {
+            let seen = bytes.len().min(status.len());
+            bytes.get(..seen) == status.get(..seen)
+        });
+        match pending.kind {
+            Kind::Bare => true,
+            Kind::Usual => !is_status && !matches!(start_of(bytes), Match::Yes(_)),
+            Kind::Head | Kind::Connect | Kind::WebSocket | Kind::Http2 | Kind::Upgrade => false,
+        }
+    }
+
+    /// An answer without a head begins, which is a body that ends with the flow.
+    fn bare_answer(&mut self, way: Direction, cx: &mut Context<'_>) {
+        let Some(pending) = self.pending.pop_front() else { return };
+        if pending.kind != Kind::Bare && !self.has_gap && !cx.flow.is_midstream {
+            cx.risk(Risk::MalformedMessage, format_args!("http answer without a status line"));
+        }
+        let may_end = pending.kind != Kind::Bare;
+        self.ways[way as usize] = Way { state: State::UntilEnd, may_end, ..Way::default() };
+        let of = self.messages[way as usize];
+        let carried = self
+            .carries(way, cx)
+            .then(|| Carried::of_response((told::NAME, of), target_of(&pending.fields), None));
+        self.ways[way as usize].waiting = Some(pending);
+        self.begin_body(way, &Head::default(), carried, cx);
+    }
+
+    /// Bytes of a body that ends with the flow.
+    fn until_end(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
+        let own = &mut self.ways[way as usize];
+        if own.may_end && own.len > 0 && bytes.starts_with(b"HTTP/") {
+            self.finish(way, cx);
+            self.end_body(way, false, cx);
+            self.ways[way as usize] = Way::default();
+            return self.head(way, bytes, cx);
+        }
+        own.may_end &= bytes.ends_with(b"\n");
+        self.sniff(way as usize, bytes, cx);
+        self.tell_body(way, bytes, cx);
+        self.ways[way as usize].len += bytes.len() as u64;
+        Step::Consumed(bytes.len())
+    }
+
     fn head(&mut self, way: Direction, bytes: &[u8], cx: &mut Context<'_>) -> Step {
         let own = &mut self.ways[way as usize];
         // RFC 9112 2.2: empty lines before a request are passed over.
@@ -324,6 +444,16 @@ impl Http {
         if own.searched == 0 && bytes.starts_with(http2::PREFACE) {
             return self.inside.insert(Box::new(Inside::with(http2::parser()))).data(way, bytes, cx);
         }
+        if self.begins_body(way, bytes) {
+            let line = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
+            if bytes.get(line) == Some(&b'H') {
+                // One line before a status line is passed over.
+                return Step::Consumed(line);
+            }
+            self.bare_answer(way, cx);
+            return self.until_end(way, bytes, cx);
+        }
+        let own = &mut self.ways[way as usize];
         let Some(len) = head::head_len(bytes, own.searched) else {
             own.searched = bytes.len();
             return self.unfinished(way, bytes, cx);
@@ -355,6 +485,9 @@ impl Http {
 
     /// Tells rules a message, whose head has `len` bytes and was read: how long it is, is known or is not.
     fn tell_frame(&self, way: Direction, kind: FrameId, bytes: &[u8], len: usize, cx: &mut Context<'_>) {
+        if self.is_broken {
+            return;
+        }
         let len = len as u64;
         let whole = match self.ways[way as usize].state {
             State::Body(left) => Some(len.saturating_add(left)),
@@ -378,11 +511,10 @@ impl Http {
         let line = bytes.get(..end).unwrap_or_default().trim_ascii();
         if let Some(line) = head::request_line(line)
             && line.version.is_none()
-            && line.method == b"GET"
+            && METHODS.contains(&line.method)
         {
             self.ways[way as usize].searched = 0;
             self.request(way, &line, &Head::default(), bytes.get(..=end).unwrap_or_default(), cx);
-            self.ways[way.opposite() as usize].state = State::UntilEnd;
             return Step::Consumed(end + 1);
         }
         Step::Consumed(0)
@@ -447,6 +579,7 @@ impl Http {
             _ if has_word(upgrade, b"websocket") => Kind::WebSocket,
             _ if starts_with_word(upgrade, b"h2c") => Kind::Http2,
             _ if !upgrade.is_empty() => Kind::Upgrade,
+            _ if version.is_none() && head.fields == 0 => Kind::Bare,
             _ => Kind::Usual,
         };
         if self.pending.len() >= PENDING_MAX
@@ -633,11 +766,7 @@ impl Http {
         }
         let of = self.messages[way as usize];
         let carried = self.carries(way, cx).then(|| {
-            let target = pending.fields.iter().find_map(|(key, value)| match value {
-                Value::Text(text) if key == "url" => Some(text),
-                _ => None,
-            });
-            Carried::of_response((told::NAME, of), target.unwrap_or_default(), head.content_disposition)
+            Carried::of_response((told::NAME, of), target_of(&pending.fields), head.content_disposition)
         });
         self.ways[way as usize].waiting = Some(pending);
         let (transaction, is_last) = self.begin_body(way, head, carried, cx);
@@ -658,7 +787,7 @@ impl Http {
                     cx.notes.set_protocol(&http2::HTTP2, 98);
                     Inside::with(hand_over(&handed_over, cx))
                 }
-                Kind::Upgrade | Kind::Usual | Kind::Head => Inside::default(),
+                Kind::Upgrade | Kind::Usual | Kind::Head | Kind::Bare => Inside::default(),
             };
             self.inside = Some(Box::new(inside));
         } else if matches!(other.state, State::Switching) {
@@ -694,9 +823,28 @@ impl Http {
             return Step::Consumed(inside.len());
         }
         self.tell_body(way, inside, cx);
+        let extra = self.beyond(way, bytes, inside.len());
+        self.tell_body(way, extra, cx);
         self.end_body(way, true, cx);
         self.ways[index].state = State::Head;
+        if !extra.is_empty() {
+            return Step::Consumed(inside.len() + extra.len());
+        }
         Step::Consumed(usize::try_from(left).unwrap_or(usize::MAX / 2).min(usize::MAX / 2))
+    }
+
+    /// The rest of a line that stands behind an answer's body of `len` bytes and begins no other answer: libhtp takes it for part
+    /// of the body.
+    fn beyond<'a>(&self, way: Direction, bytes: &'a [u8], len: usize) -> &'a [u8] {
+        let rest = bytes.get(len..).unwrap_or_default();
+        let is_line = rest.first().is_some_and(|byte| !matches!(byte, b'\r' | b'\n' | b' ' | b'\t'));
+        let starts = rest.get(..4).unwrap_or(rest);
+        if way == Direction::Forward || !is_line || b"HTTP".starts_with(starts) || starts.starts_with(b"ICY")
+        {
+            return &[];
+        }
+        let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
+        rest.get(..end).unwrap_or_default()
     }
 
     fn sniff(&mut self, index: usize, body: &[u8], cx: &mut Context<'_>) {
@@ -825,6 +973,15 @@ pub(super) fn split_port(host: &[u8]) -> (&[u8], Option<u64>) {
     }
 }
 
+/// The target that the record of a request has.
+fn target_of(fields: &Fields) -> &[u8] {
+    let target = fields.iter().find_map(|(key, value)| match value {
+        Value::Text(text) if key == "url" => Some(text),
+        _ => None,
+    });
+    target.unwrap_or_default()
+}
+
 /// A content type without its parameters.
 fn media_type(value: &[u8]) -> &[u8] {
     value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
@@ -847,81 +1004,4 @@ fn content_range(fields: &mut Fields, range: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_are_known_by_their_first_line() {
-        for (bytes, expected) in [
-            (&b"GET / HTTP/1.1\r\n"[..], Match::Yes(95)),
-            (b"M-SEARCH * HTTP/1.1\r\n", Match::Yes(95)),
-            (b"CONNECT a.example:443 HTTP/1.1\r\n", Match::Yes(95)),
-            (b"HTTP/1.1 200 OK\r\n", Match::Yes(95)),
-            (b"GET /old\r\n", Match::Yes(85)),
-            (b"GET /old of files\r\n", Match::Yes(60)),
-            (b"GET /\nAccept: */*\nhost: a.example\n\n", Match::Yes(85)),
-            (b"GET /long", Match::More),
-            (b"GE", Match::More),
-            (b"HTTP", Match::More),
-            (b"OPTIONS * RTSP/1.0\r\n", Match::No),
-            (b"OPTIONS sip:a@b.example SIP/2.0\r\n", Match::No),
-            (b"EHLO there\r\n", Match::No),
-            (b"SSH-2.0-x\r\n", Match::No),
-            (b"PRI * HTTP/2.0\r\n", Match::No),
-        ] {
-            assert_eq!(start_of(bytes), expected, "{}", String::from_utf8_lossy(bytes));
-        }
-    }
-
-    /// Both directions, the second after the first, each in pieces of `step` bytes; returns how many records came.
-    fn records_of(request: &[u8], response: &[u8], step: usize) -> usize {
-        use crate::dpi::inspector::{Inspector, Payload};
-        use crate::dpi::{AppTable, FlowView, recogniser::Recogniser};
-        use crate::parse::{Addr, TcpFlags};
-        let mut inspector = Inspector::new(Recogniser::new().into(), AppTable::default().into(), 1);
-        let end = |last| (Addr::v4([192, 0, 2, last]), 80);
-        let view = FlowView {
-            initiator: end(1),
-            responder: end(2),
-            protocol: 6,
-            is_midstream: false,
-            is_established: true,
-            counts: crate::rules::detect::FlowCounts::default(),
-        };
-        let (slot, _) = inspector.start(&view, crate::time::Wall(0));
-        let mut count = 0;
-        for (way, bytes) in [(Direction::Forward, request), (Direction::Reverse, response)] {
-            inspector.syn(slot, way, 0);
-            for (at, piece) in bytes.chunks(step).enumerate() {
-                let tcp = Some(((at * step) as u32 + 1, TcpFlags(0x10)));
-                let payload = Payload { way, bytes: piece, tcp, urgent: None, at: crate::time::Wall(0) };
-                inspector.look(slot, &view, &payload, &mut |_| count += 1);
-            }
-        }
-        inspector.end(slot, &view, crate::time::Wall(0), &mut |_| count += 1);
-        count
-    }
-
-    #[test]
-    fn pipelined_requests_meet_their_responses_however_they_are_cut() {
-        let request = b"GET /a HTTP/1.1\r\nHost: a.example\r\n\r\nPOST /b HTTP/1.1\r\nHost: a.example\r\n\
-            Content-Length: 3\r\n\r\nx=1HEAD /c HTTP/1.1\r\nHost: a.example\r\n\r\n";
-        let response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n\
-            HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
-        for step in [7, 40, 1_000] {
-            assert_eq!(records_of(request, response, step), 3, "in pieces of {step}");
-        }
-        let bare = response.split(|byte| *byte == b'\r').collect::<Vec<_>>().concat();
-        assert_eq!(records_of(request, &bare, 40), 3, "line feeds alone");
-        for len in 0..response.len() {
-            assert!(records_of(request, &response[..len], 50) <= 4);
-        }
-    }
-
-    #[test]
-    fn hosts_are_split_from_ports() {
-        assert_eq!(split_port(b"a.example:80"), (&b"a.example"[..], Some(80)));
-        assert_eq!(split_port(b"a.example"), (&b"a.example"[..], None));
-        assert_eq!(authority_of(b"http://u@a.example/x"), Some(&b"a.example"[..]));
-    }
-}
+mod tests;
