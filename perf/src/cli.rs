@@ -33,7 +33,7 @@ pub(crate) enum Command {
     List,
     /// Runs one scenario by its name (see `list`), or `all` of them, one result file each.
     Run {
-        /// inline, engine, xdp, policy, connections, memory, reload, syn-flood or all.
+        /// inline, engine, xdp, policy, connections, memory, reload, identity, syn-flood or all.
         scenario: Scenario,
         #[command(flatten)]
         forward: Forward,
@@ -94,6 +94,11 @@ pub(crate) enum Command {
         /// A release build of `jarvis`, to be reloaded between veth pairs too.
         #[arg(long)]
         binary: Option<PathBuf>,
+    },
+    /// 100,000 users are known by their addresses, and come and go: what packets cost then, and how soon a change is in force.
+    Identity {
+        #[command(flatten)]
+        engine: Engine,
     },
     /// Two million SYNs beside established flows, which must not notice.
     SynFlood {
@@ -208,6 +213,8 @@ pub(crate) enum Scenario {
     Memory,
     /// Reload under load.
     Reload,
+    /// Users who come and go.
+    Identity,
     /// A SYN flood beside established flows.
     SynFlood,
     /// All of the above, in this order.
@@ -216,7 +223,7 @@ pub(crate) enum Scenario {
 
 impl Scenario {
     /// What `all` runs.
-    pub(crate) const EACH: [Self; 8] = [
+    pub(crate) const EACH: [Self; 9] = [
         Self::Inline,
         Self::Engine,
         Self::Xdp,
@@ -224,6 +231,7 @@ impl Scenario {
         Self::Connections,
         Self::Memory,
         Self::Reload,
+        Self::Identity,
         Self::SynFlood,
     ];
 }

@@ -23,7 +23,7 @@ use clap::Parser;
 use cli::{Cli, Command, Engine, Forward, Scenario};
 use report::result::ResultFile;
 use report::{markdown, plot, table};
-use scenarios::{Error, api, dut, forward, inspect, memory, program, replay};
+use scenarios::{Error, api, dut, forward, identity, inspect, memory, program, replay};
 use traffic::Kind;
 
 /// The engine must not call the allocator for a packet: so its calls are counted.
@@ -86,6 +86,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Connections { engine } => in_memory(Scenario::Connections, &engine, None)?,
         Command::Memory { engine } => in_memory(Scenario::Memory, &engine, None)?,
         Command::Reload { engine, binary } => in_memory(Scenario::Reload, &engine, binary.as_deref())?,
+        Command::Identity { engine } => in_memory(Scenario::Identity, &engine, None)?,
         Command::SynFlood { engine } => in_memory(Scenario::SynFlood, &engine, None)?,
         Command::Inspect { captures, rules, rules_min, common } => {
             let (runs, seed, core) = (common.runs, common.seed, common.dut_core);
@@ -140,6 +141,7 @@ fn computed(scenario: Scenario, engine: &Engine, binary: Option<&Path>) -> Resul
         Scenario::Policy => memory::policy(&sweep(&[1], &[100, 1_000, 10_000])),
         Scenario::Connections => memory::connections(&sweep(&[1], &[0, 1_000])),
         Scenario::Memory => memory::memory(&sweep(&[1_000_000], &[0])),
+        Scenario::Identity => identity::measure(&sweep(&[10_000, 1_000_000], &[1_000])),
         Scenario::SynFlood => memory::syn_flood(&sweep(&[1], &[1_000])),
         Scenario::Reload => {
             let mut recorder = memory::reload(&sweep(&[1_000_000], &[1_000]))?;

@@ -286,7 +286,17 @@ fn workers(out: &mut DescriptorEncoder<'_>, services: &Services, readings: &[Wor
     let unit = Unit::Other("version".to_owned());
     let help = "Snapshot that the worker's last batch ran under";
     let mut metric = out.encode_descriptor("worker_policy", help, Some(&unit), MetricType::Gauge)?;
-    per_worker(&mut metric, readings, |metric, reading| metric.encode_gauge(&reading.snapshot_version))
+    per_worker(&mut metric, readings, |metric, reading| metric.encode_gauge(&reading.snapshot_version))?;
+    let unit = Unit::Other("changes".to_owned());
+    let help = "Changes of who is where that the worker has not taken yet";
+    let mut metric = out.encode_descriptor("worker_identity_lag", help, Some(&unit), MetricType::Gauge)?;
+    let newest = services.door.newest_identity();
+    per_worker(&mut metric, readings, |metric, reading| {
+        metric.encode_gauge(&newest.saturating_sub(reading.identity))
+    })?;
+    let help = "Assertions of who is where that are alive";
+    let mut metric = out.encode_descriptor("identities", help, None, MetricType::Gauge)?;
+    metric.encode_gauge(&(services.identities_live() as u64))
 }
 
 fn histogram(

@@ -166,6 +166,8 @@ pub struct WorkerView {
     pub policy_version: u64,
     /// Snapshots published since then.
     pub policy_lag: u64,
+    /// Changes of who is where that it has not taken yet.
+    pub identity_lag: u64,
     /// Frames neither free nor in a ring.
     pub outstanding_frames: u64,
     /// What became of its frames.
@@ -295,6 +297,7 @@ impl Services {
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerView> {
         let newest = self.door.publisher.current().version;
+        let newest_identity = self.door.newest_identity();
         let now_ns = self.now().tick.0;
         let view = |(worker, reading): (usize, WorkerReading)| WorkerView {
             worker,
@@ -302,6 +305,7 @@ impl Services {
             batches: reading.batches,
             policy_version: reading.snapshot_version,
             policy_lag: newest.saturating_sub(reading.snapshot_version),
+            identity_lag: newest_identity.saturating_sub(reading.identity),
             outstanding_frames: reading.outstanding_frames,
             frames: Frames::from(&reading.counters),
             flows: Named(reading.flow),

@@ -70,6 +70,7 @@ fn telemetry_adds_up_over_workers() {
     let workers = daemon.over_tcp("GET", "/telemetry/workers", "").json();
     assert_eq!(workers["workers"][1]["frames"]["forwarded"], 7);
     assert_eq!(workers["workers"][1]["policy_lag"], 0);
+    assert_eq!(workers["workers"][1]["identity_lag"], 0);
     let ports = daemon.over_tcp("GET", "/telemetry/ports", "").json();
     assert_eq!(ports["ports"][0]["port"], "in0");
     assert_eq!(ports["ports"][0]["total"]["rx_packets"], 20);

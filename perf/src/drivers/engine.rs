@@ -70,6 +70,16 @@ impl Pass {
         self.elapsed_ns.saturating_sub(self.copy_ns) as f64 / self.packets.max(1) as f64
     }
 
+    /// Counts another pass in.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.elapsed_ns += other.elapsed_ns;
+        self.copy_ns += other.copy_ns;
+        self.sent += other.sent;
+        self.dropped += other.dropped;
+        self.allocations += other.allocations;
+    }
+
     /// Packets a second.
     pub(crate) fn rate_pps(&self) -> f64 {
         1e9 / self.ns_per_packet()
@@ -190,6 +200,7 @@ impl Bench {
     /// One turn of a worker without packets: timers and the sweep. Says whether a sweep is still under way.
     pub(crate) fn idle_turn(&mut self) -> bool {
         let now = now();
+        self.engine.identify(&mut self.worker.identities);
         let snapshot = self.worker.snapshots.load();
         self.out.clear();
         self.engine.between_batches(now, true, snapshot, &mut self.out, &mut self.worker.events);
@@ -208,6 +219,7 @@ impl Bench {
 
     fn turn(&mut self, trace: &Trace, at: usize, count: usize) -> (u64, u64) {
         let now = now();
+        self.engine.identify(&mut self.worker.identities);
         let mut index = at;
         let mut frames = self.frames.iter_mut();
         let mut packets: [Packet<'_>; BATCH_MAX] = std::array::from_fn(|slot| {

@@ -340,7 +340,7 @@ fn facts(seed: u64) -> Vec<Facts<'static>> {
         .collect()
 }
 
-fn capacity(flows: u32) -> u32 {
+pub(super) fn capacity(flows: u32) -> u32 {
     (f64::from(flows) / LOAD).ceil() as u32
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod api;
 mod costs;
 pub(crate) mod dut;
 pub(crate) mod forward;
+pub(crate) mod identity;
 pub(crate) mod inspect;
 pub(crate) mod memory;
 mod rules;
