@@ -25,6 +25,7 @@ mod log;
 mod policy;
 mod preflight;
 mod privileges;
+mod radius;
 mod replay;
 mod restore;
 mod rule_lists;
@@ -50,6 +51,7 @@ use cli::{Cli, Command, Live};
 use config::{Config, Ports};
 use controlplane::services::live::{Bounds, Hub};
 use controlplane::services::{EventCounts, EventPump, Identities, Names, Parts, Services};
+use controlplane::sources::radius::Radius;
 use dataplane::control::{Snapshot, door};
 use dataplane::host::Shared;
 use failure::Failure;
@@ -154,7 +156,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         door: Arc::clone(&door),
         names,
         policies,
-        identities: Identities::new(config.identity.several),
+        identities: Identities::new(config.identity.several, config.identity.precedence),
         events,
         auth,
         audit,
@@ -167,11 +169,20 @@ fn run(typed: &Live) -> Result<(), Failure> {
         version: env!("CARGO_PKG_VERSION"),
     });
 
+    let radius = radius::config(&config)?.map(|radius| {
+        let at = radius.listen;
+        Radius::bind(radius)
+            .map_err(|error| Failure::line(format!("cannot listen for RADIUS at {at}: {error}")))
+    });
+    let radius = radius.transpose()?;
+
     // All is open: rights go, threads come. Those that need a right are made first.
     let links = serve::listen_to_links(&config, &door)?;
     let threads = serve::worker_threads(&config, &plan)?;
     privileges::lower(&[]).map_err(|error| Failure::line(format!("cannot give up capabilities: {error}")))?;
     trust::tell_start(&services, first_admin.as_ref());
+    let radius = radius.map(|radius| radius.start(Arc::clone(&services))).transpose();
+    let radius = radius.map_err(|error| Failure::line(format!("no thread for RADIUS: {error}")))?;
     let serving = Serving::start(
         &config,
         tls,
@@ -186,6 +197,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     )?;
     fresh.stays();
     serving.until_asked_to_stop();
+    drop(radius);
     Ok(())
 }
 

@@ -139,3 +139,68 @@ fn what_no_user_has_is_refused() {
     }
     assert_eq!(lab.ctl(&["identity", "list"])["total"], 0);
 }
+
+const SECRET: &str = "0123456789abcdef";
+
+/// Sends accounting as an access server does; whether it was answered.
+fn account(lab: &Lab, port: u16, secret: &str, attributes: &str) -> bool {
+    lab.write("acct", attributes.replace("; ", "\n"));
+    let file = lab.path("acct");
+    let server = format!("127.0.0.1:{port}");
+    let words = ["-f", file.to_str().unwrap(), "-r", "1", "-t", "1", &server, "acct", secret];
+    lab::sh("radclient", &words).status.success()
+}
+
+#[test]
+fn radius_accounting_tells_who_is_where() {
+    if std::process::Command::new("radclient").arg("-v").output().is_err() {
+        eprintln!("radclient is not on PATH (Debian: freeradius-utils): nothing is tested");
+        return;
+    }
+    let Some(lab) = Lab::up(&[]) else { return };
+    let port = lab::free_port();
+    let radius = format!(
+        "[identity.radius]\nlisten = \"127.0.0.1:{port}\"\n\
+         [[identity.radius.client]]\nnetworks = [\"127.0.0.0/8\"]\nsecret_file = \"radius.secret\"\n"
+    );
+    lab.policy(&radius, POLICIES);
+    lab.write("radius.secret", format!("{SECRET}\n"));
+    let daemon = lab.start();
+    let _http = lab.serve_http(8_080);
+    let ann =
+        "User-Name = \"ann\"; Acct-Session-Id = \"17\"; NAS-Identifier = \"ap-1\"; Filter-Id = \"employee\"";
+    let start = format!("{ann}; Acct-Status-Type = Start; Framed-IP-Address = {ANN}; Class = \"staff\"");
+    assert!(
+        !account(&lab, port, "another secret..", &start),
+        "what is not signed with the secret is not answered"
+    );
+    assert_eq!(lab.ctl(&["identity", "list"])["total"], 0);
+    assert_eq!(fetch(&lab, ANN, "word"), RESET);
+
+    assert!(account(&lab, port, SECRET, &start), "{}", lab.log());
+    let known = lab.ctl(&["identity", "list"]);
+    let known = &known["identities"][0];
+    assert_eq!((&known["user_id"], &known["user_role"]), (&"ann".into(), &"employee".into()), "{known}");
+    assert_eq!((&known["source"], &known["addresses"][0]), (&"radius".into(), &ANN.into()), "{known}");
+    assert_eq!(fetch(&lab, ANN, "word"), Some(0), "{}", lab.log());
+
+    // The session goes on at another address, with a Message-Authenticator.
+    let moved = format!(
+        "{ann}; Acct-Status-Type = Interim-Update; Framed-IP-Address = 10.77.0.8; Message-Authenticator = 0x00"
+    );
+    assert!(account(&lab, port, SECRET, &moved), "{}", lab.log());
+    assert_eq!(fetch(&lab, ANN, "word"), RESET);
+    let back = format!("{ann}; Acct-Status-Type = Interim-Update; Framed-IP-Address = {ANN}");
+    assert!(account(&lab, port, SECRET, &back));
+    assert_eq!(fetch(&lab, ANN, "word"), Some(0));
+    assert!(account(&lab, port, SECRET, &format!("{ann}; Acct-Status-Type = Stop")));
+    assert_eq!(fetch(&lab, ANN, "word"), RESET);
+
+    assert!(account(&lab, port, SECRET, &start));
+    assert!(account(&lab, port, SECRET, "NAS-Identifier = \"ap-1\"; Acct-Status-Type = Accounting-On"));
+    assert_eq!(lab.ctl(&["identity", "list"])["total"], 0);
+    let refused = lab.ctl(&["audit", "action=identity.radius"]);
+    assert_eq!(refused["entries"][0]["outcome"], "authenticator", "{refused}");
+    assert!(lab.log().contains("RADIUS accounting was refused"), "{}", lab.log());
+    daemon.stop();
+}

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`api`] | HTTP, JSON, status codes | disk, the packet path |
 //! | [`services`] | what a request means; the door to the packet path | HTTP, files |
+//! | [`sources`] | protocols that tell who is where (RADIUS) | files, the packet path |
 //! | [`store`] | files | requests |
 //! | [`client`] | how to ask a running daemon | anything of the daemon's inside |
 //!
@@ -18,4 +19,5 @@
 pub mod api;
 pub mod client;
 pub mod services;
+pub mod sources;
 pub mod store;

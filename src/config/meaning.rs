@@ -7,6 +7,8 @@ use super::tls::ApiTls;
 use controlplane::services::Several;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
+use controlplane::services::identities::Precedence;
+use controlplane::sources::radius::Mapping;
 use dataplane::control::ParserErrorAction;
 use dataplane::stream::{Policy, UrgentPolicy};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -533,10 +535,36 @@ pub(crate) struct Inspect {
 }
 
 /// Who uses which address.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Identity {
     /// What holds where several users are asserted of one address.
     pub several: Several,
+    /// Whose word counts more.
+    pub precedence: Precedence,
+    /// RADIUS accounting; `None`: it is not taken.
+    pub radius: Option<RadiusAccounting>,
+}
+
+/// Where RADIUS accounting is taken, and from whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RadiusAccounting {
+    /// Where.
+    pub listen: SocketAddr,
+    /// What of a request is what of a user.
+    pub mapping: Mapping,
+    /// From whom.
+    pub clients: Vec<RadiusClient>,
+}
+
+/// Access servers with one secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RadiusClient {
+    /// Where they are.
+    pub networks: Vec<IpNet>,
+    /// Its first line is the secret.
+    pub secret_file: PathBuf,
+    /// Whether each packet must have a Message-Authenticator.
+    pub message_authenticator: bool,
 }
 
 /// Signatures in Suricata's language.

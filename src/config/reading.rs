@@ -9,17 +9,19 @@ use super::file::{At, Document, Section};
 use super::meaning::{
     Api, Auth, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode,
     FileHashName, Flow, Identity, Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap,
-    Port, PortFlags, Ports, Rules, Service, Store, Stream, TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name,
-    name_form,
+    Port, PortFlags, Ports, RadiusAccounting, RadiusClient, Rules, Service, Store, Stream, TimeoutS, Wait,
+    Wire, Worker, ZeroCopy, is_name, name_form,
 };
 use super::problem::Problem;
 use controlplane::services::Several;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
+use controlplane::services::identities::{Precedence, Source};
+use controlplane::sources::radius::{Mapping, TextAttribute};
 use dataplane::control::ParserErrorAction;
 use dataplane::dpi::{Protocol, protocols};
 use dataplane::stream::{MEMORY_BYTES_MAX, Policy, UrgentPolicy};
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -199,6 +201,8 @@ fn read(
     });
     let identity = root.section("identity", |identity| Identity {
         several: value_or(identity.choice("several", SEVERAL), Several::default()),
+        precedence: precedence(identity),
+        radius: identity.section("radius", |radius| read_radius(radius, base)),
     });
     let rules = root.section("rules", |rules| Rules {
         files: rules
@@ -304,6 +308,53 @@ const LEVELS: &[(&str, Level)] = &[
     ("debug", Level::Debug),
     ("trace", Level::Trace),
 ];
+
+fn precedence(identity: &mut Section<'_, '_>) -> Precedence {
+    let Some(at) = identity.parsed_list::<Source>("precedence", "api or radius") else {
+        return Precedence::default();
+    };
+    Precedence::new(&at.value).unwrap_or_else(|| {
+        identity.note(Some(at.line), "identity.precedence names a source twice");
+        Precedence::default()
+    })
+}
+
+/// `None` where the file has no such table, or it is wrong.
+fn read_radius(radius: &mut Section<'_, '_>, base: &Path) -> Option<RadiusAccounting> {
+    const TEXTS: &[(&str, Option<TextAttribute>)] = &[
+        ("Filter-Id", Some(TextAttribute::FilterId)),
+        ("Class", Some(TextAttribute::Class)),
+        ("none", None),
+    ];
+    let listen = radius.parsed::<SocketAddr>("listen", "an address and a port such as 10.0.0.1:1813");
+    let mapping = Mapping {
+        role: value_or(radius.choice("role", TEXTS), Some(TextAttribute::FilterId)),
+        groups: value_or(radius.choice("groups", TEXTS), Some(TextAttribute::Class)),
+        expires_s: u64::from(value_or(radius.integer("expires_s", 60..=SECONDS_MAX), 24 * 3600)),
+    };
+    let clients = radius.sections("client", |client| {
+        let networks = client.parsed_list::<IpNet>("networks", "a network such as 10.0.0.0/24");
+        let secret_file = client.text("secret_file");
+        let message_authenticator = client.flag("message_authenticator").unwrap_or(false);
+        if networks.as_ref().is_none_or(|at| at.value.is_empty()) || secret_file.is_none() {
+            client.note(None, "a RADIUS client needs networks and a secret_file");
+        }
+        Some(RadiusClient {
+            networks: networks?.value,
+            secret_file: base.join(secret_file?.value),
+            message_authenticator,
+        })
+    });
+    radius.line()?;
+    if listen.is_none() || clients.is_empty() {
+        radius.note(None, "identity.radius needs listen, and one [[identity.radius.client]] at least");
+    }
+    Some(RadiusAccounting {
+        listen: listen?.value,
+        mapping,
+        clients: clients.into_iter().flatten().collect(),
+    })
+}
 
 fn read_ports(root: &mut Section<'_, '_>, mode: Mode, flags: &PortFlags, need: Ports) -> Vec<Port> {
     let found = root.sections("port", |port| {

@@ -294,6 +294,11 @@ fn workers(out: &mut DescriptorEncoder<'_>, services: &Services, readings: &[Wor
     per_worker(&mut metric, readings, |metric, reading| {
         metric.encode_gauge(&newest.saturating_sub(reading.identity))
     })?;
+    let help = "Packets of RADIUS accounting that were answered, and that were not";
+    let mut metric = out.encode_descriptor("radius_packets", help, None, MetricType::Counter)?;
+    for (outcome, total) in services.radius_counts().totals() {
+        count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
+    }
     let help = "Assertions of who is where that are alive";
     let mut metric = out.encode_descriptor("identities", help, None, MetricType::Gauge)?;
     metric.encode_gauge(&(services.identities_live() as u64))

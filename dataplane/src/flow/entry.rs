@@ -5,8 +5,7 @@
 
 use super::config::{EvictionClass, TimeoutKind};
 use super::tcp::TcpTrack;
-use super::{Direction, FlowKey, FlowState, TcpState};
-use crate::identity::UserNumber;
+use super::{Direction, FlowKey, FlowState, TcpState, UserNumber};
 use crate::parse::{Addr, Mac, Protocol, TcpFlags, Tunnel};
 use crate::time::Tick;
 use crate::verdict::{Effects, Reason, Verdict};

@@ -25,7 +25,7 @@ pub use config::{EvictionClass, EvictionOrder, FlowConfig, Timeouts};
 pub use entry::{CachedDecision, Flow, NO_INSPECTION, Owner};
 pub use key::{Direction, FlowKey, Labels};
 pub use query::FlowFilter;
-pub use record::{Decision, EndReason, FlowRecord, FlowState};
+pub use record::{Decision, EndReason, FlowRecord, FlowState, UserNumber};
 pub use stats::{FlowStats, ProtocolClass};
 pub use table::{AliasError, Expired, FlowId, FlowTable, Found, Full, Located, Step};
 pub use tcp::{TcpOutcome, TcpState, TcpStep};

@@ -1,7 +1,8 @@
 //! What is told about a flow when it ends.
 
+use std::num::NonZeroU32;
+
 use super::FlowKey;
-use crate::identity::UserNumber;
 use crate::parse::{Addr, Mac, TcpFlags, Tunnel};
 use crate::time::Wall;
 use crate::verdict::Reason;
@@ -77,6 +78,9 @@ impl FlowState {
         }
     }
 }
+
+/// Numbers what was asserted of a user; never used again while the process lives.
+pub type UserNumber = NonZeroU32;
 
 /// What policy last said about a flow; fixed size, so that a record can carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

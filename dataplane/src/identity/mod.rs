@@ -7,5 +7,6 @@
 mod key;
 mod table;
 
+pub use crate::flow::UserNumber;
 pub use key::{Key, KeyError};
-pub use table::{Identity, Table, UserNumber};
+pub use table::{Identity, Table};

@@ -4,17 +4,14 @@
 //! looking its ends up, not by walking over flows: a login costs nothing for flows that it does not concern.
 
 use std::collections::{HashMap, VecDeque};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
 use super::key::{Key, mask};
+use crate::flow::UserNumber;
 use crate::parse::{Addr, Mac};
 use crate::policy::User;
-
-/// Numbers what was asserted of a user; never used again while the process lives.
-pub type UserNumber = NonZeroU32;
 
 /// Who somebody is, as it was asserted. What nobody changes any more: workers share it.
 #[derive(Debug, Clone, PartialEq, Eq)]

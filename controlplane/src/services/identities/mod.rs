@@ -11,6 +11,7 @@
 mod keeper;
 mod registry;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use keeper::IdentityHandle;
-pub use registry::{Assertion, KEYS_MAX, LIVE_MAX, Live, Refused, Registry, Several, Source, Who};
+pub use registry::{
+    Assertion, KEYS_MAX, LIVE_MAX, Live, Precedence, Refused, Registry, Several, Source, Who,
+};
 
 use super::policies::Policies;
 use super::{PolicyLoadError, Services};
@@ -42,13 +45,40 @@ const IN_FORCE_POLL: Duration = Duration::from_micros(200);
 #[derive(Debug, Default)]
 pub struct Identities {
     registry: Mutex<Registry>,
+    radius: RadiusCounts,
+}
+
+/// Packets of RADIUS accounting.
+#[derive(Debug, Default)]
+pub struct RadiusCounts {
+    accepted: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl RadiusCounts {
+    /// One was answered.
+    pub fn accepted(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One was not.
+    pub fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answered, and not.
+    #[must_use]
+    pub fn totals(&self) -> [(&'static str, u64); 2] {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [("accepted", of(&self.accepted)), ("refused", of(&self.refused))]
+    }
 }
 
 impl Identities {
     /// None yet.
     #[must_use]
-    pub fn new(several: Several) -> Self {
-        Self { registry: Mutex::new(Registry::new(several)) }
+    pub fn new(several: Several, precedence: Precedence) -> Self {
+        Self { registry: Mutex::new(Registry::new(several, precedence)), radius: RadiusCounts::default() }
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -115,6 +145,14 @@ pub struct Told {
     pub in_force_us: Option<u64>,
 }
 
+/// An assertion that was taken.
+struct Taken {
+    identity: IdentityView,
+    ended: Vec<u64>,
+    /// Of the change that workers must go by.
+    number: u64,
+}
+
 /// Which assertions are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct IdentityQuestion {
@@ -136,6 +174,20 @@ impl Services {
     /// [`IdentityError`]; nothing has changed then.
     pub fn assert_identity(&self, assertion: Assertion) -> Result<Told, IdentityError> {
         let begun = Instant::now();
+        let Taken { identity, ended, number } = self.take(assertion)?;
+        Ok(Told { identity, ended, in_force_us: self.wait_identified(number, begun) })
+    }
+
+    /// The same without waiting; the number of the assertion.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`]; nothing has changed then.
+    pub fn take_identity(&self, assertion: Assertion) -> Result<u64, IdentityError> {
+        self.take(assertion).map(|taken| taken.identity.identity_id)
+    }
+
+    fn take(&self, assertion: Assertion) -> Result<Taken, IdentityError> {
         let mut policies = self.policies();
         for key in &assertion.keys {
             if let Some(what) = nobodys(*key, &policies) {
@@ -155,8 +207,28 @@ impl Services {
         let number = self.tell_workers(&registry, &policies, &changed);
         let identity = view(&registry, &live);
         drop((registry, policies));
-        let ended = changed.ended.iter().map(|live| live.id).collect();
-        Ok(Told { identity, ended, in_force_us: self.wait_identified(number, begun) })
+        Ok(Taken { identity, ended: changed.ended.iter().map(|live| live.id).collect(), number })
+    }
+
+    /// Ends an assertion without waiting, where it is there.
+    pub fn drop_identity(&self, id: u64) {
+        let policies = self.policies();
+        let mut registry = self.identities.registry();
+        if let Some(changed) = registry.end(id) {
+            self.tell_workers(&registry, &policies, &changed);
+        }
+    }
+
+    /// Whether an assertion is there.
+    #[must_use]
+    pub fn has_identity(&self, id: u64) -> bool {
+        self.identities.registry().get(id).is_some()
+    }
+
+    /// What came of RADIUS accounting.
+    #[must_use]
+    pub const fn radius_counts(&self) -> &RadiusCounts {
+        &self.identities.radius
     }
 
     /// Ends an assertion; waits as [`Self::assert_identity`] does.

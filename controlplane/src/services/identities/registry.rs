@@ -39,6 +39,54 @@ pub struct Who {
 pub enum Source {
     /// A client of the API.
     Api,
+    /// RADIUS accounting.
+    Radius,
+}
+
+impl Source {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Api, Self::Radius];
+
+    /// As the configuration writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Radius => "radius",
+        }
+    }
+}
+
+impl std::str::FromStr for Source {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|source| source.name() == text).ok_or(())
+    }
+}
+
+/// Whose word counts more: each source once, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Precedence([Source; 2]);
+
+impl Default for Precedence {
+    fn default() -> Self {
+        Self(Source::ALL)
+    }
+}
+
+impl Precedence {
+    /// Those that are left out come last; `None`: one is there twice.
+    #[must_use]
+    pub fn new(first: &[Source]) -> Option<Self> {
+        let mut order = first.to_vec();
+        order.extend(Source::ALL.iter().filter(|source| !first.contains(source)));
+        order.try_into().ok().map(Self)
+    }
+
+    fn rank(self, source: Source) -> usize {
+        self.0.iter().position(|other| *other == source).unwrap_or(self.0.len())
+    }
 }
 
 /// That somebody is somewhere.
@@ -113,6 +161,7 @@ pub struct Changed {
 #[derive(Debug, Default)]
 pub struct Registry {
     several: Several,
+    precedence: Precedence,
     live: BTreeMap<u64, Live>,
     by_key: HashMap<Key, Vec<u64>>,
     by_expiry: BTreeSet<(u64, u64)>,
@@ -123,8 +172,8 @@ pub struct Registry {
 impl Registry {
     /// None yet.
     #[must_use]
-    pub fn new(several: Several) -> Self {
-        Self { several, ..Self::default() }
+    pub fn new(several: Several, precedence: Precedence) -> Self {
+        Self { several, precedence, ..Self::default() }
     }
 
     /// Takes an assertion. The same source saying the same of the same user and keys again renews it.
@@ -198,10 +247,12 @@ impl Registry {
     /// What holds of a key; `None`: nobody is known.
     #[must_use]
     pub fn holds(&self, key: Key) -> Option<&Live> {
-        let about = self.by_key.get(&key)?;
-        let newest = self.live.get(about.last()?)?;
-        let mut all = about.iter().filter_map(|id| self.live.get(id));
-        let is_one = all.all(|live| live.assertion.who.user_id == newest.assertion.who.user_id);
+        let about = self.by_key.get(&key)?.iter().filter_map(|id| self.live.get(id));
+        let rank = |live: &Live| self.precedence.rank(live.assertion.source);
+        let best = about.clone().map(rank).min()?;
+        let mut of_best = about.filter(|live| rank(live) == best);
+        let newest = of_best.clone().next_back()?;
+        let is_one = of_best.all(|live| live.assertion.who.user_id == newest.assertion.who.user_id);
         (is_one || self.several != Several::Nobody).then_some(newest)
     }
 
@@ -299,7 +350,7 @@ mod tests {
 
     #[test]
     fn the_newest_word_holds_and_what_the_source_said_before_is_over() {
-        let mut registry = Registry::new(Several::Latest);
+        let mut registry = Registry::new(Several::Latest, Precedence::default());
         let (ann, _) = registry.assert(says("ann", &["10.0.0.1", "2001:db8::1"], None), 1).unwrap();
         let (_, changed) = registry.assert(says("bob", &["10.0.0.1"], None), 2).unwrap();
         assert_eq!(changed.ended, [ann]);
@@ -311,7 +362,7 @@ mod tests {
 
     #[test]
     fn saying_it_again_renews_it_and_changes_nothing() {
-        let mut registry = Registry::new(Several::Latest);
+        let mut registry = Registry::new(Several::Latest, Precedence::default());
         let (first, _) = registry.assert(says("ann", &["10.0.0.1"], Some(50)), 1).unwrap();
         let (again, changed) = registry.assert(says("ann", &["10.0.0.1"], Some(90)), 2).unwrap();
         assert_eq!((again.id, again.number, changed), (first.id, first.number, Changed::default()));
@@ -328,7 +379,7 @@ mod tests {
 
     #[test]
     fn the_first_may_stay_or_nobody_be_known() {
-        let mut registry = Registry::new(Several::First);
+        let mut registry = Registry::new(Several::First, Precedence::default());
         let (ann, _) = registry.assert(says("ann", &["10.0.0.1"], None), 1).unwrap();
         let refused = registry.assert(says("bob", &["10.0.0.0/24", "10.0.0.1"], None), 2).unwrap_err();
         assert_eq!(
@@ -341,12 +392,28 @@ mod tests {
             registry.assert(says("bob", &["10.0.0.1"], None), 3).is_ok() && registry.end(ann.id).is_none()
         );
 
-        let mut registry = Registry::new(Several::Nobody);
+        let mut registry = Registry::new(Several::Nobody, Precedence::default());
         let (ann, _) = registry.assert(says("ann", &["10.0.0.1"], None), 1).unwrap();
         let (bob, _) = registry.assert(says("bob", &["10.0.0.1"], None), 2).unwrap();
         assert_eq!((holds(&registry, "10.0.0.1"), registry.len()), (None, 2));
         assert_eq!(registry.end(bob.id).unwrap().keys, ["10.0.0.1".parse().unwrap()]);
         assert_eq!(holds(&registry, "10.0.0.1").as_deref(), Some("ann"));
         assert!(registry.end(ann.id).is_some() && registry.is_empty());
+    }
+
+    #[test]
+    fn the_word_of_the_better_source_counts_whenever_it_came() {
+        let of = |source, user_id| Assertion { source, ..says(user_id, &["10.0.0.1"], None) };
+        let precedence = Precedence::new(&[Source::Radius]).unwrap();
+        assert_eq!(precedence, Precedence([Source::Radius, Source::Api]));
+        assert_eq!(Precedence::new(&[Source::Api, Source::Api]), None);
+        for several in [Several::Latest, Several::Nobody] {
+            let mut registry = Registry::new(several, precedence);
+            let (ann, _) = registry.assert(of(Source::Radius, "ann"), 1).unwrap();
+            registry.assert(of(Source::Api, "bob"), 2).unwrap();
+            assert_eq!((holds(&registry, "10.0.0.1").as_deref(), registry.len()), (Some("ann"), 2));
+            registry.end(ann.id).unwrap();
+            assert_eq!(holds(&registry, "10.0.0.1").as_deref(), Some("bob"));
+        }
     }
 }
