@@ -847,7 +847,7 @@ pub(crate) enum IdentityCommand {
         #[arg(value_name = "KEY=VALUE")]
         filter: Vec<String>,
         /// Assertions wanted.
-        #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         limit: u32,
     },
     /// Say that a user is somewhere: flows of those addresses are judged anew.

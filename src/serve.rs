@@ -18,14 +18,12 @@ use crate::trust;
 use crate::wire::LiveWire;
 use controlplane::api::{self, Server, Tls};
 use controlplane::services::classify::Reader;
-use controlplane::services::identities::IdentityHandle;
 use controlplane::services::levers::{ReloadOutcome, Reloaded};
 use controlplane::services::live::{Recorder, RecorderHandle};
 use controlplane::services::policy_commit::CommitHandle;
 use controlplane::services::policy_edit::{EditError, Expected};
-use controlplane::services::telemetry_history::HistoryHandle;
 use controlplane::services::{
-    Author, EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Transactions,
+    Author, EveTypes, EventPump, PolicyLoadError, PumpHandle, Services, Stoppable, Transactions,
 };
 use controlplane::store::{EveFile, Rotation, Uploads};
 use dataplane::control::{Door, StateChange};
@@ -65,8 +63,8 @@ pub(crate) struct Serving {
     asks: Asks,
     orders: Receiver<Order>,
     rules: Arc<rules::Keeper>,
-    history: HistoryHandle,
-    identities: IdentityHandle,
+    history: Stoppable,
+    identities: Stoppable,
     commits: Kept<CommitHandle>,
     supervisor: Supervisor,
     count: u32,

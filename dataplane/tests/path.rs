@@ -3,8 +3,12 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use dataplane::control::{Event, Settings};
-use dataplane::policy::Supplied;
+use dataplane::identity::{Identity, Key, UserNumber};
+use dataplane::parse::Addr;
+use dataplane::policy::{NameId, Supplied, User};
 use dataplane::verdict::Reason;
 use support::{Bench, ipv4, policy, tcp, udp, udp_segment};
 
@@ -83,6 +87,42 @@ fn a_new_policy_on_a_port_reaches_flows_that_have_fallen_silent() {
     assert_eq!(bench.door.boards()[0].read().flow.active, 0);
     bench.send(0, 0, &udp((CLIENT, 4000), (SERVER, 53), b"question"));
     assert_eq!(bench.settle(), []);
+    bench.stop();
+}
+
+#[test]
+fn who_leaves_is_judged_anew_in_flows_that_are_over_too() {
+    let staff = r#"{"default_action": "drop", "policies": [
+        {"policy_id": "p", "conditions": {"user_role": "staff"}, "action": "allow"}]}"#;
+    let mut bench = Bench::new(1, staff);
+    let (client, server) = ((CLIENT, 4000), (SERVER, 8080));
+    let question = udp((CLIENT, 4000), (SERVER, 53), b"question");
+    bench.send(0, 0, &question);
+    assert_eq!(bench.settle(), [], "nobody is known");
+    // The first role that a policy names has the first number.
+    let user = User { id: NameId(7), role: Some(NameId(0)), groups: Vec::new(), attributes: Vec::new() };
+    let who = Arc::new(Identity { number: UserNumber::MIN, person: 7, user });
+    let number = bench.door.identify(Key::addr(Addr::v4(CLIENT)), Some(&who));
+    bench.send(0, 0, &question);
+    bench.send(0, 0, &tcp(client, server, 100, 0, SYN, b""));
+    bench.settle();
+    assert!(bench.door.is_identified(number));
+    let reset = tcp(client, server, 101, 501, RST | ACK, b"");
+    bench.send(0, 1, &tcp(server, client, 500, 101, SYN | ACK, b""));
+    bench.send(0, 0, &reset);
+    assert_eq!(bench.settle().len(), 2, "all of it crosses");
+    bench.send(0, 0, &reset);
+    assert_eq!(bench.settle().len(), 1, "and what comes again");
+    bench.door.identify(Key::addr(Addr::v4(CLIENT)), None);
+    // Round the table, until nobody is asked any more who was there.
+    for _ in 0..50 {
+        bench.settle();
+    }
+    let before = bench.door.boards()[0].read().counters.forwarded;
+    bench.send(0, 0, &question);
+    bench.send(0, 0, &reset);
+    bench.settle();
+    assert_eq!(bench.door.boards()[0].read().counters.forwarded, before);
     bench.stop();
 }
 
@@ -197,7 +237,7 @@ fn a_flow_that_nobody_recognises_passes_its_allowance_and_is_decided_without() {
     assert_eq!(bench.door.boards()[0].read().flow.evaluations, evaluations, "the answer is final");
     // The allowance is the flow's: an equal set under a new version gives none.
     let current = bench.door.publisher.current();
-    bench.door.publisher.publish(std::sync::Arc::clone(&current.policy), current.settings);
+    bench.door.publisher.publish(Arc::clone(&current.policy), current.settings);
     assert_eq!(passing(&mut bench, 4001, 18, 3, Reason::DefaultDrop), (0, 3));
     bench.stop();
 }

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::jobs::Jobs;
 use super::policy::load_problem;
 use super::problem::{Code, Fault, Problem};
-use super::request::{JsonBody, Parameters};
+use super::request::{JsonBody, Page, Parameters};
 use super::trail::Told;
 use crate::services::Services;
 use crate::services::identities::{
@@ -29,10 +29,6 @@ const VALUE_CHARS_MAX: usize = 256;
 const LIST_MAX: usize = 64;
 /// The longest time for which somebody can be asserted, seconds: a year.
 const EXPIRES_S_MAX: u64 = 366 * 24 * 3_600;
-/// Assertions of a page.
-const PAGE_DEFAULT: usize = 1_000;
-/// The same, at most.
-const PAGE_MAX: usize = 10_000;
 
 /// That somebody is somewhere.
 #[derive(Deserialize, ToSchema)]
@@ -103,7 +99,7 @@ pub(super) struct IdentitiesView {
     params(
         ("user_id" = Option<String>, Query, description = "Of this user."),
         ("address" = Option<String>, Query, description = "About exactly this address, network or Ethernet address."),
-        ("limit" = Option<u32>, Query, description = "Wanted, 1 to 10000; 1000 where left out."),
+        ("limit" = Option<u32>, Query, description = "Wanted, 1 to 1000; 100 where left out."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
     responses((status = 200, description = "A page.", body = IdentitiesView)),
@@ -113,20 +109,13 @@ pub(super) async fn list(
     State(jobs): State<Arc<Jobs>>,
     mut parameters: Parameters,
 ) -> Result<Json<IdentitiesView>, Problem> {
+    let page = Page::take(&mut parameters, |text| text.parse().ok().filter(|id| *id < u64::MAX));
     let question = IdentityQuestion {
         user_id: parameters.take("user_id", "a user's id", |text| Some(text.to_owned())),
         address: parameters
             .take("address", "an address, a network or an Ethernet address", |text| text.parse().ok()),
-        after: parameters
-            .take("cursor", "a `next_cursor` of this call", |text| {
-                text.parse().ok().filter(|id| *id < u64::MAX)
-            })
-            .unwrap_or(0),
-        limit: parameters
-            .take("limit", &format!("a number from 1 to {PAGE_MAX}"), |text| {
-                text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit))
-            })
-            .unwrap_or(PAGE_DEFAULT),
+        after: page.cursor.unwrap_or(0),
+        limit: page.limit,
     };
     parameters.finish()?;
     let view = jobs.read(move || {

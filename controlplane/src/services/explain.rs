@@ -6,7 +6,7 @@ use dataplane::control::QueryError;
 use dataplane::dpi::Summary;
 use dataplane::flow::{FlowFilter, FlowRecord};
 use dataplane::identity::Identity;
-use dataplane::policy::{Evaluation, Fact, Facts, Kind, NameId, Scratch};
+use dataplane::policy::{Evaluation, Facts, Scratch};
 
 use super::Services;
 use super::flows::{FlowCursor, FlowQuestion};
@@ -77,22 +77,8 @@ impl Services {
         let set = Arc::clone(&self.door.publisher.current().policy);
         // Zones are numbered as ports are.
         let mut facts = Facts::of_record(record, record.in_port, wall);
-        let id = |kind, name| Fact::Known(policies.names.find(kind, name).unwrap_or(NameId::NOBODY));
-        if let Some(app) = summary.app_name() {
-            facts.application = id(Kind::Application, app);
-            facts.category = id(Kind::Category, summary.category().name());
-            facts.confidence = Fact::Known(summary.confidence);
-            if let Some(protocol) = summary.protocol {
-                facts.l7_protocol = id(Kind::Protocol, protocol.name);
-            }
-        }
-        let user = |identity: &'_ Option<Arc<Identity>>| identity.as_ref().map(Arc::clone);
-        let (initiator, responder) = (user(initiator), user(responder));
-        let facts = Facts {
-            user: initiator.as_deref().map(|identity| &identity.user).into(),
-            dst_user: responder.as_deref().map(|identity| &identity.user).into(),
-            ..facts
-        };
+        facts.tell_payload(summary, set.vocabulary());
+        let facts = facts.with_users(Identity::user_of(initiator), Identity::user_of(responder));
         let explanation = set.explain(&facts, &mut Scratch::new(), &policies.names, tried_max);
         drop(policies);
         Judgement { set, explanation }

@@ -41,6 +41,7 @@ pub mod wire;
 
 mod eve_stats;
 mod heavy;
+mod stoppable;
 mod system;
 
 pub use api_counts::ApiCounts;
@@ -53,6 +54,7 @@ pub use names::Names;
 pub use policies::{Policies, PolicyLoadError};
 pub use policy_start::{Author, PolicySources};
 pub use rate_limited::RateLimited;
+pub use stoppable::Stoppable;
 pub use subjects::Subjects;
 pub use system::{Degradation, Health, SystemDetail};
 

@@ -12,7 +12,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataplane::dpi::Summary;
@@ -20,7 +19,7 @@ use dataplane::flow::{FlowFilter, FlowRecord, FlowState};
 use dataplane::identity::Identity;
 use dataplane::parse::Addr;
 use dataplane::policy::{
-    DecidingMode, Evaluation, Fact, Facts, Kind, OutcomeAction, PolicyIndex, PolicySet, Scratch, Supplied,
+    DecidingMode, Evaluation, Fact, Facts, OutcomeAction, PolicyIndex, PolicySet, Scratch, Supplied,
 };
 
 use super::Services;
@@ -134,14 +133,14 @@ impl Services {
                 let (record, summary) = &*flow;
                 let supplied = self.door.publisher.current().settings.supplied;
                 let (initiator, responder) = record.endpoints();
-                let [first, second] = [(initiator.0, record.src_mac), (responder.0, record.dst_mac)]
+                let users = [(initiator.0, record.src_mac), (responder.0, record.dst_mac)]
                     .map(|(addr, mac)| self.door.user_of(addr, mac));
-                let by_client = initiator != api;
-                let (client, server) = if by_client { (&first, &second) } else { (&second, &first) };
+                let [first, second] = users.each_ref().map(Identity::user_of);
+                let (client, server) = if initiator != api { (first, second) } else { (second, first) };
                 let new = new_flow(&any, record, api, supplied);
                 let known = known_flow(&new, record, set, summary);
-                judge.passes(Seen::Crossing, &with_users(known, &first, &second))?;
-                judge.passes(Seen::Crossing, &with_users(new, client, server))
+                judge.passes(Seen::Crossing, &known.with_users(first, second))?;
+                judge.passes(Seen::Crossing, &new.with_users(client, server))
             }
         }
     }
@@ -226,16 +225,6 @@ fn new_flow<'a>(any: &Facts<'a>, record: &FlowRecord, api: (Addr, u16), supplied
     facts
 }
 
-/// The same with whoever is known at its ends.
-fn with_users<'a>(
-    facts: Facts<'a>,
-    user: &'a Option<Arc<Identity>>,
-    dst_user: &'a Option<Arc<Identity>>,
-) -> Facts<'a> {
-    let of = |who: &'a Option<Arc<Identity>>| who.as_deref().map(|who| &who.user);
-    Facts { user: of(user).into(), dst_user: of(dst_user).into(), ..facts }
-}
-
 /// The flow itself, with what its payload has told.
 fn known_flow<'a>(new: &Facts<'a>, record: &FlowRecord, set: &PolicySet, summary: &Summary) -> Facts<'a> {
     let mut facts = *new;
@@ -244,15 +233,7 @@ fn known_flow<'a>(new: &Facts<'a>, record: &FlowRecord, set: &PolicySet, summary
     (facts.dst_ip, facts.dst_port) = (Fact::Known(responder.0), Fact::Known(responder.1));
     (facts.in_port, facts.zone) = (Fact::Known(record.in_port), Fact::Known(record.in_port));
     facts.src_mac = Fact::Known(record.src_mac);
-    if let Some(app) = summary.app_name() {
-        let words = set.vocabulary();
-        facts.application = Fact::Known(words.number(Kind::Application, app));
-        facts.category = Fact::Known(words.number(Kind::Category, summary.category().name()));
-        facts.confidence = Fact::Known(summary.confidence);
-        if let Some(protocol) = summary.protocol {
-            facts.l7_protocol = Fact::Known(words.number(Kind::Protocol, protocol.name));
-        }
-    }
+    facts.tell_payload(summary, set.vocabulary());
     facts
 }
 

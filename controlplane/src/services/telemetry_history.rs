@@ -20,7 +20,6 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-pub use keeper::HistoryHandle;
 pub use series::SERIES;
 
 use series::{COUNT, Kind};

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use controlplane::api::{Config, Limits, Server};
+use controlplane::services::Stoppable;
 use controlplane::services::audit::Settings as AuditSettings;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::key::SigningKey;
@@ -22,7 +23,6 @@ use controlplane::services::levers::{
 };
 use controlplane::services::live::{Bounds, Hub, LogKeeping, Recorder, RecorderHandle};
 use controlplane::services::policy_commit::CommitHandle;
-use controlplane::services::telemetry_history::HistoryHandle;
 use controlplane::services::{
     Applications, Audit, EveTypes, EventCounts, EventPump, Names, Parts, Policies, PolicySources, PumpHandle,
     Services, Subjects,
@@ -108,7 +108,7 @@ pub(crate) struct Daemon {
     /// What the workers' rings would bring.
     pub(crate) pump: Option<PumpHandle>,
     recorder: Option<RecorderHandle>,
-    history: Option<HistoryHandle>,
+    history: Option<Stoppable>,
     commits: Option<CommitHandle>,
     events: mpsc::Sender<Event>,
     stop: Arc<AtomicBool>,

@@ -12,7 +12,7 @@ use crate::identity::Identity;
 use crate::parse::{Addr, Mac};
 use crate::policy::Facts;
 
-/// Keys that nobody has any more, forgotten in a turn at most.
+/// Keys that nobody has any more, forgotten in one turn at most.
 const TIDIED_MAX: usize = 64;
 
 /// Who stands at the ends of a flow.
@@ -23,10 +23,9 @@ pub(super) struct Users {
 }
 
 impl Users {
-    /// Puts them among the facts: that nobody is known is known.
+    /// Puts them among the facts.
     pub(super) fn among<'a>(&'a self, facts: Facts<'a>) -> Facts<'a> {
-        let user = |identity: &'a Option<Arc<Identity>>| identity.as_deref().map(|identity| &identity.user);
-        Facts { user: user(&self.initiator).into(), dst_user: user(&self.responder).into(), ..facts }
+        facts.with_users(Identity::user_of(&self.initiator), Identity::user_of(&self.responder))
     }
 }
 
@@ -48,7 +47,7 @@ impl Engine {
         self.identities.change_all(self.generation);
     }
 
-    /// Forgets who was where once every flow has been asked under `generation`.
+    /// Forgets who was where, of which every flow has been asked under `generation`; some of it a turn.
     pub(super) fn tidy_identities(&mut self, generation: u32) {
         self.identities.tidy(generation, TIDIED_MAX);
     }

@@ -22,7 +22,7 @@ use crate::flow::{
 use crate::host::Shared;
 use crate::parse::checksum::mend_tcp;
 use crate::parse::{Headers, Protocol, TcpFlags, Transport};
-use crate::policy::{Fact, Facts, Kind};
+use crate::policy::Facts;
 use crate::rules::detect::FlowCounts;
 use crate::rules::host_bits::HostBits;
 use crate::stream::{self, Mended, UrgentPolicy};
@@ -359,14 +359,7 @@ impl Engine {
         let Some(inspector) = &self.inspector else { return };
         let flow = self.flows.flow(id);
         let summary = summary_of(inspector, flow.inspection, flow.key().protocol());
-        let words = snapshot.policy.vocabulary();
-        let Some(app) = summary.app_name() else { return };
-        facts.application = Fact::Known(words.number(Kind::Application, app));
-        facts.category = Fact::Known(words.number(Kind::Category, summary.category().name()));
-        facts.confidence = Fact::Known(summary.confidence);
-        if let Some(protocol) = summary.protocol {
-            facts.l7_protocol = Fact::Known(words.number(Kind::Protocol, protocol.name));
-        }
+        facts.tell_payload(&summary, snapshot.policy.vocabulary());
     }
 
     /// What inspection knows of a flow that a record speaks of.

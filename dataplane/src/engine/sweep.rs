@@ -7,7 +7,7 @@
 use super::inspect::tell;
 use super::{Engine, Mode, Outcome};
 use crate::control::{EventSender, Snapshot};
-use crate::flow::{Direction, EndReason, FlowId, FlowRecord, FlowState};
+use crate::flow::{CachedDecision, Direction, EndReason, FlowId, FlowRecord, FlowState};
 use crate::nat::{self, Tracked};
 use crate::parse::checksum::Sum;
 use crate::parse::{Addr, LinkType, Mac, Protocol, TcpFlags, parse_frame};
@@ -85,6 +85,7 @@ impl Engine {
             // A schedule began or ended: decisions made before are as old as those of an older policy set.
             self.change_generation();
         }
+        self.tidy_identities(self.sweep.done.1);
         let wanted = (snapshot.version, self.generation);
         if self.sweep.done == wanted {
             return;
@@ -100,23 +101,23 @@ impl Engine {
             let slot = if lap.cursor < whole { lap.cursor } else { 0 };
             (lap.cursor, lap.left) = (slot + 1, lap.left - 1);
             let Some(id) = self.flows.flow_at(slot) else { continue };
-            let flow = self.flows.flow(id);
-            // Of one that is over nothing is left to end, and its record tells what was decided while it lived.
-            if flow.state() == FlowState::Closed {
+            let decision = self.flows.flow(id).decision();
+            if self.still_holds(id, &decision, snapshot.version) {
                 continue;
             }
-            let decision = flow.decision();
-            if !self.still_holds(id, &decision, snapshot.version) {
-                self.rejudge(id, now, snapshot, out, events);
+            if self.flows.flow(id).state() == FlowState::Closed {
+                // Nothing is left to end, and its record tells what was decided while it lived; a packet is judged anew.
+                self.flows.flow_mut(id).set_decision(CachedDecision { decided: false, ..decision });
+                continue;
             }
+            self.rejudge(id, now, snapshot, out, events);
         }
-        if lap.left > 0 {
-            self.sweep.under_way = Some(lap);
-        } else {
-            self.sweep.under_way = None;
+        if lap.left == 0 {
             self.sweep.done = lap.began;
-            self.tidy_identities(lap.began.1);
         }
+        // What changed since it began needs another one.
+        let next = (lap.began != wanted).then_some(Lap { began: wanted, left: whole, ..lap });
+        self.sweep.under_way = if lap.left > 0 { Some(lap) } else { next };
     }
 
     /// Judges a silent flow under the snapshot in force; ends it where nothing of it may pass any more.

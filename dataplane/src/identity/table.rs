@@ -24,6 +24,14 @@ pub struct Identity {
     pub user: User,
 }
 
+impl Identity {
+    /// What policy can ask of somebody who may be known.
+    #[must_use]
+    pub fn user_of(who: &Option<Arc<Self>>) -> Option<&User> {
+        who.as_deref().map(|who| &who.user)
+    }
+}
+
 /// Who is where.
 #[derive(Debug, Clone, Default)]
 pub struct Table {

@@ -1,6 +1,7 @@
 //! What is known of a flow when policy is asked? Small, `Copy`, and honest about what is not known yet.
 
-use super::names::NameId;
+use super::names::{Kind, NameId, Vocabulary};
+use crate::dpi::Summary;
 use crate::flow::{Direction, FlowRecord};
 use crate::parse::{Addr, Headers, Mac, Network, Protocol, Transport};
 use crate::time::Wall;
@@ -100,6 +101,26 @@ pub struct Facts<'a> {
     pub dst_user: Fact<&'a User>,
     /// `Kind::Country` of the end that is outside.
     pub country: Fact<NameId>,
+}
+
+impl<'a> Facts<'a> {
+    /// The same with whoever is known at the ends: that nobody is known is known.
+    #[must_use]
+    pub fn with_users(self, user: Option<&'a User>, dst_user: Option<&'a User>) -> Self {
+        Self { user: user.into(), dst_user: dst_user.into(), ..self }
+    }
+
+    /// Adds what payload tells, where it tells anything yet.
+    #[inline]
+    pub fn tell_payload(&mut self, summary: &Summary, words: &Vocabulary) {
+        let Some(app) = summary.app_name() else { return };
+        self.application = Fact::Known(words.number(Kind::Application, app));
+        self.category = Fact::Known(words.number(Kind::Category, summary.category().name()));
+        self.confidence = Fact::Known(summary.confidence);
+        if let Some(protocol) = summary.protocol {
+            self.l7_protocol = Fact::Known(words.number(Kind::Protocol, protocol.name));
+        }
+    }
 }
 
 /// A set of facts that are pending.

@@ -20,7 +20,6 @@ use dataplane::policy::{Kind, NameId, PolicySet, User};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use keeper::IdentityHandle;
 pub use registry::{
     Assertion, KEYS_MAX, LIVE_MAX, Live, Precedence, Refused, Registry, Several, Source, Who,
 };
@@ -284,14 +283,12 @@ impl Services {
     /// Ends assertions whose time is over.
     pub(super) fn expire_identities(&self) {
         let now_ns = self.now_ns();
-        loop {
+        // Mostly none is due, and nobody who compiles policies is waited for.
+        while self.identities.registry().is_due(now_ns) {
             let policies = self.policies();
             let mut registry = self.identities.registry();
             let changed = registry.expire(now_ns, EXPIRED_MAX);
             self.tell_workers(&registry, &policies, &changed);
-            if changed.ended.len() < EXPIRED_MAX {
-                return;
-            }
         }
     }
 

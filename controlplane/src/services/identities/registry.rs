@@ -235,6 +235,12 @@ impl Registry {
         })
     }
 
+    /// Whether the time of one is over.
+    #[must_use]
+    pub fn is_due(&self, now_ns: u64) -> bool {
+        self.by_expiry.first().is_some_and(|(expires_ns, _)| *expires_ns <= now_ns)
+    }
+
     /// Ends those whose time is over, so many at most.
     pub fn expire(&mut self, now_ns: u64, most: usize) -> Changed {
         let mut changed = Changed::default();

@@ -1,13 +1,12 @@
 //! Who reads the boards each second?
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use super::series::{BATCH_P99, Kind, SERIES};
 use super::{History, Row, Totals, UNKNOWN};
-use crate::services::{RateLimited, Services};
+use crate::services::{RateLimited, Services, Stoppable};
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -45,34 +44,6 @@ impl Keeper {
     }
 }
 
-/// Keeps the thread; what it has not saved yet is saved when it is stopped or dropped.
-#[derive(Debug)]
-pub struct HistoryHandle {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl HistoryHandle {
-    /// Saves what is new and ends.
-    pub fn stop(mut self) {
-        self.shut_down();
-    }
-
-    fn shut_down(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of that thread was reported by the panic hook already.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for HistoryHandle {
-    fn drop(&mut self) {
-        self.shut_down();
-    }
-}
-
 impl Services {
     /// What telemetry was before.
     #[must_use]
@@ -80,16 +51,16 @@ impl Services {
         &self.history
     }
 
-    /// Begins to remember, on a thread of its own that inherits the caller's cores. Call it before the workers run.
+    /// Begins to remember, on a thread of its own that inherits the caller's cores. Call it before the workers run. What was not
+    /// saved yet is saved when it is stopped or dropped.
     ///
     /// # Errors
     ///
     /// As the system says when it has no thread to give.
-    pub fn keep_history(self: &Arc<Self>) -> std::io::Result<HistoryHandle> {
+    pub fn keep_history(self: &Arc<Self>) -> std::io::Result<Stoppable> {
         let services = Arc::clone(self);
         let mut keeper = Keeper::since(services.totals());
-        let (stop, stopped) = channel::<()>();
-        let run = move || {
+        Stoppable::start("jarvis-history", move |stopped| {
             let warning = RateLimited::new(WARN_EVERY);
             let mut before = Instant::now();
             let mut due = before + EVERY;
@@ -115,8 +86,6 @@ impl Services {
                 // What was missed is not made up for: the row says how long it took.
                 due = (due + EVERY).max(now);
             }
-        };
-        let thread = std::thread::Builder::new().name("jarvis-history".into()).spawn(run)?;
-        Ok(HistoryHandle { stop: Some(stop), thread: Some(thread) })
+        })
     }
 }
