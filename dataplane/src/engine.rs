@@ -191,13 +191,7 @@ impl Engine {
             self.started.get_or_insert(first.at.tick);
         }
         self.notices.set_drops_per_s(snapshot.settings.drops_per_s);
-        if let Some(inspector) = &mut self.inspector {
-            inspector.set_when_full(when_full(self.config.mode, snapshot.settings.exceptions));
-            inspector.follow_rules(snapshot.rules.as_ref());
-            if let Some(apps) = &snapshot.apps {
-                inspector.follow(apps);
-            }
-        }
+        self.follow(snapshot);
         let mut batch = std::mem::take(&mut self.batch);
         let Batch { headers, keys, pending } = &mut batch;
         pending.clear();
@@ -242,6 +236,16 @@ impl Engine {
         self.batch = batch;
     }
 
+    /// What is looked for is what the snapshot says from now on. Two comparisons where nothing has changed.
+    fn follow(&mut self, snapshot: &Snapshot) {
+        let Some(inspector) = &mut self.inspector else { return };
+        inspector.set_when_full(when_full(self.config.mode, snapshot.settings.exceptions));
+        inspector.follow_rules(snapshot.rules.as_ref());
+        if let Some(apps) = &snapshot.apps {
+            inspector.follow(apps);
+        }
+    }
+
     /// Timers and the sweep after a policy change, each bounded. Call it once a turn, with a cleared `out`.
     pub fn between_batches(
         &mut self,
@@ -251,6 +255,8 @@ impl Engine {
         out: &mut Outcome,
         events: &mut EventSender,
     ) {
+        // A worker without packets lets go of rules that are in force no more.
+        self.follow(snapshot);
         self.flows.expire(now, EXPIRE_MAX, &mut |record| tell(&mut self.inspector, events, record));
         let counters = &mut self.counters;
         self.defrag.expire(now.tick, |hold| {

@@ -205,3 +205,19 @@ fn beside_the_wire_each_message_of_http_is_looked_at_for_itself() {
         bench.stop();
     }
 }
+
+#[test]
+fn a_worker_without_packets_lets_go_of_rules_that_are_in_force_no_more() {
+    let mut bench = under(Mode::Inline, &[REPLACING]);
+    handshake(&mut bench);
+    let before = bench.door.publisher.current();
+    let set = Arc::downgrade(before.rules.as_ref().unwrap());
+    drop(before);
+    bench.door.publisher.publish_rules(None);
+    bench.door.publisher.reap();
+    assert!(set.upgrade().is_some(), "a worker has them");
+    bench.settle();
+    assert_eq!(bench.door.publisher.reap(), 0);
+    assert!(set.upgrade().is_none());
+    bench.stop();
+}
