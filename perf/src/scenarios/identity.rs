@@ -51,10 +51,10 @@ pub(crate) fn measure(sweep: &Sweep) -> Outcome {
                 }
                 bench.idle_turn();
             }
-            // Every flow is judged under its user once.
-            bench.pass(&load.load, 0, load.load.len());
-            while bench.idle_turn() {}
             for before in before {
+                // Every flow is judged under its user once.
+                bench.pass(&load.load, 0, load.load.len());
+                while bench.idle_turn() {}
                 let alive = bench.pass(&load.load, 0, packets);
                 let mut changing =
                     Pass { packets: 0, elapsed_ns: 0, copy_ns: 0, sent: 0, dropped: 0, allocations: 0 };
