@@ -32,10 +32,12 @@ impl Engine {
     pub(super) fn pass(&mut self, versions: (u32, u32), entry: &Entry<'_>, packet: &Packet<'_>) -> bool {
         let Entry { headers, key, src_is_lo, located, is_believed, .. } = *entry;
         let (wire_len, now) = (packet.bytes.len() as u32, packet.at.tick);
+        let identities = &self.identities;
+        let concern = |since| identities.may_have_changed((key.lo().0, key.hi().0), since);
         let is_spoofed = || headers.addrs().is_some_and(|(src, _)| self.is_spoofed(packet.in_port, src));
         let passes = is_believed
             && !(self.knows_networks && is_spoofed())
-            && self.flows.pass(located, key, src_is_lo, headers, versions, wire_len, now);
+            && self.flows.pass(located, key, src_is_lo, headers, versions, concern, wire_len, now);
         if passes {
             self.counters.count(Verdict::Forward, u64::from(wire_len));
         }

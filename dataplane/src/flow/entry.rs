@@ -307,15 +307,20 @@ impl Flow {
         }
     }
 
-    /// Whether policy decided under these versions to forward it and wants nothing of its packets besides.
+    /// Whether this version of policy decided to forward it and wants nothing of its packets besides.
     #[inline]
-    pub(super) const fn is_only_forwarded(&self, (policy, identity): (u32, u32)) -> bool {
+    pub(super) const fn is_only_forwarded(&self, policy: u32) -> bool {
         const ASKED: u8 = DECIDED | MIRROR | CAPTURE | HAS_ALIAS | LOOKED_AT;
         self.bits & ASKED == DECIDED
             && self.is_flow()
             && matches!(self.verdict, Verdict::Forward)
             && self.policy_version == policy
-            && self.identity_generation == identity
+    }
+
+    /// The generation of identities under which its decision is known to hold.
+    #[inline]
+    pub(super) const fn identity_generation(&self) -> u32 {
+        self.identity_generation
     }
 
     /// The decision holds under this generation of identities, too.

@@ -15,7 +15,8 @@ use crate::time::Tick;
 
 impl FlowTable {
     /// Counts and tracks a packet of a flow that is forwarded under `versions` (policy set, identities) and has no
-    /// more to it; `false`: nothing was done.
+    /// more to it; `false`: nothing was done. Under identities of another generation the decision stands where they do not
+    /// `concern` the flow since; that is noted in any case, so that it is asked once.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "what the engine holds per packet, in the order it got it")]
     pub fn pass(
@@ -24,14 +25,22 @@ impl FlowTable {
         key: &FlowKey,
         src_is_lo: bool,
         headers: &Headers,
-        versions: (u32, u32),
+        (policy, identities): (u32, u32),
+        concern: impl FnOnce(u32) -> bool,
         wire_len: u32,
         now: Tick,
     ) -> bool {
         let shortest = self.timeouts.shortest;
         let Some(flow) = self.flows.get_mut(located.candidate as usize) else { return false };
-        if flow.key != *key || !flow.is_only_forwarded(versions) || now.ns_since(flow.last) >= shortest {
+        if flow.key != *key || !flow.is_only_forwarded(policy) || now.ns_since(flow.last) >= shortest {
             return false;
+        }
+        let since = flow.identity_generation();
+        if since != identities {
+            if concern(since) {
+                return false;
+            }
+            flow.set_identity_generation(identities);
         }
         let direction = flow.direction_of(src_is_lo);
         match &headers.transport {

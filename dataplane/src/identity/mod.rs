@@ -5,6 +5,7 @@
 //! a flow that was judged before.
 
 mod key;
+mod recent;
 mod table;
 
 pub use crate::flow::UserNumber;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 
 use super::key::{Key, mask};
+use super::recent::{Recent, is_after};
 use crate::flow::UserNumber;
 use crate::parse::{Addr, Mac};
 use crate::policy::User;
@@ -43,6 +44,8 @@ pub struct Table {
     gone: VecDeque<(u32, Key)>,
     /// When all of it may have changed.
     all_changed: u32,
+    /// What changed when, asked before anything else.
+    recent: Recent,
 }
 
 #[derive(Debug, Clone)]
@@ -93,11 +96,6 @@ impl Lens {
     }
 }
 
-/// Whether one generation came after another; they may have gone round.
-const fn is_after(later: u32, earlier: u32) -> bool {
-    later.wrapping_sub(earlier).cast_signed() > 0
-}
-
 impl Table {
     /// Binds a key to somebody, or to nobody.
     pub fn set(&mut self, key: Key, identity: Option<Arc<Identity>>, generation: u32) {
@@ -107,11 +105,17 @@ impl Table {
         let entry = Entry { identity, changed: generation };
         match key {
             Key::Network { bits, len } => {
+                if key.is_addr() {
+                    self.recent.note(bits, generation);
+                } else {
+                    self.recent.note_wide(generation);
+                }
                 if self.networks.insert((bits, len), entry).is_none() {
                     self.lens.add(len);
                 }
             }
             Key::Mac(mac) => {
+                self.recent.note_wide(generation);
                 self.macs.insert(mac, entry);
             }
         }
@@ -127,6 +131,7 @@ impl Table {
     /// Whatever was decided before is to be decided anew.
     pub const fn change_all(&mut self, generation: u32) {
         self.all_changed = generation;
+        self.recent.note_wide(generation);
     }
 
     /// Who uses an address: whoever is bound to it, or else to the Ethernet address, or else to the smallest network.
@@ -144,9 +149,20 @@ impl Table {
         of_addr.or_else(of_mac).or_else(of_network)
     }
 
+    /// Whether something may have changed since about one of two addresses, whatever Ethernet addresses are before them. Dearer to
+    /// know for certain: [`Self::has_changed`].
+    #[inline(never)]
+    #[must_use]
+    pub fn may_have_changed(&self, (lo, hi): (Addr, Addr), since: u32) -> bool {
+        self.recent.may_concern(lo, since) || self.recent.may_concern(hi, since)
+    }
+
     /// Whether another answer may be found for this end of a flow than in generation `since`.
     #[must_use]
     pub fn has_changed(&self, (addr, mac): (Addr, Mac), since: u32) -> bool {
+        if !self.recent.may_concern(addr, since) {
+            return false;
+        }
         let bits = addr.bits();
         let is_new = |entry: Option<&Entry>| entry.is_some_and(|entry| is_after(entry.changed, since));
         is_after(self.all_changed, since)

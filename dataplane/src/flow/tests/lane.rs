@@ -65,7 +65,12 @@ impl Lab {
     fn lane(&mut self, headers: &Headers, versions: (u32, u32), now: Now) -> bool {
         let (key, src_is_lo) = Self::key(headers);
         let located = self.table.locate(self.table.hash(&key), key.protocol() == Protocol::TCP);
-        self.table.pass(located, &key, src_is_lo, headers, versions, 60, now.tick)
+        self.table.pass(located, &key, src_is_lo, headers, versions, |_since| true, 60, now.tick)
+    }
+
+    fn identity_generation(&self, headers: &Headers) -> u32 {
+        let (key, src_is_lo) = Self::key(headers);
+        self.table.flow(self.table.find(&key, src_is_lo).unwrap().id).decision().identity_generation
     }
 
     fn whole(&self) -> String {
@@ -139,8 +144,22 @@ fn the_lane_takes_established_segments_and_datagrams() {
     assert!(lab.lane(&data, (7, 0), now(2)));
     assert!(!lab.lane(&data, (8, 0), now(2)), "an older policy set");
     assert!(!lab.lane(&data, (7, 1), now(2)), "older identities");
+    assert_eq!(lab.identity_generation(&data), 0);
     assert!(lab.lane(&udp(client, server), (7, 0), now(2)));
     assert!(!lab.lane(&udp(server, client), (7, 0), now(2)), "the first reply establishes");
     assert!(!lab.lane(&udp(client, v4(9, 9)), (7, 0), now(2)), "an unknown flow");
     assert!(!lab.lane(&tcp(client, server, "FA", 121, 911), (7, 0), now(2)));
+    // Identities that changed without concerning it: the packet passes, and nobody asks again.
+    for packet in [&data, &udp(client, server)] {
+        let (key, src_is_lo) = Lab::key(packet);
+        let located = lab.table.locate(lab.table.hash(&key), key.protocol() == Protocol::TCP);
+        let mut asked = Vec::new();
+        let mut unconcerned = |since| {
+            asked.push(since);
+            false
+        };
+        assert!(lab.table.pass(located, &key, src_is_lo, packet, (7, 3), &mut unconcerned, 60, now(2).tick));
+        assert!(lab.lane(packet, (7, 3), now(2)));
+        assert_eq!((asked, lab.identity_generation(packet)), (vec![0], 3));
+    }
 }
