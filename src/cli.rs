@@ -620,6 +620,8 @@ pub(crate) enum PolicyCommand {
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
         limit: u32,
     },
+    /// Which policies in force are never reached, would not be missed, contradict others or never match, and because of which.
+    Analysis,
     /// How a version differs from the one before it, or from another.
     Diff {
         /// Its number.

@@ -38,6 +38,7 @@ pub(crate) fn run(client: &Client, command: &PolicyCommand) -> Result<Value, Fai
         PolicyCommand::Order { policy_ids, why } => {
             client.post(&with_terms("/policy/order", why), &json!({ "policy_ids": policy_ids }))?
         }
+        PolicyCommand::Analysis => client.get("/policy/analysis")?,
         PolicyCommand::Versions { limit } => client.get(&query_path("/policy/versions", &[], *limit)?)?,
         PolicyCommand::Diff { version, against } => {
             let against = against.map(|against| format!("?against={against}")).unwrap_or_default();

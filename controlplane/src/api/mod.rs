@@ -33,6 +33,7 @@ mod openapi;
 mod policy;
 mod policy_asked;
 mod policy_commit;
+mod policy_findings;
 mod policy_items;
 mod policy_schema;
 mod policy_versions;

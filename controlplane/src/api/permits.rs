@@ -148,6 +148,7 @@ pub const PERMITS: &[Permit] = &[
     permit("POST", SOCKET_IO, Anyone),
     permit("GET", "/policy", Needs(PolicyRead)),
     change("PUT", "/policy", Needs(PolicyWrite), "policy.replace"),
+    permit("GET", "/policy/analysis", Needs(PolicyRead)),
     permit("GET", "/policy/document", Needs(PolicyRead)),
     permit("POST", "/policy/evaluate", Needs(PolicyEvaluate)),
     change("POST", "/policy/reload", Needs(PolicyWrite), "policy.reload"),

@@ -31,6 +31,7 @@ use crate::services::policies::{
 };
 use crate::services::policy_commit::CommitView;
 use crate::services::policy_edit::{EditError, EditFault, pointer};
+use crate::services::policy_findings::PolicyFinding;
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct PolicyView {
@@ -221,6 +222,10 @@ pub(super) struct ChangeView {
     /// What waits to be confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<CommitView>,
+    /// What is to be looked at in the set, in evaluation order: the first hundred.
+    findings: Vec<PolicyFinding>,
+    /// How many findings were left out here; `GET /policy/analysis` has them.
+    findings_left_out: usize,
 }
 
 impl From<PolicyChange> for ChangeView {
@@ -235,6 +240,8 @@ impl From<PolicyChange> for ChangeView {
             persistent: change.persistent,
             changed: change.changed,
             commit: change.commit,
+            findings: change.findings.told,
+            findings_left_out: change.findings.left_out,
         }
     }
 }

@@ -24,8 +24,8 @@ use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
     accounts, admin, audit, auth, backup, catalog, classify, explain, flows, holds, idempotency, identities,
-    job_board, openapi, policy, policy_commit, policy_items, policy_versions, rule_profile, rules, subjects,
-    system, talkers, telemetry, telemetry_history, webhooks, wire,
+    job_board, openapi, policy, policy_commit, policy_findings, policy_items, policy_versions, rule_profile,
+    rules, subjects, system, talkers, telemetry, telemetry_history, webhooks, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -135,6 +135,7 @@ pub(super) fn router(
                 .layer(DefaultBodyLimit::max(limits.policy_bytes_max)),
         )
         .routes(routes!(policy::document))
+        .routes(routes!(policy_findings::show))
         .routes(routes!(policy::evaluate))
         .routes(routes!(policy::reload))
         .routes(routes!(policy_items::order).layer(DefaultBodyLimit::max(limits.policy_bytes_max)))

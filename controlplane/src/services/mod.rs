@@ -26,6 +26,7 @@ pub mod policies;
 pub mod policy_commit;
 pub mod policy_document;
 pub mod policy_edit;
+pub mod policy_findings;
 pub mod policy_start;
 pub mod policy_versions;
 pub mod policy_way;

@@ -18,6 +18,7 @@ use dataplane::policy::{
 use serde_json::Value;
 
 use super::policy_commit::{CommitView, Waiting};
+use super::policy_findings::ToldFindings;
 use super::{Applications, Author, Names, Services, Subjects};
 use crate::store::policy_history::sha256;
 use crate::store::{PolicyHistory, PolicyVersion, StoreError, WaitingCommit, policy_file};
@@ -375,6 +376,8 @@ pub struct PolicyChange {
     pub changed: bool,
     /// What waits to be confirmed.
     pub commit: Option<CommitView>,
+    /// What is to be looked at in it.
+    pub findings: ToldFindings,
 }
 
 /// What is in force.
@@ -490,6 +493,7 @@ impl Services {
         let commit = self.show_commit(&policies);
         self.names.remember_set(&set);
         let settings = self.door.publisher.current().settings;
+        let document = Arc::clone(&policies.current.document);
         let published = Instant::now();
         let set = Arc::new(set);
         let version = match apps {
@@ -519,6 +523,7 @@ impl Services {
             persistent,
             changed: true,
             commit,
+            findings: self.told_findings(&document),
         }
     }
 
@@ -531,6 +536,7 @@ impl Services {
         let version = self.door.publisher.current().version;
         let compile_us = begun.elapsed().as_micros() as u64;
         let commit = self.commit_of(&policies);
+        let document = Arc::clone(&policies.current.document);
         drop(policies);
         let in_force_us = self.wait_in_force(version, Instant::now());
         PolicyChange {
@@ -543,6 +549,7 @@ impl Services {
             persistent,
             changed: false,
             commit,
+            findings: self.told_findings(&document),
         }
     }
 

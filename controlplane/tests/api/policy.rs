@@ -238,6 +238,34 @@ fn policies_of_the_former_system_are_taken_in() {
 }
 
 #[test]
+fn what_is_to_be_looked_at_is_told_when_it_is_saved_and_when_asked() {
+    let daemon = three();
+    let none = daemon.over_tcp("GET", "/policy/analysis", "").json();
+    assert_eq!(none, json!({"version": 1, "total": 0, "findings": []}));
+    let late =
+        r#"{"policy_id": "late", "priority": 40, "conditions": {"dst_port": [1, 2]}, "action": "allow"}"#;
+    let made = daemon.over_tcp("POST", "/policy", late).json();
+    let finding = &made["findings"][0];
+    assert_eq!(
+        (&finding["policy_id"], &finding["kind"], &finding["by"], &made["findings_left_out"]),
+        (&json!("late"), &json!("shadowed"), &json!(["a", "b"]), &json!(0)),
+        "{made}"
+    );
+    assert!(
+        finding["message"].as_str().unwrap().starts_with("never reached: a, b are evaluated before it"),
+        "{made}"
+    );
+    let asked = daemon.over_tcp("GET", "/policy/analysis", "").json();
+    assert_eq!((&asked["version"], &asked["findings"]), (&json!(2), &made["findings"]));
+
+    let against = r#"{"policy_id": "d", "priority": 10, "conditions": {"dst_port": 1}, "action": "allow"}"#;
+    let refused = daemon.over_tcp("POST", "/policy", against);
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("ambiguous: policy a"), "{}", refused.text());
+    assert_eq!(daemon.over_tcp("GET", "/policy", "").json()["version"], 2);
+}
+
+#[test]
 fn versions_tell_what_changed_and_come_back() {
     let daemon = three();
     assert_eq!(daemon.over_tcp("PATCH", "/policy/b", r#"{"action": "drop", "log": null}"#).status, 200);

@@ -1,7 +1,7 @@
 //! Which policies are valid and yet not what their author thinks? Warnings for `check`; none of them refuses a file.
 
+use super::analysis::FindingKind;
 use super::model::{Action, Conditions, Fields, Policy, PolicyFile};
-use std::collections::HashMap;
 use std::fmt;
 
 /// Which facts this build can ever know: a condition on another never holds.
@@ -16,7 +16,7 @@ pub struct Supplied {
 }
 
 /// Something to look at.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The file.
     pub file: String,
@@ -24,6 +24,10 @@ pub struct Warning {
     pub line: u32,
     /// Which policy.
     pub policy_id: String,
+    /// Of which kind.
+    pub kind: FindingKind,
+    /// Other policies that cause it, in evaluation order.
+    pub by: Vec<String>,
     /// What to look at.
     pub message: String,
 }
@@ -38,58 +42,50 @@ impl PolicyFile {
     /// Everything worth a second look, in evaluation order.
     #[must_use]
     pub fn lint(&self, supplied: Supplied) -> Vec<Warning> {
-        let mut order: Vec<&Policy> = self.policies.iter().filter(|policy| policy.enabled).collect();
-        order.sort_by(|a, b| (a.priority, &a.policy_id).cmp(&(b.priority, &b.policy_id)));
         let mut warnings = Vec::new();
-        let mut warn = |policy: &Policy, message: String| {
+        let mut warn = |policy: &Policy, kind: FindingKind, by: Vec<String>, message: String| {
             warnings.push(Warning {
                 file: self.file.clone(),
                 line: policy.line,
                 policy_id: policy.policy_id.clone(),
+                kind,
+                by,
                 message,
             });
         };
-        let mut everything: Option<&Policy> = None;
-        let mut seen: HashMap<String, &Policy> = HashMap::new();
-        for policy in order {
+        let mut findings = self.analyse().into_iter().peekable();
+        for policy in self.in_order() {
             let Policy { conditions, .. } = policy;
-            if let Some(earlier) = everything {
-                warn(policy, format!("never reached: {} before it matches every flow", earlier.policy_id));
+            if let Some(finding) = findings.next_if(|finding| std::ptr::eq(finding.policy, policy)) {
+                let by = finding.by.iter().map(|by| by.policy_id.clone()).collect();
+                warn(policy, finding.kind, by, finding.message());
                 continue;
-            }
-            if *conditions == Conditions::default() {
-                everything = Some(policy);
-            } else {
-                let earlier = *seen.entry(format!("{conditions:?}")).or_insert(policy);
-                if earlier.policy_id != policy.policy_id {
-                    warn(
-                        policy,
-                        format!("never reached: {} before it has the same conditions", earlier.policy_id),
-                    );
-                }
             }
             if redirects_tcp(policy) && needs_application(conditions) {
                 warn(
                     policy,
+                    FindingKind::Retried,
+                    Vec::new(),
                     "a TCP flow whose application becomes known only after its first packet is rejected and \
                      remembered: the client's retry is redirected"
                         .to_owned(),
                 );
             }
+            let mut impossible = |message| warn(policy, FindingKind::Impossible, Vec::new(), message);
             for (missing, what) in [
                 (!supplied.application && conditions.all.needs_application(), "applications"),
                 (!supplied.identity && needs_identity(&conditions.all), "users"),
                 (!supplied.country && !conditions.all.country.is_empty(), "countries"),
             ] {
                 if missing && !only_l7_beside_l4(&conditions.all) {
-                    warn(policy, format!("never matches: nothing tells {what} yet"));
+                    impossible(format!("never matches: nothing tells {what} yet"));
                 }
             }
             if let Some(version) = mixed_versions(&conditions.all) {
-                warn(policy, format!("never matches: {version}"));
+                impossible(format!("never matches: {version}"));
             }
             if ports_without_ports(&conditions.all) {
-                warn(policy, "never matches: none of its protocols has ports".to_owned());
+                impossible("never matches: none of its protocols has ports".to_owned());
             }
         }
         warnings

@@ -23,12 +23,16 @@ mod index;
 mod compile;
 mod evaluate;
 mod explain;
+mod cover;
+mod sketch;
+mod analysis;
 mod lint;
 mod context;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests;
 
+pub use analysis::{Finding, FindingKind};
 pub use compile::{Environment, Limit, Outcome, OutcomeAction, PolicyIndex, PolicyInfo, PolicySet, Target};
 pub use condition::{Field, Truth};
 pub use context::{ContextError, EvaluationContext};

@@ -128,10 +128,13 @@ impl PolicyFile {
             }
         };
         let set = reader.set(&root);
-        if reader.errors.is_empty() {
+        let mut errors = reader.errors;
+        if errors.is_empty() {
+            errors = set.ambiguities();
+        }
+        if errors.is_empty() {
             return Ok(set);
         }
-        let mut errors = reader.errors;
         errors.sort_by_key(|error| (error.line, error.column));
         Err(errors)
     }

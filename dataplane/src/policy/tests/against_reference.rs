@@ -122,7 +122,7 @@ fn policy() -> impl Strategy<Value = Value> {
         })
 }
 
-fn set_text(most: usize) -> impl Strategy<Value = String> {
+pub(super) fn set_text(most: usize) -> impl Strategy<Value = String> {
     let default = prop::sample::select(vec![None, Some("allow"), Some("drop"), Some("reject")]);
     (prop::collection::vec(policy(), 0..most), default).prop_map(|(mut policies, default)| {
         for (index, policy) in policies.iter_mut().enumerate() {
@@ -133,13 +133,25 @@ fn set_text(most: usize) -> impl Strategy<Value = String> {
         if let Some(default) = default {
             set["default_action"] = json!(default);
         }
-        set.to_string()
+        without_ambiguous(set)
     })
+}
+
+/// The set without policies that others of their priority contradict.
+fn without_ambiguous(mut set: Value) -> String {
+    let errors = PolicyFile::parse("p", set.to_string().as_bytes()).err().unwrap_or_default();
+    let policies = set["policies"].as_array_mut().unwrap();
+    for error in errors.iter().rev() {
+        assert!(error.reason.starts_with("ambiguous: "), "{error}");
+        let index = error.path.trim_start_matches("policies[").trim_end_matches(']');
+        policies.remove(index.parse().unwrap());
+    }
+    set.to_string()
 }
 
 /// Facts on strings, as the reference reads them.
 #[derive(Debug, Clone)]
-struct Plain {
+pub(super) struct Plain {
     zone: Fact<u8>,
     in_port: Fact<u8>,
     vlan: Fact<u16>,
@@ -195,7 +207,7 @@ fn plain_user() -> impl Strategy<Value = Fact<PlainUser>> {
     prop_oneof![6 => user.prop_map(Fact::Known), 1 => Just(Fact::Absent), 2 => Just(Fact::Pending)]
 }
 
-fn plain() -> impl Strategy<Value = Plain> {
+pub(super) fn plain() -> impl Strategy<Value = Plain> {
     let addresses: Vec<Addr> = [
         "10.1.2.3",
         "10.1.2.10",
@@ -266,7 +278,7 @@ fn plain() -> impl Strategy<Value = Plain> {
 
 impl Plain {
     /// Nothing pending is left: `Pending` becomes known (some value of `from`).
-    fn resolved(&self, from: &Self) -> Self {
+    pub(super) fn resolved(&self, from: &Self) -> Self {
         fn pick<T: Clone>(own: &Fact<T>, other: &Fact<T>) -> Fact<T> {
             match (own, other) {
                 (Fact::Pending, Fact::Pending) => Fact::Absent,
@@ -295,7 +307,7 @@ impl Plain {
         }
     }
 
-    fn users(&self, names: &mut Names) -> [Fact<User>; 2] {
+    pub(super) fn users(&self, names: &mut Names) -> [Fact<User>; 2] {
         let user = |user: &PlainUser, names: &mut Names| User {
             id: names.intern(Kind::UserId, user.id),
             role: user.role.map(|role| names.intern(Kind::Role, role)),
@@ -315,7 +327,7 @@ impl Plain {
         })
     }
 
-    fn facts<'a>(&self, names: &mut Names, users: &'a [Fact<User>; 2]) -> Facts<'a> {
+    pub(super) fn facts<'a>(&self, names: &mut Names, users: &'a [Fact<User>; 2]) -> Facts<'a> {
         let by_ref = |user: &'a Fact<User>| match user {
             Fact::Known(user) => Fact::Known(user),
             Fact::Absent => Fact::Absent,

@@ -230,7 +230,7 @@ fn lints_tell_what_is_valid_and_yet_surprising() {
         "redirect: a TCP flow whose application",
         "versions: never matches: its source",
         "icmp-port: never matches: none of its protocols",
-        "twin: never reached: fine",
+        "twin: never reached: fine is evaluated before it, has the same conditions",
         "late: never reached: all",
     ];
     assert_eq!(all.len(), expected.len(), "{all:?}");

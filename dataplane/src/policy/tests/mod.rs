@@ -1,6 +1,7 @@
 //! Cases of the policy language and its meaning; `against_reference` compares with a slow, obvious evaluator.
 
 mod against_reference;
+mod analysis;
 mod language;
 mod meaning;
 
