@@ -15,6 +15,7 @@ mod cli;
 mod completions;
 mod config;
 mod cores;
+mod dhcp;
 mod ctl;
 mod events;
 mod failure;
@@ -51,6 +52,7 @@ use cli::{Cli, Command, Live};
 use config::{Config, Ports};
 use controlplane::services::live::{Bounds, Hub};
 use controlplane::services::{EventCounts, EventPump, Identities, Names, Parts, Services};
+use controlplane::sources::dhcp::Dhcp;
 use controlplane::sources::radius::Radius;
 use dataplane::control::{Snapshot, door};
 use dataplane::host::Shared;
@@ -169,6 +171,11 @@ fn run(typed: &Live) -> Result<(), Failure> {
         version: env!("CARGO_PKG_VERSION"),
     });
 
+    let dhcp = dhcp::config(&config)?.map(|dhcp| Dhcp::new(dhcp, &services));
+    let (dhcp, pump) = match dhcp {
+        Some((dhcp, leases)) => (Some(dhcp), pump.with_leases(leases)),
+        None => (None, pump),
+    };
     let radius = radius::config(&config)?.map(|radius| {
         let at = radius.listen;
         Radius::bind(radius)
@@ -183,6 +190,8 @@ fn run(typed: &Live) -> Result<(), Failure> {
     trust::tell_start(&services, first_admin.as_ref());
     let radius = radius.map(|radius| radius.start(Arc::clone(&services))).transpose();
     let radius = radius.map_err(|error| Failure::line(format!("no thread for RADIUS: {error}")))?;
+    let dhcp = dhcp.map(|dhcp| dhcp.start(Arc::clone(&services))).transpose();
+    let dhcp = dhcp.map_err(|error| Failure::line(format!("no thread for DHCP leases: {error}")))?;
     let serving = Serving::start(
         &config,
         tls,
@@ -197,7 +206,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     )?;
     fresh.stays();
     serving.until_asked_to_stop();
-    drop(radius);
+    drop((radius, dhcp));
     Ok(())
 }
 

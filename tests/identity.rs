@@ -204,3 +204,70 @@ fn radius_accounting_tells_who_is_where() {
     assert!(lab.log().contains("RADIUS accounting was refused"), "{}", lab.log());
     daemon.stop();
 }
+
+/// What the daemon tells Prometheus.
+fn metrics(lab: &Lab) -> String {
+    let socket = lab.path("ctl.sock");
+    let told =
+        lab::sh("curl", &["--silent", "--unix-socket", socket.to_str().unwrap(), "http://jarvis/metrics"]);
+    String::from_utf8(told.stdout).unwrap()
+}
+
+/// dnsmasq on the server, which gives out addresses from 10.77.0.100 on.
+fn serve_dhcp(lab: &Lab) -> lab::Background {
+    let words = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--dhcp-authoritative"];
+    let range = ["--dhcp-range=10.77.0.100,10.77.0.120,2m", "--dhcp-leasefile=/dev/null"];
+    let place = ["--bind-interfaces", "--listen-address=10.77.0.2"];
+    lab.background(Host::Server, &[&words[..], &range, &place].concat())
+}
+
+/// What dnsmasq leases to udhcpc on the client, across the appliance; the client's Ethernet address and the leased one.
+fn lease(lab: &Lab) -> (String, String) {
+    let text = |words: &[&str]| String::from_utf8(lab.client(words).stdout).unwrap().trim().to_owned();
+    let device = text(&["sh", "-c", "ip -o -4 addr show scope global | awk '{print $2; exit}'"]);
+    let mac = text(&["cat", &format!("/sys/class/net/{device}/address")]);
+    lab.write("lease.sh", "#!/bin/sh\n[ \"$1\" != bound ] || echo \"bound $ip\"\n");
+    let script = lab.path("lease.sh").display().to_string();
+    assert!(lab::sh("chmod", &["+x", &script]).status.success());
+    let told = text(&["udhcpc", "-i", &device, "-f", "-q", "-n", "-t", "10", "-T", "1", "-s", &script]);
+    let bound = told.lines().find_map(|line| line.strip_prefix("bound "));
+    (mac, bound.unwrap_or_else(|| panic!("no lease: {told}\n{}", lab.log())).to_owned())
+}
+
+#[test]
+fn an_address_is_whose_the_ethernet_address_is_that_it_was_leased_to() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    let dhcp = "[identity.dhcp]\nservers = [\"10.77.0.2\"]\nzone = \"outside\"\nuser_id = \"mac\"\n";
+    lab.policy(dhcp, POLICIES);
+    let _daemon = lab.start();
+    let _dnsmasq = serve_dhcp(&lab);
+    let (mac, addr) = lease(&lab);
+    let at_addr = format!("address={addr}");
+    let said = || lab.ctl(&["identity", "list", &at_addr]);
+    eventually("the lease names the device", || said()["total"] == 1);
+    let device = &said()["identities"][0];
+    assert_eq!((&device["user_id"], &device["source"]), (&mac.as_str().into(), &"dhcp".into()), "{device}");
+    assert_eq!(device["in_force"], serde_json::json!([addr]), "{device}");
+    // Who logs in at the Ethernet address has what it was given.
+    let ann = assert_user(&lab, &["ann", &mac, "--role", "employee"]);
+    let of_ann = lab.ctl(&["identity", "list", "user_id=ann"]);
+    assert_eq!(of_ann["identities"][0]["in_force"], serde_json::json!([mac, addr]), "{of_ann}");
+    assert_eq!(said()["identities"][0]["in_force"], serde_json::json!([]), "{}", said());
+    lab.ctl(&["identity", "end", &ann.to_string()]);
+    assert_eq!(said()["identities"][0]["in_force"], serde_json::json!([addr]), "{}", said());
+    let metrics = metrics(&lab);
+    assert!(metrics.contains("jarvis_dhcp_leases_seen_total{outcome=\"taken\"} 1"), "{metrics}");
+}
+
+#[test]
+fn a_dhcp_server_on_the_wrong_side_is_not_believed() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    let dhcp = "[identity.dhcp]\nservers = [\"10.77.0.2\"]\nzone = \"inside\"\nuser_id = \"mac\"\n";
+    lab.policy(dhcp, POLICIES);
+    let _daemon = lab.start();
+    let _dnsmasq = serve_dhcp(&lab);
+    lease(&lab);
+    let refused = "jarvis_dhcp_leases_seen_total{outcome=\"refused\"} 1";
+    eventually("the lease is refused", || metrics(&lab).contains(refused));
+    assert_eq!(lab.ctl(&["identity", "list"])["total"], 0);
+}

@@ -190,6 +190,7 @@ fn a_state_violation_is_counted_and_told_by_its_own_reason_strict_or_not() {
                 Event::Flow(_)
                 | Event::Transaction(_)
                 | Event::Tagged(_)
+                | Event::Lease(_)
                 | Event::State(_)
                 | Event::Alert(_) => {
                     panic!("{told:?}")

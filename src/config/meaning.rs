@@ -8,13 +8,14 @@ use controlplane::services::Several;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
 use controlplane::services::identities::Precedence;
+use controlplane::sources::dhcp::DeviceName;
 use controlplane::sources::radius::Mapping;
 use dataplane::control::ParserErrorAction;
 use dataplane::stream::{Policy, UrgentPolicy};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
@@ -543,6 +544,19 @@ pub(crate) struct Identity {
     pub precedence: Precedence,
     /// RADIUS accounting; `None`: it is not taken.
     pub radius: Option<RadiusAccounting>,
+    /// DHCP leases on the wire; `None`: they are not taken.
+    pub dhcp: Option<DhcpLeases>,
+}
+
+/// Whose DHCP leases are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct DhcpLeases {
+    /// Addresses of servers and relays.
+    pub servers: Vec<IpAddr>,
+    /// Behind which ports they are; `None`: anywhere.
+    pub zone: Option<String>,
+    /// What a device is called of which nothing else is known.
+    pub user_id: DeviceName,
 }
 
 /// Where RADIUS accounting is taken, and from whom.

@@ -7,16 +7,17 @@
 use super::environment::Environment;
 use super::file::{At, Document, Section};
 use super::meaning::{
-    Api, Auth, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode,
-    FileHashName, Flow, Identity, Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap,
-    Port, PortFlags, Ports, RadiusAccounting, RadiusClient, Rules, Service, Store, Stream, TimeoutS, Wait,
-    Wire, Worker, ZeroCopy, is_name, name_form,
+    Api, Auth, Checksum, Config, Defrag, DhcpLeases, Eve, EveTypes, Eviction, Exception, Exceptions,
+    FailMode, FileHashName, Flow, Identity, Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX,
+    Overlap, Port, PortFlags, Ports, RadiusAccounting, RadiusClient, Rules, Service, Store, Stream, TimeoutS,
+    Wait, Wire, Worker, ZeroCopy, is_name, name_form,
 };
 use super::problem::Problem;
 use controlplane::services::Several;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
 use controlplane::services::identities::{Precedence, Source};
+use controlplane::sources::dhcp::DeviceName;
 use controlplane::sources::radius::{Mapping, TextAttribute};
 use dataplane::control::ParserErrorAction;
 use dataplane::dpi::{Protocol, protocols};
@@ -203,6 +204,7 @@ fn read(
         several: value_or(identity.choice("several", SEVERAL), Several::default()),
         precedence: precedence(identity),
         radius: identity.section("radius", |radius| read_radius(radius, base)),
+        dhcp: identity.section("dhcp", read_dhcp),
     });
     let rules = root.section("rules", |rules| Rules {
         files: rules
@@ -310,7 +312,7 @@ const LEVELS: &[(&str, Level)] = &[
 ];
 
 fn precedence(identity: &mut Section<'_, '_>) -> Precedence {
-    let Some(at) = identity.parsed_list::<Source>("precedence", "api or radius") else {
+    let Some(at) = identity.parsed_list::<Source>("precedence", "api, radius or dhcp") else {
         return Precedence::default();
     };
     Precedence::new(&at.value).unwrap_or_else(|| {
@@ -354,6 +356,21 @@ fn read_radius(radius: &mut Section<'_, '_>, base: &Path) -> Option<RadiusAccoun
         mapping,
         clients: clients.into_iter().flatten().collect(),
     })
+}
+
+/// `None` where the file has no such table, or it is wrong.
+fn read_dhcp(dhcp: &mut Section<'_, '_>) -> Option<DhcpLeases> {
+    const NAMES: &[(&str, DeviceName)] =
+        &[("none", DeviceName::None), ("hostname", DeviceName::Hostname), ("mac", DeviceName::Mac)];
+    let servers = dhcp.parsed_list::<IpAddr>("servers", "an address such as 10.0.0.1");
+    let zone = dhcp.text("zone").map(|at| at.value);
+    let user_id = value_or(dhcp.choice("user_id", NAMES), DeviceName::default());
+    dhcp.line()?;
+    let servers = servers.map(|at| at.value).filter(|servers| !servers.is_empty());
+    if servers.is_none() {
+        dhcp.note(None, "identity.dhcp needs servers: the addresses of those whose leases are believed");
+    }
+    Some(DhcpLeases { servers: servers?, zone, user_id })
 }
 
 fn read_ports(root: &mut Section<'_, '_>, mode: Mode, flags: &PortFlags, need: Ports) -> Vec<Port> {

@@ -275,7 +275,9 @@ impl From<IdentityError> for Problem {
         let code = match error {
             IdentityError::Unknown(_) => Code::NotFound,
             IdentityError::Refused(Refused::Taken { .. }) => Code::Exists,
-            IdentityError::Refused(Refused::Full) | IdentityError::Names => Code::Full,
+            IdentityError::Refused(Refused::Full) | IdentityError::Names | IdentityError::Leases => {
+                Code::Full
+            }
             IdentityError::Nobodys { .. } => Code::InvalidBody,
             IdentityError::Policies(error) => return load_problem(error),
         };

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use super::applications_seen::AppsSeen;
 use super::eve::Formatter;
+use super::identities::LeaseSender;
 use super::live::{Facts, Hub, Sampler, Tape, Topic};
 use super::talkers::Talkers;
 use super::{Names, RateLimited, eve_stats};
@@ -154,6 +155,8 @@ pub struct EventPump {
     /// Lines for listeners that the file does not want.
     own: Vec<u8>,
     sampler: Sampler,
+    /// Who wants to know of DHCP leases.
+    leases: Option<LeaseSender>,
 }
 
 /// Events taken from one ring before the next one's turn.
@@ -193,7 +196,15 @@ impl EventPump {
             staged: Staged::default(),
             own: Vec::new(),
             sampler: Sampler::default(),
+            leases: None,
         }
+    }
+
+    /// Tells of DHCP leases, too.
+    #[must_use]
+    pub fn with_leases(mut self, leases: LeaseSender) -> Self {
+        self.leases = Some(leases);
+        self
     }
 
     /// Tells whoever listens, and what records, of all events besides, whichever types the file has.
@@ -340,6 +351,13 @@ impl EventPump {
         if let Event::Transaction(told) = event {
             return self.format_transaction(worker, told, fields);
         }
+        if let Event::Lease(lease) = event {
+            self.skipped += 1;
+            if let Some(leases) = &self.leases {
+                leases.tell(lease);
+            }
+            return false;
+        }
         if let Event::State(change) = event {
             let is_of_file = self.file.is_some() && self.types.engine;
             self.format_state(Some(worker), wall, change, is_of_file);
@@ -364,7 +382,7 @@ impl EventPump {
             Event::Alert(_) | Event::Tagged(_) => (Topic::Alerts, self.types.alert),
             Event::Anomaly(_) => (Topic::Alerts, self.types.anomaly),
             Event::State(_) => (Topic::System, self.types.engine),
-            Event::Transaction(_) => (Topic::Protocols, false),
+            Event::Transaction(_) | Event::Lease(_) => (Topic::Protocols, false),
         };
         let is_of_file = self.file.is_some() && is_typed;
         // Whole packets are for the file.
@@ -379,7 +397,7 @@ impl EventPump {
         let (names, begin) = (&self.names, lines.len());
         match event {
             Event::Flow(end) => self.formatter.flow(lines, names, worker, end, &self.fields),
-            Event::Transaction(_) => {}
+            Event::Transaction(_) | Event::Lease(_) => {}
             Event::Drop(record) => self.formatter.drop(lines, names, worker, record),
             Event::Alert(alert) => self.formatter.alert(lines, names, worker, alert),
             Event::Anomaly(record) => self.formatter.anomaly(lines, names, worker, record),
@@ -393,7 +411,7 @@ impl EventPump {
                 Event::Drop(record) => self.staged.of_record(names, "drop", record),
                 Event::Alert(alert) => self.staged.of_record(names, "alert", &alert.record),
                 Event::Anomaly(record) => self.staged.of_record(names, "anomaly", record),
-                Event::State(_) | Event::Tagged(_) => Facts::default(),
+                Event::State(_) | Event::Tagged(_) | Event::Lease(_) => Facts::default(),
                 Event::Transaction(told) => staged::of_transaction(told),
             };
             self.staged.push(topic, facts, is_of_file, line);

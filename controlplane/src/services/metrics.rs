@@ -299,6 +299,14 @@ fn workers(out: &mut DescriptorEncoder<'_>, services: &Services, readings: &[Wor
     for (outcome, total) in services.radius_counts().totals() {
         count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
     }
+    let help = "DHCP leases that were taken, refused, and lost for want of room";
+    let mut metric = out.encode_descriptor("dhcp_leases_seen", help, None, MetricType::Counter)?;
+    for (outcome, total) in services.lease_counts().totals() {
+        count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
+    }
+    let help = "DHCP leases that are alive";
+    let mut metric = out.encode_descriptor("dhcp_leases", help, None, MetricType::Gauge)?;
+    metric.encode_gauge(&(services.leases_live() as u64))?;
     let help = "Assertions of who is where that are alive";
     let mut metric = out.encode_descriptor("identities", help, None, MetricType::Gauge)?;
     metric.encode_gauge(&(services.identities_live() as u64))

@@ -478,8 +478,22 @@ impl Services {
         self.door.publisher.current().version as u32 + 1
     }
 
-    /// Publishes a set that is the current one already; blocks until every worker has it, for at most five seconds.
+    /// Publishes a set that is the current one already; blocks until every worker has it, for at most five seconds. Then looks at what
+    /// deserves it in the set.
     pub(super) fn put_in_force(
+        &self,
+        policies: MutexGuard<'_, Policies>,
+        set: PolicySet,
+        apps: Option<Arc<AppTable>>,
+        begun: Instant,
+    ) -> PolicyChange {
+        let document = Arc::clone(&policies.current.document);
+        let change = self.publish(policies, set, apps, begun);
+        PolicyChange { findings: self.told_findings(&document), ..change }
+    }
+
+    /// The same for a document that was in force before.
+    pub(super) fn publish(
         &self,
         policies: MutexGuard<'_, Policies>,
         set: PolicySet,
@@ -493,7 +507,6 @@ impl Services {
         let commit = self.show_commit(&policies);
         self.names.remember_set(&set);
         let settings = self.door.publisher.current().settings;
-        let document = Arc::clone(&policies.current.document);
         let published = Instant::now();
         let set = Arc::new(set);
         let version = match apps {
@@ -523,7 +536,7 @@ impl Services {
             persistent,
             changed: true,
             commit,
-            findings: self.told_findings(&document),
+            findings: ToldFindings::default(),
         }
     }
 

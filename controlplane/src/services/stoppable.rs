@@ -16,7 +16,7 @@ impl Stoppable {
     /// # Errors
     ///
     /// As the system says when it has no thread to give.
-    pub(super) fn start(
+    pub(crate) fn start(
         name: &str,
         run: impl FnOnce(Receiver<()>) + Send + 'static,
     ) -> std::io::Result<Self> {

@@ -1,3 +1,4 @@
 //! Who else says who is where? Protocols of a network's own login services; each calls the services as the API does.
 
+pub mod dhcp;
 pub mod radius;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::dpi::{HostName, Summary};
+use crate::dpi::{HostName, Lease, Summary};
 use crate::flow::{Decision, Direction, FlowRecord};
 use crate::parse::{Addr, Headers, Mac, TcpFlags, Tunnel};
 use crate::rules::Signature;
@@ -78,6 +78,8 @@ pub enum Event {
     Alert(Box<Alert>),
     /// A packet that an earlier match asks to be recorded.
     Tagged(TaggedPacket),
+    /// A DHCP server gave an address out.
+    Lease(Box<Lease>),
     /// Something about the worker itself, or about the daemon around it.
     State(StateChange),
 }
@@ -328,7 +330,7 @@ pub struct EventSender {
 /// The event pump's end.
 #[derive(Debug)]
 pub struct EventReceiver {
-    /// Drops, anomalies, state: drained first.
+    /// Drops, anomalies, leases, state: drained first.
     pub alerts: Consumer<Event>,
     /// Flow records and transactions.
     pub records: Consumer<Event>,
@@ -370,13 +372,14 @@ impl EventSender {
         match &mut event {
             Event::Drop(record) | Event::Anomaly(record) => record.origin = self.origin,
             Event::Alert(alert) => alert.record.origin = self.origin,
-            Event::Flow(_) | Event::Transaction(_) | Event::Tagged(_) | Event::State(_) => {}
+            Event::Flow(_) | Event::Transaction(_) | Event::Tagged(_) | Event::Lease(_) | Event::State(_) => {
+            }
         }
         match event {
             Event::Flow(end) => self.send_flow(end, &[]),
             // Only with their bytes: see `send_transaction` and `send_tagged`.
             Event::Transaction(_) | Event::Tagged(_) => false,
-            Event::Drop(_) | Event::Anomaly(_) | Event::Alert(_) | Event::State(_) => {
+            Event::Drop(_) | Event::Anomaly(_) | Event::Alert(_) | Event::Lease(_) | Event::State(_) => {
                 let fits = self.alerts.push(event).is_ok();
                 if fits {
                     self.sent += 1;

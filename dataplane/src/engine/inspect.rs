@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use super::{Engine, EngineConfig, Entry, Inspection, Mode, Outcome, Packet};
 use crate::control::{
-    EventSender, ExceptionAction, Exceptions, FlowEnd, Origin, ParserErrorAction, Snapshot, Transaction,
+    Event, EventSender, ExceptionAction, Exceptions, FlowEnd, Origin, ParserErrorAction, Snapshot,
+    Transaction,
 };
+use crate::dpi::Lease;
 use crate::dpi::inspector::{Inspector, Looked, Payload, WhenFull};
 use crate::dpi::parser::{FlowView, Record};
 use crate::dpi::risk::clues::Page;
@@ -466,8 +468,15 @@ fn sender<'a>(
 ) -> impl FnMut(Record<'_>) + 'a {
     move |told| {
         let Record { event_type, transaction, way, fields } = told;
+        let head = head();
+        if event_type == "dhcp"
+            && let Some(lease) =
+                Lease::read(head.time, head.in_port, way, [head.src.0, head.dst.0], fields.iter())
+        {
+            events.send(Event::Lease(Box::new(lease)));
+        }
         // Without room it is counted as shed.
-        events.send_transaction(Transaction { event_type, transaction, way, ..head() }, fields.as_bytes());
+        events.send_transaction(Transaction { event_type, transaction, way, ..head }, fields.as_bytes());
     }
 }
 

@@ -73,7 +73,7 @@ impl FromStr for Key {
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let wrong = || KeyError(text.chars().take(64).collect());
-        if let Some(mac) = crate::policy::parse_mac(text) {
+        if let Some(mac) = Mac::read(text) {
             return Ok(Self::Mac(mac));
         }
         let (addr, len) = match text.split_once('/') {

@@ -8,7 +8,7 @@
 use super::compile::Environment;
 use super::facts::{Fact, Facts, User};
 use super::names::{Kind, NameId, Names};
-use super::read::{L4_PROTOCOLS, parse_mac};
+use super::read::L4_PROTOCOLS;
 use crate::time::Wall;
 use crate::words::did_you_mean;
 use jiff::Timestamp;
@@ -131,7 +131,7 @@ impl Reader<'_> {
         facts.vlan = self.number(context, "vlan", 4094).map(|value| value as u16).into();
         facts.src_port = self.number(context, "src_port", 65535).map(|value| value as u16).into();
         facts.dst_port = self.number(context, "dst_port", 65535).map(|value| value as u16).into();
-        facts.src_mac = self.parsed(context, "src_mac", "MAC address", parse_mac);
+        facts.src_mac = self.parsed(context, "src_mac", "MAC address", crate::parse::Mac::read);
         let address = |text: &str| text.parse::<IpAddr>().ok().map(Into::into);
         facts.src_ip = self.parsed(context, "src_ip", "IP address", address);
         facts.dst_ip = self.parsed(context, "dst_ip", "IP address", address);

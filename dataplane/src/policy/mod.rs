@@ -46,5 +46,4 @@ pub use model::{
     PolicyFile, RateLimit, Redirect, RedirectTo,
 };
 pub use names::{Kind, NameId, Names, Vocabulary};
-pub(crate) use read::parse_mac;
 pub use schedule::Schedule;

@@ -740,7 +740,7 @@ impl<'a> Reader<'a> {
 
     fn mac(&mut self, node: &Node<'_>) -> Option<Mac> {
         let text = self.string(node)?;
-        let mac = parse_mac(&text);
+        let mac = Mac::read(&text);
         if mac.is_none() {
             self.error(node.at, format!("\"{text}\" is no MAC address like \"02:00:00:00:00:01\""));
         }
@@ -946,16 +946,4 @@ fn parse_addresses(text: &str) -> Result<AddrRange, String> {
         AddrRange::V6(first, last) if first > last => Err(format!("\"{text}\" runs backwards")),
         _ => Ok(range),
     }
-}
-
-/// Reads six hexadecimal bytes apart by `:` or `-`.
-pub(crate) fn parse_mac(text: &str) -> Option<Mac> {
-    let mut bytes = [0; 6];
-    let mut parts = text.trim().split([':', '-']);
-    for byte in &mut bytes {
-        let part =
-            parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        *byte = u8::from_str_radix(part, 16).ok()?;
-    }
-    parts.next().is_none().then_some(Mac(bytes))
 }

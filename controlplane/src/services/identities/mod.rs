@@ -9,6 +9,8 @@
 //! policies in force means makes them be compiled again, before workers hear of the user.
 
 mod keeper;
+mod lease_line;
+mod leases;
 mod registry;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,16 +18,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataplane::identity::{Identity, Key};
+use dataplane::parse::Mac;
 use dataplane::policy::{Kind, NameId, PolicySet, User};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use lease_line::{LeaseCounts, LeaseSender};
 pub use registry::{
     Assertion, KEYS_MAX, LIVE_MAX, Live, Precedence, Refused, Registry, Several, Source, Who,
 };
 
 use super::policies::Policies;
 use super::{PolicyLoadError, Services};
+use leases::LEASES_MAX;
 use registry::Changed;
 
 /// Different names of one kind that are numbered: numbers are never given back.
@@ -45,6 +50,7 @@ const IN_FORCE_POLL: Duration = Duration::from_micros(200);
 pub struct Identities {
     registry: Mutex<Registry>,
     radius: RadiusCounts,
+    lease_counts: Arc<LeaseCounts>,
 }
 
 /// Packets of RADIUS accounting.
@@ -77,7 +83,7 @@ impl Identities {
     /// None yet.
     #[must_use]
     pub fn new(several: Several, precedence: Precedence) -> Self {
-        Self { registry: Mutex::new(Registry::new(several, precedence)), radius: RadiusCounts::default() }
+        Self { registry: Mutex::new(Registry::new(several, precedence)), ..Self::default() }
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -99,6 +105,9 @@ pub enum IdentityError {
         /// What that is.
         what: &'static str,
     },
+    /// Too many leases.
+    #[error("{LEASES_MAX} leases live, and no more are taken before some are over")]
+    Leases,
     /// Too many different names.
     #[error(
         "there are {NAMES_MAX} different names of this kind already, and no more are taken before a restart"
@@ -218,10 +227,40 @@ impl Services {
         }
     }
 
+    /// Takes a lease: whoever has this Ethernet address was given an address, until a time in nanoseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// An address that no host can be given, or too many leases; nothing has changed then.
+    pub fn take_lease(&self, addr: Key, mac: Mac, expires_ns: u64) -> Result<(), IdentityError> {
+        let policies = self.policies();
+        for key in [addr, Key::Mac(mac)] {
+            if let Some(what) = nobodys(key, &policies) {
+                return Err(IdentityError::Nobodys { key, what });
+            }
+        }
+        let mut registry = self.identities.registry();
+        let changed = registry.lease(addr, mac, expires_ns).ok_or(IdentityError::Leases)?;
+        self.tell_workers(&registry, &policies, &changed);
+        Ok(())
+    }
+
+    /// How many leases live.
+    #[must_use]
+    pub fn leases_live(&self) -> usize {
+        self.identities.registry().leases()
+    }
+
     /// Whether an assertion is there.
     #[must_use]
     pub fn has_identity(&self, id: u64) -> bool {
         self.identities.registry().get(id).is_some()
+    }
+
+    /// What came of DHCP leases.
+    #[must_use]
+    pub const fn lease_counts(&self) -> &Arc<LeaseCounts> {
+        &self.identities.lease_counts
     }
 
     /// What came of RADIUS accounting.
@@ -296,9 +335,9 @@ impl Services {
     fn tell_workers(&self, registry: &Registry, policies: &Policies, changed: &Changed) -> u64 {
         changed.ended.iter().for_each(|live| self.names.forget_user(live.number));
         let mut number = self.door.newest_identity();
-        for key in &changed.keys {
-            let identity = registry.holds(*key).map(|live| Arc::new(policies.identity(live)));
-            number = self.door.identify(*key, identity.as_ref());
+        for key in registry.reached_by(&changed.keys) {
+            let identity = registry.holds(key).map(|live| Arc::new(policies.identity(live)));
+            number = self.door.identify(key, identity.as_ref());
         }
         number
     }
@@ -322,7 +361,7 @@ impl Services {
         let document = Arc::clone(&policies.current.document);
         let compiled = policies.compile("(in force)", &document, self.next_policy_version())?;
         policies.current.entries = compiled.entries;
-        self.put_in_force(policies, compiled.set, None, begun);
+        self.publish(policies, compiled.set, None, begun);
         Ok(self.policies())
     }
 }
@@ -389,7 +428,8 @@ fn nobodys(key: Key, policies: &Policies) -> Option<&'static str> {
 
 fn view(registry: &Registry, live: &Live) -> IdentityView {
     let Assertion { keys, who, source, expires_ns } = &*live.assertion;
-    let in_force = keys.iter().filter(|key| registry.holds(**key).is_some_and(|other| other.id == live.id));
+    let is_his = |key: &Key| registry.holds(*key).is_some_and(|other| other.id == live.id);
+    let in_force = registry.reached_by(keys).filter(is_his);
     IdentityView {
         identity_id: live.id,
         addresses: keys.iter().map(ToString::to_string).collect(),
@@ -397,6 +437,6 @@ fn view(registry: &Registry, live: &Live) -> IdentityView {
         source: *source,
         since_s: live.since_ns / 1_000_000_000,
         expires_s: expires_ns.map(|expires_ns| expires_ns / 1_000_000_000),
-        in_force: in_force.map(ToString::to_string).collect(),
+        in_force: in_force.map(|key| key.to_string()).collect(),
     }
 }

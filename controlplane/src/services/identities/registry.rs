@@ -7,8 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use dataplane::identity::{Key, UserNumber};
+use dataplane::parse::Mac;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use super::leases::{Given, Leases};
 
 /// Assertions that live at one time.
 pub const LIVE_MAX: usize = 200_000;
@@ -41,11 +44,13 @@ pub enum Source {
     Api,
     /// RADIUS accounting.
     Radius,
+    /// A DHCP lease seen on the wire.
+    Dhcp,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Api, Self::Radius];
+    pub const ALL: [Self; 3] = [Self::Api, Self::Radius, Self::Dhcp];
 
     /// As the configuration writes it.
     #[must_use]
@@ -53,6 +58,7 @@ impl Source {
         match self {
             Self::Api => "api",
             Self::Radius => "radius",
+            Self::Dhcp => "dhcp",
         }
     }
 }
@@ -67,7 +73,7 @@ impl std::str::FromStr for Source {
 
 /// Whose word counts more: each source once, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Precedence([Source; 2]);
+pub struct Precedence([Source; Source::ALL.len()]);
 
 impl Default for Precedence {
     fn default() -> Self {
@@ -165,6 +171,7 @@ pub struct Registry {
     live: BTreeMap<u64, Live>,
     by_key: HashMap<Key, Vec<u64>>,
     by_expiry: BTreeSet<(u64, u64)>,
+    leases: Leases,
     last_id: u64,
     last_number: u32,
 }
@@ -235,25 +242,62 @@ impl Registry {
         })
     }
 
+    /// An address was given to whoever has this Ethernet address. What was asserted of it while another had it is over. `None`: there are
+    /// too many leases.
+    pub fn lease(&mut self, addr: Key, mac: Mac, expires_ns: u64) -> Option<Changed> {
+        let mut changed = Changed::default();
+        match self.leases.give(addr, mac, expires_ns) {
+            Given::Again => {}
+            Given::New => changed.keys.push(addr),
+            Given::Moved => {
+                let over = self.by_key.get(&addr).cloned().unwrap_or_default();
+                over.into_iter().for_each(|id| self.take_out(id, &mut changed));
+                changed.keys.push(addr);
+            }
+            Given::Full => return None,
+        }
+        Some(changed)
+    }
+
+    /// How many leases live.
+    #[must_use]
+    pub fn leases(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// These keys, and addresses that are leased to those of them that are Ethernet addresses.
+    pub(super) fn reached_by(&self, keys: &[Key]) -> impl Iterator<Item = Key> {
+        keys.iter().flat_map(|key| {
+            let leased = match key {
+                Key::Mac(mac) => self.leases.addrs_of(*mac),
+                Key::Network { .. } => &[],
+            };
+            std::iter::once(*key).chain(leased.iter().copied())
+        })
+    }
+
     /// Whether the time of one is over.
     #[must_use]
     pub fn is_due(&self, now_ns: u64) -> bool {
-        self.by_expiry.first().is_some_and(|(expires_ns, _)| *expires_ns <= now_ns)
+        self.leases.is_due(now_ns)
+            || self.by_expiry.first().is_some_and(|(expires_ns, _)| *expires_ns <= now_ns)
     }
 
     /// Ends those whose time is over, so many at most.
     pub fn expire(&mut self, now_ns: u64, most: usize) -> Changed {
-        let mut changed = Changed::default();
+        let mut changed = Changed { keys: self.leases.expire(now_ns, most), ended: Vec::new() };
         let due: Vec<u64> =
             self.by_expiry.range(..=(now_ns, u64::MAX)).take(most).map(|(_, id)| *id).collect();
         due.into_iter().for_each(|id| self.take_out(id, &mut changed));
         changed
     }
 
-    /// What holds of a key; `None`: nobody is known.
+    /// What holds of a key, or of the Ethernet address that it is leased to; `None`: nobody is known.
     #[must_use]
     pub fn holds(&self, key: Key) -> Option<&Live> {
-        let about = self.by_key.get(&key)?.iter().filter_map(|id| self.live.get(id));
+        let of_key = self.by_key.get(&key);
+        let of_holder = self.leases.holder(key).and_then(|mac| self.by_key.get(&Key::Mac(mac)));
+        let about = of_holder.into_iter().chain(of_key).flatten().filter_map(|id| self.live.get(id));
         let rank = |live: &Live| self.precedence.rank(live.assertion.source);
         let best = about.clone().map(rank).min()?;
         let mut of_best = about.filter(|live| rank(live) == best);
@@ -411,7 +455,7 @@ mod tests {
     fn the_word_of_the_better_source_counts_whenever_it_came() {
         let of = |source, user_id| Assertion { source, ..says(user_id, &["10.0.0.1"], None) };
         let precedence = Precedence::new(&[Source::Radius]).unwrap();
-        assert_eq!(precedence, Precedence([Source::Radius, Source::Api]));
+        assert_eq!(precedence.0[..2], [Source::Radius, Source::Api]);
         assert_eq!(Precedence::new(&[Source::Api, Source::Api]), None);
         for several in [Several::Latest, Several::Nobody] {
             let mut registry = Registry::new(several, precedence);
@@ -421,5 +465,43 @@ mod tests {
             registry.end(ann.id).unwrap();
             assert_eq!(holds(&registry, "10.0.0.1").as_deref(), Some("bob"));
         }
+    }
+
+    #[test]
+    fn who_is_known_by_the_ethernet_address_has_what_is_leased_to_it() {
+        let mut registry = Registry::new(Several::Latest, Precedence::default());
+        let (ann, bob) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]));
+        let addr = |text: &str| text.parse::<Key>().unwrap();
+        registry.assert(says("ann", &["02:00:00:00:00:01"], None), 1).unwrap();
+        assert_eq!(registry.lease(addr("10.0.0.7"), ann, 100).unwrap().keys, [addr("10.0.0.7")]);
+        assert_eq!(holds(&registry, "10.0.0.7").as_deref(), Some("ann"));
+        assert_eq!(registry.lease(addr("10.0.0.7"), ann, 200).unwrap(), Changed::default(), "renewed");
+        // Whoever logs in at the Ethernet address later has the address, too.
+        let (live, changed) = registry.assert(says("amy", &["02:00:00:00:00:01"], None), 2).unwrap();
+        let reached: Vec<Key> = registry.reached_by(&changed.keys).collect();
+        assert_eq!(reached, [addr("02:00:00:00:00:01"), addr("10.0.0.7")]);
+        assert_eq!(holds(&registry, "10.0.0.7").as_deref(), Some("amy"));
+        registry.end(live.id).unwrap();
+        assert_eq!(holds(&registry, "10.0.0.7"), None);
+
+        // Another host has it now: what was said of it is over.
+        registry.assert(says("cat", &["10.0.0.7", "2001:db8::7"], None), 3).unwrap();
+        assert_eq!(holds(&registry, "10.0.0.7").as_deref(), Some("cat"));
+        let changed = registry.lease(addr("10.0.0.7"), bob, 300).unwrap();
+        assert_eq!((changed.ended.len(), holds(&registry, "10.0.0.7")), (1, None));
+        assert!(changed.keys.contains(&addr("2001:db8::7")));
+        assert!(!registry.is_due(299) && registry.is_due(300));
+        assert_eq!((registry.expire(300, 9).keys, registry.leases()), (vec![addr("10.0.0.7")], 0));
+    }
+
+    #[test]
+    fn a_device_that_a_lease_names_gives_way_to_a_user_of_its_ethernet_address() {
+        let mut registry = Registry::new(Several::Latest, Precedence::default());
+        let device = Assertion { source: Source::Dhcp, ..says("printer", &["10.0.0.7"], Some(100)) };
+        registry.lease("10.0.0.7".parse().unwrap(), Mac([2, 0, 0, 0, 0, 1]), 100).unwrap();
+        registry.assert(device, 1).unwrap();
+        assert_eq!(holds(&registry, "10.0.0.7").as_deref(), Some("printer"));
+        registry.assert(says("ann", &["02:00:00:00:00:01"], None), 2).unwrap();
+        assert_eq!(holds(&registry, "10.0.0.7").as_deref(), Some("ann"));
     }
 }
