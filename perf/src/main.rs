@@ -7,6 +7,7 @@
 
 mod clients;
 mod traffic;
+mod users;
 mod rig;
 mod drivers;
 mod measure;

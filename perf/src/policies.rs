@@ -62,6 +62,47 @@ pub(crate) fn mixed_json(count: usize, seed: u64) -> String {
     json!({"default_action": "allow", "policies": policies}).to_string()
 }
 
+/// Applications that policies and flows speak of.
+pub(crate) const APPLICATIONS: u64 = 300;
+/// Users.
+pub(crate) const USERS: u64 = 5_000;
+/// Roles.
+pub(crate) const ROLES: u64 = 20;
+/// Groups.
+pub(crate) const GROUPS: u64 = 200;
+
+/// Policies as a company has them that knows its users: each asks for an application, by name or wildcard, or its category, and for a
+/// user, role, group or attribute; some for networks, ports and confidence besides. Most flows meet many of the parts and few policies.
+pub(crate) fn users_json(count: usize, seed: u64) -> String {
+    let mut random = Random::new(seed);
+    let policies: Vec<Value> = (0..count)
+        .map(|index| {
+            let mut conditions = Map::new();
+            let mut ask = |field: &str, value: Value| drop(conditions.insert(field.to_owned(), value));
+            match random.below(10) {
+                0 => ask("application", json!([format!("app-{}*", random.below(APPLICATIONS))])),
+                1 => ask("category", json!([format!("category-{}", random.below(12))])),
+                _ => ask("application", json!([format!("app-{}", random.below(APPLICATIONS))])),
+            }
+            match random.below(10) {
+                0..4 => ask("user_id", json!([format!("user-{}", random.below(USERS))])),
+                4..6 => ask("user_role", json!([format!("role-{}", random.below(ROLES))])),
+                6..8 => ask("groups", json!([format!("group-{}", random.below(GROUPS))])),
+                8 => ask("attributes", json!({"department": format!("d-{}", random.below(40))})),
+                _ => ask("not", json!({"user_role": [format!("role-{}", random.below(ROLES))]})),
+            }
+            if random.below(3) == 0 {
+                ask("dst_ip", json!([format!("10.{}.0.0/16", 128 + random.below(64))]));
+            }
+            if random.below(4) == 0 {
+                ask("min_confidence", json!(60));
+            }
+            policy(index, &Value::Object(conditions), if random.below(2) == 0 { "drop" } else { "allow" })
+        })
+        .collect();
+    json!({"default_action": "allow", "policies": policies}).to_string()
+}
+
 fn policy(index: usize, conditions: &Value, action: &str) -> Value {
     json!({
         "policy_id": format!("perf-{index:05}"),
@@ -118,9 +159,18 @@ pub(crate) fn compiled(count: usize, hits: bool, version: u32) -> Result<Arc<Pol
 ///
 /// As [`compiled`].
 pub(crate) fn compile(text: &str, version: u32) -> Result<Arc<PolicySet>, String> {
+    compile_with(text, version, &mut Names::new())
+}
+
+/// The same where some names have numbers.
+///
+/// # Errors
+///
+/// As [`compiled`].
+pub(crate) fn compile_with(text: &str, version: u32, names: &mut Names) -> Result<Arc<PolicySet>, String> {
     let file = PolicyFile::parse("generated", text.as_bytes()).map_err(|errors| join(&errors))?;
-    let set = PolicySet::compile(&file, version, &Environment::default(), &mut Names::new())
-        .map_err(|errors| join(&errors))?;
+    let set =
+        PolicySet::compile(&file, version, &Environment::default(), names).map_err(|errors| join(&errors))?;
     Ok(Arc::new(set))
 }
 
@@ -138,5 +188,6 @@ mod tests {
             assert_eq!(compiled(count, hits, 1).unwrap().len(), count);
         }
         assert_eq!(compile(&mixed_json(1000, 1), 1).unwrap().len(), 1000);
+        assert_eq!(compile(&users_json(1000, 1), 1).unwrap().len(), 1000);
     }
 }

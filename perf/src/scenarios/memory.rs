@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dataplane::control::Settings;
-use dataplane::policy::{Evaluation, Fact, Facts, PolicySet, Scratch};
+use dataplane::policy::{Evaluation, Fact, Facts, Names, PolicySet, Scratch};
 use dataplane::time::Wall;
 
 use super::{Error, Outcome};
@@ -12,6 +12,7 @@ use crate::drivers::engine::{Bench, Pass};
 use crate::report::result::{Measurement, Recorder};
 use crate::traffic::random::Random;
 use crate::traffic::{Kind, Spec, Workload, workload};
+use crate::users;
 
 /// A flow table is measured at this load, as DESIGN's bounds say.
 const LOAD: f64 = 0.85;
@@ -284,12 +285,22 @@ pub(crate) fn policy(sweep: &Sweep) -> Outcome {
     let mut recorder = Recorder::new("policy", sweep.seed);
     for count in &sweep.policies {
         let mixed = crate::policies::mixed_json(*count, sweep.seed);
-        for (name, set) in [
-            ("no policy matches", policy_set(*count, false)?),
-            ("some match", policy_set(*count, true)?),
-            ("mixed, nested", crate::policies::compile(&mixed, 1).map_err(Error::Broken)?),
+        let of_users = crate::policies::users_json(*count, sweep.seed);
+        let mut names = Names::new();
+        let users = users::some(4_096, sweep.seed, &mut names);
+        let unknown = facts(sweep.seed);
+        let known: Vec<Facts<'_>> =
+            unknown.iter().zip(&users).map(|(facts, known)| known.among(*facts)).collect();
+        for (name, set, facts) in [
+            ("no policy matches", policy_set(*count, false)?, &unknown),
+            ("some match", policy_set(*count, true)?, &unknown),
+            ("mixed, nested", crate::policies::compile(&mixed, 1).map_err(Error::Broken)?, &unknown),
+            (
+                "users, applications",
+                crate::policies::compile_with(&of_users, 1, &mut names).map_err(Error::Broken)?,
+                &known,
+            ),
         ] {
-            let facts = facts(sweep.seed);
             let mut scratch = Scratch::new();
             let mut measurement = Measurement::new("policy", name, 0, *count as u64);
             let decided = facts
@@ -304,7 +315,7 @@ pub(crate) fn policy(sweep: &Sweep) -> Outcome {
                 let calls = xsk::alloc_count::calls();
                 let start = Instant::now();
                 for _ in 0..turns {
-                    for one in &facts {
+                    for one in facts {
                         std::hint::black_box(set.evaluate(std::hint::black_box(one), &mut scratch));
                     }
                 }

@@ -170,6 +170,7 @@ pub struct Registry {
     precedence: Precedence,
     live: BTreeMap<u64, Live>,
     by_key: HashMap<Key, Vec<u64>>,
+    by_number: HashMap<UserNumber, u64>,
     by_expiry: BTreeSet<(u64, u64)>,
     leases: Leases,
     last_id: u64,
@@ -312,10 +313,10 @@ impl Registry {
         self.live.get(&id)
     }
 
-    /// The one whose user records name so. Linear in those that live.
+    /// The one whose user records name so.
     #[must_use]
     pub fn by_number(&self, number: UserNumber) -> Option<&Live> {
-        self.live.values().find(|live| live.number == number)
+        self.live.get(self.by_number.get(&number)?)
     }
 
     /// Those behind `id`, by number.
@@ -359,6 +360,7 @@ impl Registry {
             self.by_key.entry(*key).or_default().push(live.id);
         }
         self.by_expiry.extend(live.assertion.expires_ns.map(|expires_ns| (expires_ns, live.id)));
+        self.by_number.insert(live.number, live.id);
         self.live.insert(live.id, live.clone());
     }
 
@@ -376,6 +378,7 @@ impl Registry {
         if let Some(expires_ns) = live.assertion.expires_ns {
             self.by_expiry.remove(&(expires_ns, id));
         }
+        self.by_number.remove(&live.number);
         changed.ended.push(live);
     }
 }
@@ -417,8 +420,10 @@ mod tests {
         let (again, changed) = registry.assert(says("ann", &["10.0.0.1"], Some(90)), 2).unwrap();
         assert_eq!((again.id, again.number, changed), (first.id, first.number, Changed::default()));
         assert_eq!(registry.expire(50, 9), Changed::default());
+        assert_eq!(registry.by_number(first.number).map(|live| live.id), Some(first.id));
         assert_eq!(registry.expire(90, 9).ended.len(), 1);
         assert!(registry.is_empty() && registry.by_key.is_empty() && registry.by_expiry.is_empty());
+        assert!(registry.by_number(first.number).is_none() && registry.by_number.is_empty());
         // Another role is another user to policy.
         let mut other = says("ann", &["10.0.0.1"], None);
         registry.assert(other.clone(), 3).unwrap();
