@@ -130,6 +130,7 @@ impl Replay {
             settings: workers::settings(config),
             apps: None,
             rules: signatures.set,
+            shadow: None,
         };
         let (door, inside, receivers) = door(first, 1, None);
         let inside = inside.into_iter().next().expect("one worker was asked for");

@@ -179,6 +179,7 @@ impl Daemon {
             settings: Settings::default(),
             apps: None,
             rules: None,
+            shadow: None,
         };
         let wire: Option<Box<dyn WireControl>> =
             if options.wire { Some(Box::new(MemoryWire::default())) } else { None };

@@ -12,6 +12,7 @@ use super::model::{
 };
 use super::names::{Kind, NameId, Names, Vocabulary};
 use super::schedule::Schedule;
+use crate::account::{DEFAULT_ACCOUNT, NO_ACCOUNT};
 use crate::parse::{Addr, Mac};
 use crate::verdict::{Effects, Reason, TargetId};
 use crate::words::{did_you_mean, wildcard};
@@ -181,6 +182,8 @@ pub struct PolicySet {
     /// The wildcards, by what they name.
     wildcards: Box<[(Kind, String)]>,
     vocabulary: Vocabulary,
+    /// By rank; empty where the set is not counted.
+    accounts: Box<[u32]>,
 }
 
 #[derive(Debug, Clone)]
@@ -310,6 +313,7 @@ impl PolicySet {
             resolved,
             wildcards: patterns.into_keys().collect(),
             vocabulary: names.vocabulary(),
+            accounts: Box::default(),
         })
     }
 
@@ -319,6 +323,29 @@ impl PolicySet {
         let file = PolicyFile { default_action: Some(action), ..PolicyFile::default() };
         Self::compile(&file, 0, &Environment::default(), &mut Names::new())
             .expect("a set without policies names no zone")
+    }
+
+    /// The same set, whose policies are counted in these accounts of a [`Tally`](crate::account::Tally), by rank; its default in
+    /// [`DEFAULT_ACCOUNT`].
+    #[must_use]
+    pub fn with_accounts(self, accounts: Box<[u32]>) -> Self {
+        Self { accounts, ..self }
+    }
+
+    /// Where policy `index` is counted, `u32::MAX` being the default.
+    #[must_use]
+    pub fn account(&self, index: u32) -> u32 {
+        match (index, self.accounts.get(index as usize)) {
+            (u32::MAX, _) => DEFAULT_ACCOUNT,
+            (_, account) => account.copied().unwrap_or(NO_ACCOUNT),
+        }
+    }
+
+    /// Accounts that a tally must have room for.
+    #[must_use]
+    pub fn accounts(&self) -> u32 {
+        let counted = self.accounts.iter().filter(|account| **account != NO_ACCOUNT);
+        counted.max().map_or(DEFAULT_ACCOUNT, |account| *account) + 1
     }
 
     /// The number under which flows and records remember this set.
