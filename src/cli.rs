@@ -540,12 +540,30 @@ pub(crate) enum AdminCommand {
     },
 }
 
+/// `ctl policy shadow`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShadowCommand {
+    /// Begin, in the place of the one that runs; a restart of the daemon ends it.
+    Start {
+        /// JSON file with a whole policy set, `-` for the standard input.
+        #[arg(value_name = "FILE")]
+        policies: PathBuf,
+        /// Why, for the audit.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// What it would have done differently so far.
+    Show,
+    /// End it.
+    Stop,
+}
+
 /// `ctl policy`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
-    /// The set in force, in evaluation order.
+    /// The set in force, in evaluation order, with what each policy did.
     Show {
-        /// Filters: name=PART, enabled=true|false, action=NAME, cursor=C.
+        /// Filters: name=PART, enabled=true|false, action=NAME, unused=true|false, cursor=C.
         #[arg(value_name = "KEY=VALUE")]
         filter: Vec<String>,
         /// Policies wanted.
@@ -613,6 +631,12 @@ pub(crate) enum PolicyCommand {
         policy_ids: Vec<String>,
         #[command(flatten)]
         why: Why,
+    },
+    /// A proposal beside the policies in force: workers ask it, count what it would do, and never obey it.
+    Shadow {
+        /// What about it.
+        #[command(subcommand)]
+        command: ShadowCommand,
     },
     /// Sets that were saved, newest first.
     Versions {

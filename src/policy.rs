@@ -1,6 +1,6 @@
 //! How does an operator change policies from a shell? `jarvis ctl policy`.
 
-use crate::cli::{PolicyCommand, Why};
+use crate::cli::{PolicyCommand, ShadowCommand, Why};
 use crate::ctl::{encoded, query_path, read_json};
 use crate::failure::Failure;
 use controlplane::client::{Client, Method};
@@ -38,6 +38,14 @@ pub(crate) fn run(client: &Client, command: &PolicyCommand) -> Result<Value, Fai
         PolicyCommand::Order { policy_ids, why } => {
             client.post(&with_terms("/policy/order", why), &json!({ "policy_ids": policy_ids }))?
         }
+        PolicyCommand::Shadow { command } => match command {
+            ShadowCommand::Start { policies, reason } => {
+                let why = Why { reason: reason.clone(), confirm: None };
+                client.send(&Method::PUT, &with_terms("/policy/shadow", &why), read(policies)?)?
+            }
+            ShadowCommand::Show => client.get("/policy/shadow")?,
+            ShadowCommand::Stop => client.send(&Method::DELETE, "/policy/shadow", Vec::new())?,
+        },
         PolicyCommand::Versions { limit } => client.get(&query_path("/policy/versions", &[], *limit)?)?,
         PolicyCommand::Diff { version, against } => {
             let against = against.map(|against| format!("?against={against}")).unwrap_or_default();

@@ -35,6 +35,7 @@ mod policy_asked;
 mod policy_commit;
 mod policy_items;
 mod policy_schema;
+mod policy_shadow;
 mod policy_versions;
 pub mod rates;
 mod request;

@@ -24,8 +24,8 @@ use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
     accounts, admin, audit, auth, backup, catalog, classify, explain, flows, holds, idempotency, identities,
-    job_board, openapi, policy, policy_commit, policy_items, policy_versions, rule_profile, rules, subjects,
-    system, talkers, telemetry, telemetry_history, webhooks, wire,
+    job_board, openapi, policy, policy_commit, policy_items, policy_shadow, policy_versions, rule_profile,
+    rules, subjects, system, talkers, telemetry, telemetry_history, webhooks, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -146,6 +146,11 @@ pub(super) fn router(
         .routes(routes!(policy_versions::restore))
         .routes(routes!(policy_commit::show, policy_commit::abort))
         .routes(routes!(policy_commit::confirm))
+        .routes(
+            routes!(policy_shadow::show, policy_shadow::start, policy_shadow::end)
+                .layer(DefaultBodyLimit::max(limits.policy_bytes_max)),
+        )
+        .routes(routes!(policy_shadow::document))
         .routes(routes!(policy_items::show, policy_items::put, policy_items::patch, policy_items::remove))
         .routes(routes!(wire::blocked, wire::block, wire::unblock))
         .routes(routes!(wire::bypass))

@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use super::applications_seen::AppsSeen;
 use super::eve::Formatter;
 use super::live::{Facts, Hub, Sampler, Tape, Topic};
+use super::policy_shadow::ShadowRecords;
 use super::talkers::Talkers;
 use super::{Names, RateLimited, eve_stats};
 use crate::store::EveFile;
@@ -93,6 +94,7 @@ pub struct EventCounts {
     failing: AtomicBool,
     pub(super) applications: AppsSeen,
     pub(super) talkers: Talkers,
+    pub(super) shadow: ShadowRecords,
 }
 
 /// A reading of [`EventCounts`].
@@ -349,6 +351,7 @@ impl EventPump {
         if let Event::Flow(end) = event {
             self.counts.applications.count(end);
             self.counts.talkers.count(end);
+            self.counts.shadow.count(&self.names, end);
             if !self.take_fields(usize::from(end.clues_len), fields) {
                 return false;
             }

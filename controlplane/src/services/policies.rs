@@ -17,7 +17,10 @@ use dataplane::policy::{
 };
 use serde_json::Value;
 
+use super::differences::Actions;
 use super::policy_commit::{CommitView, Waiting};
+use super::policy_counts::Accounts;
+use super::policy_shadow::Shadowing;
 use super::{Applications, Author, Names, Services, Subjects};
 use crate::store::policy_history::sha256;
 use crate::store::{PolicyHistory, PolicyVersion, StoreError, WaitingCommit, policy_file};
@@ -45,6 +48,10 @@ pub struct Policies {
     pub(super) subjects: Option<Arc<Subjects>>,
     pub(super) trouble: Trouble,
     pub(super) current: Current,
+    /// The proposal beside it.
+    pub(super) shadowing: Shadowing,
+    /// Under which numbers its policies are counted.
+    pub(super) accounts: Accounts,
     /// What of it waits to be confirmed.
     pub(super) waiting: Option<Waiting>,
     /// What nobody had confirmed when the daemon started, until that is told.
@@ -133,6 +140,7 @@ pub const RESERVED_IDS: &[&str] = &[
     "import",
     "order",
     "reload",
+    "shadow",
     "versions",
     "what-if",
 ];
@@ -225,6 +233,8 @@ impl Policies {
                 saved: None,
                 source_sha256: None,
             },
+            shadowing: Shadowing::default(),
+            accounts: Accounts::default(),
             waiting: None,
             returned_at_start: None,
         };
@@ -278,6 +288,12 @@ impl Policies {
     /// Whether `addr` is a service address of the box.
     pub(super) fn serves(&self, addr: Addr) -> bool {
         [self.environment.service_ipv4, self.environment.service_ipv6].contains(&Some(addr))
+    }
+
+    /// What the policies in force do; of the default, `set` says it.
+    pub(super) fn live_actions(&self, set: &PolicySet) -> Actions {
+        let entries = self.current.entries.iter().map(|entry| (entry.policy_id.as_str(), entry.action));
+        Actions::of(entries, Some(set.treatment(None).name()))
     }
 
     /// Compiles a set under the name that its errors give.
@@ -478,7 +494,7 @@ impl Services {
     /// Publishes a set that is the current one already; blocks until every worker has it, for at most five seconds.
     pub(super) fn put_in_force(
         &self,
-        policies: MutexGuard<'_, Policies>,
+        mut policies: MutexGuard<'_, Policies>,
         set: PolicySet,
         apps: Option<Arc<AppTable>>,
         begun: Instant,
@@ -489,6 +505,9 @@ impl Services {
         let persistent = policies.current.saved.is_some() || origin != Origin::Api;
         let commit = self.show_commit(&policies);
         self.names.remember_set(&set);
+        let entries = Arc::clone(&policies.current.entries);
+        let set = policies.accounts.open(set, &entries, self.now_s(), |number| self.door.counts(number));
+        self.door.reserve_accounts(set.accounts());
         let settings = self.door.publisher.current().settings;
         let published = Instant::now();
         let set = Arc::new(set);

@@ -78,6 +78,11 @@ impl Cell {
         self.last_hit_ns.store(at.0, Ordering::Relaxed);
     }
 
+    /// A flow that came under it is under another one.
+    pub fn leave(&self) {
+        self.hits.store(self.hits.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+    }
+
     /// Its flows had these since they were counted last.
     pub fn carry(&self, packets: u64, bytes: u64) {
         add(&self.packets, packets);

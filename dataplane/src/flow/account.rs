@@ -120,7 +120,14 @@ impl FlowTable {
         if !known.is_untouched() {
             self.settle_before(id, asking);
         }
+        let (before, with) = self.cold[id.slot()].account.standing();
         self.cold[id.slot()].account.stand(standing, number);
+        // It is one flow, however often it moves; what it carried stays where it was carried.
+        if let Some(shadow) = self.books.shadow.as_ref().filter(|_| with == number)
+            && let Some(cell) = shadow.cell(self.books.worker, before)
+        {
+            cell.leave();
+        }
         if let Some(shadow) = &self.books.shadow
             && let Some(cell) = shadow.cell(self.books.worker, standing)
         {

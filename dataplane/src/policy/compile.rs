@@ -366,6 +366,12 @@ impl PolicySet {
         self.strict
     }
 
+    /// What becomes of a flow that no policy decides; `None`: nothing is decided.
+    #[must_use]
+    pub fn default_action(&self) -> Option<OutcomeAction> {
+        self.default.map(|outcome| outcome.action)
+    }
+
     /// How many policies are in force.
     #[must_use]
     pub fn len(&self) -> usize {
