@@ -247,6 +247,9 @@ pub(crate) struct Replay {
     /// Policy file, instead of the configuration's.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// Policy file that is asked beside the other and not obeyed: `jarvis.shadow` of each flow says how it would fare under it.
+    #[arg(long, value_name = "FILE")]
+    pub shadow: Option<PathBuf>,
     /// Rules in Suricata's language, instead of the configuration's: files, directories (their *.rules) or quoted patterns.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub rules: Vec<PathBuf>,
@@ -637,6 +640,18 @@ pub(crate) enum PolicyCommand {
         /// What about it.
         #[command(subcommand)]
         command: ShadowCommand,
+    },
+    /// What another set would have done with the flows of the last minutes, or with those of a capture; nothing changes.
+    WhatIf {
+        /// JSON file with a whole policy set, `-` for the standard input.
+        #[arg(value_name = "FILE")]
+        policies: PathBuf,
+        /// How far to look back.
+        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=43_200))]
+        minutes: u32,
+        /// Capture file (pcap or pcapng) to judge instead.
+        #[arg(long, value_name = "PCAP", conflicts_with = "minutes")]
+        capture: Option<PathBuf>,
     },
     /// Sets that were saved, newest first.
     Versions {

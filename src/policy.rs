@@ -3,6 +3,7 @@
 use crate::cli::{PolicyCommand, ShadowCommand, Why};
 use crate::ctl::{encoded, query_path, read_json};
 use crate::failure::Failure;
+use crate::work::{self, WAIT_S};
 use controlplane::client::{Client, Method};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -46,6 +47,16 @@ pub(crate) fn run(client: &Client, command: &PolicyCommand) -> Result<Value, Fai
             ShadowCommand::Show => client.get("/policy/shadow")?,
             ShadowCommand::Stop => client.send(&Method::DELETE, "/policy/shadow", Vec::new())?,
         },
+        PolicyCommand::WhatIf { policies, minutes, capture: None } => {
+            let path = format!("/policy/what-if?minutes={minutes}&wait={WAIT_S}");
+            let job = client.send(&Method::POST, &path, read(policies)?)?;
+            work::result(client, job)?
+        }
+        PolicyCommand::WhatIf { policies, capture: Some(capture), .. } => {
+            let fields = [("policies", read(policies)?), ("capture", read(capture)?)];
+            let job = client.form(&format!("/policy/what-if?wait={WAIT_S}"), &fields)?;
+            work::result(client, job)?
+        }
         PolicyCommand::Versions { limit } => client.get(&query_path("/policy/versions", &[], *limit)?)?,
         PolicyCommand::Diff { version, against } => {
             let against = against.map(|against| format!("?against={against}")).unwrap_or_default();

@@ -5,7 +5,7 @@
 
 mod lab;
 
-use lab::{Lab, eventually};
+use lab::{Host, Lab, eventually};
 use serde_json::{Value, json};
 
 const POLICIES: &str = r#"
@@ -127,4 +127,87 @@ fn a_shadow_tells_what_it_would_do_and_nobody_notices() {
     let differs: Vec<Value> =
         lab.events().into_iter().filter(|event| event["jarvis"]["shadow"]["change"].is_string()).collect();
     assert_eq!(differs.len(), 5, "{differs:?}");
+}
+
+/// What a proposal makes of a source, as JSON.
+fn what_if(lab: &Lab, words: &[&str]) -> Value {
+    lab.ctl(&[&["policy", "what-if"], words].concat())
+}
+
+/// HTTP is for staff only, which a record of a flow that somebody had cannot tell.
+const BY_GROUP: &str = r#"{"default_action": "allow", "policies": [
+{"policy_id": "g-web", "conditions": {"dst_port": 8080, "groups": "staff"}, "action": "reject"}]}"#;
+
+#[test]
+fn what_if_tells_the_difference_of_the_past_and_of_a_capture_before_anything_changes() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy("", POLICIES);
+    let daemon = lab.start();
+    let _http = lab.serve_http(8_080);
+    lab.write("proposal.json", PROPOSAL);
+    lab.write("by-group.json", BY_GROUP);
+    lab.ctl(&["identity", "assert", "ann", "10.77.0.1"]);
+    let capture = lab.path("seen.pcap");
+    let words = ["--immediate-mode", "-U", "-w", capture.to_str().unwrap(), "tcp"];
+    let tcpdump = lab.tcpdump(Host::Client, &words);
+    fetch(&lab, WEB, 3, 0);
+    fetch(&lab, ALT, 2, 7);
+    tcpdump.interrupt();
+    eventually("the flows are recorded", || {
+        let flows = lab.ctl(&["flows"]);
+        for flow in flows["flows"].as_array().unwrap() {
+            lab.ctl(&["end-flow", &flow["flow_id"].to_string()]);
+        }
+        what_if(&lab, &["proposal.json", "--minutes", "5"])["allowed_to_refused"]["flows"] == 3
+    });
+
+    let told = what_if(&lab, &["proposal.json", "--minutes", "5"]);
+    assert_eq!(
+        (&told["refused_to_allowed"]["flows"], &told["unknown"]["flows"]),
+        (&json!(2), &json!(0)),
+        "{told}"
+    );
+    let pair = &told["by_policy"][0];
+    assert_eq!(
+        (&pair["live"], &pair["proposed"], &pair["flows"]),
+        (
+            &json!({"policy_id": "p-web", "action": "allow"}),
+            &json!({"policy_id": "q-http", "action": "reject"}),
+            &json!(3)
+        ),
+        "{told}"
+    );
+    assert_eq!(
+        (&told["by_user"][0]["name"], &told["by_application"][0]["name"]),
+        (&json!("ann"), &json!("http"))
+    );
+    assert_eq!(told["examples"].as_array().unwrap().len(), 5, "{told}");
+
+    let told = what_if(&lab, &["by-group.json"]);
+    assert_eq!((&told["unknown"]["flows"], &told["missing"]["user"]), (&json!(3), &json!(3)), "{told}");
+    // What is refused now would pass: that much is known without groups.
+    assert_eq!(
+        (&told["allowed_to_refused"]["flows"], &told["refused_to_allowed"]["flows"]),
+        (&json!(0), &json!(2))
+    );
+
+    let told = what_if(&lab, &["proposal.json", "--capture", "seen.pcap"]);
+    assert_eq!(
+        (&told["source"], &told["allowed_to_refused"]["flows"], &told["refused_to_allowed"]["flows"]),
+        (&json!("capture"), &json!(3), &json!(2)),
+        "{told}"
+    );
+    assert!(told["incomplete"].is_null(), "{told}");
+
+    lab.write(
+        "wrong.json",
+        r#"{"default_action": "allow", "policies": [{"policy_id": "x", "action": "fly"}]}"#,
+    );
+    let wrong = lab.jarvis(&["ctl", "--socket", "ctl.sock", "policy", "what-if", "wrong.json"]);
+    assert!(wrong.status.code() == Some(1) && lab::said(&wrong).contains("fly"), "{}", lab::said(&wrong));
+    let table = lab.jarvis(&["ctl", "--socket", "ctl.sock", "policy", "what-if", "proposal.json"]);
+    assert!(lab::said(&table).contains("q-alt"), "{}", lab::said(&table));
+    assert_eq!(lab.ctl(&["policy", "show"])["version"], 1, "nothing has changed");
+    fetch(&lab, WEB, 1, 0);
+    daemon.stop();
 }

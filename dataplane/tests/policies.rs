@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
-use dataplane::account::{Change, Counts, DEFAULT_ACCOUNT, Difference, Standing};
+use dataplane::account::{Change, Counts, DEFAULT_ACCOUNT, Difference, Fate, Standing};
 use dataplane::control::{Event, Settings};
 use dataplane::policy::{Environment, Names, PolicyFile, PolicySet, Shadow};
 use support::{Bench, policy, tcp, udp};
@@ -185,9 +185,10 @@ fn a_shadow_counts_what_it_would_do_and_changes_nothing() {
         }
     }
     told.sort_by_key(|(port, _)| *port);
-    let differs = |change, policy_index| Some(Difference { shadow: 7, change, policy_index });
+    let differs = |change, policy_index| Some(Fate::Differs(Difference { shadow: 7, change, policy_index }));
+    let same = Some(Fate::Same);
     let (refused, allowed) = (differs(Change::AllowedToRefused, 1), differs(Change::RefusedToAllowed, 0));
-    assert_eq!(told, [(3999, None), (4000, refused), (4001, allowed), (4002, None), (4003, None)]);
+    assert_eq!(told, [(3999, None), (4000, refused), (4001, allowed), (4002, same), (4003, same)]);
 
     // Without it nothing is compared any more, and what was counted stays.
     bench.door.publisher.publish_shadow(None);

@@ -47,6 +47,7 @@ mod telemetry;
 mod telemetry_history;
 mod trail;
 mod webhooks;
+mod what_if;
 mod wire;
 
 pub use problem::{Code, Fault, Problem};

@@ -164,6 +164,7 @@ pub const PERMITS: &[Permit] = &[
     change("POST", "/policy/confirm", Needs(PolicyWrite), "policy.confirm"),
     permit("GET", "/policy/shadow", Needs(PolicyRead)),
     permit("GET", "/policy/shadow/document", Needs(PolicyRead)),
+    change("POST", "/policy/what-if", Needs(PolicyEvaluate), "policy.what_if"),
     change("PUT", "/policy/shadow", Needs(PolicyWrite), "policy.shadow"),
     change("DELETE", "/policy/shadow", Needs(PolicyWrite), "policy.shadow_end"),
     permit("GET", "/policy/versions", Needs(PolicyRead)),

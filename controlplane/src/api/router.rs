@@ -25,7 +25,7 @@ use super::server::Limits;
 use super::{
     accounts, admin, audit, auth, backup, catalog, classify, explain, flows, holds, idempotency, identities,
     job_board, openapi, policy, policy_commit, policy_items, policy_shadow, policy_versions, rule_profile,
-    rules, subjects, system, talkers, telemetry, telemetry_history, webhooks, wire,
+    rules, subjects, system, talkers, telemetry, telemetry_history, webhooks, what_if, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -151,6 +151,7 @@ pub(super) fn router(
                 .layer(DefaultBodyLimit::max(limits.policy_bytes_max)),
         )
         .routes(routes!(policy_shadow::document))
+        .routes(routes!(what_if::ask).layer(DefaultBodyLimit::disable()))
         .routes(routes!(policy_items::show, policy_items::put, policy_items::patch, policy_items::remove))
         .routes(routes!(wire::blocked, wire::block, wire::unblock))
         .routes(routes!(wire::bypass))
@@ -178,6 +179,7 @@ pub(super) fn router(
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(Extension(captures_max))
+        .layer(Extension(what_if::SetMax(limits.policy_bytes_max)))
         .layer(middleware::from_fn_with_state(Arc::new(Remembered::default()), idempotency::once))
         .layer(middleware::from_fn_with_state(
             Guard::new(Arc::clone(&services), limits.rates, limits.request_timeout, certificates),

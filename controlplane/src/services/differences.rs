@@ -177,6 +177,14 @@ impl Actions {
         Self { by_id: policies.map(|(id, action)| (id.into(), action)).collect(), default }
     }
 
+    /// A policy of the live set, `None` for its default, and what it does.
+    #[must_use]
+    pub fn side(&self, policy_id: Option<Box<str>>) -> Side {
+        let mut side = Side { policy_id, action: None };
+        self.tell(&mut side);
+        side
+    }
+
     fn tell(&self, side: &mut Side) {
         side.action = match &side.policy_id {
             Some(policy_id) => self.by_id.get(policy_id).copied(),

@@ -6,7 +6,7 @@
 //!
 //! Absent: `max_regions`, which nothing here knows; docs/eve.md has the whole list.
 
-use dataplane::account::Difference;
+use dataplane::account::Fate;
 use dataplane::control::{
     Alert, DropRecord, FlowEnd, Origin, Source, StateChange, TaggedPacket, Transaction, TransportFields,
 };
@@ -67,8 +67,8 @@ impl Formatter {
         let payload = (summary, host.as_deref(), clues);
         let mut view = FlowView::new(header, names, worker, record, payload, policy_id);
         view.community_id = self.community_seed.map(|seed| community_id(seed, record));
-        let shadow = record.shadow.and_then(|difference| Some((difference, names.shadow()?)));
-        view.jarvis.shadow = shadow.as_ref().and_then(|(difference, ids)| ShadowNote::of(*difference, ids));
+        let shadow = record.shadow.and_then(|fate| Some((fate, names.shadow()?)));
+        view.jarvis.shadow = shadow.as_ref().and_then(|(fate, ids)| ShadowNote::of(*fate, ids));
         append_of(self.capture.as_deref(), out, &view);
     }
 
@@ -315,14 +315,28 @@ struct FlowNotes<'a> {
 #[derive(Debug, Serialize)]
 struct ShadowNote<'a> {
     change: &'static str,
+    #[serde(flatten)]
+    would: Option<ShadowWould<'a>>,
+}
+
+/// What it would meet there.
+#[derive(Debug, Serialize)]
+struct ShadowWould<'a> {
     policy_id: Option<&'a str>,
     action: &'static str,
 }
 
 impl<'a> ShadowNote<'a> {
-    fn of(difference: Difference, ids: &'a ShadowIds) -> Option<Self> {
-        let (policy_id, action) = ids.name(difference)?;
-        Some(Self { change: difference.change.label(), policy_id, action })
+    fn of(fate: Fate, ids: &'a ShadowIds) -> Option<Self> {
+        match fate {
+            Fate::Same => ids.tells_all().then_some(Self { change: "same", would: None }),
+            Fate::Open => Some(Self { change: "undecided", would: None }),
+            Fate::Differs(difference) => {
+                let (policy_id, action) = ids.name(difference)?;
+                let would = Some(ShadowWould { policy_id, action });
+                Some(Self { change: difference.change.label(), would })
+            }
+        }
     }
 }
 

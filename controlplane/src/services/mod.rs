@@ -40,6 +40,7 @@ pub mod talkers;
 pub mod telemetry;
 pub mod telemetry_history;
 pub mod webhooks;
+pub mod what_if;
 pub mod wire;
 
 mod eve_stats;

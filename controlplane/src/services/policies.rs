@@ -303,20 +303,72 @@ impl Policies {
         bytes: &[u8],
         version: u32,
     ) -> Result<Compiled, PolicyLoadError> {
-        let file = PolicyFile::parse(name, bytes).map_err(|errors| PolicyLoadError::Invalid { errors })?;
-        let mut errors = reserved_ids(&file);
-        if self.inline
-            && let Err(error) = file.require_default()
-        {
-            errors.push(error);
-        }
-        match PolicySet::compile(&file, version, &self.environment, &mut self.names) {
-            Ok(set) if errors.is_empty() => Ok(Compiled { set, entries: entries(file) }),
-            Ok(_) => Err(PolicyLoadError::Invalid { errors }),
-            Err(more) => {
-                errors.extend(more);
-                Err(PolicyLoadError::Invalid { errors })
-            }
+        compile(&self.environment, self.inline, &mut self.names, name, bytes, version)
+    }
+
+    /// Both the set in force and a proposal, compiled for whoever compares them; nothing of it is remembered.
+    pub(super) fn proposal(&self, bytes: &[u8]) -> Result<Proposal, PolicyLoadError> {
+        let mut names = self.names.clone();
+        let mut compiled = |name, bytes: &[u8]| {
+            compile(&self.environment, self.inline, &mut names, name, bytes, 0).map(|compiled| compiled.set)
+        };
+        let live = compiled("(in force)", &self.current.document)?;
+        let proposed = compiled("(proposal)", bytes)?;
+        let actions = self.live_actions(&live);
+        Ok(Proposal {
+            live,
+            proposed,
+            actions,
+            names,
+            environment: self.environment.clone(),
+            documents: [Arc::clone(&self.current.document), bytes.into()],
+        })
+    }
+}
+
+/// Two sets that are compared.
+#[derive(Debug)]
+pub(super) struct Proposal {
+    pub(super) live: PolicySet,
+    pub(super) proposed: PolicySet,
+    /// What the policies of the live set do.
+    pub(super) actions: Actions,
+    /// A copy of the box's own, which may grow.
+    pub(super) names: dataplane::policy::Names,
+    environment: Environment,
+    /// Both as they are written, the live one first.
+    pub(super) documents: [Arc<[u8]>; 2],
+}
+
+impl Proposal {
+    /// Compiles both again: their wildcards mean names that are new.
+    pub(super) fn again(&mut self) -> Result<(), PolicyLoadError> {
+        let [live, proposed] = &self.documents;
+        self.live = compile(&self.environment, false, &mut self.names, "(in force)", live, 0)?.set;
+        self.proposed = compile(&self.environment, false, &mut self.names, "(proposal)", proposed, 0)?.set;
+        Ok(())
+    }
+}
+
+fn compile(
+    environment: &Environment,
+    inline: bool,
+    names: &mut dataplane::policy::Names,
+    name: &str,
+    bytes: &[u8],
+    version: u32,
+) -> Result<Compiled, PolicyLoadError> {
+    let file = PolicyFile::parse(name, bytes).map_err(|errors| PolicyLoadError::Invalid { errors })?;
+    let mut errors = reserved_ids(&file);
+    if inline && let Err(error) = file.require_default() {
+        errors.push(error);
+    }
+    match PolicySet::compile(&file, version, environment, names) {
+        Ok(set) if errors.is_empty() => Ok(Compiled { set, entries: entries(file) }),
+        Ok(_) => Err(PolicyLoadError::Invalid { errors }),
+        Err(more) => {
+            errors.extend(more);
+            Err(PolicyLoadError::Invalid { errors })
         }
     }
 }

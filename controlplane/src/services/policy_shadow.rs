@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dataplane::account::{Change, Counts, Standing};
+use dataplane::account::{Change, Counts, Difference, Fate, Standing};
 use dataplane::control::FlowEnd;
 use dataplane::policy::{PolicyIndex, Shadow};
 use serde::Serialize;
@@ -30,12 +30,14 @@ pub struct ShadowIds {
     number: u16,
     policies: Box<[(Box<str>, &'static str)]>,
     default: &'static str,
+    /// Whether records name flows that would fare as they do, too.
+    tells_all: bool,
 }
 
 impl ShadowIds {
-    /// Those of a proposal.
+    /// Those of a proposal. `tells_all`: records name flows that would fare as they do, too.
     #[must_use]
-    pub fn of(shadow: &Shadow) -> Self {
+    pub fn of(shadow: &Shadow, tells_all: bool) -> Self {
         let set = shadow.set();
         let one = |rank| {
             let policy = PolicyIndex(rank);
@@ -46,12 +48,19 @@ impl ShadowIds {
             number: shadow.standings().number(),
             policies: (0..set.len() as u32).map(one).collect(),
             default: set.treatment(None).name(),
+            tells_all,
         }
+    }
+
+    /// Whether records name flows that would fare as they do.
+    #[must_use]
+    pub const fn tells_all(&self) -> bool {
+        self.tells_all
     }
 
     /// The policy of a difference and what it does; `None` where the difference is with another proposal.
     #[must_use]
-    pub fn name(&self, difference: dataplane::account::Difference) -> Option<(Option<&str>, &'static str)> {
+    pub fn name(&self, difference: Difference) -> Option<(Option<&str>, &'static str)> {
         if difference.shadow != self.number {
             return None;
         }
@@ -87,7 +96,7 @@ impl ShadowRecords {
 
     /// A flow has ended.
     pub(super) fn count(&self, names: &Names, end: &FlowEnd) {
-        let Some(difference) = end.record.shadow else { return };
+        let Some(Fate::Differs(difference)) = end.record.shadow else { return };
         let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Recorded { ids, namer, differences }) = recorded.as_mut() else { return };
         let Some((policy_id, action)) = ids.name(difference) else { return };
@@ -235,7 +244,7 @@ impl Services {
     }
 
     fn show_shadow(&self, shadow: Option<Arc<Shadow>>) {
-        let ids = shadow.as_deref().map(|shadow| Arc::new(ShadowIds::of(shadow)));
+        let ids = shadow.as_deref().map(|shadow| Arc::new(ShadowIds::of(shadow, false)));
         self.names.remember_shadow(ids.clone());
         self.events.shadow.begin(ids);
         self.door.publisher.publish_shadow(shadow);

@@ -378,6 +378,11 @@ fn work(
     for value in [800, 1_500, 90_000] {
         door.board.batch_ns.record(value, 1);
     }
+    // The first policy that was ever in force.
+    if let Some(cell) = door.tally.cell(1) {
+        cell.hit(dataplane::time::Wall(1_700_000_000_000_000_000));
+        cell.carry(3, 180);
+    }
     let mut identities = dataplane::identity::Table::default();
     let mut batches = 0;
     while !stop.load(Ordering::Relaxed) {

@@ -19,7 +19,6 @@ use super::stats::{FlowStats, ProtocolClass};
 use super::tcp::{TcpOutcome, TcpState, TcpStep};
 use super::wheel::Wheel;
 use super::{Decision, Direction, EndReason, FlowKey, FlowRecord, FlowState};
-use crate::account::Fate;
 use crate::parse::{Addr, Headers, Mac, Protocol, Transport};
 use crate::time::{Now, Tick, Wall};
 
@@ -608,10 +607,7 @@ impl FlowTable {
                 user: cold.owner.map(|owner| owner.user),
                 reason: flow.drop_reason(),
             },
-            shadow: match self.fate(id) {
-                Some(Fate::Differs(difference)) => Some(difference),
-                Some(Fate::Same | Fate::Open) | None => None,
-            },
+            shadow: self.fate(id),
             dropped: flow.dropped(),
             inspection: flow.inspection,
             end,

@@ -174,6 +174,8 @@ pub struct PolicySet {
     pub(super) time_zones: Vec<TimeZone>,
     /// Facts that some policy asks for, as bits of `Pending`.
     pub(super) asks: u32,
+    /// Some policy asks for groups or attributes.
+    asks_more_of_users: bool,
     infos: Vec<PolicyInfo>,
     targets: Vec<Target>,
     limits: HashMap<u32, Limit, foldhash::fast::FixedState>,
@@ -294,6 +296,8 @@ impl PolicySet {
             return Err(errors);
         }
         let asks = conditions.iter().fold(0, |asks, condition| asks | asks_for(&condition.test));
+        let is_of_users = |test: &Test| matches!(test, Test::Groups(_) | Test::Attribute { .. });
+        let asks_more_of_users = conditions.iter().any(|condition| is_of_users(&condition.test));
         Ok(Self {
             // Relaxed: only uniqueness matters.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -307,6 +311,7 @@ impl PolicySet {
             schedules,
             time_zones,
             asks,
+            asks_more_of_users,
             infos,
             targets,
             limits,
@@ -370,6 +375,12 @@ impl PolicySet {
     #[must_use]
     pub fn default_action(&self) -> Option<OutcomeAction> {
         self.default.map(|outcome| outcome.action)
+    }
+
+    /// Whether some policy asks for more of a user than who it is, and in which role.
+    #[must_use]
+    pub const fn asks_more_of_users(&self) -> bool {
+        self.asks_more_of_users
     }
 
     /// How many policies are in force.
