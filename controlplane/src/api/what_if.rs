@@ -61,7 +61,6 @@ pub(super) struct WhatIfForm {
         (status = 202, description = "The job waits or runs.", body = JobView, headers(("Location" = String, description = "Of the job."))),
     ),
 )]
-#[expect(clippy::too_many_arguments, reason = "each takes its part of the request")]
 pub(super) async fn ask(
     State(services): State<Arc<Services>>,
     State(jobs): State<Arc<Jobs>>,

@@ -355,7 +355,7 @@ fn what_policies_did_stays_with_their_ids() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     let a = ("a".to_owned(), 2, 6, 360);
-    assert_eq!(counts(&daemon, "?unused=false"), [a.clone()], "both workers'");
+    assert_eq!(counts(&daemon, "?unused=false"), std::slice::from_ref(&a), "both workers'");
     assert_eq!(
         counts(&daemon, "?unused=true").iter().map(|one| one.0.as_str()).collect::<Vec<_>>(),
         ["b", "c"]

@@ -380,7 +380,7 @@ fn work(
     }
     // The first policy that was ever in force.
     if let Some(cell) = door.tally.cell(1) {
-        cell.hit(dataplane::time::Wall(1_700_000_000_000_000_000));
+        cell.hit(Wall(1_700_000_000_000_000_000));
         cell.carry(3, 180);
     }
     let mut identities = dataplane::identity::Table::default();
