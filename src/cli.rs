@@ -247,6 +247,9 @@ pub(crate) struct Replay {
     /// Policy file, instead of the configuration's.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// Policy file that is asked beside the other and not obeyed: `jarvis.shadow` of each flow says how it would fare under it.
+    #[arg(long, value_name = "FILE")]
+    pub shadow: Option<PathBuf>,
     /// Rules in Suricata's language, instead of the configuration's: files, directories (their *.rules) or quoted patterns.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub rules: Vec<PathBuf>,
@@ -540,12 +543,30 @@ pub(crate) enum AdminCommand {
     },
 }
 
+/// `ctl policy shadow`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShadowCommand {
+    /// Begin, in the place of the one that runs; a restart of the daemon ends it.
+    Start {
+        /// JSON file with a whole policy set, `-` for the standard input.
+        #[arg(value_name = "FILE")]
+        policies: PathBuf,
+        /// Why, for the audit.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// What it would have done differently so far.
+    Show,
+    /// End it.
+    Stop,
+}
+
 /// `ctl policy`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
-    /// The set in force, in evaluation order.
+    /// The set in force, in evaluation order, with what each policy did.
     Show {
-        /// Filters: name=PART, enabled=true|false, action=NAME, cursor=C.
+        /// Filters: name=PART, enabled=true|false, action=NAME, unused=true|false, cursor=C.
         #[arg(value_name = "KEY=VALUE")]
         filter: Vec<String>,
         /// Policies wanted.
@@ -613,6 +634,24 @@ pub(crate) enum PolicyCommand {
         policy_ids: Vec<String>,
         #[command(flatten)]
         why: Why,
+    },
+    /// A proposal beside the policies in force: workers ask it, count what it would do, and never obey it.
+    Shadow {
+        /// What about it.
+        #[command(subcommand)]
+        command: ShadowCommand,
+    },
+    /// What another set would have done with the flows of the last minutes, or with those of a capture; nothing changes.
+    WhatIf {
+        /// JSON file with a whole policy set, `-` for the standard input.
+        #[arg(value_name = "FILE")]
+        policies: PathBuf,
+        /// How far to look back.
+        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=43_200))]
+        minutes: u32,
+        /// Capture file (pcap or pcapng) to judge instead.
+        #[arg(long, value_name = "PCAP", conflicts_with = "minutes")]
+        capture: Option<PathBuf>,
     },
     /// Sets that were saved, newest first.
     Versions {

@@ -134,6 +134,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         settings: workers::settings(&config),
         apps: None,
         rules: rules.set(),
+        shadow: None,
     };
     let (door, doors, receivers) = door(first, plan.workers.len(), Some(Box::new(live_wire.clone())));
     let door = Arc::new(door);

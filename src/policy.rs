@@ -1,8 +1,9 @@
 //! How does an operator change policies from a shell? `jarvis ctl policy`.
 
-use crate::cli::{PolicyCommand, Why};
+use crate::cli::{PolicyCommand, ShadowCommand, Why};
 use crate::ctl::{encoded, query_path, read_json};
 use crate::failure::Failure;
+use crate::work::{self, WAIT_S};
 use controlplane::client::{Client, Method};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -39,6 +40,24 @@ pub(crate) fn run(client: &Client, command: &PolicyCommand) -> Result<Value, Fai
             client.post(&with_terms("/policy/order", why), &json!({ "policy_ids": policy_ids }))?
         }
         PolicyCommand::Analysis => client.get("/policy/analysis")?,
+        PolicyCommand::Shadow { command } => match command {
+            ShadowCommand::Start { policies, reason } => {
+                let why = Why { reason: reason.clone(), confirm: None };
+                client.send(&Method::PUT, &with_terms("/policy/shadow", &why), read(policies)?)?
+            }
+            ShadowCommand::Show => client.get("/policy/shadow")?,
+            ShadowCommand::Stop => client.send(&Method::DELETE, "/policy/shadow", Vec::new())?,
+        },
+        PolicyCommand::WhatIf { policies, minutes, capture: None } => {
+            let path = format!("/policy/what-if?minutes={minutes}&wait={WAIT_S}");
+            let job = client.send(&Method::POST, &path, read(policies)?)?;
+            work::result(client, job)?
+        }
+        PolicyCommand::WhatIf { policies, capture: Some(capture), .. } => {
+            let fields = [("policies", read(policies)?), ("capture", read(capture)?)];
+            let job = client.form(&format!("/policy/what-if?wait={WAIT_S}"), &fields)?;
+            work::result(client, job)?
+        }
         PolicyCommand::Versions { limit } => client.get(&query_path("/policy/versions", &[], *limit)?)?,
         PolicyCommand::Diff { version, against } => {
             let against = against.map(|against| format!("?against={against}")).unwrap_or_default();

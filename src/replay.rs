@@ -12,12 +12,14 @@ use crate::cli::{self, ChecksumFlag};
 use crate::config::{Checksum, Config, Mode, PortFlags, Ports};
 use crate::failure::Failure;
 use crate::{rules, serve, setup, workers};
+use controlplane::services::policy_shadow::ShadowIds;
 use controlplane::services::{EveTypes, EventCounts, EventPump, Names};
 use controlplane::store::EveFile;
 use dataplane::control::{Door, PortGauges, Snapshot, WorkerDoor, door};
 use dataplane::engine::{BATCH_MAX, Engine, Hop, Outcome, Packet};
 use dataplane::host::Shared;
 use dataplane::parse::{Headers, LinkType, parse_frame};
+use dataplane::policy::Shadow;
 use dataplane::rules::datasets::Datasets;
 use dataplane::rules::memory::Names as RuleNames;
 use dataplane::rx::savefile::SavefileReader;
@@ -63,7 +65,7 @@ pub(crate) fn run(typed: &cli::Replay) -> Result<(), Failure> {
             port.checksum = Checksum::AssumeGood;
         }
     }
-    let mut replay = Replay::new(&config, &typed.eve)?;
+    let mut replay = Replay::new(&config, typed)?;
     let mut unread = Vec::new();
     for capture in &typed.captures {
         if let Err(reason) = replay.file(capture) {
@@ -110,10 +112,15 @@ struct Meta {
 }
 
 impl Replay {
-    fn new(config: &Config, eve: &Path) -> Result<Self, Failure> {
+    fn new(config: &Config, typed: &cli::Replay) -> Result<Self, Failure> {
+        let eve = typed.eve.as_path();
         let inspection = setup::inspection(config)?;
         let mut policies = setup::policies(config, inspection.as_ref());
         let set = setup::load_policies(&mut policies, config)?;
+        let shadow = match &typed.shadow {
+            Some(path) => Some(Arc::new(Shadow::new(1, policies.load_file(path, 0)?, 1))),
+            None => None,
+        };
         let mut names_of_rules = RuleNames::default();
         let signatures = rules::set(&config.rules, &mut names_of_rules)?;
         for line in signatures.wrong.iter().chain(&signatures.unsupported) {
@@ -124,12 +131,14 @@ impl Replay {
         }
         let names = Arc::new(Names::new(workers::port_names(config)));
         names.remember_set(&set);
+        names.remember_shadow(shadow.as_deref().map(|shadow| Arc::new(ShadowIds::of(shadow, true))));
         let first = Snapshot {
             version: 1,
             policy: Arc::new(set),
             settings: workers::settings(config),
             apps: None,
             rules: signatures.set,
+            shadow,
         };
         let (door, inside, receivers) = door(first, 1, None);
         let inside = inside.into_iter().next().expect("one worker was asked for");

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// How long one question waits for the end of a job, seconds: the longest that the API takes.
-const WAIT_S: u64 = 20;
+pub(crate) const WAIT_S: u64 = 20;
 
 /// `ctl classify`: which applications are in a capture; waits for the end.
 ///
@@ -18,7 +18,16 @@ const WAIT_S: u64 = 20;
 pub(crate) fn classify(client: &Client, capture: &Path) -> Result<Value, Failure> {
     let bytes = std::fs::read(capture)
         .map_err(|error| Failure::line(format!("cannot read {}: {error}", capture.display())))?;
-    let mut job = client.send(&Method::POST, &format!("/dpi/classify?wait={WAIT_S}"), bytes)?;
+    let job = client.send(&Method::POST, &format!("/dpi/classify?wait={WAIT_S}"), bytes)?;
+    result(client, job)
+}
+
+/// The result of a job; waits for its end.
+///
+/// # Errors
+///
+/// No daemon, or its refusal; a job that came to nothing.
+pub(crate) fn result(client: &Client, mut job: Value) -> Result<Value, Failure> {
     while job["ended_s"].is_null() {
         let id = job["job_id"].as_str().unwrap_or_default().to_owned();
         job = client.get(&format!("/jobs/{id}?wait={WAIT_S}"))?;

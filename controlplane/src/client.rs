@@ -144,6 +144,18 @@ impl Client {
         self.json(&answer)
     }
 
+    /// The answer to `POST path_and_query` with a form of files (RFC 7578), in this order.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub fn form(&self, path_and_query: &str, fields: &[(&str, Vec<u8>)]) -> Result<Value, ClientError> {
+        let (boundary, body) = form(fields);
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        let answer = self.ask_with(&Method::POST, path_and_query, &kind, body)?;
+        self.json(&answer)
+    }
+
     /// The answer to `GET path_and_query` byte by byte, for a file.
     ///
     /// # Errors
@@ -268,13 +280,19 @@ impl Client {
 
     /// The body of a good answer; empty where there is none.
     fn ask(&self, method: &Method, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
+        self.ask_with(method, path, "application/json", body)
+    }
+
+    fn ask_with(&self, method: &Method, path: &str, kind: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
         let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| strange(format!("no runtime: {error}")))?;
         runtime
-            .block_on(async { tokio::time::timeout(self.timeout, self.exchange(method, path, body)).await })
+            .block_on(async {
+                tokio::time::timeout(self.timeout, self.exchange(method, path, kind, body)).await
+            })
             .unwrap_or(Err(ClientError::TimedOut { waited_s: self.timeout.as_secs() }))
     }
 
@@ -293,13 +311,19 @@ impl Client {
         sender.send_request(request).await.map_err(|error| strange(error.to_string()))
     }
 
-    async fn exchange(&self, method: &Method, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
+    async fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        kind: &str,
+        body: Vec<u8>,
+    ) -> Result<Bytes, ClientError> {
         let strange = |detail: String| ClientError::Strange { socket: self.socket.clone(), detail };
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, "localhost")
-            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONTENT_TYPE, kind)
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| strange(format!("`{path}` cannot be asked for: {error}")))?;
         let answer = self.connect(request).await?;
@@ -311,6 +335,28 @@ impl Client {
             .to_bytes();
         if status.is_success() { Ok(bytes) } else { Err(refused(status, self.json(&bytes)?)) }
     }
+}
+
+/// The boundary, which no field has in it, and the form.
+fn form(fields: &[(&str, Vec<u8>)]) -> (String, Vec<u8>) {
+    let has = |text: &str| {
+        fields.iter().any(|(_, bytes)| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    };
+    let mut boundary = "jarvis-form".to_owned();
+    while has(&boundary) {
+        boundary.push('-');
+    }
+    let mut body = Vec::with_capacity(fields.iter().map(|(_, bytes)| bytes.len() + 128).sum());
+    for (name, bytes) in fields {
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}\"\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    (boundary, body)
 }
 
 /// A server-sent event.

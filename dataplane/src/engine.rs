@@ -22,6 +22,7 @@ mod neighbours;
 mod notices;
 mod refusals;
 mod replace;
+mod stock;
 mod sweep;
 
 pub use batch::{BATCH_MAX, Disposition, HOST_PORT, Hop, INJECTED_MAX, Injected, Outcome, Packet, Release};
@@ -36,7 +37,7 @@ use crate::flow::{EndReason, FlowConfig, FlowKey, FlowTable, Located};
 use crate::host::Shared;
 use crate::identity::Table;
 use crate::parse::{Addr, Headers, Protocol};
-use crate::policy::Scratch;
+use crate::policy::{Scratch, Shadow};
 use crate::rules::tags::Tags;
 use crate::stream::Anomaly;
 use crate::time::{Now, Tick};
@@ -47,6 +48,7 @@ use limits::Limits;
 use neighbours::Neighbours;
 use notices::Notices;
 use refusals::Refusals;
+use stock::Stock;
 use sweep::Sweep;
 
 /// Flows looked at for expiry in one turn at most: some microseconds of work.
@@ -69,6 +71,7 @@ pub struct Engine {
     datagram: Vec<u8>,
     batch: Batch,
     scratch: Scratch,
+    shadow_scratch: Scratch,
     limits: Limits,
     shared: Arc<Shared>,
     /// Whether there is no other worker.
@@ -83,6 +86,7 @@ pub struct Engine {
     notices: Notices,
     neighbours: Neighbours,
     sweep: Sweep,
+    stock: Stock,
     /// What rules matched of one packet; empty between packets.
     hits: Vec<crate::rules::Hit>,
     /// What rules ask to be recorded.
@@ -157,6 +161,7 @@ impl Engine {
             datagram: Vec::with_capacity(DATAGRAM_BYTES_MAX),
             batch: Batch::new(),
             scratch: Scratch::default(),
+            shadow_scratch: Scratch::default(),
             limits: Limits::new(Arc::clone(&shared)),
             shared,
             alone,
@@ -167,6 +172,7 @@ impl Engine {
             notices: Notices::default(),
             neighbours: Neighbours::default(),
             sweep: Sweep::default(),
+            stock: Stock::default(),
             hits: Vec::new(),
             tags: Tags::default(),
             is_in_stream: false,
@@ -236,8 +242,9 @@ impl Engine {
         self.batch = batch;
     }
 
-    /// What is looked for is what the snapshot says from now on. Two comparisons where nothing has changed.
+    /// What is looked for is what the snapshot says from now on. Three comparisons where nothing has changed.
     fn follow(&mut self, snapshot: &Snapshot) {
+        self.flows.follow_shadow(snapshot.shadow.as_deref().map(Shadow::standings));
         let Some(inspector) = &mut self.inspector else { return };
         inspector.set_when_full(when_full(self.config.mode, snapshot.settings.exceptions));
         inspector.follow_rules(snapshot.rules.as_ref());
@@ -266,6 +273,7 @@ impl Engine {
         self.limits.sweep(now.tick);
         self.tags.sweep(now.wall);
         self.sweep_some(now, idle, snapshot, out, events);
+        self.take_stock(now.tick);
     }
 
     /// Answers a question about the flow table: one page.

@@ -13,6 +13,7 @@ mod words;
 pub mod rx;
 pub mod parse;
 pub mod defrag;
+pub mod account;
 pub mod flow;
 pub mod stream;
 pub mod dpi;

@@ -12,6 +12,8 @@ mod host_port;
 mod lifecycle;
 mod sleep;
 
+use std::sync::Arc;
+
 use xsk::{FrameBatch, FramePool, PacketPort};
 
 pub use clock::{Clock, SystemClock};
@@ -90,13 +92,24 @@ impl<P: PacketPort> Worker<P> {
     /// Puts the parts together and fills the fill rings.
     #[must_use]
     pub fn new(parts: Parts<P>) -> Self {
-        let Parts { config, engine, wires, mirror, host, mut pool, mut hand_offs, sleeper, door, heartbeat } =
-            parts;
+        let Parts {
+            config,
+            mut engine,
+            wires,
+            mirror,
+            host,
+            mut pool,
+            mut hand_offs,
+            sleeper,
+            door,
+            heartbeat,
+        } = parts;
         let mut wires: Vec<_> = wires.into_iter().map(Wire::new).collect();
         for wire in &mut wires {
             wire.rings.refill(&mut pool, config.fill_frames);
         }
         hand_offs.lend(&mut pool, config.reserve_frames);
+        engine.count_into(Arc::clone(&door.tally));
         let held = HeldFrames::new(engine.datagrams_max());
         Self {
             config,

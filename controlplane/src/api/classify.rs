@@ -62,56 +62,82 @@ pub(super) async fn classify(
     Ok((Extension(told), response))
 }
 
+/// A body under way to a file. Its chunks are small: they are gathered before a thread writes them.
+pub(super) struct Receiving {
+    upload: Upload,
+    gathered: Vec<u8>,
+    max_bytes: u64,
+}
+
+impl Receiving {
+    /// An empty one.
+    pub(super) async fn begin(
+        services: &Arc<Services>,
+        jobs: &Jobs,
+        UploadMax(max_bytes): UploadMax,
+    ) -> Result<Self, Problem> {
+        let begun = Arc::clone(services);
+        let upload = jobs.change(move || begun.begin_upload()).await?.map_err(|error| unkept(&error))?;
+        let upload = upload.ok_or_else(|| {
+            Problem::new(
+                Code::Unavailable,
+                "The box runs without a state directory: it has no place for captures.",
+            )
+        })?;
+        Ok(Self { upload, gathered: Vec::with_capacity(WRITTEN_BYTES), max_bytes })
+    }
+
+    /// Takes what came.
+    pub(super) async fn push(mut self, jobs: &Jobs, data: &[u8]) -> Result<Self, Problem> {
+        self.gathered.extend_from_slice(data);
+        let max_bytes = self.max_bytes;
+        if self.upload.len_bytes() + self.gathered.len() as u64 > max_bytes {
+            let detail = format!("The capture is larger than the {max_bytes} bytes that this call takes.");
+            return Err(Problem::new(Code::BodyTooLarge, detail));
+        }
+        if self.gathered.len() >= WRITTEN_BYTES { self.write(jobs).await } else { Ok(self) }
+    }
+
+    /// All has come.
+    pub(super) async fn finish(self, jobs: &Jobs) -> Result<Upload, Problem> {
+        let Self { upload, .. } = self.write(jobs).await?;
+        if upload.len_bytes() == 0 {
+            return Err(Problem::new(
+                Code::InvalidBody,
+                "The body is empty; a capture file (pcap, pcapng) is expected.",
+            ));
+        }
+        Ok(upload)
+    }
+
+    async fn write(mut self, jobs: &Jobs) -> Result<Self, Problem> {
+        let (this, written) = jobs
+            .change(move || {
+                let written = self.upload.write(&self.gathered);
+                self.gathered.clear();
+                (self, written)
+            })
+            .await?;
+        written.map_err(|error| unkept(&error))?;
+        Ok(this)
+    }
+}
+
 /// Writes the body to a file, chunk by chunk.
 async fn receive(
     services: &Arc<Services>,
     jobs: &Jobs,
     mut body: Body,
-    UploadMax(max_bytes): UploadMax,
+    max: UploadMax,
 ) -> Result<Upload, Problem> {
-    let begun = Arc::clone(services);
-    let upload = jobs.change(move || begun.begin_upload()).await?.map_err(|error| unkept(&error))?;
-    let mut upload = upload.ok_or_else(|| {
-        Problem::new(
-            Code::Unavailable,
-            "The box runs without a state directory: it has no place for captures.",
-        )
-    })?;
-    // Frames of the body are small: they are gathered before a thread writes them.
-    let mut gathered = Vec::with_capacity(WRITTEN_BYTES);
+    let mut receiving = Receiving::begin(services, jobs, max).await?;
     let ended = || Problem::new(Code::InvalidBody, "The body ended before its announced length.");
-    loop {
-        let frame = body.frame().await.transpose().map_err(|_error| ended())?;
-        let is_last = frame.is_none();
-        if let Some(data) = frame.as_ref().and_then(|frame| frame.data_ref()) {
-            gathered.extend_from_slice(data);
-        }
-        if upload.len_bytes() + gathered.len() as u64 > max_bytes {
-            let detail = format!("The capture is larger than the {max_bytes} bytes that this call takes.");
-            return Err(Problem::new(Code::BodyTooLarge, detail));
-        }
-        if gathered.len() >= WRITTEN_BYTES || is_last {
-            let written;
-            (upload, gathered, written) = jobs
-                .change(move || {
-                    let written = upload.write(&gathered);
-                    gathered.clear();
-                    (upload, gathered, written)
-                })
-                .await?;
-            written.map_err(|error| unkept(&error))?;
-        }
-        if is_last {
-            break;
+    while let Some(frame) = body.frame().await.transpose().map_err(|_error| ended())? {
+        if let Some(data) = frame.data_ref() {
+            receiving = receiving.push(jobs, data).await?;
         }
     }
-    if upload.len_bytes() == 0 {
-        return Err(Problem::new(
-            Code::InvalidBody,
-            "The body is empty; a capture file (pcap, pcapng) is expected.",
-        ));
-    }
-    Ok(upload)
+    receiving.finish(jobs).await
 }
 
 /// How much is written at once, bytes.

@@ -36,6 +36,7 @@ mod policy_commit;
 mod policy_findings;
 mod policy_items;
 mod policy_schema;
+mod policy_shadow;
 mod policy_versions;
 pub mod rates;
 mod request;
@@ -47,6 +48,7 @@ mod telemetry;
 mod telemetry_history;
 mod trail;
 mod webhooks;
+mod what_if;
 mod wire;
 
 pub use problem::{Code, Fault, Problem};

@@ -30,6 +30,7 @@ use crate::services::policies::{
     Judgement, Origin, PolicyChange, PolicyEntry, PolicyLoadError, PolicyState, action_name,
 };
 use crate::services::policy_commit::CommitView;
+use crate::services::policy_counts::{CountedState, PolicyCounts};
 use crate::services::policy_edit::{EditError, EditFault, pointer};
 use crate::services::policy_findings::PolicyFinding;
 
@@ -52,6 +53,8 @@ pub(super) struct PolicyView {
     deciding: &'static str,
     /// Policies of the set, disabled ones included.
     total: usize,
+    /// What no policy decided.
+    default: DefaultLine,
     policies: Vec<PolicyLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -72,6 +75,16 @@ struct PolicyLine {
     enabled: bool,
     line: u32,
     action: &'static str,
+    #[serde(flatten)]
+    counts: PolicyCounts,
+}
+
+#[derive(Serialize, ToSchema)]
+struct DefaultLine {
+    /// `default_action`; `null` where the set has none, and lets pass.
+    action: Option<&'static str>,
+    #[serde(flatten)]
+    counts: PolicyCounts,
 }
 
 /// Policies of one page, where the request does not say.
@@ -86,6 +99,8 @@ struct Wanted {
     name: Option<String>,
     enabled: Option<bool>,
     action: Option<&'static str>,
+    /// Whether it has no hit.
+    unused: Option<bool>,
     limit: usize,
     /// The last policy of the page before.
     after: Option<(i32, String)>,
@@ -101,6 +116,7 @@ impl Wanted {
             action: parameters.take("action", &format!("one of {}", ACTIONS.join(", ")), |text| {
                 ACTIONS.into_iter().find(|action| *action == text)
             }),
+            unused: parameters.take("unused", "true or false", |text| text.parse().ok()),
             limit: parameters
                 .take("limit", &format!("a number from 1 to {PAGE_MAX}"), |text| {
                     text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit))
@@ -116,13 +132,14 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn has(&self, entry: &PolicyEntry) -> bool {
+    fn has(&self, entry: &PolicyEntry, counts: &PolicyCounts) -> bool {
         let named = |part: &String| {
             entry.policy_id.to_lowercase().contains(part) || entry.name.to_lowercase().contains(part)
         };
         self.name.as_ref().is_none_or(named)
             && self.enabled.is_none_or(|enabled| entry.enabled == enabled)
             && self.action.is_none_or(|action| entry.action == action)
+            && self.unused.is_none_or(|unused| (counts.hits == 0) == unused)
             && self
                 .after
                 .as_ref()
@@ -130,7 +147,7 @@ impl Wanted {
     }
 }
 
-/// The set in force, in evaluation order.
+/// The set in force, in evaluation order, with what each policy did.
 #[utoipa::path(
     get,
     path = "/policy",
@@ -139,6 +156,7 @@ impl Wanted {
         ("name" = Option<String>, Query, description = "A part of an id or name."),
         ("enabled" = Option<bool>, Query, description = "Only those that are, or are not."),
         ("action" = Option<String>, Query, description = "allow, drop, reject, redirect or rate_limit."),
+        ("unused" = Option<bool>, Query, description = "Only those without a hit since they are counted, or with one."),
         ("limit" = Option<u32>, Query, description = "Policies wanted, 1 to 10000; 1000 where left out."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -151,9 +169,10 @@ pub(super) async fn show(
 ) -> Result<([(HeaderName, String); 1], Json<PolicyView>), Problem> {
     let wanted = Wanted::read(parameters)?;
     let view = jobs.read(move || {
-        let PolicyState { set, in_force, origin, entries, saved, sha256, commit, .. } = services.policy();
-        let mut found = entries.iter().filter(|entry| wanted.has(entry));
-        let page: Vec<&PolicyEntry> = found.by_ref().take(wanted.limit).collect();
+        let CountedState { state, counts, default } = services.policy_counted();
+        let PolicyState { set, in_force, origin, entries, saved, sha256, commit, .. } = state;
+        let mut found = entries.iter().zip(&counts).filter(|(entry, counts)| wanted.has(entry, counts));
+        let page: Vec<(&PolicyEntry, &PolicyCounts)> = found.by_ref().take(wanted.limit).collect();
         let is_last = found.next().is_none();
         let last = page.last().filter(|_| !is_last);
         PolicyView {
@@ -167,9 +186,10 @@ pub(super) async fn show(
             strict: set.strict(),
             deciding: deciding_name(set.deciding()),
             total: entries.len(),
+            default: DefaultLine { action: set.default_action().map(action_name), counts: default },
             next_cursor: last
-                .map(|entry| URL_SAFE_NO_PAD.encode(format!("{} {}", entry.priority, entry.policy_id))),
-            policies: page.into_iter().map(PolicyLine::of).collect(),
+                .map(|(entry, _)| URL_SAFE_NO_PAD.encode(format!("{} {}", entry.priority, entry.policy_id))),
+            policies: page.into_iter().map(|(entry, counts)| PolicyLine::of(entry, *counts)).collect(),
         }
     });
     let view = view.await?;
@@ -177,7 +197,7 @@ pub(super) async fn show(
 }
 
 impl PolicyLine {
-    fn of(entry: &PolicyEntry) -> Self {
+    fn of(entry: &PolicyEntry, counts: PolicyCounts) -> Self {
         Self {
             policy_id: entry.policy_id.clone(),
             name: entry.name.clone(),
@@ -185,6 +205,7 @@ impl PolicyLine {
             enabled: entry.enabled,
             line: entry.line,
             action: entry.action,
+            counts,
         }
     }
 }

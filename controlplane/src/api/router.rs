@@ -24,8 +24,8 @@ use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
     accounts, admin, audit, auth, backup, catalog, classify, explain, flows, holds, idempotency, identities,
-    job_board, openapi, policy, policy_commit, policy_findings, policy_items, policy_versions, rule_profile,
-    rules, subjects, system, talkers, telemetry, telemetry_history, webhooks, wire,
+    job_board, openapi, policy, policy_commit, policy_findings, policy_items, policy_shadow, policy_versions,
+    rule_profile, rules, subjects, system, talkers, telemetry, telemetry_history, webhooks, what_if, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -147,6 +147,12 @@ pub(super) fn router(
         .routes(routes!(policy_versions::restore))
         .routes(routes!(policy_commit::show, policy_commit::abort))
         .routes(routes!(policy_commit::confirm))
+        .routes(
+            routes!(policy_shadow::show, policy_shadow::start, policy_shadow::end)
+                .layer(DefaultBodyLimit::max(limits.policy_bytes_max)),
+        )
+        .routes(routes!(policy_shadow::document))
+        .routes(routes!(what_if::ask).layer(DefaultBodyLimit::disable()))
         .routes(routes!(policy_items::show, policy_items::put, policy_items::patch, policy_items::remove))
         .routes(routes!(wire::blocked, wire::block, wire::unblock))
         .routes(routes!(wire::bypass))
@@ -174,6 +180,7 @@ pub(super) fn router(
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(Extension(captures_max))
+        .layer(Extension(what_if::SetMax(limits.policy_bytes_max)))
         .layer(middleware::from_fn_with_state(Arc::new(Remembered::default()), idempotency::once))
         .layer(middleware::from_fn_with_state(
             Guard::new(Arc::clone(&services), limits.rates, limits.request_timeout, certificates),

@@ -2,6 +2,7 @@
 //! end a parser ends that process, not the one that carries traffic.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ const FLOWS_TOLD_MAX: usize = 1_000;
 const APPLICATIONS_TOLD_MAX: usize = 1_000;
 
 /// Longest line of its output that is read, bytes.
-const LINE_BYTES_MAX: u64 = 1 << 20;
+pub(super) const LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// What is in a capture.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -114,8 +115,30 @@ pub(super) fn classify(
     progress: &Progress,
 ) -> Result<ClassifiedView, String> {
     let output = upload.path().with_extension("eve");
-    let _gone = Removed(output.clone());
-    let mut child = start(reader, upload.path(), &output)?;
+    let _gone = Removed::at(&output);
+    let incomplete = read_capture(reader, upload, &output, &[], progress)?;
+    let mut view = ClassifiedView { file_bytes: upload.len_bytes(), incomplete, ..ClassifiedView::default() };
+    read_events(&output, &mut view)?;
+    if let (Some(why), 0) = (&view.incomplete, view.packets) {
+        return Err(format!("It cannot be read as a capture: {why}"));
+    }
+    progress.set(upload.len_bytes(), upload.len_bytes());
+    Ok(view)
+}
+
+/// Reads a capture in the other process, which writes events to `output`; why it was not read to its end, where it was not.
+///
+/// # Errors
+///
+/// A sentence: the process cannot be started, it was ended.
+pub(super) fn read_capture(
+    reader: &Reader,
+    upload: &Upload,
+    output: &Path,
+    words: &[&OsStr],
+    progress: &Progress,
+) -> Result<Option<String>, String> {
+    let mut child = start(reader, upload.path(), output, words)?;
     let mut said = child.stderr.take();
     let status = loop {
         if let Some(status) = child.try_wait().map_err(|error| format!("The reader was lost: {error}."))? {
@@ -136,7 +159,7 @@ pub(super) fn classify(
         // It says a line or two.
         let _ = said.take(64 * 1024).read_to_string(&mut words);
     }
-    let mut view = ClassifiedView { file_bytes: upload.len_bytes(), ..ClassifiedView::default() };
+    let mut incomplete = None;
     if !status.success() {
         let why = words.lines().find(|line| line.contains(".upload")).or(words.lines().last());
         // Where the file is, is nobody's business.
@@ -144,17 +167,12 @@ pub(super) fn classify(
             || status.to_string(),
             |line| line.rsplit(".upload: ").next().unwrap_or(line).to_owned(),
         );
-        view.incomplete = Some(why);
+        incomplete = Some(why);
     }
-    read_events(&output, &mut view)?;
-    if let (Some(why), 0) = (&view.incomplete, view.packets) {
-        return Err(format!("It cannot be read as a capture: {why}"));
-    }
-    progress.set(upload.len_bytes(), upload.len_bytes());
-    Ok(view)
+    Ok(incomplete)
 }
 
-fn start(reader: &Reader, capture: &Path, output: &Path) -> Result<Child, String> {
+fn start(reader: &Reader, capture: &Path, output: &Path, words: &[&OsStr]) -> Result<Child, String> {
     let mut command = Command::new("nice");
     command
         .args(["-n", "10", "prlimit"])
@@ -165,7 +183,8 @@ fn start(reader: &Reader, capture: &Path, output: &Path) -> Result<Child, String
         .arg("replay")
         .arg(capture)
         .arg("--eve")
-        .arg(output);
+        .arg(output)
+        .args(words);
     if let Some(config) = &reader.config {
         command.arg("--config").arg(config);
     }
@@ -259,7 +278,13 @@ fn add_flow(event: &Value, sums: &mut HashMap<String, ApplicationSum>, view: &mu
 }
 
 /// A file that goes with this.
-struct Removed(PathBuf);
+pub(super) struct Removed(PathBuf);
+
+impl Removed {
+    pub(super) fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+}
 
 impl Drop for Removed {
     fn drop(&mut self) {

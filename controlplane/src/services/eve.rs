@@ -6,6 +6,7 @@
 //!
 //! Absent: `max_regions`, which nothing here knows; docs/eve.md has the whole list.
 
+use dataplane::account::Fate;
 use dataplane::control::{
     Alert, DropRecord, FlowEnd, Origin, Source, StateChange, TaggedPacket, Transaction, TransportFields,
 };
@@ -21,6 +22,7 @@ use serde::{Serialize, Serializer};
 use std::path::Path;
 
 use super::names::{self, Names, OfUser, PolicyNamer};
+use super::policy_shadow::ShadowIds;
 use super::stamp::Stamp;
 
 mod alert;
@@ -65,6 +67,8 @@ impl Formatter {
         let payload = (summary, host.as_deref(), clues);
         let mut view = FlowView::new(header, names, worker, record, payload, policy_id);
         view.community_id = self.community_seed.map(|seed| community_id(seed, record));
+        let shadow = record.shadow.and_then(|fate| Some((fate, names.shadow()?)));
+        view.jarvis.shadow = shadow.as_ref().and_then(|(fate, ids)| ShadowNote::of(*fate, ids));
         append_of(self.capture.as_deref(), out, &view);
     }
 
@@ -301,8 +305,39 @@ struct FlowNotes<'a> {
     vni: u64,
     #[serde(skip_serializing_if = "is_zero")]
     aggregated: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<ShadowNote<'a>>,
     #[serde(flatten)]
     payload: PayloadNotes<'a>,
+}
+
+/// How the flow would fare under the proposal beside the policies.
+#[derive(Debug, Serialize)]
+struct ShadowNote<'a> {
+    change: &'static str,
+    #[serde(flatten)]
+    would: Option<ShadowWould<'a>>,
+}
+
+/// What it would meet there.
+#[derive(Debug, Serialize)]
+struct ShadowWould<'a> {
+    policy_id: Option<&'a str>,
+    action: &'static str,
+}
+
+impl<'a> ShadowNote<'a> {
+    fn of(fate: Fate, ids: &'a ShadowIds) -> Option<Self> {
+        match fate {
+            Fate::Same => ids.tells_all().then_some(Self { change: "same", would: None }),
+            Fate::Open => Some(Self { change: "undecided", would: None }),
+            Fate::Differs(difference) => {
+                let (policy_id, action) = ids.name(difference)?;
+                let would = Some(ShadowWould { policy_id, action });
+                Some(Self { change: difference.change.label(), would })
+            }
+        }
+    }
 }
 
 /// What inspection knows.
@@ -419,6 +454,7 @@ impl<'a> FlowView<'a> {
                 tunnel: tunnel(record.tunnel),
                 vni: u64::from(labels.vni),
                 aggregated: u64::from(record.aggregated),
+                shadow: None,
                 payload: PayloadNotes::new(payload),
             },
         }
@@ -735,7 +771,7 @@ fn tcp_state(number: u8) -> &'static str {
     }
 }
 
-const fn has_ports(protocol: u8) -> bool {
+pub(super) const fn has_ports(protocol: u8) -> bool {
     matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::SCTP)
 }
 

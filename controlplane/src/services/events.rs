@@ -21,6 +21,7 @@ use super::applications_seen::AppsSeen;
 use super::eve::Formatter;
 use super::identities::LeaseSender;
 use super::live::{Facts, Hub, Sampler, Tape, Topic};
+use super::policy_shadow::ShadowRecords;
 use super::talkers::Talkers;
 use super::{Names, RateLimited, eve_stats};
 use crate::store::EveFile;
@@ -94,6 +95,7 @@ pub struct EventCounts {
     failing: AtomicBool,
     pub(super) applications: AppsSeen,
     pub(super) talkers: Talkers,
+    pub(super) shadow: ShadowRecords,
 }
 
 /// A reading of [`EventCounts`].
@@ -367,6 +369,7 @@ impl EventPump {
         if let Event::Flow(end) = event {
             self.counts.applications.count(end);
             self.counts.talkers.count(end);
+            self.counts.shadow.count(&self.names, end);
             if !self.take_fields(usize::from(end.clues_len), fields) {
                 return false;
             }

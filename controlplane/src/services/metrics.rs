@@ -19,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Services;
 use super::api_counts::HandshakeTotals;
 use super::applications_seen::{AppSums, OTHER};
+use super::policy_counts::{PolicyCounts, SERIES_MAX};
 use super::telemetry::class_name;
 
 /// The content type of [`Services::metrics`].
@@ -151,6 +152,7 @@ impl Collector for Boards {
         events(out, services)?;
         api(out, services)?;
         applications(out, services)?;
+        policies(out, services)?;
         wire(out, services)
     }
 }
@@ -404,6 +406,35 @@ fn applications(out: &mut DescriptorEncoder<'_>, services: &Services) -> fmt::Re
         for (application, sums) in rows {
             let labels = Labels([("application", application.to_owned())]);
             count(&mut metric.encode_family(&labels)?, of(sums))?;
+        }
+    }
+    Ok(())
+}
+
+/// Metrics of policies: unit, help, where.
+type PolicyMetric = (&'static str, &'static str, fn(&PolicyCounts) -> u64);
+
+const POLICIES: &[PolicyMetric] = &[
+    ("hits", "Flows that came under a policy", |counts| counts.hits),
+    ("packets", "Packets of its flows, sent on or not", |counts| counts.packets),
+    ("bytes", "Bytes of its flows, sent on or not", |counts| counts.bytes),
+];
+
+fn policies(out: &mut DescriptorEncoder<'_>, services: &Services) -> fmt::Result {
+    let counted = services.policy_counted();
+    let entries = counted.state.entries.iter().map(|entry| ("policy", entry.policy_id.as_str()));
+    let mut rows: Vec<_> = entries.zip(counted.counts.iter().copied()).collect();
+    let mut others = PolicyCounts::default();
+    rows.iter().skip(SERIES_MAX).for_each(|(_, counts)| others.add(counts));
+    rows.truncate(SERIES_MAX);
+    // A policy may have any id, so that these are told by another label.
+    rows.extend([(("default", ""), counted.default), (("others", ""), others)]);
+    for (unit, help, of) in POLICIES {
+        let unit = Unit::Other((*unit).to_owned());
+        let mut metric = out.encode_descriptor("policy", help, Some(&unit), MetricType::Counter)?;
+        for ((kind, policy_id), counts) in &rows {
+            let labels = Labels([("kind", (*kind).to_owned()), ("policy_id", (*policy_id).to_owned())]);
+            count(&mut metric.encode_family(&labels)?, of(counts))?;
         }
     }
     Ok(())

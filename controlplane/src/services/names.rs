@@ -8,6 +8,7 @@ use dataplane::identity::UserNumber;
 use serde::{Serialize, Serializer};
 
 use super::identities::Who;
+use super::policy_shadow::ShadowIds;
 
 /// Policy sets whose names are kept: a flow is judged again soon after each change, so that records name
 /// old sets only for a moment.
@@ -19,6 +20,7 @@ pub struct Names {
     ports: Vec<String>,
     policies: RwLock<VecDeque<(u32, PolicyIds)>>,
     users: RwLock<Users>,
+    shadow: RwLock<Option<Arc<ShadowIds>>>,
 }
 
 /// Users that are gone and whose names are kept: flows are judged again soon after, and their records tell them for a moment.
@@ -46,6 +48,14 @@ pub struct UserNote {
 #[derive(Debug, Clone, Default)]
 pub struct OfUser(pub Option<Arc<UserNote>>);
 
+impl OfUser {
+    /// The user's id.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.0.as_deref().map(|note| &*note.user_id)
+    }
+}
+
 impl Serialize for OfUser {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
@@ -62,7 +72,7 @@ impl Names {
     /// `ports` in index order: the two wires, then `host` where there is one.
     #[must_use]
     pub fn new(ports: Vec<String>) -> Self {
-        Self { ports, policies: RwLock::default(), users: RwLock::default() }
+        Self { ports, policies: RwLock::default(), users: RwLock::default(), shadow: RwLock::default() }
     }
 
     /// The interface of a port index.
@@ -83,6 +93,17 @@ impl Names {
         policies.retain(|(known, _)| *known != version);
         policies.truncate(VERSIONS_MAX - 1);
         policies.push_front((version, ids));
+    }
+
+    /// Remembers what the policies of the proposal are called; call it before that is published.
+    pub fn remember_shadow(&self, ids: Option<Arc<ShadowIds>>) {
+        *self.shadow.write().unwrap_or_else(PoisonError::into_inner) = ids;
+    }
+
+    /// What the policies of the proposal are called; `None` where there is none.
+    #[must_use]
+    pub fn shadow(&self) -> Option<Arc<ShadowIds>> {
+        self.shadow.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Remembers what records say of a user; call it before workers hear of the number.

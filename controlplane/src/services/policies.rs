@@ -17,8 +17,11 @@ use dataplane::policy::{
 };
 use serde_json::Value;
 
+use super::differences::Actions;
 use super::policy_commit::{CommitView, Waiting};
+use super::policy_counts::Accounts;
 use super::policy_findings::ToldFindings;
+use super::policy_shadow::Shadowing;
 use super::{Applications, Author, Names, Services, Subjects};
 use crate::store::policy_history::sha256;
 use crate::store::{PolicyHistory, PolicyVersion, StoreError, WaitingCommit, policy_file};
@@ -46,6 +49,10 @@ pub struct Policies {
     pub(super) subjects: Option<Arc<Subjects>>,
     pub(super) trouble: Trouble,
     pub(super) current: Current,
+    /// The proposal beside it.
+    pub(super) shadowing: Shadowing,
+    /// Under which numbers its policies are counted.
+    pub(super) accounts: Accounts,
     /// What of it waits to be confirmed.
     pub(super) waiting: Option<Waiting>,
     /// What nobody had confirmed when the daemon started, until that is told.
@@ -134,6 +141,7 @@ pub const RESERVED_IDS: &[&str] = &[
     "import",
     "order",
     "reload",
+    "shadow",
     "versions",
     "what-if",
 ];
@@ -226,6 +234,8 @@ impl Policies {
                 saved: None,
                 source_sha256: None,
             },
+            shadowing: Shadowing::default(),
+            accounts: Accounts::default(),
             waiting: None,
             returned_at_start: None,
         };
@@ -281,6 +291,12 @@ impl Policies {
         [self.environment.service_ipv4, self.environment.service_ipv6].contains(&Some(addr))
     }
 
+    /// What the policies in force do; of the default, `set` says it.
+    pub(super) fn live_actions(&self, set: &PolicySet) -> Actions {
+        let entries = self.current.entries.iter().map(|entry| (entry.policy_id.as_str(), entry.action));
+        Actions::of(entries, Some(set.treatment(None).name()))
+    }
+
     /// Compiles a set under the name that its errors give.
     pub(super) fn compile(
         &mut self,
@@ -288,20 +304,72 @@ impl Policies {
         bytes: &[u8],
         version: u32,
     ) -> Result<Compiled, PolicyLoadError> {
-        let file = PolicyFile::parse(name, bytes).map_err(|errors| PolicyLoadError::Invalid { errors })?;
-        let mut errors = reserved_ids(&file);
-        if self.inline
-            && let Err(error) = file.require_default()
-        {
-            errors.push(error);
-        }
-        match PolicySet::compile(&file, version, &self.environment, &mut self.names) {
-            Ok(set) if errors.is_empty() => Ok(Compiled { set, entries: entries(file) }),
-            Ok(_) => Err(PolicyLoadError::Invalid { errors }),
-            Err(more) => {
-                errors.extend(more);
-                Err(PolicyLoadError::Invalid { errors })
-            }
+        compile(&self.environment, self.inline, &mut self.names, name, bytes, version)
+    }
+
+    /// Both the set in force and a proposal, compiled for whoever compares them; nothing of it is remembered.
+    pub(super) fn proposal(&self, bytes: &[u8]) -> Result<Proposal, PolicyLoadError> {
+        let mut names = self.names.clone();
+        let mut compiled = |name, bytes: &[u8]| {
+            compile(&self.environment, self.inline, &mut names, name, bytes, 0).map(|compiled| compiled.set)
+        };
+        let live = compiled("(in force)", &self.current.document)?;
+        let proposed = compiled("(proposal)", bytes)?;
+        let actions = self.live_actions(&live);
+        Ok(Proposal {
+            live,
+            proposed,
+            actions,
+            names,
+            environment: self.environment.clone(),
+            documents: [Arc::clone(&self.current.document), bytes.into()],
+        })
+    }
+}
+
+/// Two sets that are compared.
+#[derive(Debug)]
+pub(super) struct Proposal {
+    pub(super) live: PolicySet,
+    pub(super) proposed: PolicySet,
+    /// What the policies of the live set do.
+    pub(super) actions: Actions,
+    /// A copy of the box's own, which may grow.
+    pub(super) names: dataplane::policy::Names,
+    environment: Environment,
+    /// Both as they are written, the live one first.
+    pub(super) documents: [Arc<[u8]>; 2],
+}
+
+impl Proposal {
+    /// Compiles both again: their wildcards mean names that are new.
+    pub(super) fn again(&mut self) -> Result<(), PolicyLoadError> {
+        let [live, proposed] = &self.documents;
+        self.live = compile(&self.environment, false, &mut self.names, "(in force)", live, 0)?.set;
+        self.proposed = compile(&self.environment, false, &mut self.names, "(proposal)", proposed, 0)?.set;
+        Ok(())
+    }
+}
+
+fn compile(
+    environment: &Environment,
+    inline: bool,
+    names: &mut dataplane::policy::Names,
+    name: &str,
+    bytes: &[u8],
+    version: u32,
+) -> Result<Compiled, PolicyLoadError> {
+    let file = PolicyFile::parse(name, bytes).map_err(|errors| PolicyLoadError::Invalid { errors })?;
+    let mut errors = reserved_ids(&file);
+    if inline && let Err(error) = file.require_default() {
+        errors.push(error);
+    }
+    match PolicySet::compile(&file, version, environment, names) {
+        Ok(set) if errors.is_empty() => Ok(Compiled { set, entries: entries(file) }),
+        Ok(_) => Err(PolicyLoadError::Invalid { errors }),
+        Err(more) => {
+            errors.extend(more);
+            Err(PolicyLoadError::Invalid { errors })
         }
     }
 }
@@ -495,7 +563,7 @@ impl Services {
     /// The same for a document that was in force before.
     pub(super) fn publish(
         &self,
-        policies: MutexGuard<'_, Policies>,
+        mut policies: MutexGuard<'_, Policies>,
         set: PolicySet,
         apps: Option<Arc<AppTable>>,
         begun: Instant,
@@ -506,6 +574,9 @@ impl Services {
         let persistent = policies.current.saved.is_some() || origin != Origin::Api;
         let commit = self.show_commit(&policies);
         self.names.remember_set(&set);
+        let entries = Arc::clone(&policies.current.entries);
+        let set = policies.accounts.open(set, &entries, self.now_s(), |number| self.door.counts(number));
+        self.door.reserve_accounts(set.accounts());
         let settings = self.door.publisher.current().settings;
         let published = Instant::now();
         let set = Arc::new(set);

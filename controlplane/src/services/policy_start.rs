@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
+use dataplane::account::Counts;
 use dataplane::policy::PolicySet;
 
 use super::Services;
@@ -75,6 +76,12 @@ impl Policies {
     ///
     /// [`PolicyLoadError`], where neither the store nor the file has a set that can come in force.
     pub fn start(&mut self, sources: PolicySources<'_>, now_s: u64) -> Result<PolicySet, PolicyLoadError> {
+        let set = self.begin(sources, now_s)?;
+        let entries = Arc::clone(&self.current.entries);
+        Ok(self.accounts.open(set, &entries, now_s, |_nothing_yet| Counts::default()))
+    }
+
+    fn begin(&mut self, sources: PolicySources<'_>, now_s: u64) -> Result<PolicySet, PolicyLoadError> {
         let PolicySources { file, embedded, history } = sources;
         self.file = file;
         self.embedded = embedded.into();

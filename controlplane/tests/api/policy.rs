@@ -364,3 +364,102 @@ fn ten_thousand_policies_are_edited_one_at_a_time() {
     );
     assert!(in_force <= 50.0, "{in_force} ms");
 }
+
+fn counts(daemon: &Daemon, query: &str) -> Vec<(String, u64, u64, u64)> {
+    let set = daemon.over_tcp("GET", &format!("/policy{query}"), "").json();
+    let number = |policy: &Value, name: &str| policy[name].as_u64().unwrap();
+    let of = |policy: &Value| {
+        let id = policy["policy_id"].as_str().unwrap().to_owned();
+        (id, number(policy, "hits"), number(policy, "packets"), number(policy, "bytes"))
+    };
+    set["policies"].as_array().unwrap().iter().map(of).collect()
+}
+
+#[test]
+fn what_policies_did_stays_with_their_ids() {
+    let daemon = Daemon::start(Options { policy: THREE, workers: 2, ..Options::default() });
+    let deadline = Instant::now() + std::time::Duration::from_secs(5);
+    while counts(&daemon, "")[0].1 < 2 && Instant::now() < deadline {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let a = ("a".to_owned(), 2, 6, 360);
+    assert_eq!(counts(&daemon, "?unused=false"), std::slice::from_ref(&a), "both workers'");
+    assert_eq!(
+        counts(&daemon, "?unused=true").iter().map(|one| one.0.as_str()).collect::<Vec<_>>(),
+        ["b", "c"]
+    );
+    daemon.over_tcp("PATCH", "/policy/a", r#"{"priority": 25}"#);
+    assert_eq!(counts(&daemon, "")[1], a, "it stands elsewhere");
+    daemon.over_tcp("DELETE", "/policy/a", "");
+    daemon.over_tcp("POST", "/policy/versions/1/restore", "");
+    assert_eq!(counts(&daemon, "")[0], a, "it was gone, and is back");
+    let set = daemon.over_tcp("GET", "/policy", "").json();
+    assert_eq!(set["policies"][0]["last_hit_s"], 1_700_000_000, "{set}");
+    assert_eq!((&set["default"]["action"], &set["default"]["hits"]), (&json!("allow"), &json!(0)), "{set}");
+    assert_eq!(set["policies"][1]["last_hit_s"], Value::Null);
+    let metrics = daemon.over_tcp("GET", "/metrics", "").text();
+    for line in [
+        "jarvis_policy_hits_total{kind=\"policy\",policy_id=\"a\"} 2",
+        "jarvis_policy_bytes_total{kind=\"policy\",policy_id=\"a\"} 360",
+        "jarvis_policy_packets_total{kind=\"default\",policy_id=\"\"} 0",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+}
+
+#[test]
+fn a_proposal_runs_until_it_is_ended_and_its_errors_end_nothing() {
+    let daemon = three();
+    assert_eq!(daemon.over_tcp("GET", "/policy/shadow", "").json(), json!({"shadow": null}));
+    daemon.over_tcp("DELETE", "/policy/shadow", "").problem(404, "not_found");
+    daemon.over_tcp("GET", "/policy/shadow/document", "").problem(404, "not_found");
+    let proposal = r#"{"default_action": "drop", "policies": [{"policy_id": "x", "conditions": {"dst_port": 9}, "action": "allow"}]}"#;
+    let started = daemon.over_tcp("PUT", "/policy/shadow", proposal);
+    assert_eq!(started.status, 200, "{}", started.text());
+    let shadow = &started.json()["shadow"];
+    assert_eq!((&shadow["policies"], &shadow["flows"]["flows"]), (&json!(1), &json!(0)), "{shadow}");
+    assert_eq!(daemon.over_tcp("GET", "/policy/shadow/document", "").text(), proposal);
+    let wrong = r#"{"default_action": "drop", "policies": [{"policy_id": "shadow", "action": "drop"}]}"#;
+    daemon.over_tcp("PUT", "/policy/shadow", wrong).problem(422, "invalid_policy");
+    assert_eq!(daemon.over_tcp("GET", "/policy/shadow/document", "").text(), proposal, "it runs on");
+    // The set in force is another thing.
+    assert_eq!(
+        (order(&daemon), decision(&daemon, 9)["policy_id"].clone()),
+        (vec!["a".into(), "b".into(), "c".into()], Value::Null)
+    );
+    daemon.over_tcp("PUT", "/policy", THREE);
+    assert_eq!(
+        daemon.over_tcp("GET", "/policy/shadow", "").json()["shadow"]["policies"],
+        1,
+        "it outlives the set"
+    );
+    assert_eq!(daemon.over_tcp("DELETE", "/policy/shadow", "").status, 200);
+    assert_eq!(daemon.over_tcp("GET", "/policy/shadow", "").json(), json!({"shadow": null}));
+}
+
+#[test]
+fn what_if_says_what_it_takes() {
+    let daemon = three();
+    daemon.over_tcp("POST", "/policy/what-if?minutes=0", THREE).problem(400, "invalid_parameter");
+    daemon
+        .over_tcp("POST", "/policy/what-if", r#"{"policies": [{"policy_id": "z"}]}"#)
+        .problem(422, "invalid_policy");
+    let form = |fields: &[(&str, &str)]| {
+        let part = |(name, text): &(&str, &str)| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+        };
+        let body = format!("{}--b--\r\n", fields.iter().map(part).collect::<String>());
+        with_header(
+            &daemon,
+            "POST",
+            "/policy/what-if",
+            "Content-Type: multipart/form-data; boundary=b",
+            &body,
+        )
+    };
+    for fields in [&[("capture", "x"), ("policies", THREE)][..], &[("policies", THREE)], &[]] {
+        let refused = form(fields);
+        refused.problem(400, "invalid_body");
+    }
+    assert_eq!(order(&daemon), ["a", "b", "c"]);
+}

@@ -179,6 +179,7 @@ impl Daemon {
             settings: Settings::default(),
             apps: None,
             rules: None,
+            shadow: None,
         };
         let wire: Option<Box<dyn WireControl>> =
             if options.wire { Some(Box::new(MemoryWire::default())) } else { None };
@@ -376,6 +377,11 @@ fn work(
     door.board.write_port(0, &PortGauges { rx_packets: 10, rx_ring_full: 2, ..PortGauges::default() });
     for value in [800, 1_500, 90_000] {
         door.board.batch_ns.record(value, 1);
+    }
+    // The first policy that was ever in force.
+    if let Some(cell) = door.tally.cell(1) {
+        cell.hit(Wall(1_700_000_000_000_000_000));
+        cell.carry(3, 180);
     }
     let mut identities = dataplane::identity::Table::default();
     let mut batches = 0;

@@ -13,6 +13,7 @@ use super::{
     SnapshotReader, StateChange, Wakers, WireControl,
 };
 
+use crate::account::{Counts, Tally};
 use crate::identity::{Identity, Key};
 use crate::parse::{Addr, Mac};
 
@@ -24,6 +25,7 @@ pub struct Door {
     /// Puts snapshots in force.
     pub publisher: Publisher,
     boards: Vec<Arc<Board>>,
+    tallies: Vec<Arc<Tally>>,
     queries: Vec<Mutex<QueryPort>>,
     identities: IdentitySender,
     wire: Option<Box<dyn WireControl>>,
@@ -59,6 +61,8 @@ pub struct WorkerDoor {
     pub identities: IdentityReader,
     /// Where numbers are published.
     pub board: Arc<Board>,
+    /// Where policies are counted.
+    pub tally: Arc<Tally>,
     /// Where events go.
     pub events: EventSender,
     /// Questions.
@@ -95,10 +99,12 @@ pub fn door(
     workers: usize,
     wire: Option<Box<dyn WireControl>>,
 ) -> (Door, Vec<WorkerDoor>, Vec<EventReceiver>) {
+    let accounts = first.policy.accounts();
     let publisher = Publisher::new(first);
     let mut inside = Vec::new();
     let mut receivers = Vec::new();
     let mut boards = Vec::new();
+    let mut tallies = Vec::new();
     let mut queries = Vec::new();
     let (identities, readers) = identities(workers);
     for reader in readers {
@@ -106,13 +112,17 @@ pub fn door(
         let (events, receiver) = event_rings(ALERTS_MAX, RECORDS_MAX, FIELD_BYTES_MAX);
         let (asked_in, asked) = RingBuffer::new(QUERIES_MAX);
         let (answered_in, answered) = RingBuffer::new(QUERIES_MAX);
+        let tally = Arc::new(Tally::default());
+        tally.reserve(accounts);
         boards.push(Arc::clone(&board));
+        tallies.push(Arc::clone(&tally));
         queries.push(Mutex::new(QueryPort { asked: asked_in, answered, last: 0 }));
         receivers.push(receiver);
         inside.push(WorkerDoor {
             snapshots: publisher.reader(),
             identities: reader,
             board,
+            tally,
             events,
             asked,
             answered: answered_in,
@@ -122,6 +132,7 @@ pub fn door(
         Door {
             publisher,
             boards,
+            tallies,
             queries,
             identities,
             wire,
@@ -144,6 +155,17 @@ impl Door {
     #[must_use]
     pub fn boards(&self) -> &[Arc<Board>] {
         &self.boards
+    }
+
+    /// Makes room at every worker for accounts below `accounts`; before a set that is counted in them is published.
+    pub fn reserve_accounts(&self, accounts: u32) {
+        self.tallies.iter().for_each(|tally| tally.reserve(accounts));
+    }
+
+    /// What all workers counted for an account, since they began.
+    #[must_use]
+    pub fn counts(&self, account: u32) -> Counts {
+        self.tallies.iter().fold(Counts::default(), |sum, tally| sum.plus(tally.read(account)))
     }
 
     /// The XDP side, where there is one (not in replay).

@@ -6,6 +6,7 @@
 //! | in | who is where: [`IdentitySender`] | a numbered ring a worker, an image behind a gap | the sender, where a ring is full |
 //! | in | [`FlowQuery`] | a bounded ring, one page between batches | the asker |
 //! | out | [`Board`] | atomics that the worker overwrites, anyone reads | nobody |
+//! | out | what policies did: [`Tally`](crate::account::Tally) | atomics by account, the same way | nobody |
 //! | out | [`Event`] | two bounded rings a worker, `alerts` and `records` | nobody: records are aggregated, then shed |
 //!
 //! A packet never waits for anything here.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::dpi::AppTable;
-use crate::policy::{PolicySet, Supplied};
+use crate::policy::{PolicySet, Shadow, Supplied};
 use crate::rules::RuleSet;
 
 /// Everything that a worker needs to judge, of one moment.
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub rules: Option<Arc<RuleSet>>,
     /// Applications that are recognised; `None` for those that the engines were built with.
     pub apps: Option<Arc<AppTable>>,
+    /// A proposal that is asked beside the policies and never obeyed.
+    pub shadow: Option<Arc<Shadow>>,
 }
 
 /// Run-time settings of the engine.
@@ -137,6 +139,8 @@ struct Retired {
     /// A worker holds its applications and signatures a little longer than the snapshot that they came with.
     apps: Vec<Arc<AppTable>>,
     rules: Vec<Arc<RuleSet>>,
+    /// The same of the proposals.
+    shadows: Vec<Arc<Shadow>>,
 }
 
 /// A worker's end.
@@ -185,6 +189,15 @@ impl Publisher {
         retired.snapshots.push(current);
     }
 
+    /// Asks another proposal beside the policies that are in force, or none; flows are not judged anew for it.
+    pub fn publish_shadow(&self, shadow: Option<Arc<Shadow>>) {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.load_full();
+        retired.shadows.extend(current.shadow.clone());
+        self.current.store(Arc::new(Snapshot { shadow, ..Snapshot::clone(&current) }));
+        retired.snapshots.push(current);
+    }
+
     fn replace(&self, policy: Arc<PolicySet>, settings: Settings, apps: Option<Arc<AppTable>>) -> u64 {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.current.load_full();
@@ -193,8 +206,8 @@ impl Publisher {
             retired.apps.extend(current.apps.clone());
         }
         let apps = apps.or_else(|| current.apps.clone());
-        let rules = current.rules.clone();
-        self.current.store(Arc::new(Snapshot { version, policy, settings, apps, rules }));
+        let (rules, shadow) = (current.rules.clone(), current.shadow.clone());
+        self.current.store(Arc::new(Snapshot { version, policy, settings, apps, rules, shadow }));
         retired.snapshots.push(current);
         version
     }
@@ -205,6 +218,7 @@ impl Publisher {
         retired.snapshots.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         retired.apps.retain(|apps| Arc::strong_count(apps) > 1);
         retired.rules.retain(|rules| Arc::strong_count(rules) > 1);
+        retired.shadows.retain(|shadow| Arc::strong_count(shadow) > 1);
         retired.snapshots.len()
     }
 }

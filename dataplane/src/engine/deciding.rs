@@ -41,7 +41,9 @@ impl Engine {
         events: &mut EventSender,
     ) -> CachedDecision {
         let decision = self.evaluate_policy(snapshot, facts, id, len_bytes, at, events);
-        self.under_rules(id, decision)
+        let ruled = self.under_rules(id, decision);
+        self.take_down(snapshot, facts, id, &decision, ruled.verdict != decision.verdict, len_bytes, at);
+        ruled
     }
 
     fn evaluate_policy(
@@ -53,7 +55,7 @@ impl Engine {
         at: Now,
         events: &mut EventSender,
     ) -> CachedDecision {
-        self.tell_of_payload(snapshot, facts, id);
+        self.tell_of_payload(&snapshot.policy, facts, id);
         let supplied = Supplied {
             // Nobody will tell what nobody looks at any more.
             application: snapshot.settings.supplied.application

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use super::{Engine, EngineConfig, Entry, Inspection, Mode, Outcome, Packet};
 use crate::control::{
-    Event, EventSender, ExceptionAction, Exceptions, FlowEnd, Origin, ParserErrorAction, Snapshot,
-    Transaction,
+    Event, EventSender, ExceptionAction, Exceptions, FlowEnd, Origin, ParserErrorAction, Transaction,
 };
 use crate::dpi::Lease;
 use crate::dpi::inspector::{Inspector, Looked, Payload, WhenFull};
@@ -24,7 +23,7 @@ use crate::flow::{
 use crate::host::Shared;
 use crate::parse::checksum::mend_tcp;
 use crate::parse::{Headers, Protocol, TcpFlags, Transport};
-use crate::policy::Facts;
+use crate::policy::{Facts, PolicySet};
 use crate::rules::detect::FlowCounts;
 use crate::rules::host_bits::HostBits;
 use crate::stream::{self, Mended, UrgentPolicy};
@@ -344,8 +343,9 @@ impl Engine {
         if is_let_go {
             flow.look_at(false);
         }
-        // What was decided without this knowledge is no longer the answer; nor is what waited for it.
-        if looked.changed || (looked.finished && !flow.decision().decided) {
+        // What was decided without this knowledge is no longer the answer; nor is what waited for it, in the shadow too.
+        let waits = !flow.decision().decided || self.flows.is_open_in_shadow(id);
+        if looked.changed || (looked.finished && waits) {
             self.forget_decision(id);
         }
     }
@@ -356,12 +356,12 @@ impl Engine {
         flow.set_decision(CachedDecision { policy_version: 0, decided: false, ..flow.decision() });
     }
 
-    /// Puts what inspection knows of a flow among the facts that policy is asked with.
-    pub(super) fn tell_of_payload(&self, snapshot: &Snapshot, facts: &mut Facts<'_>, id: FlowId) {
+    /// Puts what inspection knows of a flow among the facts that policy is asked with, by the names of `set`.
+    pub(super) fn tell_of_payload(&self, set: &PolicySet, facts: &mut Facts<'_>, id: FlowId) {
         let Some(inspector) = &self.inspector else { return };
         let flow = self.flows.flow(id);
         let summary = summary_of(inspector, flow.inspection, flow.key().protocol());
-        facts.tell_payload(&summary, snapshot.policy.vocabulary());
+        facts.tell_payload(&summary, set.vocabulary());
     }
 
     /// What inspection knows of a flow that a record speaks of.

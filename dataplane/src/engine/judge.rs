@@ -550,7 +550,16 @@ impl Engine {
                     .map(|(src, dst)| self.users_of((src, headers.src_mac), (dst, headers.dst_mac)));
                 let users = users.unwrap_or_default();
                 let facts = users.among(facts);
-                match snapshot.policy.evaluate(&facts, &mut self.scratch) {
+                let evaluation = snapshot.policy.evaluate(&facts, &mut self.scratch);
+                let policy = match evaluation {
+                    Evaluation::Decided { policy, .. } => Some(policy),
+                    Evaluation::NoDecision => Some(None),
+                    Evaluation::Deciding { .. } => None,
+                };
+                if let Some(policy) = policy {
+                    self.take_down_alone(snapshot, policy, packet.bytes.len() as u64, packet.at);
+                }
+                match evaluation {
                     Evaluation::Decided { outcome, .. } => match outcome.action {
                         OutcomeAction::Allow | OutcomeAction::RateLimit(_) => Verdict::Forward,
                         OutcomeAction::Drop(reason) => Verdict::Drop(reason),

@@ -3,6 +3,7 @@
 //! Three cache lines a flow: the key and what a lookup needs; counters and decision; TCP and links, which
 //! datagrams do not touch. What only records need lies beside, in `Cold`.
 
+use super::account::Account;
 use super::config::{EvictionClass, TimeoutKind};
 use super::tcp::TcpTrack;
 use super::{Direction, FlowKey, FlowState, TcpState, UserNumber};
@@ -104,7 +105,7 @@ pub struct Flow {
 
 const _: () = assert!(size_of::<FlowKey>() == 48);
 const _: () = assert!(size_of::<Flow>() == 192);
-const _: () = assert!(size_of::<Cold>() <= 48);
+const _: () = assert!(size_of::<Cold>() == 64);
 // Hot state with its links and the index (11.7 bytes a slot), 85 of 100 slots in use: <= 256 bytes a flow.
 const _: () = assert!((size_of::<Flow>() * 10 + 117) * 100 <= 256 * 10 * 85);
 
@@ -120,8 +121,9 @@ const LOOKED_AT: u8 = 128;
 /// No place of inspection.
 pub const NO_INSPECTION: u32 = u32::MAX;
 
-/// What records need and packets do not.
+/// What records need and packets do not; one cache line.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(super) struct Cold {
     pub(super) flow_id: u64,
     pub(super) start: Tick,
@@ -132,6 +134,7 @@ pub(super) struct Cold {
     pub(super) icmp: [(u8, u8); 2],
     pub(super) tunnel: Tunnel,
     pub(super) owner: Option<Owner>,
+    pub(super) account: Account,
 }
 
 /// Whose a flow is.

@@ -3,6 +3,7 @@
 //! [`FlowTable`] is one worker's: fixed in size, no lock, no clock, no allocation after construction. Start with
 //! [`table`], then [`tcp`] for the state machine; `index`, `list` and `wheel` hold the slots together.
 
+mod account;
 pub mod config;
 pub mod entry;
 mod hash;

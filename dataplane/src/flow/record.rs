@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::FlowKey;
+use crate::account::Fate;
 use crate::parse::{Addr, Mac, TcpFlags, Tunnel};
 use crate::time::Wall;
 use crate::verdict::Reason;
@@ -135,6 +136,8 @@ pub struct FlowRecord {
     pub icmp: [(u8, u8); 2],
     /// The decision in force.
     pub decision: Decision,
+    /// How it would fare under the shadow; `None`: it was not compared.
+    pub shadow: Option<Fate>,
     /// Packets dropped by that decision or an earlier one.
     pub dropped: u64,
     /// Where inspection keeps what it knows; means something only to the engine that wrote it.

@@ -9,6 +9,7 @@
 //! A [`FlowId`] holds until the next call that may end a flow; judge and commit one packet before the next
 //! one.
 
+use super::account::{Account, Books};
 use super::config::{EvictionClass, FlowConfig, TimeoutKind, TimeoutsNs};
 use super::entry::{Cold, Flow, Links, NO_SLOT, Owner, Place};
 use super::hash::KeyHasher;
@@ -30,6 +31,12 @@ const STREAM_PACKETS: u64 = 4;
 /// A live flow of this table; holds until the next call that may end a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FlowId(pub(super) u32);
+
+impl FlowId {
+    pub(super) const fn slot(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// Where a key may be, from [`FlowTable::locate`].
 #[derive(Debug, Clone, Copy)]
@@ -127,13 +134,14 @@ pub struct FlowTable {
     hasher: KeyHasher,
     index: Index,
     pub(super) flows: Vec<Flow>,
-    cold: Vec<Cold>,
+    pub(super) cold: Vec<Cold>,
     /// First of the free slots, chained by `class_links.next`.
     free: u32,
     lists: ClassLists,
     wheel: Wheel,
     stats: FlowStats,
     next_flow_id: u64,
+    pub(super) books: Books,
 }
 
 impl FlowTable {
@@ -159,6 +167,7 @@ impl FlowTable {
             wheel: Wheel::new(),
             stats: FlowStats { capacity: u64::from(config.capacity), ..FlowStats::default() },
             next_flow_id: u64::from(worker) << 56 | 1,
+            books: Books::default(),
             config,
         }
     }
@@ -501,6 +510,7 @@ impl FlowTable {
 
     /// Ends a flow.
     pub fn end(&mut self, id: FlowId, reason: EndReason, now: Now, sink: &mut impl FnMut(FlowRecord)) {
+        self.settle(id);
         sink(self.record(id, Some(reason), now));
         let slot = id.0;
         let flow = &self.flows[slot as usize];
@@ -597,6 +607,7 @@ impl FlowTable {
                 user: cold.owner.map(|owner| owner.user),
                 reason: flow.drop_reason(),
             },
+            shadow: self.fate(id),
             dropped: flow.dropped(),
             inspection: flow.inspection,
             end,
@@ -630,6 +641,7 @@ impl FlowTable {
             icmp: [(0, 0); 2],
             tunnel: headers.tunnel,
             owner: None,
+            account: Account::NEW,
         };
         self.next_flow_id += 1;
         self.fill(slot, key, initiator_is_lo, in_port, cold, now.tick);

@@ -12,6 +12,7 @@ use super::model::{
 };
 use super::names::{Kind, NameId, Names, Vocabulary};
 use super::schedule::Schedule;
+use crate::account::{DEFAULT_ACCOUNT, NO_ACCOUNT};
 use crate::parse::{Addr, Mac};
 use crate::verdict::{Effects, Reason, TargetId};
 use crate::words::{did_you_mean, wildcard};
@@ -173,6 +174,8 @@ pub struct PolicySet {
     pub(super) time_zones: Vec<TimeZone>,
     /// Facts that some policy asks for, as bits of `Pending`.
     pub(super) asks: u32,
+    /// Some policy asks for groups or attributes.
+    asks_more_of_users: bool,
     infos: Vec<PolicyInfo>,
     targets: Vec<Target>,
     limits: HashMap<u32, Limit, foldhash::fast::FixedState>,
@@ -181,6 +184,8 @@ pub struct PolicySet {
     /// The wildcards, by what they name.
     wildcards: Box<[(Kind, String)]>,
     vocabulary: Vocabulary,
+    /// By rank; empty where the set is not counted.
+    accounts: Box<[u32]>,
 }
 
 #[derive(Debug, Clone)]
@@ -291,6 +296,8 @@ impl PolicySet {
             return Err(errors);
         }
         let asks = conditions.iter().fold(0, |asks, condition| asks | asks_for(&condition.test));
+        let is_of_users = |test: &Test| matches!(test, Test::Groups(_) | Test::Attribute { .. });
+        let asks_more_of_users = conditions.iter().any(|condition| is_of_users(&condition.test));
         Ok(Self {
             // Relaxed: only uniqueness matters.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -304,12 +311,14 @@ impl PolicySet {
             schedules,
             time_zones,
             asks,
+            asks_more_of_users,
             infos,
             targets,
             limits,
             resolved,
             wildcards: patterns.into_keys().collect(),
             vocabulary: names.vocabulary(),
+            accounts: Box::default(),
         })
     }
 
@@ -319,6 +328,29 @@ impl PolicySet {
         let file = PolicyFile { default_action: Some(action), ..PolicyFile::default() };
         Self::compile(&file, 0, &Environment::default(), &mut Names::new())
             .expect("a set without policies names no zone")
+    }
+
+    /// The same set, whose policies are counted in these accounts of a [`Tally`](crate::account::Tally), by rank; its default in
+    /// [`DEFAULT_ACCOUNT`].
+    #[must_use]
+    pub fn with_accounts(self, accounts: Box<[u32]>) -> Self {
+        Self { accounts, ..self }
+    }
+
+    /// Where policy `index` is counted, `u32::MAX` being the default.
+    #[must_use]
+    pub fn account(&self, index: u32) -> u32 {
+        match (index, self.accounts.get(index as usize)) {
+            (u32::MAX, _) => DEFAULT_ACCOUNT,
+            (_, account) => account.copied().unwrap_or(NO_ACCOUNT),
+        }
+    }
+
+    /// Accounts that a tally must have room for.
+    #[must_use]
+    pub fn accounts(&self) -> u32 {
+        let counted = self.accounts.iter().filter(|account| **account != NO_ACCOUNT);
+        counted.max().map_or(DEFAULT_ACCOUNT, |account| *account) + 1
     }
 
     /// The number under which flows and records remember this set.
@@ -337,6 +369,18 @@ impl PolicySet {
     #[must_use]
     pub const fn strict(&self) -> bool {
         self.strict
+    }
+
+    /// What becomes of a flow that no policy decides; `None`: nothing is decided.
+    #[must_use]
+    pub fn default_action(&self) -> Option<OutcomeAction> {
+        self.default.map(|outcome| outcome.action)
+    }
+
+    /// Whether some policy asks for more of a user than who it is, and in which role.
+    #[must_use]
+    pub const fn asks_more_of_users(&self) -> bool {
+        self.asks_more_of_users
     }
 
     /// How many policies are in force.

@@ -5,6 +5,8 @@
 //! [`Facts`] of one flow and answers in three values: a policy matches, does not match, or may match once a
 //! pending fact is known; a flow is deciding only while policies that may match disagree on the outcome.
 //!
+//! [`Shadow`] is a proposal that is asked beside the set, [`Treatment::change_to`] names how two sets differ.
+//!
 //! Absent here: who supplies the facts (parser, classifier, identity), what happens to the frame (`verdict`),
 //! and the state of a rate limit (`host`).
 
@@ -28,6 +30,8 @@ mod sketch;
 mod analysis;
 mod lint;
 mod context;
+mod difference;
+mod shadow;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests;
@@ -36,6 +40,7 @@ pub use analysis::{Finding, FindingKind};
 pub use compile::{Environment, Limit, Outcome, OutcomeAction, PolicyIndex, PolicyInfo, PolicySet, Target};
 pub use condition::{Field, Truth};
 pub use context::{ContextError, EvaluationContext};
+pub use difference::Treatment;
 pub use error::PolicyError;
 pub use evaluate::{Evaluation, Scratch};
 pub use explain::{Explanation, Met, Tried};
@@ -47,3 +52,4 @@ pub use model::{
 };
 pub use names::{Kind, NameId, Names, Vocabulary};
 pub use schedule::Schedule;
+pub use shadow::Shadow;

@@ -98,7 +98,14 @@ pub fn policy(json: &str) -> Arc<PolicySet> {
 
 /// A snapshot of `policy`.
 pub fn snapshot(json: &str) -> Snapshot {
-    Snapshot { version: 1, policy: policy(json), settings: Settings::default(), apps: None, rules: None }
+    Snapshot {
+        version: 1,
+        policy: policy(json),
+        settings: Settings::default(),
+        apps: None,
+        rules: None,
+        shadow: None,
+    }
 }
 
 /// An engine's settings: inline, two ports, tables for tests.

@@ -203,12 +203,15 @@ impl Services {
             }
         }
         let set = Arc::clone(&self.door.publisher.current().policy);
-        let policies = if policies.name_user(&assertion.who, &set)? {
-            // A wildcard in force means a name that is new.
-            self.compile_again(policies)?
-        } else {
-            policies
-        };
+        let shadow = policies.shadowing.running.as_ref().map(|running| Arc::clone(&running.shadow));
+        let sets: Vec<&PolicySet> =
+            [&*set].into_iter().chain(shadow.iter().map(|shadow| shadow.set())).collect();
+        let meant = policies.name_user(&assertion.who, &sets)?;
+        // A wildcard means a name that is new.
+        if meant.get(1) == Some(&true) {
+            self.shadow_again(&mut policies);
+        }
+        let policies = if meant.first() == Some(&true) { self.compile_again(policies)? } else { policies };
         let mut registry = self.identities.registry();
         let (live, changed) = registry.assert(assertion, self.now_ns())?;
         self.names.remember_user(live.number, &live.assertion.who);
@@ -367,9 +370,9 @@ impl Services {
 }
 
 impl Policies {
-    /// Gives the names of a user numbers; whether a wildcard in force means one that had none.
-    fn name_user(&mut self, who: &Who, set: &PolicySet) -> Result<bool, IdentityError> {
-        let mut is_meant = false;
+    /// Gives the names of a user numbers; whether a wildcard of each set means one that had none.
+    fn name_user(&mut self, who: &Who, sets: &[&PolicySet]) -> Result<Vec<bool>, IdentityError> {
+        let mut meant = vec![false; sets.len()];
         for (kind, name) in names_of(who) {
             if self.names.find(kind, name).is_some() {
                 continue;
@@ -378,9 +381,11 @@ impl Policies {
                 return Err(IdentityError::Names);
             }
             self.names.intern(kind, name);
-            is_meant |= set.has_wildcard_for(kind, name);
+            for (is_meant, set) in meant.iter_mut().zip(sets) {
+                *is_meant |= set.has_wildcard_for(kind, name);
+            }
         }
-        Ok(is_meant)
+        Ok(meant)
     }
 
     /// What workers know of a user whose names have numbers.

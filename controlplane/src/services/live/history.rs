@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -82,6 +83,12 @@ fn topic_of(event_type: &str) -> Topic {
 }
 
 impl Hub {
+    /// Where flows that have ended are kept; `None` where they are not.
+    #[must_use]
+    pub fn flow_log(&self) -> Option<PathBuf> {
+        lock(&self.log_directories)[1].clone()
+    }
+
     /// A page of the past; `None` where the log is not kept. Reads the disk.
     ///
     /// # Errors
