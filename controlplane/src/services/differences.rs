@@ -43,7 +43,7 @@ impl FlowSum {
 
 /// A policy and what it does; of the default action `policy_id` is `null`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
-pub struct Side {
+pub struct PolicySide {
     /// Which policy.
     pub policy_id: Option<Box<str>>,
     /// What it does; left out where that is not known any more.
@@ -57,9 +57,9 @@ pub struct Compared<'a> {
     /// How it would fare.
     pub change: Change,
     /// What decides it.
-    pub live: &'a Side,
+    pub live: &'a PolicySide,
     /// What would.
-    pub proposed: &'a Side,
+    pub proposed: &'a PolicySide,
     /// Whose it is.
     pub user_id: Option<&'a str>,
     /// Which application.
@@ -94,9 +94,9 @@ pub struct DifferingFlow {
     /// Both ways.
     pub bytes: u64,
     /// What decides it.
-    pub live: Side,
+    pub live: PolicySide,
     /// What would.
-    pub proposed: Side,
+    pub proposed: PolicySide,
 }
 
 /// The parts of a flow that only an example needs.
@@ -120,9 +120,9 @@ pub struct PairSum {
     /// `allowed_to_refused`, `refused_to_allowed` or `other`.
     pub change: &'static str,
     /// What decides them.
-    pub live: Side,
+    pub live: PolicySide,
     /// What would.
-    pub proposed: Side,
+    pub proposed: PolicySide,
     /// How much.
     #[serde(flatten)]
     pub sum: FlowSum,
@@ -142,7 +142,7 @@ pub struct NamedSum {
 
 /// What came of comparing.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct DifferencesView {
+pub struct FlowDifferences {
     /// Flows that pass and would be dropped or rejected.
     pub allowed_to_refused: FlowSum,
     /// Flows that are dropped or rejected and would pass.
@@ -179,13 +179,13 @@ impl Actions {
 
     /// A policy of the live set, `None` for its default, and what it does.
     #[must_use]
-    pub fn side(&self, policy_id: Option<Box<str>>) -> Side {
-        let mut side = Side { policy_id, action: None };
+    pub fn side(&self, policy_id: Option<Box<str>>) -> PolicySide {
+        let mut side = PolicySide { policy_id, action: None };
         self.tell(&mut side);
         side
     }
 
-    fn tell(&self, side: &mut Side) {
+    fn tell(&self, side: &mut PolicySide) {
         side.action = match &side.policy_id {
             Some(policy_id) => self.by_id.get(policy_id).copied(),
             None => self.default,
@@ -193,7 +193,7 @@ impl Actions {
     }
 }
 
-impl DifferencesView {
+impl FlowDifferences {
     /// Says what the policies of the live set do.
     pub fn tell_live_actions(&mut self, actions: &Actions) {
         self.by_policy.iter_mut().for_each(|one| actions.tell(&mut one.live));
@@ -205,7 +205,7 @@ impl DifferencesView {
 #[derive(Debug, Default)]
 pub struct Differences {
     changes: [FlowSum; 3],
-    pairs: Bounded<(Change, Side, Side)>,
+    pairs: Bounded<(Change, PolicySide, PolicySide)>,
     users: Bounded<(Change, Box<str>)>,
     applications: Bounded<(Change, Box<str>)>,
     examples: Vec<DifferingFlow>,
@@ -280,7 +280,7 @@ impl Differences {
 
     /// What came of it.
     #[must_use]
-    pub fn view(&self) -> DifferencesView {
+    pub fn view(&self) -> FlowDifferences {
         let [allowed_to_refused, refused_to_allowed, other] = self.changes;
         let (by_policy, pairs) = self.pairs.told(|(change, live, proposed), sum| PairSum {
             change: change.label(),
@@ -296,7 +296,7 @@ impl Differences {
         let (by_user, users) = self.users.told(named);
         let (by_application, applications) = self.applications.told(named);
         let flows: u64 = self.changes.iter().map(|sum| sum.flows).sum();
-        DifferencesView {
+        FlowDifferences {
             allowed_to_refused,
             refused_to_allowed,
             other,
@@ -319,8 +319,8 @@ mod tests {
     use super::*;
 
     fn add(differences: &mut Differences, change: Change, user: &str, bytes: u64) {
-        let live = Side { policy_id: Some("p-live".into()), action: Some("allow") };
-        let proposed = Side { policy_id: None, action: Some("drop") };
+        let live = PolicySide { policy_id: Some("p-live".into()), action: Some("allow") };
+        let proposed = PolicySide { policy_id: None, action: Some("drop") };
         let sum = FlowSum { flows: 1, packets: 2, bytes };
         let flow = Compared {
             change,

@@ -199,7 +199,7 @@ mod tests {
         let mut accounts = Accounts::default();
         let mut open = |ids: &[&str], now_s| {
             let (set, entries) = set(ids);
-            let set = accounts.open(set, &entries, now_s, counted);
+            let set = accounts.open(set, &entries, now_s, |_nothing_yet| Counts::default());
             (0..set.len() as u32).map(|rank| set.account(rank)).collect::<Vec<_>>()
         };
         assert_eq!(open(&["a", "b"], 100), [1, 2]);

@@ -14,7 +14,7 @@ use dataplane::policy::{PolicyIndex, Shadow};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::differences::{Compared, Differences, DifferencesView, Ends, FlowSum, Side};
+use super::differences::{Compared, Differences, Ends, FlowDifferences, FlowSum, PolicySide};
 use super::eve::has_ports;
 use super::names::{PolicyNamer, outer_flow_id, protocol};
 use super::policies::{Policies, PolicyLoadError};
@@ -107,8 +107,8 @@ impl ShadowRecords {
         let ports = has_ports(number);
         let compared = Compared {
             change: difference.change,
-            live: &Side { policy_id: live, action: None },
-            proposed: &Side { policy_id: policy_id.map(Box::from), action: Some(action) },
+            live: &PolicySide { policy_id: live, action: None },
+            proposed: &PolicySide { policy_id: policy_id.map(Box::from), action: Some(action) },
             user_id: user.user_id(),
             application: end.summary.app_name(),
             sum: FlowSum {
@@ -126,7 +126,7 @@ impl ShadowRecords {
         });
     }
 
-    fn view(&self) -> DifferencesView {
+    fn view(&self) -> FlowDifferences {
         let recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recorded.as_ref().map(|recorded| recorded.differences.view()).unwrap_or_default()
     }
@@ -190,7 +190,7 @@ pub struct ShadowView {
     /// Policies of the proposal by which a flow would fare otherwise, most flows first, 1,000 at most.
     pub by_policy: Vec<ShadowPolicy>,
     /// Of the differing flows that have ended: whose they were, and by which policies.
-    pub ended: DifferencesView,
+    pub ended: FlowDifferences,
 }
 
 /// A proposal in few words: for the audit.

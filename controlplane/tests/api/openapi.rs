@@ -94,6 +94,7 @@ fn answers_are_as_described() {
         "/dpi/applications",
         "/policy",
         "/policy/document",
+        "/policy/shadow",
         "/policy/{policy_id}",
         "/policy/export",
         "/policy/versions",

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::facts::RecordedFlow;
 use super::{Comparing, WhatIfView};
 use crate::services::classify::{LINE_BYTES_MAX, Reader, Removed, read_capture};
-use crate::services::differences::{Actions, Compared, Side};
+use crate::services::differences::{Actions, Compared, PolicySide};
 use crate::services::job_board::Progress;
 use crate::store::Upload;
 
@@ -79,7 +79,7 @@ fn add(flow: &RecordedFlow, own: &Value, actions: &Actions, comparing: &mut Comp
     let action = ["allow", "drop", "reject", "redirect", "rate_limit"]
         .into_iter()
         .find(|action| shadow["action"].as_str() == Some(action));
-    let proposed = Side { policy_id: id(&shadow["policy_id"]), action };
+    let proposed = PolicySide { policy_id: id(&shadow["policy_id"]), action };
     let compared = Compared {
         change,
         live: &live,

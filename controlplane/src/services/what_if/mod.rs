@@ -15,7 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Services;
-use super::differences::{Differences, DifferencesView, FlowSum};
+use super::differences::{Differences, FlowDifferences, FlowSum};
 use super::job_board::{JobError, JobView};
 use super::policies::PolicyLoadError;
 use crate::store::{StoreError, Upload};
@@ -41,7 +41,7 @@ pub struct WhatIfView {
     pub missing: BTreeMap<&'static str, u64>,
     /// Which flows, users and applications would fare otherwise.
     #[serde(flatten)]
-    pub differences: DifferencesView,
+    pub differences: FlowDifferences,
     /// Why it is not all of it, where it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
@@ -105,9 +105,8 @@ impl Services {
         let directory: PathBuf = self.live.flow_log().ok_or(WhatIfError::NoRecords)?;
         let ports = self.names.ports().to_vec();
         let has_countries = self.door.publisher.current().settings.supplied.country;
-        let now_ns = self.now_ns();
-        let from_ns = now_ns.saturating_sub(u64::from(minutes) * 60_000_000_000);
-        let question = records::Question { directory, ports, has_countries, from_ns, now_ns };
+        let from_ns = self.now_ns().saturating_sub(u64::from(minutes) * 60_000_000_000);
+        let question = records::Question { directory, ports, has_countries, from_ns };
         Ok(self.jobs.submit("policy.what_if", user_id, self.clock, move |progress| {
             let view = records::compare(proposal, &question, progress)?;
             serde_json::to_value(view).map_err(|error| error.to_string())

@@ -8,7 +8,7 @@ use dataplane::policy::{Evaluation, PolicyIndex, Scratch};
 
 use super::facts::RecordedFlow;
 use super::{Comparing, WhatIfView};
-use crate::services::differences::{Compared, Ends, FlowSum, Side};
+use crate::services::differences::{Compared, Ends, FlowSum, PolicySide};
 use crate::services::job_board::Progress;
 use crate::services::policies::Proposal;
 use crate::store::segments::{Query, read};
@@ -28,7 +28,6 @@ pub(super) struct Question {
     /// Whether somebody tells the box of countries.
     pub(super) has_countries: bool,
     pub(super) from_ns: u64,
-    pub(super) now_ns: u64,
 }
 
 /// Compares; a sentence where it came to nothing.
@@ -58,7 +57,6 @@ pub(super) fn compare(
         if judge.waiting.len() < FLOWS_AT_ONCE {
             return ControlFlow::Continue(());
         }
-        progress.set(found.time_ns.saturating_sub(question.from_ns), question.now_ns - question.from_ns);
         if let Err(error) = judge.all() {
             failed = Some(error);
         } else if progress.is_cancelled() {
@@ -145,7 +143,7 @@ impl Judge {
             policy.and_then(|policy| set.info(policy)).map(|info| info.policy_id.as_str().into())
         };
         let live = actions.side(id(live, by_live));
-        let proposed = Side { policy_id: id(proposed, by_proposed), action: Some(treatment.name()) };
+        let proposed = PolicySide { policy_id: id(proposed, by_proposed), action: Some(treatment.name()) };
         self.comparing.view.flows.add(flow.sum);
         let compared = Compared {
             change,
