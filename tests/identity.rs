@@ -94,6 +94,10 @@ fn the_role_decides_and_a_logout_cuts_a_running_download() {
     assert_eq!((&role["value"], &role["holds"]), (&"employee".into(), &true.into()), "{why}");
     assert_eq!(why["flow"]["jarvis"]["evidence"], "content", "{why}");
 
+    let now_ms = || std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
+    let decided_ms = why["decided_ms"].as_u64().unwrap();
+    assert!((now_ms() - 60_000..=now_ms()).contains(&decided_ms), "{why}");
+
     lab.ctl(&["identity", "end", &ann.to_string()]);
     let (_, code) = download.finish();
     assert_eq!(code, "56", "reset, not left to starve\n{}", lab.log());
@@ -104,6 +108,23 @@ fn the_role_decides_and_a_logout_cuts_a_running_download() {
     assert_eq!(fetch(&lab, ANN, "word"), Some(0), "{}", lab.log());
     eventually("the assertion is over", || lab.ctl(&["identity", "list"])["total"] == 1);
     assert_eq!(fetch(&lab, ANN, "word"), RESET);
+
+    // The download is over; the set that decided it is not in force any more.
+    lab.ctl(&["policy", "change", "p-staff", r#"{"action": "drop"}"#]);
+    let mut past = Value::Null;
+    eventually("the download's record is kept", || {
+        let told = lab.jarvis(&["ctl", "--json", "--socket", "ctl.sock", "explain", &number]);
+        past = serde_json::from_slice(&told.stdout).unwrap_or_default();
+        past["ended"] == true
+    });
+    let decided = &past["judgement"]["decision"];
+    assert_eq!(
+        (&past["agrees"], &past["saved_version"]),
+        (&false.into(), &1.into()),
+        "reset by a logout: {past}"
+    );
+    assert_eq!((&decided["policy_id"], &decided["action"]), (&"p-staff".into(), &"allow".into()), "{past}");
+    assert_eq!(past["flow"]["jarvis"]["user_id"], "ann", "{past}");
 
     daemon.stop();
     let events = lab.events();

@@ -307,6 +307,21 @@ impl Policies {
         compile(&self.environment, self.inline, &mut self.names, name, bytes, version)
     }
 
+    /// Compiles a document that is not to be in force, for whoever goes by these names besides the box's own.
+    pub(super) fn compile_aside<'a>(
+        &self,
+        bytes: &[u8],
+        version: u32,
+        more: impl Iterator<Item = (Kind, &'a str)>,
+    ) -> Result<(PolicySet, dataplane::policy::Names), PolicyLoadError> {
+        let mut names = self.names.clone();
+        more.for_each(|(kind, name)| {
+            names.intern(kind, name);
+        });
+        let compiled = compile(&self.environment, false, &mut names, "(version)", bytes, version)?;
+        Ok((compiled.set, names))
+    }
+
     /// Both the set in force and a proposal, compiled for whoever compares them; nothing of it is remembered.
     pub(super) fn proposal(&self, bytes: &[u8]) -> Result<Proposal, PolicyLoadError> {
         let mut names = self.names.clone();

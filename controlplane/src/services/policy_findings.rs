@@ -5,9 +5,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Services;
+use super::policies::PolicyEntry;
+use super::policy_counts::CountedState;
 
 /// Findings that the answer to a change tells.
 const TOLD_MAX: usize = 100;
+
+/// Whoever was in force for less than this has not been idle.
+const IDLE_S_MIN: u64 = 60;
 
 /// A policy to look at. The set is valid all the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -16,7 +21,8 @@ pub struct PolicyFinding {
     pub policy_id: String,
     /// `shadowed` (never reached: earlier ones match all it matches and do something else), `redundant` (it would not be missed),
     /// `contradictory` (an earlier one has the same conditions and another action), `impossible` (its conditions never hold) or
-    /// `retried` (it takes effect with the client's second try).
+    /// `retried` (it takes effect with the client's second try); where somebody asks also `never_hit` (no flow has come under it since it
+    /// is counted, though nothing of what is written keeps flows from it).
     pub kind: &'static str,
     /// The policies that cause it, in evaluation order.
     pub by: Vec<String>,
@@ -30,6 +36,16 @@ impl From<Warning> for PolicyFinding {
     fn from(warning: Warning) -> Self {
         let Warning { line, policy_id, kind, by, message, .. } = warning;
         Self { policy_id, kind: kind.label(), by, line, message }
+    }
+}
+
+fn never_hit(entry: &PolicyEntry, idle_s: u64) -> PolicyFinding {
+    PolicyFinding {
+        policy_id: entry.policy_id.clone(),
+        kind: "never_hit",
+        by: Vec::new(),
+        line: entry.line,
+        message: format!("never hit: no flow has come under it in the {idle_s} s since it is counted"),
     }
 }
 
@@ -47,8 +63,25 @@ impl Services {
     /// there are ten thousand.
     #[must_use]
     pub fn policy_findings(&self) -> (u32, Vec<PolicyFinding>) {
-        let state = self.policy();
-        (state.set.version(), self.findings_of(&state.document))
+        let CountedState { state, counts, .. } = self.policy_counted();
+        let of_texts = self.findings_of(&state.document);
+        let mut findings = Vec::with_capacity(of_texts.len());
+        let mut of_texts = of_texts.into_iter().peekable();
+        let now_s = self.now_s();
+        for (entry, counts) in state.entries.iter().zip(&counts).filter(|(entry, _)| entry.enabled) {
+            let before = findings.len();
+            while let Some(finding) = of_texts.next_if(|finding| finding.policy_id == entry.policy_id) {
+                findings.push(finding);
+            }
+            let idle_s = counts.counted_since_s.map(|since_s| now_s.saturating_sub(since_s));
+            if findings.len() == before
+                && counts.hits == 0
+                && let Some(idle_s) = idle_s.filter(|idle_s| *idle_s >= IDLE_S_MIN)
+            {
+                findings.push(never_hit(entry, idle_s));
+            }
+        }
+        (state.set.version(), findings)
     }
 
     /// The same of a document that was saved.

@@ -43,6 +43,9 @@ impl Engine {
         let decision = self.evaluate_policy(snapshot, facts, id, len_bytes, at, events);
         let ruled = self.under_rules(id, decision);
         self.take_down(snapshot, facts, id, &decision, ruled.verdict != decision.verdict, len_bytes, at);
+        if ruled.decided {
+            self.flows.note_decided(id, at.tick);
+        }
         ruled
     }
 

@@ -4,12 +4,14 @@
 //! datagrams do not touch. What only records need lies beside, in `Cold`.
 
 use super::account::Account;
+use super::coarse::Coarse;
 use super::config::{EvictionClass, TimeoutKind};
 use super::tcp::TcpTrack;
 use super::{Direction, FlowKey, FlowState, TcpState, UserNumber};
 use crate::parse::{Addr, Mac, Protocol, TcpFlags, Tunnel};
 use crate::time::Tick;
 use crate::verdict::{Effects, Reason, Verdict};
+use std::time::Duration;
 
 /// No slot: end of a list, empty place.
 pub(super) const NO_SLOT: u32 = u32::MAX;
@@ -92,7 +94,10 @@ pub struct Flow {
     verdict: Verdict,
     policy_index: u32,
     dropped: u32,
-    deciding_bytes: u32,
+    /// All that is more is too much.
+    deciding_bytes: u16,
+    /// How long after its start it was decided last.
+    decided: Coarse,
     deciding_packets: u8,
     dropped_high: u8,
     tcp_flags: [TcpFlags; 2],
@@ -167,6 +172,7 @@ impl Flow {
             policy_index: CachedDecision::NONE.policy_index,
             dropped: 0,
             deciding_bytes: 0,
+            decided: Coarse::NONE,
             deciding_packets: 0,
             dropped_high: 0,
             tcp_flags: [TcpFlags::default(); 2],
@@ -320,6 +326,16 @@ impl Flow {
             && self.policy_version == policy
     }
 
+    /// It was decided, so long after it started.
+    pub(super) fn note_decided(&mut self, after: Duration) {
+        self.decided = Coarse::of(after);
+    }
+
+    /// How long after its start it was decided last; `None`: it never was.
+    pub(super) const fn decided_after(&self) -> Option<Duration> {
+        self.decided.get()
+    }
+
     /// The generation of identities under which its decision is known to hold.
     #[inline]
     pub(super) const fn identity_generation(&self) -> u32 {
@@ -364,14 +380,15 @@ impl Flow {
     /// Packets and bytes sent on while `deciding`.
     #[must_use]
     pub const fn deciding_used(&self) -> (u8, u32) {
-        (self.deciding_packets, self.deciding_bytes)
+        (self.deciding_packets, self.deciding_bytes as u32)
     }
 
     /// Spends the allowance of `deciding`.
     #[inline]
     pub const fn use_deciding(&mut self, len_bytes: u32) {
         self.deciding_packets = self.deciding_packets.saturating_add(1);
-        self.deciding_bytes = self.deciding_bytes.saturating_add(len_bytes);
+        let total = (self.deciding_bytes as u32).saturating_add(len_bytes);
+        self.deciding_bytes = if total > u16::MAX as u32 { u16::MAX } else { total as u16 };
     }
 
     /// A field of the second cache line, for prefetching it.

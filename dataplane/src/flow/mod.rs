@@ -4,6 +4,7 @@
 //! [`table`], then [`tcp`] for the state machine; `index`, `list` and `wheel` hold the slots together.
 
 mod account;
+mod coarse;
 pub mod config;
 pub mod entry;
 mod hash;

@@ -136,6 +136,8 @@ pub struct FlowRecord {
     pub icmp: [(u8, u8); 2],
     /// The decision in force.
     pub decision: Decision,
+    /// When policy decided it last; `None`: it never did.
+    pub decided: Option<Wall>,
     /// How it would fare under the shadow; `None`: it was not compared.
     pub shadow: Option<Fate>,
     /// Packets dropped by that decision or an earlier one.

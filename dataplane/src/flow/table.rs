@@ -261,6 +261,12 @@ impl FlowTable {
         self.start(located.hash, key, src_is_lo, headers, in_port, now, sink)
     }
 
+    /// Policy has decided a flow.
+    pub fn note_decided(&mut self, id: FlowId, at: Tick) {
+        let after = at.since(self.cold[id.slot()].start);
+        self.flows[id.slot()].note_decided(after);
+    }
+
     /// The live flow of `key`, for packets that must not start one (ICMP errors and their quoted key).
     #[inline]
     #[must_use]
@@ -607,6 +613,9 @@ impl FlowTable {
                 user: cold.owner.map(|owner| owner.user),
                 reason: flow.drop_reason(),
             },
+            decided: flow
+                .decided_after()
+                .map(|after| Wall::at(cold.start.plus_ns(after.as_nanos() as u64), now)),
             shadow: self.fate(id),
             dropped: flow.dropped(),
             inspection: flow.inspection,

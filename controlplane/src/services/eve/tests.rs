@@ -40,6 +40,7 @@ fn record(src: (&str, u16), dst: (&str, u16), protocol: u8) -> FlowRecord {
         violations: 0,
         icmp: [(0, 0); 2],
         decision: Decision { policy_version: 1, policy_index: u32::MAX, user: None, reason: None },
+        decided: None,
         shadow: None,
         dropped: 0,
         inspection: 0,

@@ -8,11 +8,11 @@ use std::path::Path;
 use dataplane::account::Change;
 use serde_json::Value;
 
-use super::facts::RecordedFlow;
 use super::{Comparing, WhatIfView};
 use crate::services::classify::{LINE_BYTES_MAX, Reader, Removed, read_capture};
 use crate::services::differences::{Actions, Compared, PolicySide};
 use crate::services::job_board::Progress;
+use crate::services::recorded_flow::RecordedFlow;
 use crate::store::Upload;
 
 /// Compares; a sentence where it came to nothing. `files` are the set in force and the proposal.

@@ -5,7 +5,6 @@
 //! through `jarvis replay`, the whole engine with the proposal as its shadow ([`capture`]). Either is a job.
 
 mod capture;
-mod facts;
 mod records;
 
 use std::collections::BTreeMap;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use dataplane::policy::{Evaluation, PolicyIndex, Scratch};
 
-use super::facts::RecordedFlow;
 use super::{Comparing, WhatIfView};
 use crate::services::differences::{Compared, Ends, FlowSum, PolicySide};
 use crate::services::job_board::Progress;
 use crate::services::policies::Proposal;
+use crate::services::recorded_flow::RecordedFlow;
 use crate::store::segments::{Query, read};
 
 /// How long it is worked on: some 30 million flows.

@@ -56,7 +56,7 @@ impl RecordedFlow {
             user_role: text(&own["user_role"]),
             vlan: event["vlan"][0].as_u64().and_then(|vlan| vlan.try_into().ok()).unwrap_or_default(),
             port: port.and_then(|port| port.try_into().ok()),
-            src_mac: mac.and_then(parse_mac),
+            src_mac: mac.and_then(Mac::read),
             category: text(&own["category"]),
             protocol: text(&own["protocol"]),
             confidence: own["confidence"].as_u64().and_then(|confidence| confidence.try_into().ok()),
@@ -127,15 +127,6 @@ impl RecordedFlow {
 fn moment(text: &str) -> Option<u64> {
     let time = jiff::Timestamp::strptime("%Y-%m-%dT%H:%M:%S%.f%z", text).ok()?;
     u64::try_from(time.as_nanosecond()).ok()
-}
-
-fn parse_mac(text: &str) -> Option<Mac> {
-    let mut bytes = [0; 6];
-    let mut parts = text.split(':');
-    for byte in &mut bytes {
-        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
-    }
-    parts.next().is_none().then_some(Mac(bytes))
 }
 
 #[cfg(test)]
