@@ -11,6 +11,7 @@
 mod keeper;
 mod lease_line;
 mod leases;
+pub mod oidc;
 mod registry;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,10 +29,21 @@ pub use registry::{
     Assertion, KEYS_MAX, LIVE_MAX, Live, Precedence, Refused, Registry, Several, Source, Who,
 };
 
+use oidc::Oidc;
+
 use super::policies::Policies;
 use super::{PolicyLoadError, Services};
 use leases::LEASES_MAX;
 use registry::Changed;
+
+/// Characters of a name.
+pub const NAME_CHARS_MAX: usize = 128;
+
+/// Characters of an attribute's value.
+pub const VALUE_CHARS_MAX: usize = 256;
+
+/// Groups of a user, attributes of a user, and values of an attribute.
+pub const LIST_MAX: usize = 64;
 
 /// Different names of one kind that are numbered: numbers are never given back.
 const NAMES_MAX: u32 = 1_000_000;
@@ -51,6 +63,7 @@ pub struct Identities {
     registry: Mutex<Registry>,
     radius: RadiusCounts,
     lease_counts: Arc<LeaseCounts>,
+    oidc: Option<Arc<Oidc>>,
 }
 
 /// Packets of RADIUS accounting.
@@ -84,6 +97,12 @@ impl Identities {
     #[must_use]
     pub fn new(several: Several, precedence: Precedence) -> Self {
         Self { registry: Mutex::new(Registry::new(several, precedence)), ..Self::default() }
+    }
+
+    /// The same, with a provider whose tokens are taken.
+    #[must_use]
+    pub fn with_oidc(self, oidc: Option<Arc<Oidc>>) -> Self {
+        Self { oidc, ..self }
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {

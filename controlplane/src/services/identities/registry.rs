@@ -42,15 +42,19 @@ pub struct Who {
 pub enum Source {
     /// A client of the API.
     Api,
+    /// A token of an OpenID provider.
+    Oidc,
     /// RADIUS accounting.
     Radius,
+    /// A line of a log.
+    Syslog,
     /// A DHCP lease seen on the wire.
     Dhcp,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Api, Self::Radius, Self::Dhcp];
+    pub const ALL: [Self; 5] = [Self::Api, Self::Oidc, Self::Radius, Self::Syslog, Self::Dhcp];
 
     /// As the configuration writes it.
     #[must_use]
@@ -58,6 +62,8 @@ impl Source {
         match self {
             Self::Api => "api",
             Self::Radius => "radius",
+            Self::Oidc => "oidc",
+            Self::Syslog => "syslog",
             Self::Dhcp => "dhcp",
         }
     }
@@ -170,6 +176,7 @@ pub struct Registry {
     precedence: Precedence,
     live: BTreeMap<u64, Live>,
     by_key: HashMap<Key, Vec<u64>>,
+    by_number: HashMap<UserNumber, u64>,
     by_expiry: BTreeSet<(u64, u64)>,
     leases: Leases,
     last_id: u64,
@@ -312,10 +319,10 @@ impl Registry {
         self.live.get(&id)
     }
 
-    /// The one whose user records name so. Linear in those that live.
+    /// The one whose user records name so.
     #[must_use]
     pub fn by_number(&self, number: UserNumber) -> Option<&Live> {
-        self.live.values().find(|live| live.number == number)
+        self.live.get(self.by_number.get(&number)?)
     }
 
     /// Those behind `id`, by number.
@@ -359,11 +366,13 @@ impl Registry {
             self.by_key.entry(*key).or_default().push(live.id);
         }
         self.by_expiry.extend(live.assertion.expires_ns.map(|expires_ns| (expires_ns, live.id)));
+        self.by_number.insert(live.number, live.id);
         self.live.insert(live.id, live.clone());
     }
 
     fn take_out(&mut self, id: u64, changed: &mut Changed) {
         let Some(live) = self.live.remove(&id) else { return };
+        self.by_number.remove(&live.number);
         for key in &live.assertion.keys {
             if let Some(about) = self.by_key.get_mut(key) {
                 about.retain(|other| *other != id);
@@ -419,11 +428,13 @@ mod tests {
         assert_eq!(registry.expire(50, 9), Changed::default());
         assert_eq!(registry.expire(90, 9).ended.len(), 1);
         assert!(registry.is_empty() && registry.by_key.is_empty() && registry.by_expiry.is_empty());
+        assert!(registry.by_number.is_empty() && registry.by_number(first.number).is_none());
         // Another role is another user to policy.
         let mut other = says("ann", &["10.0.0.1"], None);
         registry.assert(other.clone(), 3).unwrap();
         other.who.user_role = Some("contractor".to_owned());
         let (live, changed) = registry.assert(other, 4).unwrap();
+        assert_eq!(registry.by_number(live.number), Some(&live));
         assert!(live.number > first.number && changed.keys.len() == 1 && changed.ended.len() == 1);
     }
 
