@@ -299,6 +299,11 @@ fn workers(out: &mut DescriptorEncoder<'_>, services: &Services, readings: &[Wor
     for (outcome, total) in services.radius_counts().totals() {
         count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
     }
+    let help = "Messages of syslog by what became of them";
+    let mut metric = out.encode_descriptor("syslog_messages", help, None, MetricType::Counter)?;
+    for (outcome, total) in services.syslog_counts().totals() {
+        count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
+    }
     if let Some(oidc) = services.oidc() {
         let help = "Tokens of the OpenID provider by what came of them";
         let mut metric = out.encode_descriptor("oidc_tokens", help, None, MetricType::Counter)?;

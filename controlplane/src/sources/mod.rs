@@ -3,3 +3,6 @@
 pub mod dhcp;
 pub mod oidc;
 pub mod radius;
+pub mod syslog;
+
+mod listen;

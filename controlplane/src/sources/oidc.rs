@@ -6,12 +6,13 @@ use std::io;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::outbound::Place;
 use crate::services::identities::oidc::{KEYS_BYTES_MAX, KeySet, Oidc};
 use crate::services::{RateLimited, Stoppable};
+use crate::sources::listen::until_stopped;
 
 /// How late the thread may notice that keys are wanted, or that it is to end.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(50);
@@ -70,14 +71,9 @@ pub fn read_keys(file: &Path) -> Result<KeySet, String> {
 
 /// `None`: the thread is to end before there is an answer.
 async fn ask_unless(place: &Place, stopped: &Receiver<()>) -> Option<Result<KeySet, String>> {
-    let is_over = async {
-        while matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
-            tokio::time::sleep(LOOK_UP_EVERY).await;
-        }
-    };
     tokio::select! {
         fetched = ask(place) => Some(fetched),
-        () = is_over => None,
+        () = until_stopped(stopped) => None,
     }
 }
 

@@ -13,6 +13,7 @@ mod lease_line;
 mod leases;
 pub mod oidc;
 mod registry;
+mod syslog_counts;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,7 @@ pub use lease_line::{LeaseCounts, LeaseSender};
 pub use registry::{
     Assertion, KEYS_MAX, LIVE_MAX, Live, Precedence, Refused, Registry, Several, Source, Who,
 };
+pub use syslog_counts::{SyslogCounts, SyslogOutcome};
 
 use oidc::Oidc;
 
@@ -62,6 +64,7 @@ const IN_FORCE_POLL: Duration = Duration::from_micros(200);
 pub struct Identities {
     registry: Mutex<Registry>,
     radius: RadiusCounts,
+    syslog: SyslogCounts,
     lease_counts: Arc<LeaseCounts>,
     oidc: Option<Arc<Oidc>>,
 }
@@ -246,6 +249,14 @@ impl Services {
         }
     }
 
+    /// Ends what a source said of exactly this key, of one user or of all, without waiting.
+    pub fn drop_identities_at(&self, key: Key, source: Source, user_id: Option<&str>) {
+        let policies = self.policies();
+        let mut registry = self.identities.registry();
+        let changed = registry.end_at(key, source, user_id);
+        self.tell_workers(&registry, &policies, &changed);
+    }
+
     /// Takes a lease: whoever has this Ethernet address was given an address, until a time in nanoseconds since 1970.
     ///
     /// # Errors
@@ -280,6 +291,12 @@ impl Services {
     #[must_use]
     pub const fn lease_counts(&self) -> &Arc<LeaseCounts> {
         &self.identities.lease_counts
+    }
+
+    /// What became of messages of syslog.
+    #[must_use]
+    pub const fn syslog_counts(&self) -> &SyslogCounts {
+        &self.identities.syslog
     }
 
     /// What came of RADIUS accounting.
