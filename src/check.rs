@@ -6,7 +6,7 @@
 use crate::cli::{self, ConfigFlag};
 use crate::config::{PortFlags, Ports, Rules, Service};
 use crate::failure::Failure;
-use crate::{dhcp, radius, rules, setup, trust};
+use crate::{dhcp, oidc, radius, rules, setup, syslog, trust};
 use dataplane::rules::memory::Names;
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::path::PathBuf;
@@ -85,7 +85,13 @@ fn configuration(typed: &cli::Check) -> Result<Vec<String>, Failure> {
         true => Ok(rules),
         false => Err(Failure::lines(rules.wrong)),
     });
-    let sources = [trust::check(&config), radius::config(&config).map(drop), dhcp::config(&config).map(drop)];
+    let sources = [
+        trust::check(&config),
+        radius::config(&config).map(drop),
+        oidc::config(&config).map(drop),
+        syslog::config(&config).map(drop),
+        dhcp::config(&config).map(drop),
+    ];
     let secrets = sources.into_iter().filter_map(Result::err).reduce(Failure::and).map_or(Ok(()), Err);
     let keys = match (secrets, rules) {
         (Ok(()), Ok(rules)) => Ok(rules),

@@ -893,11 +893,12 @@ pub(crate) enum IdentityCommand {
     },
     /// Say that a user is somewhere: flows of those addresses are judged anew.
     Assert {
-        /// By which policies mean the user.
-        user_id: String,
-        /// Addresses, networks or Ethernet addresses.
-        #[arg(required = true, value_name = "ADDRESS")]
-        addresses: Vec<String>,
+        /// By which policies mean the user, then addresses, networks or Ethernet addresses; with --oidc-token-file addresses alone.
+        #[arg(required = true, value_name = "USER_ID ADDRESS")]
+        user_and_addresses: Vec<String>,
+        /// A file whose first line is a token of the provider (`[identity.oidc]`), which tells who it is; "-": standard input.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["username", "role", "group", "attribute", "expires_in"])]
+        oidc_token_file: Option<PathBuf>,
         /// What people call the user.
         #[arg(long, value_name = "NAME")]
         username: Option<String>,

@@ -26,6 +26,7 @@ mod log;
 mod policy;
 mod preflight;
 mod privileges;
+mod oidc;
 mod radius;
 mod replay;
 mod restore;
@@ -36,6 +37,7 @@ mod scrub;
 mod setup;
 mod signals;
 mod support;
+mod syslog;
 mod table;
 mod threads;
 #[cfg(test)]
@@ -53,7 +55,9 @@ use config::{Config, Ports};
 use controlplane::services::live::{Bounds, Hub};
 use controlplane::services::{EventCounts, EventPump, Identities, Names, Parts, Services};
 use controlplane::sources::dhcp::Dhcp;
+use controlplane::sources::oidc::fetch_keys;
 use controlplane::sources::radius::Radius;
+use controlplane::sources::syslog::Syslog;
 use dataplane::control::{Snapshot, door};
 use dataplane::host::Shared;
 use failure::Failure;
@@ -155,11 +159,13 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let pump = EventPump::new(receivers, Arc::clone(&names), file, types, Arc::clone(&events));
     let workers = plan.workers.len() as u32;
     let (process, orders) = levers::Process::new(&config, typed, live_wire.clone(), workers);
+    let oidc = oidc::config(&config)?;
     let services = Services::new(Parts {
         door: Arc::clone(&door),
         names,
         policies,
-        identities: Identities::new(config.identity.several, config.identity.precedence),
+        identities: Identities::new(config.identity.several, config.identity.precedence)
+            .with_oidc(oidc.as_ref().map(|(oidc, _)| Arc::clone(oidc))),
         events,
         auth,
         audit,
@@ -183,6 +189,11 @@ fn run(typed: &Live) -> Result<(), Failure> {
             .map_err(|error| Failure::line(format!("cannot listen for RADIUS at {at}: {error}")))
     });
     let radius = radius.transpose()?;
+    let syslog = syslog::config(&config)?.map(|syslog| {
+        Syslog::bind(syslog)
+            .map_err(|(at, error)| Failure::line(format!("cannot listen for syslog at {at}: {error}")))
+    });
+    let syslog = syslog.transpose()?;
 
     // All is open: rights go, threads come. Those that need a right are made first.
     let links = serve::listen_to_links(&config, &door)?;
@@ -191,6 +202,10 @@ fn run(typed: &Live) -> Result<(), Failure> {
     trust::tell_start(&services, first_admin.as_ref());
     let radius = radius.map(|radius| radius.start(Arc::clone(&services))).transpose();
     let radius = radius.map_err(|error| Failure::line(format!("no thread for RADIUS: {error}")))?;
+    let syslog = syslog.map(|syslog| syslog.start(Arc::clone(&services))).transpose();
+    let syslog = syslog.map_err(|error| Failure::line(format!("no thread for syslog: {error}")))?;
+    let keys = oidc.map(|(oidc, at)| fetch_keys(oidc, at)).transpose();
+    let keys = keys.map_err(|error| Failure::line(format!("no thread for keys of OpenID: {error}")))?;
     let dhcp = dhcp.map(|dhcp| dhcp.start(Arc::clone(&services))).transpose();
     let dhcp = dhcp.map_err(|error| Failure::line(format!("no thread for DHCP leases: {error}")))?;
     let serving = Serving::start(
@@ -207,7 +222,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     )?;
     fresh.stays();
     serving.until_asked_to_stop();
-    drop((radius, dhcp));
+    drop((radius, syslog, keys, dhcp));
     Ok(())
 }
 

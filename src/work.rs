@@ -4,8 +4,11 @@ use crate::cli::{HoldCommand, IdentityCommand, ProfileCommand, RulesCommand, Web
 use crate::ctl::{encoded, query_path};
 use crate::failure::Failure;
 use controlplane::client::{Client, Method};
+use controlplane::services::identities::oidc::TOKEN_BYTES_MAX;
 use serde_json::{Map, Value, json};
+use std::io::Read;
 use std::path::Path;
+use zeroize::Zeroizing;
 
 /// How long one question waits for the end of a job, seconds: the longest that the API takes.
 pub(crate) const WAIT_S: u64 = 20;
@@ -75,7 +78,25 @@ pub(crate) fn identity(client: &Client, command: &IdentityCommand) -> Result<Val
         IdentityCommand::List { filter, limit } => {
             client.get(&query_path("/policy/identities", filter, *limit)?)?
         }
-        IdentityCommand::Assert { user_id, addresses, username, role, group, attribute, expires_in } => {
+        IdentityCommand::Assert { oidc_token_file: Some(file), user_and_addresses: addresses, .. } => {
+            let token = token_in(file)?;
+            client.post("/policy/identities/oidc", &json!({ "token": *token, "addresses": addresses }))?
+        }
+        IdentityCommand::Assert {
+            oidc_token_file: None,
+            user_and_addresses,
+            username,
+            role,
+            group,
+            attribute,
+            expires_in,
+        } => {
+            let [user_id, addresses @ ..] = user_and_addresses.as_slice() else {
+                return Err(without_address());
+            };
+            if addresses.is_empty() {
+                return Err(without_address());
+            }
             let mut attributes = Map::new();
             for pair in attribute {
                 let (key, value) = pair.split_once('=').ok_or_else(|| {
@@ -98,6 +119,26 @@ pub(crate) fn identity(client: &Client, command: &IdentityCommand) -> Result<Val
             client.delete(&format!("/policy/identities/{identity_id}"), &json!({}))?
         }
     })
+}
+
+fn without_address() -> Failure {
+    Failure::line("an assertion needs a user and an address: write USER_ID ADDRESS, such as ann 10.1.2.3")
+}
+
+/// The first line of a file, or of standard input.
+fn token_in(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let named = file.display();
+    let cannot = |error: std::io::Error| Failure::line(format!("cannot read the token in {named}: {error}"));
+    let opened: Box<dyn Read> = match file == Path::new("-") {
+        true => Box::new(std::io::stdin().lock()),
+        false => Box::new(std::fs::File::open(file).map_err(cannot)?),
+    };
+    let mut text = Zeroizing::new(String::new());
+    opened.take(TOKEN_BYTES_MAX as u64 + 2).read_to_string(&mut text).map_err(cannot)?;
+    match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
+        Some(line) => Ok(Zeroizing::new(line.to_owned())),
+        None => Err(Failure::line(format!("there is no token in the first line of {named}"))),
+    }
 }
 
 /// `ctl hold`.

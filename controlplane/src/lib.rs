@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | [`api`] | HTTP, JSON, status codes | disk, the packet path |
 //! | [`services`] | what a request means; the door to the packet path | HTTP, files |
-//! | [`sources`] | protocols that tell who is where (RADIUS) | files, the packet path |
+//! | [`sources`] | protocols that tell who is where (RADIUS, syslog, keys of OpenID providers) | the packet path |
 //! | [`store`] | files | requests |
+//! | [`outbound`] | how to ask somebody else's server | why |
 //! | [`client`] | how to ask a running daemon | anything of the daemon's inside |
 //!
 //! Requests go down, answers come up; what the packet path tells (counters, histograms, events) is read
@@ -18,6 +19,7 @@
 
 pub mod api;
 pub mod client;
+pub mod outbound;
 pub mod services;
 pub mod sources;
 pub mod store;

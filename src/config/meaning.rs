@@ -3,19 +3,16 @@
 //! [`Config`] is what the rest of the process works with: every number is in range, every word is an
 //! enum, every path is whole. It is made in one place, [`super::reading`].
 
+use super::identity::Identity;
 use super::tls::ApiTls;
-use controlplane::services::Several;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
-use controlplane::services::identities::Precedence;
-use controlplane::sources::dhcp::DeviceName;
-use controlplane::sources::radius::Mapping;
 use dataplane::control::ParserErrorAction;
 use dataplane::stream::{Policy, UrgentPolicy};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
@@ -533,52 +530,6 @@ pub(crate) struct Inspect {
     pub applications: Option<PathBuf>,
     /// Commands of one FTP connection that are under way at once.
     pub ftp_transactions_max: u32,
-}
-
-/// Who uses which address.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Identity {
-    /// What holds where several users are asserted of one address.
-    pub several: Several,
-    /// Whose word counts more.
-    pub precedence: Precedence,
-    /// RADIUS accounting; `None`: it is not taken.
-    pub radius: Option<RadiusAccounting>,
-    /// DHCP leases on the wire; `None`: they are not taken.
-    pub dhcp: Option<DhcpLeases>,
-}
-
-/// Whose DHCP leases are believed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct DhcpLeases {
-    /// Addresses of servers and relays.
-    pub servers: Vec<IpAddr>,
-    /// Behind which ports they are; `None`: anywhere.
-    pub zone: Option<String>,
-    /// What a device is called of which nothing else is known.
-    pub user_id: DeviceName,
-}
-
-/// Where RADIUS accounting is taken, and from whom.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct RadiusAccounting {
-    /// Where.
-    pub listen: SocketAddr,
-    /// What of a request is what of a user.
-    pub mapping: Mapping,
-    /// From whom.
-    pub clients: Vec<RadiusClient>,
-}
-
-/// Access servers with one secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct RadiusClient {
-    /// Where they are.
-    pub networks: Vec<IpNet>,
-    /// Its first line is the secret.
-    pub secret_file: PathBuf,
-    /// Whether each packet must have a Message-Authenticator.
-    pub message_authenticator: bool,
 }
 
 /// Signatures in Suricata's language.

@@ -6,23 +6,20 @@
 
 use super::environment::Environment;
 use super::file::{At, Document, Section};
+use super::identity::read_identity;
 use super::meaning::{
-    Api, Auth, Checksum, Config, Defrag, DhcpLeases, Eve, EveTypes, Eviction, Exception, Exceptions,
-    FailMode, FileHashName, Flow, Identity, Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX,
-    Overlap, Port, PortFlags, Ports, RadiusAccounting, RadiusClient, Rules, Service, Store, Stream, TimeoutS,
-    Wait, Wire, Worker, ZeroCopy, is_name, name_form,
+    Api, Auth, Checksum, Config, Defrag, Eve, EveTypes, Eviction, Exception, Exceptions, FailMode,
+    FileHashName, Flow, Inspect, KeptLog, KeySecrets, Level, Log, Mode, NAME_LEN_MAX, Overlap, Port,
+    PortFlags, Ports, Rules, Service, Store, Stream, TimeoutS, Wait, Wire, Worker, ZeroCopy, is_name,
+    name_form,
 };
 use super::problem::Problem;
-use controlplane::services::Several;
 use controlplane::services::auth::algorithm::Algorithm;
 use controlplane::services::auth::session::TokenForm;
-use controlplane::services::identities::{Precedence, Source};
-use controlplane::sources::dhcp::DeviceName;
-use controlplane::sources::radius::{Mapping, TextAttribute};
 use dataplane::control::ParserErrorAction;
 use dataplane::dpi::{Protocol, protocols};
 use dataplane::stream::{MEMORY_BYTES_MAX, Policy, UrgentPolicy};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -31,9 +28,7 @@ use std::str::FromStr;
 const WORKERS_MAX: u8 = 64;
 /// Highest core number that we accept to write; whether it exists is asked of the machine.
 const CORE_MAX: usize = 4095;
-const SEVERAL: &[(&str, Several)] =
-    &[("latest", Several::Latest), ("first", Several::First), ("nobody", Several::Nobody)];
-const SECONDS_MAX: u32 = 7 * 24 * 3600;
+pub(super) const SECONDS_MAX: u32 = 7 * 24 * 3600;
 
 /// Understands a configuration text.
 ///
@@ -200,12 +195,7 @@ fn read(
         applications: inspect.text("applications").map(|at| base.join(at.value)),
         ftp_transactions_max: value_or(inspect.integer("ftp_transactions_max", 1..=65_536), 1_024),
     });
-    let identity = root.section("identity", |identity| Identity {
-        several: value_or(identity.choice("several", SEVERAL), Several::default()),
-        precedence: precedence(identity),
-        radius: identity.section("radius", |radius| read_radius(radius, base)),
-        dhcp: identity.section("dhcp", read_dhcp),
-    });
+    let identity = root.section("identity", |identity| read_identity(identity, base));
     let rules = root.section("rules", |rules| Rules {
         files: rules
             .parsed_list::<PathBuf>("files", "a file, a directory or a pattern such as \"rules/*.rules\"")
@@ -310,68 +300,6 @@ const LEVELS: &[(&str, Level)] = &[
     ("debug", Level::Debug),
     ("trace", Level::Trace),
 ];
-
-fn precedence(identity: &mut Section<'_, '_>) -> Precedence {
-    let Some(at) = identity.parsed_list::<Source>("precedence", "api, radius or dhcp") else {
-        return Precedence::default();
-    };
-    Precedence::new(&at.value).unwrap_or_else(|| {
-        identity.note(Some(at.line), "identity.precedence names a source twice");
-        Precedence::default()
-    })
-}
-
-/// `None` where the file has no such table, or it is wrong.
-fn read_radius(radius: &mut Section<'_, '_>, base: &Path) -> Option<RadiusAccounting> {
-    const TEXTS: &[(&str, Option<TextAttribute>)] = &[
-        ("Filter-Id", Some(TextAttribute::FilterId)),
-        ("Class", Some(TextAttribute::Class)),
-        ("none", None),
-    ];
-    let listen = radius.parsed::<SocketAddr>("listen", "an address and a port such as 10.0.0.1:1813");
-    let mapping = Mapping {
-        role: value_or(radius.choice("role", TEXTS), Some(TextAttribute::FilterId)),
-        groups: value_or(radius.choice("groups", TEXTS), Some(TextAttribute::Class)),
-        expires_s: u64::from(value_or(radius.integer("expires_s", 60..=SECONDS_MAX), 24 * 3600)),
-    };
-    let clients = radius.sections("client", |client| {
-        let networks = client.parsed_list::<IpNet>("networks", "a network such as 10.0.0.0/24");
-        let secret_file = client.text("secret_file");
-        let message_authenticator = client.flag("message_authenticator").unwrap_or(false);
-        if networks.as_ref().is_none_or(|at| at.value.is_empty()) || secret_file.is_none() {
-            client.note(None, "a RADIUS client needs networks and a secret_file");
-        }
-        Some(RadiusClient {
-            networks: networks?.value,
-            secret_file: base.join(secret_file?.value),
-            message_authenticator,
-        })
-    });
-    radius.line()?;
-    if listen.is_none() || clients.is_empty() {
-        radius.note(None, "identity.radius needs listen, and one [[identity.radius.client]] at least");
-    }
-    Some(RadiusAccounting {
-        listen: listen?.value,
-        mapping,
-        clients: clients.into_iter().flatten().collect(),
-    })
-}
-
-/// `None` where the file has no such table, or it is wrong.
-fn read_dhcp(dhcp: &mut Section<'_, '_>) -> Option<DhcpLeases> {
-    const NAMES: &[(&str, DeviceName)] =
-        &[("none", DeviceName::None), ("hostname", DeviceName::Hostname), ("mac", DeviceName::Mac)];
-    let servers = dhcp.parsed_list::<IpAddr>("servers", "an address such as 10.0.0.1");
-    let zone = dhcp.text("zone").map(|at| at.value);
-    let user_id = value_or(dhcp.choice("user_id", NAMES), DeviceName::default());
-    dhcp.line()?;
-    let servers = servers.map(|at| at.value).filter(|servers| !servers.is_empty());
-    if servers.is_none() {
-        dhcp.note(None, "identity.dhcp needs servers: the addresses of those whose leases are believed");
-    }
-    Some(DhcpLeases { servers: servers?, zone, user_id })
-}
 
 fn read_ports(root: &mut Section<'_, '_>, mode: Mode, flags: &PortFlags, need: Ports) -> Vec<Port> {
     let found = root.sections("port", |port| {
@@ -787,7 +715,7 @@ fn read_kept(log: &mut Section<'_, '_>, age_s: u64, bytes: u64) -> KeptLog {
     }
 }
 
-fn value_or<T>(at: Option<At<T>>, default: T) -> T {
+pub(super) fn value_or<T>(at: Option<At<T>>, default: T) -> T {
     at.map_or(default, |at| at.value)
 }
 

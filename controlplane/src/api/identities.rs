@@ -18,15 +18,10 @@ use super::request::{JsonBody, Page, Parameters};
 use super::trail::Told;
 use crate::services::Services;
 use crate::services::identities::{
-    Assertion, IdentityError, IdentityQuestion, IdentityView, KEYS_MAX, Refused, Source, Who,
+    Assertion, IdentityError, IdentityQuestion, IdentityView, KEYS_MAX, LIST_MAX, NAME_CHARS_MAX, Refused,
+    Source, VALUE_CHARS_MAX, Who,
 };
 
-/// Characters of a name.
-const NAME_CHARS_MAX: usize = 128;
-/// Characters of an attribute's value.
-const VALUE_CHARS_MAX: usize = 256;
-/// Groups of a user, attributes of a user, and values of an attribute.
-const LIST_MAX: usize = 64;
 /// The longest time for which somebody can be asserted, seconds: a year.
 const EXPIRES_S_MAX: u64 = 366 * 24 * 3_600;
 
@@ -162,6 +157,15 @@ pub(super) async fn assert(
     JsonBody(new): JsonBody<NewIdentity>,
 ) -> Result<Response, Problem> {
     let assertion = checked(new, services.now_ns())?;
+    put_in_force(services, &jobs, assertion).await
+}
+
+/// Takes an assertion; what holds then.
+pub(super) async fn put_in_force(
+    services: Arc<Services>,
+    jobs: &Jobs,
+    assertion: Assertion,
+) -> Result<Response, Problem> {
     let done = jobs.change(move || services.assert_identity(assertion)).await??;
     let told = Told::about(done.identity.identity_id.to_string()).after(&done.identity);
     let body = Asserted { identity: done.identity, ended: done.ended, in_force_us: done.in_force_us };
@@ -193,14 +197,13 @@ fn number(text: &str) -> Result<u64, Problem> {
     id.ok_or_else(|| Problem::new(Code::NotFound, format!("There is no assertion `{text}`.")))
 }
 
-/// What is asserted, where all of it can be.
-fn checked(new: NewIdentity, now_ns: u64) -> Result<Assertion, Problem> {
-    let mut faults = Vec::new();
+/// Where somebody is; what is wrong is added to the faults.
+pub(super) fn keys_of(addresses: &[String], faults: &mut Vec<Fault>) -> Vec<Key> {
     let mut fault = |pointer: String, detail: String| {
         faults.push(Fault { pointer: Some(pointer), detail, ..Fault::default() });
     };
     let mut keys = Vec::new();
-    for (index, text) in new.addresses.iter().enumerate() {
+    for (index, text) in addresses.iter().enumerate() {
         match text.parse::<Key>() {
             Ok(key) if keys.contains(&key) => {
                 fault(format!("/addresses/{index}"), "is there twice".to_owned())
@@ -209,12 +212,19 @@ fn checked(new: NewIdentity, now_ns: u64) -> Result<Assertion, Problem> {
             Err(error) => fault(format!("/addresses/{index}"), error.to_string()),
         }
     }
-    if !(1..=KEYS_MAX).contains(&new.addresses.len()) {
-        fault(
-            "/addresses".to_owned(),
-            format!("has {} entries; 1 to {KEYS_MAX} are taken", new.addresses.len()),
-        );
+    if !(1..=KEYS_MAX).contains(&addresses.len()) {
+        fault("/addresses".to_owned(), format!("has {} entries; 1 to {KEYS_MAX} are taken", addresses.len()));
     }
+    keys
+}
+
+/// What is asserted, where all of it can be.
+fn checked(new: NewIdentity, now_ns: u64) -> Result<Assertion, Problem> {
+    let mut faults = Vec::new();
+    let keys = keys_of(&new.addresses, &mut faults);
+    let mut fault = |pointer: String, detail: String| {
+        faults.push(Fault { pointer: Some(pointer), detail, ..Fault::default() });
+    };
     let attributes: BTreeMap<String, Vec<String>> = new
         .attributes
         .into_iter()

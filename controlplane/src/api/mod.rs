@@ -25,6 +25,7 @@ mod flows;
 mod guard;
 mod holds;
 mod identities;
+mod identities_oidc;
 mod idempotency;
 mod job_board;
 mod jobs;

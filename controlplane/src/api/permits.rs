@@ -90,6 +90,7 @@ pub const PERMITS: &[Permit] = &[
     permit("GET", "/policy/identities", Needs(IdentityRead)),
     permit("GET", "/policy/identities/{identity_id}", Needs(IdentityRead)),
     change("POST", "/policy/identities", Needs(IdentityWrite), "identity.assert"),
+    change("POST", "/policy/identities/oidc", Needs(IdentityWrite), "identity.oidc"),
     change("DELETE", "/policy/identities/{identity_id}", Needs(IdentityWrite), "identity.end"),
     permit("GET", "/admin/holds", Needs(AuditRead)),
     permit("GET", "/admin/holds/{name}", Needs(AuditRead)),

@@ -104,6 +104,28 @@ codes! {
     IdempotencyMismatch = "idempotency_mismatch", UNPROCESSABLE_ENTITY;
     /// The password is not taken.
     InvalidPassword = "invalid_password", UNPROCESSABLE_ENTITY;
+    /// The token has more bytes than are taken.
+    TokenTooLong = "oidc_too_long", UNPROCESSABLE_ENTITY;
+    /// The token is no signed JWT that tells who somebody is.
+    TokenMalformed = "oidc_malformed", UNPROCESSABLE_ENTITY;
+    /// The token is signed in a way that is not taken, or not of its key.
+    TokenAlgorithm = "oidc_algorithm", UNPROCESSABLE_ENTITY;
+    /// The provider has no such key.
+    TokenUnknownKey = "oidc_unknown_key", UNPROCESSABLE_ENTITY;
+    /// The token's signature is wrong.
+    TokenSignature = "oidc_signature", UNPROCESSABLE_ENTITY;
+    /// The token is another provider's.
+    TokenIssuer = "oidc_issuer", UNPROCESSABLE_ENTITY;
+    /// The token is for somebody else.
+    TokenAudience = "oidc_audience", UNPROCESSABLE_ENTITY;
+    /// The token is over.
+    TokenExpired = "oidc_expired", UNPROCESSABLE_ENTITY;
+    /// The token does not hold yet.
+    TokenNotYet = "oidc_not_yet", UNPROCESSABLE_ENTITY;
+    /// The token does not say who it is, or not so that policies could compare with it.
+    TokenClaims = "oidc_claims", UNPROCESSABLE_ENTITY;
+    /// The provider's keys could not be had yet.
+    TokenNoKeys = "oidc_no_keys", SERVICE_UNAVAILABLE;
     /// The policy set has errors; the one in force stays.
     InvalidPolicy = "invalid_policy", UNPROCESSABLE_ENTITY;
     /// The rules have errors; the ones before stay in force.

@@ -24,8 +24,9 @@ use super::problem::{Code, Problem};
 use super::server::Limits;
 use super::{
     accounts, admin, audit, auth, backup, catalog, classify, explain, flows, holds, idempotency, identities,
-    job_board, openapi, policy, policy_commit, policy_findings, policy_items, policy_shadow, policy_versions,
-    rule_profile, rules, subjects, system, talkers, telemetry, telemetry_history, webhooks, what_if, wire,
+    identities_oidc, job_board, openapi, policy, policy_commit, policy_findings, policy_items, policy_shadow,
+    policy_versions, rule_profile, rules, subjects, system, talkers, telemetry, telemetry_history, webhooks,
+    what_if, wire,
 };
 use crate::services::{Auth, Services};
 
@@ -162,6 +163,7 @@ pub(super) fn router(
         .routes(routes!(admin::drain))
         .routes(routes!(explain::explain))
         .routes(routes!(identities::list, identities::assert))
+        .routes(routes!(identities_oidc::assert))
         .routes(routes!(identities::show, identities::end))
         .routes(routes!(holds::list))
         .routes(routes!(holds::show, holds::put, holds::release))

@@ -301,6 +301,26 @@ fn workers(out: &mut DescriptorEncoder<'_>, services: &Services, readings: &[Wor
     for (outcome, total) in services.radius_counts().totals() {
         count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
     }
+    let help = "Messages of syslog by what became of them";
+    let mut metric = out.encode_descriptor("syslog_messages", help, None, MetricType::Counter)?;
+    for (outcome, total) in services.syslog_counts().totals() {
+        count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
+    }
+    if let Some(oidc) = services.oidc() {
+        let help = "Tokens of the OpenID provider by what came of them";
+        let mut metric = out.encode_descriptor("oidc_tokens", help, None, MetricType::Counter)?;
+        for (outcome, total) in oidc.counts().tokens() {
+            count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
+        }
+        let help = "Fetches of the OpenID provider's keys that were done, and that failed";
+        let mut metric = out.encode_descriptor("oidc_key_fetches", help, None, MetricType::Counter)?;
+        for (outcome, total) in oidc.counts().fetches() {
+            count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
+        }
+        let help = "Keys of the OpenID provider that are there";
+        let mut metric = out.encode_descriptor("oidc_keys", help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&(oidc.keys() as u64))?;
+    }
     let help = "DHCP leases that were taken, refused, and lost for want of room";
     let mut metric = out.encode_descriptor("dhcp_leases_seen", help, None, MetricType::Counter)?;
     for (outcome, total) in services.lease_counts().totals() {

@@ -16,9 +16,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::post::Place;
 use crate::api::jobs::Jobs;
 use crate::api::live;
+use crate::outbound::Place;
 use crate::services::Services;
 use crate::services::live::{Taken, Topic};
 use crate::services::webhooks::Webhook;

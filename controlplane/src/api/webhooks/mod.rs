@@ -1,7 +1,6 @@
 //! `/admin/webhooks`: who is told of events without asking?
 
 mod courier;
-mod post;
 
 pub(super) use courier::deliver;
 
@@ -15,13 +14,13 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use self::post::Place;
 use super::auth::Secret;
 use super::guard::Caller;
 use super::jobs::Jobs;
 use super::problem::{Code, Fault, Problem};
 use super::request::{JsonBody, etag, version};
 use super::trail::Told;
+use crate::outbound::Place;
 use crate::services::Services;
 use crate::services::live::{Filter, Topic};
 use crate::services::webhooks::{WebhookError, WebhookView, Wish};

@@ -11,7 +11,9 @@
 mod keeper;
 mod lease_line;
 mod leases;
+pub mod oidc;
 mod registry;
+mod syslog_counts;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,11 +29,23 @@ pub use lease_line::{LeaseCounts, LeaseSender};
 pub use registry::{
     Assertion, KEYS_MAX, LIVE_MAX, Live, Precedence, Refused, Registry, Several, Source, Who,
 };
+pub use syslog_counts::{SyslogCounts, SyslogOutcome};
+
+use oidc::Oidc;
 
 use super::policies::Policies;
 use super::{PolicyLoadError, Services};
 use leases::LEASES_MAX;
 use registry::Changed;
+
+/// Characters of a name.
+pub const NAME_CHARS_MAX: usize = 128;
+
+/// Characters of an attribute's value.
+pub const VALUE_CHARS_MAX: usize = 256;
+
+/// Groups of a user, attributes of a user, and values of an attribute.
+pub const LIST_MAX: usize = 64;
 
 /// Different names of one kind that are numbered: numbers are never given back.
 const NAMES_MAX: u32 = 1_000_000;
@@ -50,7 +64,9 @@ const IN_FORCE_POLL: Duration = Duration::from_micros(200);
 pub struct Identities {
     registry: Mutex<Registry>,
     radius: RadiusCounts,
+    syslog: SyslogCounts,
     lease_counts: Arc<LeaseCounts>,
+    oidc: Option<Arc<Oidc>>,
 }
 
 /// Packets of RADIUS accounting.
@@ -84,6 +100,12 @@ impl Identities {
     #[must_use]
     pub fn new(several: Several, precedence: Precedence) -> Self {
         Self { registry: Mutex::new(Registry::new(several, precedence)), ..Self::default() }
+    }
+
+    /// The same, with a provider whose tokens are taken.
+    #[must_use]
+    pub fn with_oidc(self, oidc: Option<Arc<Oidc>>) -> Self {
+        Self { oidc, ..self }
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -230,6 +252,14 @@ impl Services {
         }
     }
 
+    /// Ends what a source said of exactly this key, of one user or of all, without waiting.
+    pub fn drop_identities_at(&self, key: Key, source: Source, user_id: Option<&str>) {
+        let policies = self.policies();
+        let mut registry = self.identities.registry();
+        let changed = registry.end_at(key, source, user_id);
+        self.tell_workers(&registry, &policies, &changed);
+    }
+
     /// Takes a lease: whoever has this Ethernet address was given an address, until a time in nanoseconds since 1970.
     ///
     /// # Errors
@@ -264,6 +294,12 @@ impl Services {
     #[must_use]
     pub const fn lease_counts(&self) -> &Arc<LeaseCounts> {
         &self.identities.lease_counts
+    }
+
+    /// What became of messages of syslog.
+    #[must_use]
+    pub const fn syslog_counts(&self) -> &SyslogCounts {
+        &self.identities.syslog
     }
 
     /// What came of RADIUS accounting.

@@ -42,15 +42,19 @@ pub struct Who {
 pub enum Source {
     /// A client of the API.
     Api,
+    /// A token of an OpenID provider.
+    Oidc,
     /// RADIUS accounting.
     Radius,
+    /// A line of a log.
+    Syslog,
     /// A DHCP lease seen on the wire.
     Dhcp,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Api, Self::Radius, Self::Dhcp];
+    pub const ALL: [Self; 5] = [Self::Api, Self::Oidc, Self::Radius, Self::Syslog, Self::Dhcp];
 
     /// As the configuration writes it.
     #[must_use]
@@ -58,6 +62,8 @@ impl Source {
         match self {
             Self::Api => "api",
             Self::Radius => "radius",
+            Self::Oidc => "oidc",
+            Self::Syslog => "syslog",
             Self::Dhcp => "dhcp",
         }
     }
@@ -243,6 +249,19 @@ impl Registry {
         })
     }
 
+    /// Ends what a source said of exactly this key, of one user or of all.
+    pub fn end_at(&mut self, key: Key, source: Source, user_id: Option<&str>) -> Changed {
+        let is_meant = |id: &&u64| {
+            self.live.get(id).is_some_and(|Live { assertion, .. }| {
+                assertion.source == source && user_id.is_none_or(|user_id| user_id == assertion.who.user_id)
+            })
+        };
+        let over: Vec<u64> = self.by_key.get(&key).into_iter().flatten().filter(is_meant).copied().collect();
+        let mut changed = Changed::default();
+        over.into_iter().for_each(|id| self.take_out(id, &mut changed));
+        changed
+    }
+
     /// An address was given to whoever has this Ethernet address. What was asserted of it while another had it is over. `None`: there are
     /// too many leases.
     pub fn lease(&mut self, addr: Key, mac: Mac, expires_ns: u64) -> Option<Changed> {
@@ -366,6 +385,7 @@ impl Registry {
 
     fn take_out(&mut self, id: u64, changed: &mut Changed) {
         let Some(live) = self.live.remove(&id) else { return };
+        self.by_number.remove(&live.number);
         for key in &live.assertion.keys {
             if let Some(about) = self.by_key.get_mut(key) {
                 about.retain(|other| *other != id);
@@ -429,7 +449,23 @@ mod tests {
         registry.assert(other.clone(), 3).unwrap();
         other.who.user_role = Some("contractor".to_owned());
         let (live, changed) = registry.assert(other, 4).unwrap();
+        assert_eq!(registry.by_number(live.number), Some(&live));
         assert!(live.number > first.number && changed.keys.len() == 1 && changed.ended.len() == 1);
+    }
+
+    #[test]
+    fn a_source_ends_what_it_said_of_a_user_at_an_address_and_nothing_else() {
+        let mut registry = Registry::new(Several::Nobody, Precedence::default());
+        let of = |source, user_id| Assertion { source, ..says(user_id, &["10.0.0.1"], None) };
+        for (source, user_id) in [(Source::Api, "ann"), (Source::Syslog, "ann"), (Source::Syslog, "bob")] {
+            registry.assert(of(source, user_id), 1).unwrap();
+        }
+        let (here, there) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        assert_eq!(registry.end_at(there, Source::Syslog, None), Changed::default());
+        assert_eq!(registry.end_at(here, Source::Syslog, Some("carl")), Changed::default());
+        assert_eq!(registry.end_at(here, Source::Syslog, Some("ann")).ended.len(), 1);
+        assert_eq!(registry.end_at(here, Source::Syslog, None).ended[0].assertion.who.user_id, "bob");
+        assert_eq!((registry.len(), holds(&registry, "10.0.0.1").as_deref()), (1, Some("ann")));
     }
 
     #[test]

@@ -13,4 +13,4 @@ mod packet;
 mod server;
 
 pub use accounting::{Mapping, TextAttribute};
-pub use server::{Client, Radius, RadiusConfig, RadiusHandle};
+pub use server::{Client, Radius, RadiusConfig};

@@ -2,26 +2,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::accounting::{Mapping, Session, Told, read};
 use super::packet::{Fault, PACKET_BYTES_MAX, Request};
-use crate::services::audit::Entry;
 use crate::services::identities::LIVE_MAX;
-use crate::services::{RateLimited, Services};
-
-/// How late the thread may notice that it is to end.
-const LOOK_UP_EVERY: Duration = Duration::from_millis(200);
-
-/// How often what is refused is spoken of.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+use crate::services::{Services, Stoppable};
+use crate::sources::listen::{Refusals, UdpListener, are_of};
 
 /// Who may tell of sessions.
 #[derive(Debug, Clone)]
@@ -48,15 +39,8 @@ pub struct RadiusConfig {
 /// A socket that is not read yet.
 #[derive(Debug)]
 pub struct Radius {
-    socket: UdpSocket,
+    listener: UdpListener,
     config: RadiusConfig,
-}
-
-/// Keeps the thread until it is stopped or dropped.
-#[derive(Debug)]
-pub struct RadiusHandle {
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Radius {
@@ -66,9 +50,8 @@ impl Radius {
     ///
     /// As the system says where it cannot be had.
     pub fn bind(config: RadiusConfig) -> io::Result<Self> {
-        let socket = UdpSocket::bind(config.listen)?;
-        socket.set_read_timeout(Some(LOOK_UP_EVERY))?;
-        Ok(Self { socket, config })
+        let listener = UdpListener::bind(config.listen, PACKET_BYTES_MAX)?;
+        Ok(Self { listener, config })
     }
 
     /// Where it listens.
@@ -77,7 +60,7 @@ impl Radius {
     ///
     /// As the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.listener.local_addr()
     }
 
     /// Begins to answer, on a thread of its own that inherits the caller's cores. Call it before the workers run.
@@ -85,45 +68,12 @@ impl Radius {
     /// # Errors
     ///
     /// As the system says when it has no thread to give.
-    pub fn start(self, services: Arc<Services>) -> io::Result<RadiusHandle> {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let of_thread = Arc::clone(&is_over);
-        let thread = std::thread::Builder::new().name("jarvis-radius".into()).spawn(move || {
-            let mut server =
-                Server { services, sessions: HashMap::new(), warning: RateLimited::new(WARN_EVERY) };
-            let mut buffer = [0; PACKET_BYTES_MAX];
-            // Relaxed: nothing else is told by it.
-            while !of_thread.load(Ordering::Relaxed) {
-                // A datagram that is longer is cut, and is not what its length says then. An error is that of a datagram sent before.
-                let Ok((len, from)) = self.socket.recv_from(&mut buffer) else { continue };
-                if let Some(answer) = server.hear(&self.config, from.ip().to_canonical(), &buffer[..len]) {
-                    // Whoever hears no answer asks again.
-                    let _ = self.socket.send_to(&answer, from);
-                }
-            }
-        })?;
-        Ok(RadiusHandle { is_over, thread: Some(thread) })
-    }
-}
-
-impl RadiusHandle {
-    /// Ends it.
-    pub fn stop(mut self) {
-        self.shut_down();
-    }
-
-    fn shut_down(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic of that thread was reported by the panic hook already.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for RadiusHandle {
-    fn drop(&mut self) {
-        self.shut_down();
+    pub fn start(self, services: Arc<Services>) -> io::Result<Stoppable> {
+        let refusals = Refusals::new("identity.radius", "RADIUS accounting");
+        let mut server = Server { services, sessions: HashMap::new(), refusals };
+        let Self { listener, config } = self;
+        // A packet that is cut is not what its length says.
+        listener.start("jarvis-radius", move |from, bytes| server.hear(&config, from, bytes))
     }
 }
 
@@ -140,14 +90,13 @@ struct Server {
     services: Arc<Services>,
     /// The assertion of each session.
     sessions: HashMap<Session, u64>,
-    warning: RateLimited,
+    refusals: Refusals,
 }
 
 impl Server {
     /// The answer to a datagram; `None`: it gets none.
     fn hear(&mut self, config: &RadiusConfig, from: IpAddr, bytes: &[u8]) -> Option<Vec<u8>> {
-        let client =
-            config.clients.iter().find(|client| client.networks.iter().any(|net| net.contains(&from)));
+        let client = config.clients.iter().find(|client| are_of(&client.networks, from));
         let heard = client.ok_or(Refusal::Unknown).and_then(|client| {
             let request = Request::read(bytes)?;
             request.verify(&client.secret, client.needs_message_authenticator)?;
@@ -172,7 +121,7 @@ impl Server {
                     Ok(id) => id,
                     Err(error) => {
                         // The same again would be refused again: it is answered, and told here.
-                        self.tell(from, "refused", &error.to_string());
+                        self.refusals.tell(&self.services, from, "refused", &error.to_string());
                         return;
                     }
                 };
@@ -209,18 +158,6 @@ impl Server {
             Refusal::Fault(fault) => fault.code(),
         };
         self.services.radius_counts().refused();
-        self.tell(from, code, &refusal.to_string());
-    }
-
-    /// Tells the audit and, now and then, the log of what was refused.
-    fn tell(&self, from: IpAddr, code: &str, why: &str) {
-        let mut entry = Entry::by_system(self.services.now_ns(), "identity.radius", None, None);
-        entry.actor = None;
-        entry.address = Some(from.to_string());
-        entry.outcome = code.to_owned();
-        self.services.audit().refused(entry);
-        if let Some(left_out) = self.warning.permit(Instant::now()) {
-            tracing::warn!(client = %from, why, left_out, "RADIUS accounting was refused");
-        }
+        self.refusals.tell(&self.services, from, code, &refusal.to_string());
     }
 }

@@ -1,0 +1,283 @@
+//! What does `[identity]` say: who tells who uses which address, and whose word counts?
+
+use super::file::Section;
+use super::reading::{SECONDS_MAX, value_or};
+use controlplane::outbound::Place;
+use controlplane::services::Several;
+use controlplane::services::identities::oidc::ClaimNames;
+use controlplane::services::identities::{Precedence, Source};
+use controlplane::sources::dhcp::DeviceName;
+use controlplane::sources::radius::{Mapping, TextAttribute};
+use controlplane::sources::syslog::{Event, Pattern};
+use ipnet::IpNet;
+use serde::Serialize;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Patterns of log lines: each line is held against all of them.
+const PATTERNS_MAX: usize = 64;
+
+const SEVERAL: &[(&str, Several)] =
+    &[("latest", Several::Latest), ("first", Several::First), ("nobody", Several::Nobody)];
+
+/// Who uses which address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Identity {
+    /// What holds where several users are asserted of one address.
+    pub several: Several,
+    /// Whose word counts more.
+    pub precedence: Precedence,
+    /// RADIUS accounting; `None`: it is not taken.
+    pub radius: Option<RadiusAccounting>,
+    /// Tokens of an OpenID provider; `None`: they are not taken.
+    pub oidc: Option<OpenId>,
+    /// Log lines; `None`: they are not taken.
+    pub syslog: Option<SyslogLines>,
+    /// DHCP leases on the wire; `None`: they are not taken.
+    pub dhcp: Option<DhcpLeases>,
+}
+
+/// Whose DHCP leases are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct DhcpLeases {
+    /// Addresses of servers and relays.
+    pub servers: Vec<IpAddr>,
+    /// Behind which ports they are; `None`: anywhere.
+    pub zone: Option<String>,
+    /// What a device is called of which nothing else is known.
+    pub user_id: DeviceName,
+}
+
+/// Where RADIUS accounting is taken, and from whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RadiusAccounting {
+    /// Where.
+    pub listen: SocketAddr,
+    /// What of a request is what of a user.
+    pub mapping: Mapping,
+    /// From whom.
+    pub clients: Vec<RadiusClient>,
+}
+
+/// Access servers with one secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RadiusClient {
+    /// Where they are.
+    pub networks: Vec<IpNet>,
+    /// Its first line is the secret.
+    pub secret_file: PathBuf,
+    /// Whether each packet must have a Message-Authenticator.
+    pub message_authenticator: bool,
+}
+
+/// Whose tokens are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct OpenId {
+    /// `iss`.
+    pub issuer: String,
+    /// `aud`: one of them.
+    pub audience: Vec<String>,
+    /// Where the provider's keys are.
+    pub keys: KeysPlace,
+    /// How long keys are good before they are fetched again, seconds.
+    pub refresh_s: u64,
+    /// By how much clocks may differ, seconds.
+    pub leeway_s: u64,
+    /// What of the claims is what of a user.
+    pub claims: ClaimNames,
+}
+
+/// Where a provider's keys are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum KeysPlace {
+    /// In a file.
+    JwksFile(PathBuf),
+    /// At a URL.
+    JwksUrl(String),
+}
+
+/// Where log lines are taken, from whom, and which tell of users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct SyslogLines {
+    /// Over UDP.
+    pub listen: Option<SocketAddr>,
+    /// Over TCP.
+    pub listen_tcp: Option<SocketAddr>,
+    /// From whom.
+    pub networks: Vec<IpNet>,
+    /// How long a login is believed, seconds.
+    pub expires_s: u64,
+    /// Which.
+    pub patterns: Vec<LinePattern>,
+}
+
+/// Lines of one form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct LinePattern {
+    /// What they tell.
+    pub event: Event,
+    /// The form; it was compiled once.
+    pub regex: String,
+    /// Of this program alone.
+    pub app_name: Option<String>,
+    /// Of this host alone.
+    pub hostname: Option<String>,
+}
+
+/// Reads the table and those in it.
+pub(super) fn read_identity(identity: &mut Section<'_, '_>, base: &Path) -> Identity {
+    Identity {
+        several: value_or(identity.choice("several", SEVERAL), Several::default()),
+        precedence: precedence(identity),
+        radius: identity.section("radius", |radius| read_radius(radius, base)),
+        oidc: identity.section("oidc", |oidc| read_oidc(oidc, base)),
+        syslog: identity.section("syslog", read_syslog),
+        dhcp: identity.section("dhcp", read_dhcp),
+    }
+}
+
+fn precedence(identity: &mut Section<'_, '_>) -> Precedence {
+    let Some(at) = identity.parsed_list::<Source>("precedence", "api, oidc, radius, syslog or dhcp") else {
+        return Precedence::default();
+    };
+    Precedence::new(&at.value).unwrap_or_else(|| {
+        identity.note(Some(at.line), "identity.precedence names a source twice");
+        Precedence::default()
+    })
+}
+
+/// `None` where the file has no such table, or it is wrong.
+fn read_radius(radius: &mut Section<'_, '_>, base: &Path) -> Option<RadiusAccounting> {
+    const TEXTS: &[(&str, Option<TextAttribute>)] = &[
+        ("Filter-Id", Some(TextAttribute::FilterId)),
+        ("Class", Some(TextAttribute::Class)),
+        ("none", None),
+    ];
+    let listen = radius.parsed::<SocketAddr>("listen", "an address and a port such as 10.0.0.1:1813");
+    let mapping = Mapping {
+        role: value_or(radius.choice("role", TEXTS), Some(TextAttribute::FilterId)),
+        groups: value_or(radius.choice("groups", TEXTS), Some(TextAttribute::Class)),
+        expires_s: u64::from(value_or(radius.integer("expires_s", 60..=SECONDS_MAX), 24 * 3600)),
+    };
+    let clients = radius.sections("client", |client| {
+        let networks = client.parsed_list::<IpNet>("networks", "a network such as 10.0.0.0/24");
+        let secret_file = client.text("secret_file");
+        let message_authenticator = client.flag("message_authenticator").unwrap_or(false);
+        if networks.as_ref().is_none_or(|at| at.value.is_empty()) || secret_file.is_none() {
+            client.note(None, "a RADIUS client needs networks and a secret_file");
+        }
+        Some(RadiusClient {
+            networks: networks?.value,
+            secret_file: base.join(secret_file?.value),
+            message_authenticator,
+        })
+    });
+    radius.line()?;
+    if listen.is_none() || clients.is_empty() {
+        radius.note(None, "identity.radius needs listen, and one [[identity.radius.client]] at least");
+    }
+    Some(RadiusAccounting {
+        listen: listen?.value,
+        mapping,
+        clients: clients.into_iter().flatten().collect(),
+    })
+}
+
+/// `None` where the file has no such table, or it is wrong.
+fn read_dhcp(dhcp: &mut Section<'_, '_>) -> Option<DhcpLeases> {
+    const NAMES: &[(&str, DeviceName)] =
+        &[("none", DeviceName::None), ("hostname", DeviceName::Hostname), ("mac", DeviceName::Mac)];
+    let servers = dhcp.parsed_list::<IpAddr>("servers", "an address such as 10.0.0.1");
+    let zone = dhcp.text("zone").map(|at| at.value);
+    let user_id = value_or(dhcp.choice("user_id", NAMES), DeviceName::default());
+    dhcp.line()?;
+    let servers = servers.map(|at| at.value).filter(|servers| !servers.is_empty());
+    if servers.is_none() {
+        dhcp.note(None, "identity.dhcp needs servers: the addresses of those whose leases are believed");
+    }
+    Some(DhcpLeases { servers: servers?, zone, user_id })
+}
+
+/// `None` where the file has no such table, or it is wrong.
+fn read_oidc(oidc: &mut Section<'_, '_>, base: &Path) -> Option<OpenId> {
+    let issuer = oidc.text("issuer").map(|at| at.value).filter(|issuer| !issuer.is_empty());
+    let audience = oidc.parsed_list::<String>("audience", "a text").map(|at| at.value);
+    let file = oidc.text("jwks_file").map(|at| KeysPlace::JwksFile(base.join(at.value)));
+    let url = oidc.text("jwks_url").and_then(|at| match Place::of(&at.value) {
+        Ok(_) => Some(KeysPlace::JwksUrl(at.value)),
+        Err(why) => {
+            oidc.note(Some(at.line), format!("identity.oidc.jwks_url is \"{}\", which {why}", at.value));
+            None
+        }
+    });
+    let refresh_s = u64::from(value_or(oidc.integer("refresh_s", 60..=SECONDS_MAX), 3_600));
+    let leeway_s = u64::from(value_or(oidc.integer("leeway_s", 0_u32..=300), 30));
+    let text = |oidc: &mut Section<'_, '_>, key| oidc.text(key).map(|at| at.value);
+    let claims = ClaimNames {
+        user_id: text(oidc, "user_id").unwrap_or_else(|| "sub".to_owned()),
+        username: match oidc.parsed_list::<String>("username", "a claim's name") {
+            Some(at) => at.value,
+            None => vec!["preferred_username".to_owned(), "name".to_owned()],
+        },
+        role: text(oidc, "role"),
+        groups: text(oidc, "groups"),
+        attributes: oidc
+            .parsed_list::<String>("attributes", "a claim's name")
+            .map(|at| at.value)
+            .unwrap_or_default(),
+    };
+    oidc.line()?;
+    let audience = audience.filter(|audience| !audience.is_empty());
+    let keys = match (file, url) {
+        (Some(_), Some(_)) => {
+            oidc.note(None, "identity.oidc has jwks_file and jwks_url; one of them says where the keys are");
+            None
+        }
+        (file, url) => file.or(url),
+    };
+    if issuer.is_none() || audience.is_none() || keys.is_none() {
+        let what = "identity.oidc needs issuer, audience, and jwks_file or jwks_url: without them anybody's token would do";
+        oidc.note(None, what);
+    }
+    Some(OpenId { issuer: issuer?, audience: audience?, keys: keys?, refresh_s, leeway_s, claims })
+}
+
+/// `None` where the file has no such table, or it is wrong.
+fn read_syslog(syslog: &mut Section<'_, '_>) -> Option<SyslogLines> {
+    const EVENTS: &[(&str, Event)] = &[("login", Event::Login), ("logout", Event::Logout)];
+    let form = "an address and a port such as 10.0.0.1:514";
+    let listen = syslog.parsed::<SocketAddr>("listen", form).map(|at| at.value);
+    let listen_tcp = syslog.parsed::<SocketAddr>("listen_tcp", form).map(|at| at.value);
+    let networks =
+        syslog.parsed_list::<IpNet>("networks", "a network such as 10.0.0.0/24").map(|at| at.value);
+    let expires_s = u64::from(value_or(syslog.integer("expires_s", 60..=SECONDS_MAX), 8 * 3600));
+    let patterns = syslog.sections("pattern", |pattern| {
+        let event = pattern.choice("event", EVENTS).map(|at| at.value);
+        let regex = pattern.text("regex");
+        let app_name = pattern.text("app_name").map(|at| at.value);
+        let hostname = pattern.text("hostname").map(|at| at.value);
+        if event.is_none() || regex.is_none() {
+            pattern
+                .note(None, "a pattern of identity.syslog needs event, \"login\" or \"logout\", and regex");
+        }
+        let (event, regex) = (event?, regex?);
+        if let Err(why) = Pattern::new(event, &regex.value) {
+            pattern.note(Some(regex.line), format!("identity.syslog.pattern.regex {why}"));
+            return None;
+        }
+        Some(LinePattern { event, regex: regex.value, app_name, hostname })
+    });
+    syslog.line()?;
+    let networks = networks.filter(|networks| !networks.is_empty());
+    if listen.or(listen_tcp).is_none() || networks.is_none() || patterns.is_empty() {
+        let what = "identity.syslog needs listen or listen_tcp, networks, and one [[identity.syslog.pattern]] at least";
+        syslog.note(None, what);
+    }
+    if patterns.len() > PATTERNS_MAX {
+        syslog
+            .note(None, format!("identity.syslog has {} patterns, {PATTERNS_MAX} are taken", patterns.len()));
+    }
+    let patterns = patterns.into_iter().flatten().collect();
+    Some(SyslogLines { listen, listen_tcp, networks: networks?, expires_s, patterns })
+}
