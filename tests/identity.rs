@@ -217,12 +217,80 @@ fn radius_accounting_tells_who_is_where() {
     assert!(account(&lab, port, SECRET, &format!("{ann}; Acct-Status-Type = Stop")));
     assert_eq!(fetch(&lab, ANN, "word"), RESET);
 
-    assert!(account(&lab, port, SECRET, &start));
+    let again = start.replace("\"17\"", "\"18\"");
+    assert!(account(&lab, port, SECRET, &again));
+    assert_eq!(lab.ctl(&["identity", "list"])["total"], 1);
     assert!(account(&lab, port, SECRET, "NAS-Identifier = \"ap-1\"; Acct-Status-Type = Accounting-On"));
     assert_eq!(lab.ctl(&["identity", "list"])["total"], 0);
     let refused = lab.ctl(&["audit", "action=identity.radius"]);
     assert_eq!(refused["entries"][0]["outcome"], "authenticator", "{refused}");
     assert!(lab.log().contains("RADIUS accounting was refused"), "{}", lab.log());
+    daemon.stop();
+}
+
+/// An Accounting-Request to the bit, signed with the secret by openssl's MD5.
+fn signed(attributes: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut packet = vec![4, 9, 0, 0];
+    packet.extend([0; 16]);
+    for (kind, value) in attributes {
+        packet.extend([*kind, value.len() as u8 + 2]);
+        packet.extend_from_slice(value);
+    }
+    let len = (packet.len() as u16).to_be_bytes();
+    packet[2..4].copy_from_slice(&len);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), [&packet[..], SECRET.as_bytes()].concat()).unwrap();
+    let told = lab::sh("openssl", &["dgst", "-md5", "-binary", file.path().to_str().unwrap()]);
+    packet[4..20].copy_from_slice(&told.stdout);
+    packet
+}
+
+#[test]
+fn accounting_that_is_sent_once_more_brings_nobody_back() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    let port = lab::free_port();
+    let radius = format!(
+        "[identity.radius]\nlisten = \"127.0.0.1:{port}\"\n\
+         [[identity.radius.client]]\nnetworks = [\"127.0.0.0/8\"]\nsecret_file = \"radius.secret\"\n"
+    );
+    lab.policy(&radius, POLICIES);
+    lab.write("radius.secret", format!("{SECRET}\n"));
+    let daemon = lab.start();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+    // Each is answered, whatever becomes of it; gives how many are known then.
+    let send = |packet: &[u8]| {
+        socket.send_to(packet, ("127.0.0.1", port)).unwrap();
+        let mut answer = [0; 64];
+        let (len, _) = socket.recv_from(&mut answer).unwrap();
+        assert_eq!((len, answer[0], answer[1]), (20, 5, 9));
+        lab.ctl(&["identity", "list"])["total"].as_u64().unwrap()
+    };
+    let told = |status: u8, session: &[u8], time: Option<u32>, addr: u8| {
+        let (status, time) = ([0, 0, 0, status], time.map(u32::to_be_bytes));
+        let addr = [10, 77, 0, addr];
+        let mut attributes: Vec<(u8, &[u8])> = vec![(40, &status), (44, session), (1, b"ann"), (8, &addr)];
+        attributes.extend(time.as_ref().map(|time| (55, &time[..])));
+        signed(&attributes)
+    };
+    let (start, stop) = (told(1, b"1", None, 1), told(2, b"1", None, 1));
+    assert_eq!((send(&start), send(&start), send(&stop)), (1, 1, 0));
+    assert_eq!((send(&start), send(&stop), send(&start)), (0, 0, 0), "recorded on its way, and sent again");
+    // With times, also what was never heard here is too old.
+    assert_eq!(send(&told(1, b"2", Some(100), 1)), 1);
+    assert_eq!(send(&told(3, b"2", Some(200), 2)), 1);
+    assert_eq!(send(&told(3, b"2", Some(150), 3)), 1);
+    let known = lab.ctl(&["identity", "list"]);
+    assert_eq!(known["identities"][0]["addresses"][0], "10.77.0.2", "{known}");
+    assert_eq!(send(&told(2, b"2", Some(150), 2)), 1);
+    assert_eq!(send(&told(2, b"2", Some(300), 2)), 0);
+    assert_eq!(send(&told(3, b"2", Some(250), 2)), 0);
+    assert_eq!(send(&told(1, b"2", Some(301), 2)), 1, "the id is used again");
+    let metrics = metrics(&lab);
+    for (outcome, count) in [("accepted", 7), ("duplicate", 3), ("stale", 3), ("refused", 0)] {
+        let line = format!("jarvis_radius_packets_total{{outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
     daemon.stop();
 }
 

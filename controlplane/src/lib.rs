@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`api`] | HTTP, JSON, status codes | disk, the packet path |
 //! | [`services`] | what a request means; the door to the packet path | HTTP, files |
-//! | [`sources`] | protocols that tell who is where (RADIUS, syslog, keys of OpenID providers) | the packet path |
+//! | [`sources`] | protocols that tell who is where (RADIUS, syslog, DHCP, keys of OpenID providers) | the packet path |
 //! | [`store`] | files | requests |
 //! | [`outbound`] | how to ask somebody else's server | why |
 //! | [`client`] | how to ask a running daemon | anything of the daemon's inside |

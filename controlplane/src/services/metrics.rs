@@ -296,7 +296,7 @@ fn workers(out: &mut DescriptorEncoder<'_>, services: &Services, readings: &[Wor
     per_worker(&mut metric, readings, |metric, reading| {
         metric.encode_gauge(&newest.saturating_sub(reading.identity))
     })?;
-    let help = "Packets of RADIUS accounting that were answered, and that were not";
+    let help = "Packets of RADIUS accounting that counted, that were heard before, that are older than what was, and that were refused";
     let mut metric = out.encode_descriptor("radius_packets", help, None, MetricType::Counter)?;
     for (outcome, total) in services.radius_counts().totals() {
         count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;

@@ -99,9 +99,12 @@ fn every_call_that_changes_something_leaves_an_entry() {
             "/policy" => {
                 json!({"default_action": "allow", "policies": [{"policy_id": "p-set", "action": "drop"}]})
             }
-            "/policy/{policy_id}" if permit.method == "PUT" => json!({"action": "reject"}),
+            "/policy/{policy_id}" if permit.method == "PUT" => json!({"action": "reject", "priority": 50}),
             "/admin/holds/{name}" if permit.method == "PUT" => json!({"reason": "a test"}),
             "/admin/webhooks" => json!({"url": "http://127.0.0.1:1/", "topics": ["policy"]}),
+            "/policy/identities/oidc" => {
+                json!({"addresses": ["10.0.0.2"], "token": crate::tokens::token("jarvis")})
+            }
             "/policy/identities" => json!({"addresses": ["10.0.0.1"], "user_id": "ann"}),
             "/policy/order" => json!({"policy_ids": ["p-set"]}),
             _ => json!({}),

@@ -103,3 +103,36 @@ fn policies_are_compiled_again_only_for_a_name_that_a_wildcard_means() {
     let judged = daemon.over_tcp("POST", "/policy/evaluate", &context).json();
     assert_eq!(judged["decision"]["policy_id"], "a", "{judged}");
 }
+
+#[test]
+fn a_token_says_who_it_is_and_is_written_down_nowhere() {
+    let daemon = daemon();
+    let token = crate::tokens::token("jarvis");
+    let show = |token: &str, addresses: &Value| {
+        let body = json!({"token": token, "addresses": addresses}).to_string();
+        daemon.over_tcp("POST", "/policy/identities/oidc", &body)
+    };
+    let answer = show(&token, &json!(["10.0.0.1"]));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let made = answer.json();
+    assert_eq!((&made["user_id"], &made["source"]), (&json!("ann"), &json!("oidc")));
+    assert_eq!((&made["groups"], made["expires_s"].is_u64()), (&json!(["staff"]), true), "{made}");
+    show(&crate::tokens::token("payroll"), &json!(["10.0.0.1"])).problem(422, "oidc_audience");
+    show("e30.e30.", &json!(["10.0.0.1"])).problem(422, "oidc_malformed");
+    show(&token, &json!([])).problem(400, "invalid_body");
+    show(&token, &json!(["here"])).problem(400, "invalid_body");
+    show(&token, &json!(["127.0.0.1"])).problem(400, "invalid_body");
+    assert_eq!(daemon.over_tcp("GET", "/policy/identities", "").json()["total"], 1);
+    let audit = daemon.over_tcp("GET", "/audit?action=identity.oidc", "");
+    let outcomes: Vec<String> = audit.json()["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["outcome"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(
+        outcomes.contains(&"oidc_audience".to_owned()) && outcomes.contains(&"done".to_owned()),
+        "{outcomes:?}"
+    );
+    assert!(!audit.text().contains(token.split('.').nth(1).unwrap()), "{}", audit.text());
+}

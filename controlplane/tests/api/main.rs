@@ -23,5 +23,6 @@ mod policy_kept;
 mod rig;
 mod rules;
 mod tls;
+mod tokens;
 mod telemetry_past;
 mod webhooks;

@@ -226,7 +226,8 @@ impl Daemon {
             door,
             names,
             policies,
-            identities: controlplane::services::Identities::default(),
+            identities: controlplane::services::Identities::default()
+                .with_oidc(Some(crate::tokens::provider())),
             events: counts,
             backups: Some(Backups::at(
                 dir.path().join("test.backups"),

@@ -73,6 +73,8 @@ pub struct Identities {
 #[derive(Debug, Default)]
 pub struct RadiusCounts {
     accepted: AtomicU64,
+    duplicate: AtomicU64,
+    stale: AtomicU64,
     refused: AtomicU64,
 }
 
@@ -82,16 +84,31 @@ impl RadiusCounts {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One was answered again and changed nothing: it was heard before.
+    pub fn duplicate(&self) {
+        self.duplicate.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One was answered and changed nothing: something newer was heard before.
+    pub fn stale(&self) {
+        self.stale.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// One was not.
     pub fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Answered, and not.
+    /// Answered, answered without a change, and not.
     #[must_use]
-    pub fn totals(&self) -> [(&'static str, u64); 2] {
+    pub fn totals(&self) -> [(&'static str, u64); 4] {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        [("accepted", of(&self.accepted)), ("refused", of(&self.refused))]
+        [
+            ("accepted", of(&self.accepted)),
+            ("duplicate", of(&self.duplicate)),
+            ("stale", of(&self.stale)),
+            ("refused", of(&self.refused)),
+        ]
     }
 }
 

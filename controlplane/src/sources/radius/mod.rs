@@ -6,10 +6,11 @@
 //!               ◄─ Accounting-Response, once that is done
 //! ```
 //!
-//! What is not signed with the secret of the client that sends it is counted, audited and never answered (RFC 2866 4.1).
+//! What was heard before is answered again and changes nothing (`replay`). What is not signed with the secret of the client that sends it is counted, audited and never answered (RFC 2866 4.1).
 
 mod accounting;
 mod packet;
+mod replay;
 mod server;
 
 pub use accounting::{Mapping, TextAttribute};

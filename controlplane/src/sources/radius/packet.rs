@@ -4,6 +4,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 
+use super::replay::Mark;
+
 /// The longest packet.
 pub(super) const PACKET_BYTES_MAX: usize = 4_096;
 
@@ -25,6 +27,7 @@ pub(super) mod attribute {
     pub(in super::super) const PROXY_STATE: u8 = 33;
     pub(in super::super) const ACCT_STATUS_TYPE: u8 = 40;
     pub(in super::super) const ACCT_SESSION_ID: u8 = 44;
+    pub(in super::super) const EVENT_TIMESTAMP: u8 = 55;
     pub(in super::super) const MESSAGE_AUTHENTICATOR: u8 = 80;
     pub(in super::super) const ACCT_INTERIM_INTERVAL: u8 = 85;
     pub(in super::super) const NAS_IPV6_ADDRESS: u8 = 95;
@@ -124,6 +127,15 @@ impl<'a> Request<'a> {
     /// The first attribute of a number that is a whole number.
     pub(super) fn number(&self, number: u8) -> Option<u32> {
         self.find(number)?.try_into().ok().map(u32::from_be_bytes)
+    }
+
+    /// What tells it from other requests once it is verified.
+    pub(super) fn mark(&self) -> Mark {
+        let half = self.whole.get(AUTHENTICATOR).and_then(|bytes| bytes.first_chunk());
+        Mark {
+            fingerprint: u64::from_be_bytes(half.copied().unwrap_or_default()),
+            event_s: self.number(attribute::EVENT_TIMESTAMP),
+        }
     }
 
     /// What is sent back once it is done: with what proxies on the way want back (RFC 2865 5.33).

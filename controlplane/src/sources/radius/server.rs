@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::accounting::{Mapping, Session, Told, read};
 use super::packet::{Fault, PACKET_BYTES_MAX, Request};
+use super::replay::{Mark, Memory, Novelty};
 use crate::services::identities::LIVE_MAX;
 use crate::services::{Services, Stoppable};
 use crate::sources::listen::{Refusals, UdpListener, are_of};
@@ -70,7 +71,7 @@ impl Radius {
     /// As the system says when it has no thread to give.
     pub fn start(self, services: Arc<Services>) -> io::Result<Stoppable> {
         let refusals = Refusals::new("identity.radius", "RADIUS accounting");
-        let mut server = Server { services, sessions: HashMap::new(), refusals };
+        let mut server = Server { services, sessions: HashMap::new(), memory: Memory::default(), refusals };
         let Self { listener, config } = self;
         // A packet that is cut is not what its length says.
         listener.start("jarvis-radius", move |from, bytes| server.hear(&config, from, bytes))
@@ -88,8 +89,9 @@ enum Refusal {
 
 struct Server {
     services: Arc<Services>,
-    /// The assertion of each session.
-    sessions: HashMap<Session, u64>,
+    /// The assertion of each session, and its last word.
+    sessions: HashMap<Session, (u64, Mark)>,
+    memory: Memory,
     refusals: Refusals,
 }
 
@@ -109,12 +111,28 @@ impl Server {
                 return None;
             }
         };
-        self.act(read(&request, from, &config.mapping, self.services.now_ns()), from);
-        self.services.radius_counts().accepted();
+        self.take(read(&request, from, &config.mapping, self.services.now_ns()), request.mark(), from);
         Some(request.answer(&client.secret))
     }
 
-    fn act(&mut self, told: Told, from: IpAddr) {
+    fn take(&mut self, told: Told, mark: Mark, from: IpAddr) {
+        let running = match &told {
+            Told::Alive(session, _) | Told::Over(session) => {
+                self.sessions.get(session).map(|(_, last)| *last)
+            }
+            Told::AllOver(_) | Told::Else => None,
+        };
+        let counts = self.services.radius_counts();
+        match self.memory.judge(&told, mark, running) {
+            Novelty::New => counts.accepted(),
+            Novelty::Duplicate => return counts.duplicate(),
+            Novelty::Stale => return counts.stale(),
+        }
+        self.memory.remember(&told, mark);
+        self.act(told, mark, from);
+    }
+
+    fn act(&mut self, told: Told, mark: Mark, from: IpAddr) {
         match told {
             Told::Alive(session, Some(assertion)) => {
                 let taken = match self.services.take_identity(assertion) {
@@ -126,21 +144,22 @@ impl Server {
                     }
                 };
                 if self.sessions.len() >= LIVE_MAX {
-                    self.sessions.retain(|_, id| self.services.has_identity(*id));
+                    self.sessions.retain(|_, (id, _)| self.services.has_identity(*id));
                 }
-                if let Some(before) = self.sessions.insert(session, taken).filter(|before| *before != taken) {
+                let before = self.sessions.insert(session, (taken, mark));
+                if let Some((before, _)) = before.filter(|(before, _)| *before != taken) {
                     // The session goes on at another address, or as another user.
                     self.services.drop_identity(before);
                 }
             }
             Told::Over(session) => {
-                if let Some(id) = self.sessions.remove(&session) {
+                if let Some((id, _)) = self.sessions.remove(&session) {
                     self.services.drop_identity(id);
                 }
             }
             Told::AllOver(server) => {
                 let services = &self.services;
-                self.sessions.retain(|session, id| {
+                self.sessions.retain(|session, (id, _)| {
                     let stays = session.server != server;
                     if !stays {
                         services.drop_identity(*id);

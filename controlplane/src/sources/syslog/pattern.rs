@@ -154,12 +154,12 @@ mod tests {
         assert_eq!(key.to_string(), "02:00:00:00:00:01");
         assert_eq!((who.user_role.as_deref(), who.groups), (Some("admin"), vec!["staff".to_owned()]));
         let logout = Pattern::new(Event::Logout, r"down: (?:(?P<user>\S+) )?at (?P<address>\S+)").unwrap();
-        let key = key("10.1.2.3").unwrap();
+        let here = super::key("10.1.2.3").unwrap();
         assert_eq!(
             logout.read(&message("down: ann at ::ffff:10.1.2.3")),
-            Some(Told::Logout(key, Some("ann".into())))
+            Some(Told::Logout(here, Some("ann".into())))
         );
-        assert_eq!(logout.read(&message("down: at 10.1.2.3")), Some(Told::Logout(key, None)));
+        assert_eq!(logout.read(&message("down: at 10.1.2.3")), Some(Told::Logout(here, None)));
         assert_eq!(logout.read(&message(&format!("down: {} at 10.1.2.3", "x".repeat(129)))), None);
     }
 
