@@ -34,6 +34,9 @@ const FETCH_EVERY: Duration = Duration::from_secs(10);
 /// How long a token waits for keys.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// Tokens that wait for keys at once: each holds a thread that other calls need, too.
+const WAITING_MAX: usize = 4;
+
 /// Whose tokens are believed, and what they say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OidcConfig {
@@ -64,6 +67,7 @@ struct Keys {
     /// When the last one was done.
     last: Option<Instant>,
     is_wanted: bool,
+    waiting: usize,
 }
 
 /// Why a token tells of nobody.
@@ -167,16 +171,18 @@ impl Oidc {
         Ok(Shown { who, expires_ns: claims.over_s.saturating_mul(1_000_000_000) })
     }
 
-    /// Keys of a fetch that was not done yet; `None`: the last one was just now, or none is done in time.
+    /// Keys of a fetch that was not done yet; `None`: the last one was just now, none is done in time, or enough wait already.
     fn fetch_again(&self) -> Option<Arc<KeySet>> {
         let mut keys = self.lock();
-        if keys.last.is_some_and(|last| last.elapsed() < FETCH_EVERY) {
+        if keys.last.is_some_and(|last| last.elapsed() < FETCH_EVERY) || keys.waiting >= WAITING_MAX {
             return None;
         }
         keys.is_wanted = true;
+        keys.waiting += 1;
         let before = keys.fetches;
         let waiting = self.fetched.wait_timeout_while(keys, KEYS_TIMEOUT, |keys| keys.fetches == before);
-        let (keys, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+        let (mut keys, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+        keys.waiting -= 1;
         keys.set.clone().filter(|_| keys.fetches > before)
     }
 

@@ -358,3 +358,25 @@ fn without_keys_nobody_is_known_and_why_is_told() {
     oidc.take_keys(Err("no route".to_owned()), Instant::now());
     assert_eq!(oidc.identify(&token, NOW_NS), Err(OidcError::NoKeys("no route".to_owned())));
 }
+
+#[test]
+fn no_more_than_a_few_tokens_wait_for_keys() {
+    let (old, new) = (Signer::new("old", "P-256"), Signer::new("new", "P-256"));
+    let oidc = Arc::new(provider(set_of(&[old.jwk()])));
+    let earlier = Instant::now().checked_sub(FETCH_EVERY).unwrap();
+    oidc.take_keys(Ok(set_of(&[old.jwk()])), earlier);
+    let token = new.token("ES256", &claims());
+    let waiting: Vec<_> = (0..WAITING_MAX)
+        .map(|_| {
+            let (oidc, token) = (Arc::clone(&oidc), token.clone());
+            std::thread::spawn(move || oidc.identify(&token, NOW_NS).is_ok())
+        })
+        .collect();
+    while oidc.lock().waiting < WAITING_MAX {
+        std::thread::yield_now();
+    }
+    assert_eq!(oidc.identify(&token, NOW_NS).unwrap_err().code(), "unknown_key", "it does not wait");
+    oidc.take_keys(Ok(set_of(&[new.jwk()])), Instant::now());
+    assert!(waiting.into_iter().all(|thread| thread.join().unwrap()));
+    assert_eq!(oidc.lock().waiting, 0);
+}
