@@ -38,7 +38,7 @@ fn log_in(daemon: &Daemon, name: &str) -> Value {
 
 #[test]
 fn every_call_that_changes_something_leaves_an_entry() {
-    let daemon = Daemon::start(Options::default());
+    let daemon = Daemon::start(Options { records: true, ..Options::default() });
     let flow = daemon.over_tcp("GET", "/dpi/flows?limit=1", "").json()["flows"][0]["flow_id"].clone();
     let job =
         daemon.over_tcp("POST", "/dpi/classify", "a capture").json()["job_id"].as_str().unwrap().to_owned();
@@ -96,7 +96,7 @@ fn every_call_that_changes_something_leaves_an_entry() {
             "/admin/log-level" => json!({"level": "debug"}),
             "/admin/drain" => json!({"on": false}),
             "/policy" if permit.method == "POST" => json!({"policy_id": "p-made", "action": "drop"}),
-            "/policy" => {
+            "/policy" | "/policy/what-if" | "/policy/shadow" => {
                 json!({"default_action": "allow", "policies": [{"policy_id": "p-set", "action": "drop"}]})
             }
             "/policy/{policy_id}" if permit.method == "PUT" => json!({"action": "reject", "priority": 50}),
