@@ -1,7 +1,7 @@
 //! Why did a flow get through, or not, that has ended? Its record, and what the policies of its time make of it.
 //!
 //! Everything is judged again: facts from the record against the version under which the flow was decided, as it was saved. What records
-//! do not tell ([`super::recorded_flow`]) is pending, so that a policy that asks for it *may* match, and the answer says so.
+//! do not tell (`recorded_flow`) is pending, so that a policy that asks for it *may* match, and the answer says so.
 
 use std::sync::Arc;
 

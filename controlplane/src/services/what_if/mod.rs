@@ -1,8 +1,8 @@
 //! What would another policy set have done with the traffic of the last minutes, or with that of a capture, before anything changes?
 //!
-//! Of the past there are the records of flows that have ended ([`records`]): both sets judge the same facts by the workers' own evaluation.
+//! Of the past there are the records of flows that have ended (`records`): both sets judge the same facts by the workers' own evaluation.
 //! What a record cannot tell is pending, and a flow of which either set would have to know it is `unknown`, not guessed. A capture goes
-//! through `jarvis replay`, the whole engine with the proposal as its shadow ([`capture`]). Either is a job.
+//! through `jarvis replay`, the whole engine with the proposal as its shadow (`capture`). Either is a job.
 
 mod capture;
 mod records;
