@@ -56,18 +56,13 @@ impl Services {
         let Some(flow) = RecordedFlow::read(&event, self.names.ports()) else { return Ok(None) };
 
         let decided_under = event["jarvis"]["policy_version"].as_u64().unwrap_or_default();
-        let version = self.version_at(decided_under, told_us / 1_000_000)?;
-        let (document, history) = {
+        let saved = self.saved_at(decided_under, told_us / 1_000_000)?;
+        let (version, document) = saved.unzip();
+        let (set, names) = {
             let policies = self.policies();
-            (Arc::clone(&policies.current.document), policies.history.clone())
+            let document = document.as_deref().unwrap_or(&policies.current.document);
+            policies.compile_aside(document, decided_under as u32, flow.names())?
         };
-        let document: Arc<[u8]> = match (&version, &history) {
-            (Some(version), Some(history)) => history.document(version)?.into(),
-            _ => document,
-        };
-        let policies = self.policies();
-        let (set, names) = policies.compile_aside(&document, decided_under as u32, flow.names())?;
-        drop(policies);
 
         let has_countries = self.door.publisher.current().settings.supplied.country;
         let user = flow.user(&names);
@@ -84,13 +79,14 @@ impl Services {
         Ok(Some(ExplainedPast { event, judgement, version, agrees }))
     }
 
-    /// The version that was saved last before a set of number `number` was in force at a time in seconds since 1970. Sets that are
+    /// The version, and its document, that was saved last before a set of number `number` was in force at a time in seconds since 1970. Sets that are
     /// compiled again, for names that are new, have numbers of their own.
-    fn version_at(&self, number: u64, at_s: u64) -> Result<Option<PolicyVersion>, StoreError> {
+    fn saved_at(&self, number: u64, at_s: u64) -> Result<Option<(PolicyVersion, Vec<u8>)>, StoreError> {
         let history = self.policies().history.clone();
         let Some(history) = history else { return Ok(None) };
         let is_before =
             |version: &PolicyVersion| u64::from(version.version) <= number && version.saved_s <= at_s;
-        Ok(history.all()?.into_iter().rfind(is_before))
+        let version = history.all()?.into_iter().rfind(is_before);
+        version.map(|version| Ok((version.clone(), history.document(&version)?))).transpose()
     }
 }

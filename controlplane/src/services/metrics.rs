@@ -129,11 +129,12 @@ impl Collector for Boards {
         let commit_s = services.commit().map_or(0, |commit| commit.remaining_s);
         let help = "Until the policies before return, 0 where none in force wait to be confirmed";
         gauge(out, "policy_commit_remaining", "seconds", help, commit_s as f64)?;
-        let help = "What became of changes that somebody had to confirm";
-        let mut metric = out.encode_descriptor("policy_commits", help, None, MetricType::Counter)?;
-        for (outcome, total) in services.commit_counts.totals() {
-            count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
-        }
+        outcomes(
+            out,
+            "policy_commits",
+            "What became of changes that somebody had to confirm",
+            services.commit_counts.totals(),
+        )?;
 
         for (name, unit, help, of) in FRAMES {
             let unit = Unit::Other((*unit).to_owned());
@@ -296,42 +297,61 @@ fn workers(out: &mut DescriptorEncoder<'_>, services: &Services, readings: &[Wor
     per_worker(&mut metric, readings, |metric, reading| {
         metric.encode_gauge(&newest.saturating_sub(reading.identity))
     })?;
-    let help = "Packets of RADIUS accounting that counted, that were heard before, that are older than what was, and that were refused";
-    let mut metric = out.encode_descriptor("radius_packets", help, None, MetricType::Counter)?;
-    for (outcome, total) in services.radius_counts().totals() {
-        count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
-    }
-    let help = "Messages of syslog by what became of them";
-    let mut metric = out.encode_descriptor("syslog_messages", help, None, MetricType::Counter)?;
-    for (outcome, total) in services.syslog_counts().totals() {
-        count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
-    }
+    outcomes(
+        out,
+        "radius_packets",
+        "Packets of RADIUS accounting that counted, that were heard before, that are older than what was, and that were refused",
+        services.radius_counts().totals(),
+    )?;
+    outcomes(
+        out,
+        "syslog_messages",
+        "Messages of syslog by what became of them",
+        services.syslog_counts().totals(),
+    )?;
     if let Some(oidc) = services.oidc() {
-        let help = "Tokens of the OpenID provider by what came of them";
-        let mut metric = out.encode_descriptor("oidc_tokens", help, None, MetricType::Counter)?;
-        for (outcome, total) in oidc.counts().tokens() {
-            count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
-        }
-        let help = "Fetches of the OpenID provider's keys that were done, and that failed";
-        let mut metric = out.encode_descriptor("oidc_key_fetches", help, None, MetricType::Counter)?;
-        for (outcome, total) in oidc.counts().fetches() {
-            count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
-        }
+        outcomes(
+            out,
+            "oidc_tokens",
+            "Tokens of the OpenID provider by what came of them",
+            oidc.counts().tokens(),
+        )?;
+        outcomes(
+            out,
+            "oidc_key_fetches",
+            "Fetches of the OpenID provider's keys that were done, and that failed",
+            oidc.counts().fetches(),
+        )?;
         let help = "Keys of the OpenID provider that are there";
         let mut metric = out.encode_descriptor("oidc_keys", help, None, MetricType::Gauge)?;
         metric.encode_gauge(&(oidc.keys() as u64))?;
     }
-    let help = "DHCP leases that were taken, refused, and lost for want of room";
-    let mut metric = out.encode_descriptor("dhcp_leases_seen", help, None, MetricType::Counter)?;
-    for (outcome, total) in services.lease_counts().totals() {
-        count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
-    }
+    outcomes(
+        out,
+        "dhcp_leases_seen",
+        "DHCP leases that were taken, refused, and lost for want of room",
+        services.lease_counts().totals(),
+    )?;
     let help = "DHCP leases that are alive";
     let mut metric = out.encode_descriptor("dhcp_leases", help, None, MetricType::Gauge)?;
     metric.encode_gauge(&(services.leases_live() as u64))?;
     let help = "Assertions of who is where that are alive";
     let mut metric = out.encode_descriptor("identities", help, None, MetricType::Gauge)?;
     metric.encode_gauge(&(services.identities_live() as u64))
+}
+
+/// A counter by what became of what is counted.
+fn outcomes(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    totals: impl IntoIterator<Item = (&'static str, u64)>,
+) -> fmt::Result {
+    let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (outcome, total) in totals {
+        count(&mut metric.encode_family(&Labels([("outcome", outcome.to_owned())]))?, total)?;
+    }
+    Ok(())
 }
 
 fn histogram(

@@ -1,14 +1,14 @@
 //! What does the record of a flow tell policy? Everything that it was decided by but groups, attributes and the responder's user, which
 //! records do not have.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use dataplane::parse::Mac;
 use dataplane::policy::{Fact, Facts, Kind, NameId, Names, PolicySet, User};
 use dataplane::time::Wall;
 use serde_json::Value;
 
-use crate::services::differences::FlowSum;
+use crate::services::differences::{Ends, FlowSum};
 use crate::services::live;
 
 /// A flow as its record has it.
@@ -80,6 +80,20 @@ impl RecordedFlow {
             groups: Vec::new(),
             attributes: Vec::new(),
         })
+    }
+
+    /// For whoever is told of it.
+    pub(super) fn ends(&self) -> Ends {
+        const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let [src, dst] = self.told.ips;
+        let [src_port, dst_port] = self.told.ports;
+        Ends {
+            start_ns: self.start_ns,
+            flow_id: self.told.flow_id,
+            src: (src.unwrap_or(NOWHERE), src_port),
+            dst: (dst.unwrap_or(NOWHERE), dst_port),
+            proto: self.proto.clone(),
+        }
     }
 
     /// The facts for one set. `user` is [`Self::user`]'s; where the set asks for more of a user than records tell, he is pending.

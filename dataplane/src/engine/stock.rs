@@ -78,9 +78,13 @@ impl Engine {
 
     /// Goes on with the walk.
     pub(super) fn take_stock(&mut self, now: Tick) {
+        let waited_ns = now.ns_since(self.stock.due);
+        if waited_ns < SLOT_NS_MIN {
+            return;
+        }
         let slots = self.flows.slots();
         let slot_ns = (WALK_NS / (slots as u64).max(1)).max(SLOT_NS_MIN);
-        let due = (now.ns_since(self.stock.due) / slot_ns).min(SLOTS_MAX);
+        let due = (waited_ns / slot_ns).min(SLOTS_MAX);
         if due == 0 {
             return;
         }

@@ -211,8 +211,7 @@ impl PolicySet {
         names: &mut Names,
     ) -> Result<Self, Vec<PolicyError>> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let mut policies: Vec<&Policy> = file.policies.iter().filter(|policy| policy.enabled).collect();
-        policies.sort_by(|a, b| (a.priority, &a.policy_id).cmp(&(b.priority, &b.policy_id)));
+        let policies = file.in_order();
 
         let mut compiler = Compiler {
             file,

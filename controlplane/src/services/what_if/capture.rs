@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Comparing, WhatIfView};
 use crate::services::classify::{LINE_BYTES_MAX, Reader, Removed, read_capture};
-use crate::services::differences::{Actions, Compared, PolicySide};
+use crate::services::differences::{Actions, PolicySide};
 use crate::services::job_board::Progress;
 use crate::services::recorded_flow::RecordedFlow;
 use crate::store::Upload;
@@ -73,20 +73,11 @@ fn add(flow: &RecordedFlow, own: &Value, actions: &Actions, comparing: &mut Comp
         // One of the sets waited for a fact when the flow ended.
         return comparing.unknown(flow.sum, ["payload"].into_iter());
     };
-    comparing.view.flows.add(flow.sum);
     let id = |value: &Value| value.as_str().map(Box::from);
     let live = actions.side(id(&own["policy_id"]));
     let action = ["allow", "drop", "reject", "redirect", "rate_limit"]
         .into_iter()
         .find(|action| shadow["action"].as_str() == Some(action));
     let proposed = PolicySide { policy_id: id(&shadow["policy_id"]), action };
-    let compared = Compared {
-        change,
-        live: &live,
-        proposed: &proposed,
-        user_id: flow.told.user.as_deref(),
-        application: flow.told.application.as_deref(),
-        sum: flow.sum,
-    };
-    comparing.differences.add(&compared, || flow.ends());
+    comparing.differs(flow, change, &live, &proposed);
 }

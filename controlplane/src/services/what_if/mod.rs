@@ -10,13 +10,15 @@ mod records;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use dataplane::account::Change;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Services;
-use super::differences::{Differences, FlowDifferences, FlowSum};
+use super::differences::{Compared, Differences, FlowDifferences, FlowSum, PolicySide};
 use super::job_board::{JobError, JobView};
 use super::policies::PolicyLoadError;
+use super::recorded_flow::RecordedFlow;
 use crate::store::{StoreError, Upload};
 
 /// Minutes of the past that can be asked for: thirty days.
@@ -57,6 +59,19 @@ impl Comparing {
     fn same(&mut self, sum: FlowSum) {
         self.view.flows.add(sum);
         self.view.same.add(sum);
+    }
+
+    fn differs(&mut self, flow: &RecordedFlow, change: Change, live: &PolicySide, proposed: &PolicySide) {
+        self.view.flows.add(flow.sum);
+        let compared = Compared {
+            change,
+            live,
+            proposed,
+            user_id: flow.told.user.as_deref(),
+            application: flow.told.application.as_deref(),
+            sum: flow.sum,
+        };
+        self.differences.add(&compared, || flow.ends());
     }
 
     fn unknown(&mut self, sum: FlowSum, missing: impl Iterator<Item = &'static str>) {

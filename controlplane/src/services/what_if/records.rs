@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dataplane::policy::{Evaluation, PolicyIndex, Scratch};
 
 use super::{Comparing, WhatIfView};
-use crate::services::differences::{Compared, Ends, FlowSum, PolicySide};
+use crate::services::differences::{FlowSum, PolicySide};
 use crate::services::job_board::Progress;
 use crate::services::policies::Proposal;
 use crate::services::recorded_flow::RecordedFlow;
@@ -144,30 +144,6 @@ impl Judge {
         };
         let live = actions.side(id(live, by_live));
         let proposed = PolicySide { policy_id: id(proposed, by_proposed), action: Some(treatment.name()) };
-        self.comparing.view.flows.add(flow.sum);
-        let compared = Compared {
-            change,
-            live: &live,
-            proposed: &proposed,
-            user_id: flow.told.user.as_deref(),
-            application: flow.told.application.as_deref(),
-            sum: flow.sum,
-        };
-        self.comparing.differences.add(&compared, || flow.ends());
-    }
-}
-
-impl RecordedFlow {
-    pub(super) fn ends(&self) -> Ends {
-        const NOWHERE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-        let [src, dst] = self.told.ips;
-        let [src_port, dst_port] = self.told.ports;
-        Ends {
-            start_ns: self.start_ns,
-            flow_id: self.told.flow_id,
-            src: (src.unwrap_or(NOWHERE), src_port),
-            dst: (dst.unwrap_or(NOWHERE), dst_port),
-            proto: self.proto.clone(),
-        }
+        self.comparing.differs(flow, change, &live, &proposed);
     }
 }
