@@ -120,8 +120,10 @@ impl Bench {
         let (door, mut workers, mut receivers) = door(first, 1, None);
         let worker = workers.pop().expect("one worker was asked for");
         let receiver = receivers.pop().expect("one worker was asked for");
+        let mut engine = Engine::new(config, Arc::new(Shared::default()));
+        engine.count_into(Arc::clone(&worker.tally));
         Self {
-            engine: Engine::new(config, Arc::new(Shared::default())),
+            engine,
             door,
             worker,
             out: Outcome::default(),
