@@ -112,7 +112,7 @@ impl ShadowRecords {
             user_id: user.user_id(),
             application: end.summary.app_name(),
             sum: FlowSum {
-                flows: 1 + u64::from(record.aggregated),
+                flows: 1,
                 packets: record.packets.iter().sum(),
                 bytes: record.bytes.iter().sum(),
             },
