@@ -111,11 +111,7 @@ impl ShadowRecords {
             proposed: &PolicySide { policy_id: policy_id.map(Box::from), action: Some(action) },
             user_id: user.user_id(),
             application: end.summary.app_name(),
-            sum: FlowSum {
-                flows: 1,
-                packets: record.packets.iter().sum(),
-                bytes: record.bytes.iter().sum(),
-            },
+            sum: FlowSum { flows: 1, packets: record.packets.iter().sum(), bytes: record.bytes.iter().sum() },
         };
         differences.add(&compared, || Ends {
             start_ns: record.start.0,
