@@ -24,6 +24,7 @@ pub mod holds;
 pub mod identities;
 pub mod metrics;
 pub mod names;
+pub mod outcomes;
 pub mod policies;
 pub mod policy_commit;
 pub mod policy_counts;

@@ -10,21 +10,16 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use dataplane::dpi::Lease;
 use dataplane::flow::Direction;
 use dataplane::identity::Key;
 
-use crate::services::identities::{Assertion, LeaseSender, Source, Who};
+use crate::services::identities::{Assertion, LeaseOutcome, LeaseSender, Source, Who};
 use crate::services::{RateLimited, Services, Stoppable};
-
-/// How late the thread may notice that it is to end.
-const LOOK_UP_EVERY: Duration = Duration::from_millis(200);
-
-/// How often what is refused is spoken of.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+use crate::sources::listen::{LOOK_UP_EVERY, WARN_EVERY, is_running};
 
 /// Whose leases are believed, and what they say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +68,7 @@ impl Dhcp {
     pub fn start(self, services: Arc<Services>) -> io::Result<Stoppable> {
         Stoppable::start("jarvis-dhcp", move |stopped| {
             let warning = RateLimited::new(WARN_EVERY);
-            while matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
+            while is_running(&stopped) {
                 match self.waiting.recv_timeout(LOOK_UP_EVERY) {
                     Ok(lease) => self.take(&services, &lease, &warning),
                     Err(RecvTimeoutError::Timeout) => {}
@@ -89,10 +84,10 @@ impl Dhcp {
             false => Err("its server is not one of `identity.dhcp.servers`, or not in their zone".to_owned()),
         };
         let Err(why) = outcome else {
-            services.lease_counts().taken();
+            services.lease_counts().add(LeaseOutcome::Taken);
             return;
         };
-        services.lease_counts().refused();
+        services.lease_counts().add(LeaseOutcome::Refused);
         if let Some(suppressed) = warning.permit(Instant::now()) {
             let (server, addr, client) = (lease.server, lease.addr, lease.client);
             tracing::warn!(%server, %addr, %client, suppressed, "a DHCP lease was not taken: {why}");

@@ -11,10 +11,10 @@ use crate::services::audit::Entry;
 use crate::services::{RateLimited, Services, Stoppable};
 
 /// How late a thread may notice that it is to end.
-const LOOK_UP_EVERY: Duration = Duration::from_millis(200);
+pub(super) const LOOK_UP_EVERY: Duration = Duration::from_millis(200);
 
 /// How often what is refused is spoken of.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+pub(super) const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// A socket that is not read yet.
 #[derive(Debug)]

@@ -12,13 +12,10 @@ use std::time::{Duration, Instant};
 use crate::outbound::Place;
 use crate::services::identities::oidc::{KEYS_BYTES_MAX, KeySet, Oidc};
 use crate::services::{RateLimited, Stoppable};
-use crate::sources::listen::until_stopped;
+use crate::sources::listen::{WARN_EVERY, until_stopped};
 
 /// How late the thread may notice that keys are wanted, or that it is to end.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(50);
-
-/// How often a fault is spoken of.
-const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Where a provider's keys are.
 #[derive(Debug, Clone, PartialEq, Eq)]

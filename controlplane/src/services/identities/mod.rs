@@ -12,10 +12,9 @@ mod keeper;
 mod lease_line;
 mod leases;
 pub mod oidc;
+mod outcomes;
 mod registry;
-mod syslog_counts;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,14 +24,15 @@ use dataplane::policy::{Kind, NameId, PolicySet, User};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use lease_line::{LeaseCounts, LeaseSender};
+pub use lease_line::LeaseSender;
+pub use outcomes::{LeaseOutcome, RadiusOutcome, SyslogOutcome};
 pub use registry::{
     Assertion, KEYS_MAX, LIVE_MAX, Live, Precedence, Refused, Registry, Several, Source, Who,
 };
-pub use syslog_counts::{SyslogCounts, SyslogOutcome};
 
 use oidc::Oidc;
 
+use super::outcomes::Outcomes;
 use super::policies::Policies;
 use super::{PolicyLoadError, Services};
 use leases::LEASES_MAX;
@@ -63,53 +63,10 @@ const IN_FORCE_POLL: Duration = Duration::from_micros(200);
 #[derive(Debug, Default)]
 pub struct Identities {
     registry: Mutex<Registry>,
-    radius: RadiusCounts,
-    syslog: SyslogCounts,
-    lease_counts: Arc<LeaseCounts>,
+    radius: Outcomes<RadiusOutcome>,
+    syslog: Outcomes<SyslogOutcome>,
+    lease_counts: Arc<Outcomes<LeaseOutcome>>,
     oidc: Option<Arc<Oidc>>,
-}
-
-/// Packets of RADIUS accounting.
-#[derive(Debug, Default)]
-pub struct RadiusCounts {
-    accepted: AtomicU64,
-    duplicate: AtomicU64,
-    stale: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl RadiusCounts {
-    /// One was answered.
-    pub fn accepted(&self) {
-        self.accepted.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One was answered again and changed nothing: it was heard before.
-    pub fn duplicate(&self) {
-        self.duplicate.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One was answered and changed nothing: something newer was heard before.
-    pub fn stale(&self) {
-        self.stale.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One was not.
-    pub fn refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Answered, answered without a change, and not.
-    #[must_use]
-    pub fn totals(&self) -> [(&'static str, u64); 4] {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        [
-            ("accepted", of(&self.accepted)),
-            ("duplicate", of(&self.duplicate)),
-            ("stale", of(&self.stale)),
-            ("refused", of(&self.refused)),
-        ]
-    }
 }
 
 impl Identities {
@@ -309,19 +266,19 @@ impl Services {
 
     /// What came of DHCP leases.
     #[must_use]
-    pub const fn lease_counts(&self) -> &Arc<LeaseCounts> {
+    pub const fn lease_counts(&self) -> &Arc<Outcomes<LeaseOutcome>> {
         &self.identities.lease_counts
     }
 
     /// What became of messages of syslog.
     #[must_use]
-    pub const fn syslog_counts(&self) -> &SyslogCounts {
+    pub const fn syslog_counts(&self) -> &Outcomes<SyslogOutcome> {
         &self.identities.syslog
     }
 
     /// What came of RADIUS accounting.
     #[must_use]
-    pub const fn radius_counts(&self) -> &RadiusCounts {
+    pub const fn radius_counts(&self) -> &Outcomes<RadiusOutcome> {
         &self.identities.radius
     }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::accounting::{Mapping, Session, Told, read};
 use super::packet::{Fault, PACKET_BYTES_MAX, Request};
 use super::replay::{Mark, Memory, Novelty};
-use crate::services::identities::LIVE_MAX;
+use crate::services::identities::{LIVE_MAX, RadiusOutcome};
 use crate::services::{Services, Stoppable};
 use crate::sources::listen::{Refusals, UdpListener, are_of};
 
@@ -124,9 +124,9 @@ impl Server {
         };
         let counts = self.services.radius_counts();
         match self.memory.judge(&told, mark, running) {
-            Novelty::New => counts.accepted(),
-            Novelty::Duplicate => return counts.duplicate(),
-            Novelty::Stale => return counts.stale(),
+            Novelty::New => counts.add(RadiusOutcome::Accepted),
+            Novelty::Duplicate => return counts.add(RadiusOutcome::Duplicate),
+            Novelty::Stale => return counts.add(RadiusOutcome::Stale),
         }
         self.memory.remember(&told, mark);
         self.act(told, mark, from);
@@ -176,7 +176,7 @@ impl Server {
             Refusal::Unknown => "unknown_client",
             Refusal::Fault(fault) => fault.code(),
         };
-        self.services.radius_counts().refused();
+        self.services.radius_counts().add(RadiusOutcome::Refused);
         self.refusals.tell(&self.services, from, code, &refusal.to_string());
     }
 }

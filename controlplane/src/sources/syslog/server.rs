@@ -14,6 +14,7 @@ use super::frames::{Frames, Next};
 use super::message::{MESSAGE_BYTES_MAX, read};
 use super::pattern::{Pattern, Told};
 use crate::services::identities::{Assertion, Source, SyslogOutcome};
+use crate::services::outcomes::Outcome;
 use crate::services::{Services, Stoppable};
 use crate::sources::listen::{Refusals, UdpListener, are_of, until_stopped};
 

@@ -1,0 +1,85 @@
+//! What can become of a packet of RADIUS accounting, a message of syslog, a DHCP lease?
+
+use crate::services::outcomes::Outcome;
+
+/// What became of a packet of RADIUS accounting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RadiusOutcome {
+    /// It was answered, and counts.
+    Accepted,
+    /// It was answered and changed nothing: it was heard before.
+    Duplicate,
+    /// It was answered and changed nothing: something newer was heard before.
+    Stale,
+    /// It was not answered.
+    Refused,
+}
+
+impl Outcome for RadiusOutcome {
+    const ALL: &'static [Self] = &[Self::Accepted, Self::Duplicate, Self::Stale, Self::Refused];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Stale => "stale",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What became of a message of syslog. The audit has the same names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyslogOutcome {
+    /// It told of a login, which holds.
+    Login,
+    /// It told of a logout.
+    Logout,
+    /// No pattern is of its form.
+    Unmatched,
+    /// It is no message.
+    Malformed,
+    /// Nobody listens to whoever sent it.
+    UnknownSender,
+    /// It told of what does not hold.
+    Refused,
+}
+
+impl Outcome for SyslogOutcome {
+    const ALL: &'static [Self] =
+        &[Self::Login, Self::Logout, Self::Unmatched, Self::Malformed, Self::UnknownSender, Self::Refused];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::Unmatched => "unmatched",
+            Self::Malformed => "malformed",
+            Self::UnknownSender => "unknown_sender",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What became of a DHCP lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseOutcome {
+    /// It is in force.
+    Taken,
+    /// It is not.
+    Refused,
+    /// Nobody heard of it, for want of room.
+    Lost,
+}
+
+impl Outcome for LeaseOutcome {
+    const ALL: &'static [Self] = &[Self::Taken, Self::Refused, Self::Lost];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Refused => "refused",
+            Self::Lost => "lost",
+        }
+    }
+}
