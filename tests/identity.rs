@@ -32,6 +32,18 @@ fn assert_user(lab: &Lab, words: &[&str]) -> u64 {
     told["identity_id"].as_u64().unwrap()
 }
 
+/// The daemon with RADIUS accounting from this host, and the port that takes it.
+fn start_with_radius(lab: &Lab) -> (u16, lab::Daemon) {
+    let port = lab::free_port();
+    let radius = format!(
+        "[identity.radius]\nlisten = \"127.0.0.1:{port}\"\n\
+         [[identity.radius.client]]\nnetworks = [\"127.0.0.0/8\"]\nsecret_file = \"radius.secret\"\n"
+    );
+    lab.policy(&radius, POLICIES);
+    lab.write("radius.secret", format!("{SECRET}\n"));
+    (port, lab.start())
+}
+
 fn of_user<'a>(events: &'a [Value], event_type: &str, user_id: &str) -> Vec<&'a Value> {
     let is_it = |event: &&Value| event["event_type"] == event_type && event["jarvis"]["user_id"] == user_id;
     events.iter().filter(is_it).collect()
@@ -179,14 +191,7 @@ fn radius_accounting_tells_who_is_where() {
         return;
     }
     let Some(lab) = Lab::up(&[]) else { return };
-    let port = lab::free_port();
-    let radius = format!(
-        "[identity.radius]\nlisten = \"127.0.0.1:{port}\"\n\
-         [[identity.radius.client]]\nnetworks = [\"127.0.0.0/8\"]\nsecret_file = \"radius.secret\"\n"
-    );
-    lab.policy(&radius, POLICIES);
-    lab.write("radius.secret", format!("{SECRET}\n"));
-    let daemon = lab.start();
+    let (port, daemon) = start_with_radius(&lab);
     let _http = lab.serve_http(8_080);
     let ann =
         "User-Name = \"ann\"; Acct-Session-Id = \"17\"; NAS-Identifier = \"ap-1\"; Filter-Id = \"employee\"";
@@ -248,14 +253,7 @@ fn signed(attributes: &[(u8, &[u8])]) -> Vec<u8> {
 #[test]
 fn accounting_that_is_sent_once_more_brings_nobody_back() {
     let Some(lab) = Lab::up(&[]) else { return };
-    let port = lab::free_port();
-    let radius = format!(
-        "[identity.radius]\nlisten = \"127.0.0.1:{port}\"\n\
-         [[identity.radius.client]]\nnetworks = [\"127.0.0.0/8\"]\nsecret_file = \"radius.secret\"\n"
-    );
-    lab.policy(&radius, POLICIES);
-    lab.write("radius.secret", format!("{SECRET}\n"));
-    let daemon = lab.start();
+    let (port, daemon) = start_with_radius(&lab);
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
     // Each is answered, whatever becomes of it; gives how many are known then.
