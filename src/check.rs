@@ -6,7 +6,7 @@
 use crate::cli::{self, ConfigFlag};
 use crate::config::{PortFlags, Ports, Rules, Service};
 use crate::failure::Failure;
-use crate::{dhcp, oidc, radius, rules, setup, syslog, trust};
+use crate::{dhcp, oidc, portal, radius, rules, setup, syslog, trust};
 use dataplane::rules::memory::Names;
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::path::PathBuf;
@@ -92,7 +92,12 @@ fn configuration(typed: &cli::Check) -> Result<Vec<String>, Failure> {
         syslog::config(&config).map(drop),
         dhcp::config(&config).map(drop),
     ];
-    let secrets = sources.into_iter().filter_map(Result::err).reduce(Failure::and).map_or(Ok(()), Err);
+    let (portal, of_portal) = match portal::config(&config) {
+        Ok(portal) => (Ok(()), portal.map_or_else(Vec::new, |(_, warnings)| warnings)),
+        Err(wrong) => (Err(wrong), Vec::new()),
+    };
+    let sources = sources.into_iter().chain([portal]);
+    let secrets = sources.filter_map(Result::err).reduce(Failure::and).map_or(Ok(()), Err);
     let keys = match (secrets, rules) {
         (Ok(()), Ok(rules)) => Ok(rules),
         (Err(wrong), Ok(_)) | (Ok(()), Err(wrong)) => Err(wrong),
@@ -100,7 +105,7 @@ fn configuration(typed: &cli::Check) -> Result<Vec<String>, Failure> {
     };
     let (set, rules, told) = everything(loaded, keys, setup::tls(&config))?;
     let of_rules = rules.unsupported.into_iter().chain(rules.idle);
-    let warnings = told.into_iter().chain(of_rules).chain(setup::policy_warnings(&config));
+    let warnings = told.into_iter().chain(of_portal).chain(of_rules).chain(setup::policy_warnings(&config));
     let notices = config.notices.iter().map(|notice| format!("notice: {notice}"));
     let mut lines: Vec<String> =
         notices.chain(warnings.map(|warning| format!("warning: {warning}"))).collect();

@@ -24,6 +24,7 @@ mod levers;
 mod links;
 mod log;
 mod policy;
+mod portal;
 mod preflight;
 mod privileges;
 mod oidc;
@@ -104,6 +105,10 @@ fn run(typed: &Live) -> Result<(), Failure> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
+    let portal = portal::config(&config)?.map(|(portal, warnings)| {
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        portal
+    });
     serve::make_directories(&config)?;
     links::recover(&serve::held_down_note(&config), &config);
     let plan = preflight::check(&config)?;
@@ -210,7 +215,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let dhcp = dhcp.map_err(|error| Failure::line(format!("no thread for DHCP leases: {error}")))?;
     let serving = Serving::start(
         &config,
-        tls,
+        (tls, portal),
         &plan,
         threads,
         built,

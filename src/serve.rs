@@ -16,7 +16,7 @@ use crate::signals::{Ask, Asks, Supervisor};
 use crate::threads::{Kept, Workers};
 use crate::trust;
 use crate::wire::LiveWire;
-use controlplane::api::{self, Server, Tls};
+use controlplane::api::{self, Portal, PortalConfig, Server, Tls};
 use controlplane::services::classify::Reader;
 use controlplane::services::levers::{ReloadOutcome, Reloaded};
 use controlplane::services::live::{Recorder, RecorderHandle};
@@ -59,6 +59,7 @@ pub(crate) struct Serving {
     recorder: RecorderHandle,
     server: Kept<Server>,
     server_config: api::Config,
+    portal: Option<(PortalConfig, Kept<Portal>)>,
     links: Links,
     asks: Asks,
     orders: Receiver<Order>,
@@ -79,7 +80,7 @@ impl Serving {
     #[expect(clippy::too_many_arguments, reason = "each is one finished part of the boot story in main")]
     pub(crate) fn start(
         config: &Config,
-        tls: Option<Arc<Tls>>,
+        (tls, portal): (Option<Arc<Tls>>, Option<PortalConfig>),
         plan: &CorePlan,
         workers: Workers,
         built: Vec<Worker<XskQueue>>,
@@ -105,6 +106,12 @@ impl Serving {
         let asks = Asks::listen().map_err(|error| Failure::line(format!("cannot hear signals: {error}")))?;
         let server = Server::start(server_config.clone(), Arc::clone(&services))
             .map_err(|error| Failure::line(error.to_string()))?;
+        let portal = portal.map(|config| {
+            let portal = Portal::start(config.clone(), Arc::clone(&services));
+            let portal = portal.map_err(|error| Failure::line(format!("the captive portal: {error}")))?;
+            Ok::<_, Failure>((config, Kept::of(portal)))
+        });
+        let portal = portal.transpose()?;
         let history = services.keep_history().map_err(|error| thread_failed(&error))?;
         let identities = services.keep_identities().map_err(|error| thread_failed(&error))?;
         let commits = services.keep_commits().map_err(|error| thread_failed(&error))?;
@@ -148,6 +155,7 @@ impl Serving {
             recorder,
             server: Kept::of(server),
             server_config,
+            portal,
             links,
             asks,
             orders,
@@ -181,6 +189,7 @@ impl Serving {
                 volume.look(Instant::now());
             }
             self.look_after_server();
+            self.look_after_portal();
             self.look_after_commits();
             if !self.pump.is_alive() && !std::mem::replace(&mut pump_missed, true) {
                 tracing::error!("the event thread died: events are shed until a restart, packets flow on");
@@ -207,6 +216,19 @@ impl Serving {
                 self.door.tell(StateChange::ControlRestarted);
             }
             Some(Err(error)) => tracing::error!(%error, "the control thread died and cannot be started yet"),
+        }
+    }
+
+    /// The same for the portal.
+    fn look_after_portal(&mut self) {
+        let Some((config, portal)) = &mut self.portal else { return };
+        let start = || Portal::start(config.clone(), Arc::clone(&self.services));
+        match portal.look(Instant::now(), Portal::is_alive, start) {
+            None => {}
+            Some(Ok(())) => tracing::error!("the captive portal's thread died and was started anew"),
+            Some(Err(error)) => {
+                tracing::error!(%error, "the captive portal's thread died and cannot be started yet");
+            }
         }
     }
 
@@ -297,27 +319,37 @@ impl Serving {
 
     fn reload_certificates(&self) -> Reloaded {
         let part = "certificates";
-        let Some(tls) = &self.server_config.tls else {
-            return Reloaded { part, outcome: ReloadOutcome::Absent, notes: Vec::new() };
-        };
-        match tls.reload(now().wall.0 / 1_000_000_000) {
-            Ok(warnings) => {
-                tracing::info!("the API's certificates were read again; connections from now on use them");
-                for warning in &warnings {
-                    tracing::warn!("{warning}");
+        let of_api = self.server_config.tls.iter().map(|tls| ("API", tls));
+        let of_portal = self.portal.iter().filter_map(|(config, _)| config.tls.as_ref());
+        let mut outcome = ReloadOutcome::Absent;
+        let mut notes = Vec::new();
+        for (whose, tls) in of_api.chain(of_portal.map(|tls| ("portal", tls))) {
+            match tls.reload(now().wall.0 / 1_000_000_000) {
+                Ok(warnings) => {
+                    tracing::info!(
+                        "the {whose}'s certificates were read again; connections from now on use them"
+                    );
+                    for warning in &warnings {
+                        tracing::warn!("{warning}");
+                    }
+                    notes.extend(warnings.iter().map(ToString::to_string));
+                    if outcome == ReloadOutcome::Absent {
+                        outcome = ReloadOutcome::Reloaded;
+                    }
                 }
-                let notes = warnings.iter().map(ToString::to_string).collect();
-                Reloaded { part, outcome: ReloadOutcome::Reloaded, notes }
-            }
-            Err(faults) => {
-                for fault in &faults {
-                    tracing::error!("{fault}");
+                Err(faults) => {
+                    for fault in &faults {
+                        tracing::error!("{fault}");
+                    }
+                    tracing::error!(
+                        "the {whose}'s certificates were not reloaded, the ones before stay in force"
+                    );
+                    notes.extend(faults.iter().map(ToString::to_string));
+                    outcome = ReloadOutcome::Failed;
                 }
-                tracing::error!("the API's certificates were not reloaded, the ones before stay in force");
-                let notes = faults.iter().map(ToString::to_string).collect();
-                Reloaded { part, outcome: ReloadOutcome::Failed, notes }
             }
         }
+        Reloaded { part, outcome, notes }
     }
 
     fn stop(self) {
@@ -336,7 +368,7 @@ impl Serving {
         self.recorder.stop();
         self.history.stop();
         self.identities.stop();
-        drop(self.commits);
+        drop((self.commits, self.portal));
         if let Some(server) = self.server.into_running() {
             server.stop();
         }

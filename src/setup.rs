@@ -8,7 +8,7 @@ use crate::config::{
     Checksum, Config, DEFAULT_CONFIG, DEFAULT_POLICY, Environment, Mode, Port, PortFlags, Ports, understand,
 };
 use crate::failure::Failure;
-use crate::{serve, workers};
+use crate::{portal, serve, workers};
 use controlplane::api::Tls;
 use controlplane::services::{Applications, Policies, PolicySources};
 use controlplane::store::PolicyHistory;
@@ -117,6 +117,7 @@ pub(crate) fn policy_warnings(config: &Config) -> Vec<String> {
     // Whoever asks has loaded them before and told every error.
     let Ok(file) = PolicyFile::parse(&name, &bytes) else { return Vec::new() };
     let mut warnings: Vec<String> = file.lint(supplied(config)).iter().map(ToString::to_string).collect();
+    warnings.extend(portal::unused(config, &file));
     if config.mirror.is_none() {
         let idle = file.policies.iter().filter(|policy| policy.enabled && policy.mirror);
         warnings.extend(idle.map(|policy| {

@@ -5,46 +5,8 @@
 
 mod lab;
 
+use lab::service::{up, v4, v6};
 use lab::{Host, Lab, eventually, said, sh};
-
-/// A network that no other lab on this machine routes to its own service port.
-fn network() -> u32 {
-    1 + std::process::id() % 250
-}
-
-fn v4(host: u32) -> String {
-    format!("10.79.{}.{host}", network())
-}
-
-fn v6(host: u32) -> String {
-    format!("fd79:{:x}::{host}", network())
-}
-
-/// A lab whose hosts have addresses in the service network; the name of the service interface.
-fn up() -> Option<(Lab, String)> {
-    up_with(&[], "")
-}
-
-/// The same with more words for the lab and more configuration.
-fn up_with(words: &[&str], more: &str) -> Option<(Lab, String)> {
-    let lab = Lab::up(words)?;
-    for (host, number) in [(Host::Client, 1), (Host::Server, 2)] {
-        for words in [
-            &["ip", "addr", "add", &format!("{}/24", v4(number)), "dev", "eth0"][..],
-            &["ip", "addr", "add", &format!("{}/64", v6(number)), "dev", "eth0", "nodad"],
-        ] {
-            let output = lab.on(host, words);
-            assert!(output.status.success(), "{output:?}");
-        }
-    }
-    let tap = format!("{}-j", lab.name);
-    lab.config(&format!(
-        "{more}\n[inline.service]\ninterface = \"{tap}\"\nipv4 = \"{}/24\"\nipv6 = \"{}/64\"\n",
-        v4(3),
-        v6(3)
-    ));
-    Some((lab, tap))
-}
 
 /// The MAC that `host` has learned for `address`.
 fn neighbour(lab: &Lab, host: Host, address: &str) -> String {
@@ -54,7 +16,7 @@ fn neighbour(lab: &Lab, host: Host, address: &str) -> String {
 
 #[test]
 fn the_service_addresses_answer_ping_on_both_sides() {
-    let Some((lab, _tap)) = up() else { return };
+    let Some((lab, _tap)) = up(&[], "") else { return };
     let _daemon = lab.start();
     for host in [Host::Client, Host::Server] {
         assert_eq!(lab.pings_of(host, &v4(3)), 3, "{host:?}\n{}", lab.log());
@@ -67,7 +29,7 @@ fn the_service_addresses_answer_ping_on_both_sides() {
 
 #[test]
 fn the_service_address_answers_frames_longer_than_a_chunk() {
-    let Some((lab, _tap)) = up_with(&["--mtu", "9000"], "") else { return };
+    let Some((lab, _tap)) = up(&["--mtu", "9000"], "") else { return };
     let _daemon = lab.start();
     for (address, size) in [(v4(3), "8972"), (v6(3), "8952")] {
         eventually("the service address is ready", || lab.pings_of(Host::Client, &address) == 3);
@@ -79,7 +41,7 @@ fn the_service_address_answers_frames_longer_than_a_chunk() {
 
 #[test]
 fn a_server_on_the_box_is_reached_from_both_sides() {
-    let Some((lab, tap)) = up() else { return };
+    let Some((lab, tap)) = up(&[], "") else { return };
     let _daemon = lab.start();
     assert!(said(&sh("ip", &["addr", "show", &tap])).contains(&v4(3)));
     let listener = std::net::TcpListener::bind((v4(3), 8080)).unwrap();
@@ -129,7 +91,7 @@ print(u.recv(100).decode(), u.getpeername()[0])
 ";
 
 fn a_redirect_reaches_the_box(words: &[&str], more: &str) {
-    let Some((lab, _tap)) = up_with(words, &format!("{more}[policy]\nfile = \"policy.json\"\n")) else {
+    let Some((lab, _tap)) = up(words, &format!("{more}[policy]\nfile = \"policy.json\"\n")) else {
         return;
     };
     lab.write("policy.json", TO_THE_BOX);
@@ -187,7 +149,7 @@ fn a_redirect_to_the_service_address_reaches_the_box_through_two_workers() {
 
 #[test]
 fn arp_is_answered_for_the_service_address_only_and_its_frames_never_cross() {
-    let Some((lab, tap)) = up() else { return };
+    let Some((lab, tap)) = up(&[], "") else { return };
     let _daemon = lab.start();
     let filter = ["host", &v4(3), "or", "host", "10.77.0.1"];
     let capture = lab.tcpdump(Host::Server, &[&["-l", "-i", "eth0"], &filter[..]].concat());

@@ -35,6 +35,36 @@ pub(crate) struct Identity {
     pub syslog: Option<SyslogLines>,
     /// DHCP leases on the wire; `None`: they are not taken.
     pub dhcp: Option<DhcpLeases>,
+    /// The captive portal; `None`: there is none.
+    pub portal: Option<CaptivePortal>,
+}
+
+/// Where users say who they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct CaptivePortal {
+    /// Of clear HTTP, at the service addresses.
+    pub port: u16,
+    /// HTTPS; `None`: the pages are served in clear.
+    pub tls: Option<PortalTls>,
+    /// How long a login is believed, seconds.
+    pub session_s: u64,
+    /// What the page is called.
+    pub title: String,
+    /// What is said above the form.
+    pub terms: Option<String>,
+}
+
+/// HTTPS of the portal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct PortalTls {
+    /// At the service addresses.
+    pub port: u16,
+    /// The certificate and what chains it to its CA, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// The name that clients are sent to; `None`: the service address.
+    pub name: Option<String>,
 }
 
 /// Whose DHCP leases are believed.
@@ -134,11 +164,13 @@ pub(super) fn read_identity(identity: &mut Section<'_, '_>, base: &Path) -> Iden
         oidc: identity.section("oidc", |oidc| read_oidc(oidc, base)),
         syslog: identity.section("syslog", read_syslog),
         dhcp: identity.section("dhcp", read_dhcp),
+        portal: identity.section("portal", |portal| read_portal(portal, base)),
     }
 }
 
 fn precedence(identity: &mut Section<'_, '_>) -> Precedence {
-    let Some(at) = identity.parsed_list::<Source>("precedence", "api, oidc, radius, syslog or dhcp") else {
+    let Some(at) = identity.parsed_list::<Source>("precedence", "api, oidc, radius, portal, syslog or dhcp")
+    else {
         return Precedence::default();
     };
     Precedence::new(&at.value).unwrap_or_else(|| {
@@ -280,4 +312,70 @@ fn read_syslog(syslog: &mut Section<'_, '_>) -> Option<SyslogLines> {
     }
     let patterns = patterns.into_iter().flatten().collect();
     Some(SyslogLines { listen, listen_tcp, networks: networks?, expires_s, patterns })
+}
+
+/// Characters of the portal's title, and of what it says above the form.
+const TITLE_CHARS_MAX: usize = 100;
+const TERMS_CHARS_MAX: usize = 4_000;
+
+/// `None` where the file has no such table, or it is wrong.
+fn read_portal(portal: &mut Section<'_, '_>, base: &Path) -> Option<CaptivePortal> {
+    let port = value_or(portal.integer("port", 1..=65_535_u16), 8_880);
+    let session_s = u64::from(value_or(portal.integer("session_s", 60..=SECONDS_MAX), 8 * 3_600));
+    let line = |portal: &mut Section<'_, '_>, key, most: usize| {
+        let at = portal.text(key)?;
+        if !(1..=most).contains(&at.value.chars().count()) {
+            portal.note(Some(at.line), format!("identity.portal.{key} is a text of 1 to {most} characters"));
+        }
+        Some(at.value)
+    };
+    let title = line(portal, "title", TITLE_CHARS_MAX).unwrap_or_else(|| "Network login".to_owned());
+    let terms = line(portal, "terms", TERMS_CHARS_MAX);
+    let tls_port = portal.integer("tls_port", 1..=65_535_u16);
+    let certificate = portal.text("certificate");
+    let key = portal.text("key");
+    let name = portal.text("name");
+    portal.line()?;
+    if let Some(at) = &name
+        && !is_host_name(&at.value)
+    {
+        portal.note(
+            Some(at.line),
+            format!("identity.portal.name \"{}\" is no host name, such as portal.example", at.value),
+        );
+    }
+    let tls = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(PortalTls {
+            port: value_or(tls_port, 8_843),
+            certificate: base.join(certificate.value),
+            key: base.join(key.value),
+            name: name.map(|at| at.value),
+        }),
+        (None, None) => {
+            if tls_port.is_some() || name.is_some() {
+                portal
+                    .note(None, "identity.portal.tls_port and name need identity.portal.certificate and key");
+            }
+            None
+        }
+        _ => {
+            portal.note(None, "identity.portal.certificate and identity.portal.key need one another");
+            None
+        }
+    };
+    if tls.as_ref().is_some_and(|tls| tls.port == port) {
+        portal.note(None, format!("identity.portal: port and tls_port are both {port}"));
+    }
+    Some(CaptivePortal { port, tls, session_s, title, terms })
+}
+
+/// Labels of letters, digits and hyphens (RFC 1123 2.1).
+fn is_host_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }

@@ -5,6 +5,8 @@
 //! Waiting is for a condition, never for a time.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod service;
+
 use serde_json::Value;
 use std::io::Read;
 use std::path::PathBuf;

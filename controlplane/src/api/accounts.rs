@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Secret;
+use super::jobs::Jobs;
 use super::problem::Problem;
 use super::request::{JsonBody, Page, Parameters, etag, page_of, version};
 use super::trail::Told;
@@ -167,6 +168,7 @@ pub(super) async fn make(
 pub(super) async fn change(
     State(services): State<Arc<Services>>,
     State(auth): State<Arc<Auth>>,
+    State(jobs): State<Arc<Jobs>>,
     Path(user_id): Path<String>,
     headers: HeaderMap,
     JsonBody(change): JsonBody<AccountChange>,
@@ -174,6 +176,7 @@ pub(super) async fn change(
     let has_new_password = change.password.is_some() || change.reset_password;
     let told = Told::about(&user_id).before(&auth.account_view(&user_id).ok());
     let made = auth.change_account(&user_id, change, version(&headers)?, services.now_s()).await?;
+    forget_at_portal(services, &jobs, made.account.username.clone()).await?;
     let mut told = told.after(&made.account);
     if let Some(after) = told.after.as_mut().and_then(serde_json::Value::as_object_mut) {
         after.insert("has_new_password".to_owned(), has_new_password.into());
@@ -193,12 +196,20 @@ pub(super) async fn change(
     responses((status = 204, description = "Done.")),
 )]
 pub(super) async fn remove(
+    State(services): State<Arc<Services>>,
     State(auth): State<Arc<Auth>>,
+    State(jobs): State<Arc<Jobs>>,
     Path(user_id): Path<String>,
     headers: HeaderMap,
 ) -> Result<(StatusCode, Extension<Told>), Problem> {
     let removed = auth.remove_account(&user_id, version(&headers)?).await?;
+    forget_at_portal(services, &jobs, removed.username.clone()).await?;
     Ok((StatusCode::NO_CONTENT, Extension(Told::about(user_id).before(&removed))))
+}
+
+/// Ends what the portal let in with an account that has changed, as its sessions end.
+async fn forget_at_portal(services: Arc<Services>, jobs: &Jobs, username: String) -> Result<(), Problem> {
+    jobs.change(move || services.drop_portal_user(&username)).await
 }
 
 #[derive(Deserialize, ToSchema)]

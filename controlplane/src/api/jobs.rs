@@ -1,9 +1,11 @@
 //! Where does work run that waits for a worker or computes for long? On a few threads, with room of its own for
 //! changes: whatever readers ask for, an operator's change finds a thread.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use super::problem::{Code, Problem};
@@ -15,7 +17,16 @@ const READING_MAX: usize = 12;
 const CHANGING_MAX: usize = 4;
 
 /// Threads that both need.
-pub(super) const THREADS_MAX: usize = READING_MAX + CHANGING_MAX;
+const THREADS_MAX: usize = READING_MAX + CHANGING_MAX;
+
+/// A single-threaded runtime with threads of this name for the work.
+pub(super) fn runtime(name: &str) -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name(name)
+        .max_blocking_threads(THREADS_MAX)
+        .build()
+}
 
 /// How long work waits for a thread before its client is told to come back.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -11,6 +11,7 @@ mod rules;
 pub mod server;
 pub mod tls;
 
+mod accept;
 mod accounts;
 mod admin;
 mod audit;
@@ -39,8 +40,10 @@ mod policy_items;
 mod policy_schema;
 mod policy_shadow;
 mod policy_versions;
+pub mod portal;
 pub mod rates;
 mod request;
+mod running;
 mod schema;
 mod subjects;
 mod system;
@@ -52,6 +55,7 @@ mod webhooks;
 mod what_if;
 mod wire;
 
+pub use portal::{Portal, PortalConfig, PortalSite};
 pub use problem::{Code, Fault, Problem};
 pub use rates::Rates;
 pub use server::{Config, Limits, Server, StartError};

@@ -235,6 +235,12 @@ impl Problem {
         &self.detail
     }
 
+    /// When it is worth trying again, in seconds.
+    #[must_use]
+    pub const fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+    }
+
     /// Its code.
     #[must_use]
     pub const fn code(&self) -> Code {

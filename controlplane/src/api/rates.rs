@@ -169,7 +169,7 @@ impl Buckets {
 
 fn class_of(method: &Method, path: &str) -> Class {
     match path {
-        "/auth/login" | "/auth/refresh" => Class::Login,
+        "/auth/login" | "/auth/refresh" | "/portal/login" => Class::Login,
         _ if *method == Method::GET || *method == Method::HEAD => Class::Read,
         // They ask for a verdict, or carry packets, and change nothing.
         "/policy/evaluate" | "/socket.io/" => Class::Read,

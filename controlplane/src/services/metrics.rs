@@ -309,6 +309,12 @@ fn workers(out: &mut DescriptorEncoder<'_>, services: &Services, readings: &[Wor
         "Messages of syslog by what became of them",
         services.syslog_counts().totals(),
     )?;
+    outcomes(
+        out,
+        "portal_requests",
+        "Requests at the captive portal by what became of them",
+        services.portal_counts().totals(),
+    )?;
     if let Some(oidc) = services.oidc() {
         outcomes(
             out,

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::parse::{Addr, Mac};
 
 /// Bits of an address; one of IPv4 stands at its end.
-const ADDR_BITS: u8 = 128;
+pub const ADDR_BITS: u8 = 128;
 /// Bits in front of one of IPv4.
 const V4_BITS_BEFORE: u8 = 96;
 

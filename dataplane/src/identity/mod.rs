@@ -9,5 +9,5 @@ mod recent;
 mod table;
 
 pub use crate::flow::UserNumber;
-pub use key::{Key, KeyError};
+pub use key::{ADDR_BITS, Key, KeyError};
 pub use table::{Identity, Table};

@@ -109,6 +109,24 @@ impl Auth {
         refresh_token.strip_prefix(REFRESH_PREFIX)?.split_once('.').map(|(id, _secret)| id)
     }
 
+    /// The account of who knows its password, without a session of the API.
+    ///
+    /// # Errors
+    ///
+    /// As for a login, and [`AuthError::PasswordMustChange`].
+    pub async fn known_by_password(
+        self: &Arc<Self>,
+        login: Login,
+        address: IpAddr,
+        now_s: u64,
+    ) -> Result<AccountView, AuthError> {
+        let account = self.owner(login.username, login.password, address, now_s).await?;
+        if account.must_change_password {
+            return Err(AuthError::PasswordMustChange);
+        }
+        Ok(account.view())
+    }
+
     /// Puts new tokens in the place of a refresh token.
     ///
     /// # Errors
@@ -204,14 +222,49 @@ impl Auth {
         client: &Client,
         now_s: u64,
     ) -> Result<(), AuthError> {
-        let account = &identity.account;
-        password::judge(&account.username, &new)?;
-        if old == new {
+        let (username, keep) = (identity.account.username.clone(), identity.session.clone());
+        self.put_password(
+            Login { username, password: old, token_form: None },
+            new,
+            keep,
+            client.address,
+            now_s,
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Changes the password of who knows the one before, which ends all sessions of the account; the account.
+    ///
+    /// # Errors
+    ///
+    /// As for a login, and [`AuthError::Password`].
+    pub async fn renew_password(
+        self: &Arc<Self>,
+        login: Login,
+        new: Password,
+        address: IpAddr,
+        now_s: u64,
+    ) -> Result<AccountView, AuthError> {
+        self.put_password(login, new, None, address, now_s).await.map(|account| account.view())
+    }
+
+    /// Changes a password, and ends the account's sessions but for `keep`.
+    async fn put_password(
+        self: &Arc<Self>,
+        login: Login,
+        new: Password,
+        keep: Option<String>,
+        address: IpAddr,
+        now_s: u64,
+    ) -> Result<Arc<Account>, AuthError> {
+        password::judge(&login.username, &new)?;
+        if login.password == new {
             return Err(AuthError::Invalid("The new password is the old one.".to_owned()));
         }
-        self.owner(account.username.clone(), old, client.address, now_s).await?;
+        let id = self.owner(login.username, login.password, address, now_s).await?.id.clone();
         let hash = self.hashing.run(move || password::hash(&new)).await??;
-        let (me, id, keep) = (Arc::clone(self), account.id.clone(), identity.session.clone());
+        let me = Arc::clone(self);
         self.changing
             .run(move || {
                 let mut changed = me.account(&id)?;
@@ -220,7 +273,6 @@ impl Auth {
                 me.keep_account(changed, keep.as_deref(), now_s)
             })
             .await?
-            .map(|_| ())
     }
 
     /// The account that `username` and `password` are of.

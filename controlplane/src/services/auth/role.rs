@@ -181,6 +181,12 @@ impl Role {
         }
     }
 
+    /// Whether it is for users of the network, who see to their own account and to nothing else of the box.
+    #[must_use]
+    pub const fn is_of_network(self) -> bool {
+        matches!(self, Self::Employee | Self::Contractor)
+    }
+
     /// Whether the table has it.
     #[must_use]
     pub fn may(self, permission: Permission) -> bool {
@@ -199,6 +205,7 @@ mod tests {
             assert_eq!(role.may(Permission::AccountsWrite), is_admin, "{role}");
             assert_eq!(role.may(Permission::KeysWrite), is_admin, "{role}");
             assert!(role.may(Permission::OwnAccount), "{role}");
+            assert_eq!(role.permissions() == [Permission::OwnAccount], role.is_of_network(), "{role}");
         }
     }
 

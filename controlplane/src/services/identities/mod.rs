@@ -13,6 +13,7 @@ mod lease_line;
 mod leases;
 pub mod oidc;
 mod outcomes;
+mod portal;
 mod registry;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +26,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use lease_line::LeaseSender;
-pub use outcomes::{LeaseOutcome, RadiusOutcome, SyslogOutcome};
+pub use outcomes::{LeaseOutcome, PortalOutcome, RadiusOutcome, SyslogOutcome};
 pub use registry::{
     Assertion, KEYS_MAX, LIVE_MAX, Live, Precedence, Refused, Registry, Several, Source, Who,
 };
@@ -65,6 +66,7 @@ pub struct Identities {
     registry: Mutex<Registry>,
     radius: Outcomes<RadiusOutcome>,
     syslog: Outcomes<SyslogOutcome>,
+    portal: Outcomes<PortalOutcome>,
     lease_counts: Arc<Outcomes<LeaseOutcome>>,
     oidc: Option<Arc<Oidc>>,
 }

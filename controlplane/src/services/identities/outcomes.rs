@@ -1,4 +1,4 @@
-//! What can become of a packet of RADIUS accounting, a message of syslog, a DHCP lease?
+//! What can become of a packet of RADIUS accounting, a message of syslog, a DHCP lease, a request at the portal?
 
 use crate::services::outcomes::Outcome;
 
@@ -80,6 +80,49 @@ impl Outcome for LeaseOutcome {
             Self::Taken => "taken",
             Self::Refused => "refused",
             Self::Lost => "lost",
+        }
+    }
+}
+
+/// What became of a request at the portal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortalOutcome {
+    /// It was for somebody else, and was sent to the portal.
+    Redirected,
+    /// It was shown a page, or told whether it is captive.
+    Shown,
+    /// It is somebody who is known now.
+    Login,
+    /// It is nobody any more.
+    Logout,
+    /// Name or password was wrong.
+    Credentials,
+    /// It asked too often.
+    Throttled,
+    /// It was refused otherwise.
+    Refused,
+}
+
+impl Outcome for PortalOutcome {
+    const ALL: &'static [Self] = &[
+        Self::Redirected,
+        Self::Shown,
+        Self::Login,
+        Self::Logout,
+        Self::Credentials,
+        Self::Throttled,
+        Self::Refused,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Redirected => "redirected",
+            Self::Shown => "shown",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::Credentials => "credentials",
+            Self::Throttled => "throttled",
+            Self::Refused => "refused",
         }
     }
 }

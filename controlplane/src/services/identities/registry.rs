@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use dataplane::identity::{Key, UserNumber};
-use dataplane::parse::Mac;
+use dataplane::identity::{ADDR_BITS, Key, UserNumber};
+use dataplane::parse::{Addr, Mac};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -46,6 +46,8 @@ pub enum Source {
     Oidc,
     /// RADIUS accounting.
     Radius,
+    /// A login at the box's own portal.
+    Portal,
     /// A line of a log.
     Syslog,
     /// A DHCP lease seen on the wire.
@@ -54,7 +56,7 @@ pub enum Source {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Api, Self::Oidc, Self::Radius, Self::Syslog, Self::Dhcp];
+    pub const ALL: [Self; 6] = [Self::Api, Self::Oidc, Self::Radius, Self::Portal, Self::Syslog, Self::Dhcp];
 
     /// As the configuration writes it.
     #[must_use]
@@ -62,6 +64,7 @@ impl Source {
         match self {
             Self::Api => "api",
             Self::Radius => "radius",
+            Self::Portal => "portal",
             Self::Oidc => "oidc",
             Self::Syslog => "syslog",
             Self::Dhcp => "dhcp",
@@ -324,6 +327,19 @@ impl Registry {
         let newest = of_best.clone().next_back()?;
         let is_one = of_best.all(|live| live.assertion.who.user_id == newest.assertion.who.user_id);
         (is_one || self.several != Several::Nobody).then_some(newest)
+    }
+
+    /// What holds of an address: of itself, or else of the smallest network that it is in.
+    #[must_use]
+    pub fn whose(&self, addr: Addr) -> Option<&Live> {
+        (0..=ADDR_BITS).rev().find_map(|len| self.holds(Key::network(addr, len)))
+    }
+
+    /// What a source said of a user.
+    pub fn of_user(&self, source: Source, user_id: &str) -> impl Iterator<Item = &Live> {
+        self.live
+            .values()
+            .filter(move |live| live.assertion.source == source && live.assertion.who.user_id == user_id)
     }
 
     /// One assertion.
