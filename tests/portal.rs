@@ -153,7 +153,7 @@ fn who_is_unknown_is_sent_to_the_portal_and_who_logs_in_gets_through() {
         "{page}"
     );
     // HTTPS is rejected, and nobody speaks TLS for the server.
-    let https = format!("https://{}/word", v4(2));
+    let https = format!("https://{}/portal.crt", v4(2));
     assert_eq!(get(&lab, &["--insecure"], &https).0, REFUSED);
     let (_, told) = get(&lab, &[], &portal_url("api"));
     let told: Value = serde_json::from_str(told.rsplit_once('\n').unwrap().0).unwrap();
@@ -171,7 +171,7 @@ fn who_is_unknown_is_sent_to_the_portal_and_who_logs_in_gets_through() {
 
     assert_eq!(log_in(&lab, &[], &login, "Ann", PASSWORD).0, 303, "{}", lab.log());
     assert!(get(&lab, &[], &web).1.starts_with("served\n"), "at once\n{}", lab.log());
-    assert!(get(&lab, &["--insecure"], &https).1.contains("HTTP"), "HTTPS too");
+    assert!(get(&lab, &["--insecure"], &https).1.contains("BEGIN CERTIFICATE"), "HTTPS too");
     let (_, other) = get(&lab, &["--interface", &second], &web);
     assert!(other.ends_with(&format!("302 {}", portal_url(""))), "another address is nobody's: {other}");
     let known = lab.ctl(&["identity", "list"]);
@@ -190,7 +190,7 @@ fn who_is_unknown_is_sent_to_the_portal_and_who_logs_in_gets_through() {
 
     assert!(get(&lab, &["--request", "POST"], &portal_url("logout")).1.contains("\n303 "));
     assert!(get(&lab, &[], &web).1.ends_with(&format!("302 {}", portal_url(""))), "out again");
-    let audit = lab.ctl(&["audit", "list", "action=portal.login"]);
+    let audit = lab.ctl(&["audit", "action=portal.login"]);
     let outcomes: Vec<&str> =
         audit["entries"].as_array().unwrap().iter().map(|entry| entry["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == "done").count(), 1, "{audit}");
@@ -201,7 +201,7 @@ fn who_is_unknown_is_sent_to_the_portal_and_who_logs_in_gets_through() {
 fn an_account_that_changes_or_must_change_its_password_is_not_in() {
     let Some((lab, _daemon, _servers)) = start("") else { return };
     let made = account(&lab, "bob", "contractor", None);
-    let one_time = made["password"].as_str().unwrap_or_else(|| panic!("{made}"));
+    let one_time = made["one_time_password"].as_str().unwrap_or_else(|| panic!("{made}"));
     let web = format!("http://{}/word", v4(2));
     let login = portal_url("login");
     let (status, page) = log_in(&lab, &[], &login, "bob", one_time);

@@ -31,6 +31,9 @@ const LOGOUT: &str = "portal.logout";
 /// What the audit calls it when somebody changes the own password, here as over the API.
 const PASSWORD: &str = "auth.password";
 
+/// What users are told of what is not theirs to mend; the audit and the log say more.
+const NOT_NOW: &str = "Logging in does not work at the moment.";
+
 /// What is typed in.
 #[derive(Deserialize)]
 pub(super) struct Entered {
@@ -60,8 +63,8 @@ impl Denied {
     }
 
     fn unaudited(error: &AuditError) -> Self {
-        tracing::error!(%error, "nobody is let in at the portal while the audit cannot be written");
-        Self::new("unaudited", StatusCode::SERVICE_UNAVAILABLE, "Logging in does not work at the moment.")
+        tracing::debug!(%error, "nobody is let in at the portal while the audit cannot be written");
+        Self::new("unaudited", StatusCode::SERVICE_UNAVAILABLE, NOT_NOW)
     }
 }
 
@@ -82,11 +85,10 @@ impl From<AuthError> for Denied {
                 Self { wants_new_password: true, ..Self::new("password", StatusCode::FORBIDDEN, told) }
             }
             AuthError::Busy => Self::new("busy", StatusCode::SERVICE_UNAVAILABLE, told),
-            _ => Self::new(
-                "unavailable",
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Logging in does not work at the moment.",
-            ),
+            _ => {
+                tracing::debug!(%error, "a login at the portal cannot be done");
+                Self::new("unavailable", StatusCode::SERVICE_UNAVAILABLE, NOT_NOW)
+            }
         }
     }
 }
@@ -101,7 +103,7 @@ impl From<IdentityError> for Denied {
             ),
             error => {
                 tracing::debug!(%error, "a login at the portal is not taken");
-                Self::new("refused", StatusCode::SERVICE_UNAVAILABLE, "Nobody can be let in at the moment.")
+                Self::new("refused", StatusCode::SERVICE_UNAVAILABLE, NOT_NOW)
             }
         }
     }
@@ -135,7 +137,7 @@ pub(super) async fn login(
                 desk.count(PortalOutcome::Login);
                 Redirect::to(&desk.site.url(visit.portal.ip())).into_response()
             }
-            Err(denied) => turned_away(&desk, visit, entered_by.as_ref(), denied),
+            Err(denied) => turned_away(&desk, visit, entered_by.as_ref(), &denied),
         }
     });
     entering.await.unwrap_or_else(|_panicked| StatusCode::INTERNAL_SERVER_ERROR.into_response())
@@ -217,7 +219,7 @@ async fn known_from_now_on(desk: &Desk, visit: Visit, account: &AccountView) -> 
 }
 
 /// The page that says why, and what to do.
-fn turned_away(desk: &Desk, visit: Visit, named: Option<&AccountView>, denied: Denied) -> Response {
+fn turned_away(desk: &Desk, visit: Visit, named: Option<&AccountView>, denied: &Denied) -> Response {
     desk.count(denied.outcome);
     // What is typed where a name belongs may be a password: only names that there are go into the audit.
     let target = named.map_or("(no such account)".to_owned(), |account| account.username.clone());

@@ -109,22 +109,18 @@ impl Auth {
         refresh_token.strip_prefix(REFRESH_PREFIX)?.split_once('.').map(|(id, _secret)| id)
     }
 
-    /// The account of who knows its password, without a session of the API.
+    /// The account of who knows its password, without a session of the API. Whether the password must be changed first is told.
     ///
     /// # Errors
     ///
-    /// As for a login, and [`AuthError::PasswordMustChange`].
+    /// As for a login.
     pub async fn known_by_password(
         self: &Arc<Self>,
         login: Login,
         address: IpAddr,
         now_s: u64,
     ) -> Result<AccountView, AuthError> {
-        let account = self.owner(login.username, login.password, address, now_s).await?;
-        if account.must_change_password {
-            return Err(AuthError::PasswordMustChange);
-        }
-        Ok(account.view())
+        self.owner(login.username, login.password, address, now_s).await.map(|account| account.view())
     }
 
     /// Puts new tokens in the place of a refresh token.
