@@ -6,6 +6,7 @@
 use crate::config::{
     Checksum, Config, Eviction, Exception, FailMode, FileHashName, Mode, Overlap, Port, Wait, ZeroCopy,
 };
+use crate::portal;
 use crate::preflight;
 use crate::setup;
 use crate::wire::LiveWire;
@@ -119,6 +120,7 @@ pub(crate) fn engine_config(
         },
         ports: config.ports.iter().enumerate().map(|(zone, port)| port_config(zone as u8, port)).collect(),
         service: service(config),
+        announcement: portal::announcement(config).map(Arc::new),
         flow: flow_config(config, workers),
         vlan_in_key: config.flow.vlan_in_key,
         defrag: defrag_config(config),

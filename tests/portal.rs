@@ -22,6 +22,7 @@ fn policies() -> Value {
         {"policy_id": "portal", "priority": 20, "conditions": {"protocol": "tcp", "dst_port": [8880, 8843],
          "dst_ip": [v4(3), v6(3)]}, "action": "allow"},
         {"policy_id": "neighbours", "priority": 30, "conditions": {"protocol": "icmpv6"}, "action": "allow"},
+        {"policy_id": "dhcp", "priority": 35, "conditions": {"protocol": "udp", "dst_port": [67, 68, 546, 547]}, "action": "allow"},
         {"policy_id": "web", "priority": 40, "conditions": {"protocol": "tcp", "dst_port": 80},
          "action": {"redirect": {"to": "service:8880"}}}]})
 }
@@ -239,6 +240,57 @@ fn with_a_certificate_the_pages_are_served_over_tls_alone() {
     let (status, page) = log_in(&lab, &words, &format!("{url}login"), "root", PASSWORD);
     assert_eq!(status, 303, "{page}");
     assert!(get(&lab, &[], &format!("http://{}/word", v4(2))).1.starts_with("served\n"));
+}
+
+/// Asks routers for an advertisement; its options, each in hexadecimal. The kernel lets those through alone whose sum is right.
+const SOLICIT: &str = "
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+s.settimeout(1)
+for _ in range(15):
+    s.sendto(bytes([133, 0, 0, 0, 0, 0, 0, 0]), ('ff02::2', 0, 0, socket.if_nametoindex('eth0')))
+    try:
+        while (message := s.recv(1500))[0] != 134: pass
+    except TimeoutError: continue
+    at = 16
+    while at < len(message):
+        print(message[at:at + 8 * message[at + 1]].hex())
+        at += 8 * message[at + 1]
+    break
+";
+
+#[test]
+fn clients_are_told_of_the_portal_by_what_dhcp_servers_and_routers_say() {
+    let tls = "certificate = \"portal.crt\"\nkey = \"portal.key\"\nname = \"portal.test\"\nannounce_to = \"inside\"\n";
+    let Some((lab, _daemon, _servers)) = start(tls) else { return };
+    let prefix = v6(0);
+    let range4 = format!("--dhcp-range={},{},1h", v4(100), v4(120));
+    let range6 = format!("--dhcp-range={prefix},ra-only");
+    let words = [
+        "dnsmasq",
+        "--no-daemon",
+        "--conf-file=/dev/null",
+        "--port=0",
+        "--dhcp-authoritative",
+        "--enable-ra",
+    ];
+    let _dnsmasq = lab.background(Host::Server, &[&words[..], &[&range4, &range6]].concat());
+    let url = "https://portal.test:8843/portal/api";
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+
+    let script = lab.path("leased");
+    std::fs::write(&script, "#!/bin/sh\n[ \"$1\" = bound ] && echo \"$ip $opt114\"\nexit 0\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let asks = ["udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", "10", "-T", "1", "-O", "114", "-s"];
+    let told = said(&lab.client(&[&asks[..], &[script.to_str().unwrap()]].concat()));
+    assert!(told.contains(&format!(" {}\n", hex(url))), "{told}\n{}", lab.reasons());
+
+    let told = said(&lab.client(&["python3", "-c", SOLICIT]));
+    let option = told.lines().find(|line| line.starts_with("2505"));
+    assert_eq!(option.map(|option| &option[4..]), Some(&*format!("{:0<76}", hex(url))), "{told}");
+    assert!(told.lines().count() > 1, "what the router says beside is there, too: {told}");
 }
 
 /// Sends bytes to the portal, and what comes back.

@@ -10,6 +10,7 @@
 //! Cost: no allocation, whatever arrives.
 
 mod admit;
+mod announcing;
 mod batch;
 mod config;
 mod deciding;
@@ -236,6 +237,9 @@ impl Engine {
             };
             if !self.tags.is_empty() && datagram.is_none() {
                 self.record_tagged(&entry, packet, events);
+            }
+            if self.config.announcement.is_some() {
+                self.announce(&entry, packet, out);
             }
         }
         events.set_origin(Origin::default());

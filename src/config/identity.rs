@@ -52,6 +52,8 @@ pub(crate) struct CaptivePortal {
     pub title: String,
     /// What is said above the form.
     pub terms: Option<String>,
+    /// Behind which port those are who are told of it (RFC 8910); `None`: nobody is.
+    pub announce_to: Option<String>,
 }
 
 /// HTTPS of the portal.
@@ -366,7 +368,16 @@ fn read_portal(portal: &mut Section<'_, '_>, base: &Path) -> Option<CaptivePorta
     if tls.as_ref().is_some_and(|tls| tls.port == port) {
         portal.note(None, format!("identity.portal: port and tls_port are both {port}"));
     }
-    Some(CaptivePortal { port, tls, session_s, title, terms })
+    let announce_to = portal.text("announce_to");
+    if let Some(at) = &announce_to
+        && tls.as_ref().is_none_or(|tls| tls.name.is_none())
+    {
+        portal.note(
+            Some(at.line),
+            "identity.portal.announce_to needs a certificate, its key and its name: clients ask over HTTPS alone (RFC 8908)",
+        );
+    }
+    Some(CaptivePortal { port, tls, session_s, title, terms, announce_to: announce_to.map(|at| at.value) })
 }
 
 /// Labels of letters, digits and hyphens (RFC 1123 2.1).

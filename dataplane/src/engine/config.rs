@@ -11,6 +11,7 @@ use crate::dpi::parser::Limits;
 use crate::dpi::recogniser::Recogniser;
 use crate::flow::FlowConfig;
 use crate::flow::owner::OwnerTable;
+use crate::nat::Announcement;
 use crate::stream::{MEMORY_BYTES_MAX, Policy, UrgentPolicy};
 
 /// How one worker's engine is set up.
@@ -22,6 +23,8 @@ pub struct EngineConfig {
     pub ports: Vec<PortConfig>,
     /// Addresses at which the box itself answers, on the port `host`.
     pub service: Service,
+    /// What clients are told of the captive portal, inline; `None`: nothing.
+    pub announcement: Option<Arc<Announcement>>,
     /// The flow table of this worker.
     pub flow: FlowConfig,
     /// Fragments of this worker.

@@ -325,7 +325,7 @@ fn swap(out: &mut [u8], a: usize, b: usize, length: usize) -> Option<()> {
     Some(())
 }
 
-fn set_word(out: &mut [u8], at: usize, value: usize) -> Option<()> {
+pub(super) fn set_word(out: &mut [u8], at: usize, value: usize) -> Option<()> {
     out.get_mut(at..at + 2)?.copy_from_slice(&u16::try_from(value).ok()?.to_be_bytes());
     Some(())
 }

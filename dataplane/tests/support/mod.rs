@@ -114,6 +114,7 @@ pub fn engine_config(worker: u8, workers: u8) -> EngineConfig {
     EngineConfig {
         mode: Mode::Inline,
         ports: vec![port(0), port(1)],
+        announcement: None,
         service: Service::default(),
         flow: FlowConfig { capacity: 10_000, ..FlowConfig::default() },
         defrag: DefragConfig::default(),

@@ -103,6 +103,7 @@ impl Bench {
         let config = EngineConfig {
             mode: Mode::Inline,
             ports: vec![port(0), port(1)],
+            announcement: None,
             service: Service::default(),
             flow: FlowConfig { capacity, ..FlowConfig::default() },
             defrag: DefragConfig::default(),
