@@ -103,6 +103,55 @@ fn check_refuses_a_policy_that_needs_a_service_address_where_none_is_set() {
 }
 
 #[test]
+fn check_refuses_a_portal_that_is_nowhere_and_warns_of_one_that_nobody_is_sent_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    let check = || jarvis(directory.path(), &["check", "--config", "c.toml", "--policy", "p.json"]);
+    let policies = |port: u16| {
+        let action = format!("{{\"redirect\": {{\"to\": \"service:{port}\"}}}}");
+        write(
+            "p.json",
+            &format!(
+                "{{\"default_action\": \"allow\", \"policies\": [{{\"policy_id\": \"p\", \"action\": {action}}}]}}"
+            ),
+        );
+    };
+    let ports = "[[port]]\ninterface = \"a\"\n[[port]]\ninterface = \"b\"\nzone = \"outside\"\n";
+    write("c.toml", &format!("{ports}[identity.portal]\n"));
+    write("p.json", "{\"default_action\": \"allow\", \"policies\": []}");
+    let output = check();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(lines(&output.stderr).iter().any(|line| line.contains("[inline.service]")), "{output:?}");
+
+    write("c.toml", &format!("{ports}[inline.service]\nipv4 = \"10.0.0.2/24\"\n[identity.portal]\n"));
+    for (port, is_used) in [(8880, true), (80, false)] {
+        policies(port);
+        let output = check();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let warned = lines(&output.stdout).iter().any(|line| line.contains("no policy sends anybody there"));
+        assert_eq!(warned, !is_used, "{output:?}");
+    }
+    let tls = "certificate = \"no.crt\"\nkey = \"no.key\"\nname = \"portal.example\"\nannounce_to = \"elsewhere\"\n";
+    write("c.toml", &format!("{ports}[inline.service]\nipv4 = \"10.0.0.2/24\"\n[identity.portal]\n{tls}"));
+    let output = check();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        lines(&output.stderr).iter().any(|line| line.contains("no port is in zone \"elsewhere\"")),
+        "{output:?}"
+    );
+    write(
+        "c.toml",
+        &format!(
+            "{ports}[inline.service]\nipv4 = \"10.0.0.2/24\"\n[identity.portal]\n{}",
+            tls.replace("elsewhere", "outside")
+        ),
+    );
+    let output = check();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(lines(&output.stderr).iter().any(|line| line.contains("no.crt")), "{output:?}");
+}
+
+#[test]
 fn check_lists_every_error_with_file_and_line() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(
