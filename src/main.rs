@@ -130,6 +130,9 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let segments = trust::segments(&config)?;
     let recorder = trust::recorder(&config, &segments)?;
     let audit = trust::audit(&config, segments, &auth, &subjects)?;
+    // Wildcards of the policies mean users that were there before.
+    let known = trust::identities(&config);
+    policies.know(&known);
     let policy = policies.start(setup::policy_sources(&config, history), now_s)?;
 
     let keeper = rules::Keeper::start(&config.rules, &config.state_directory, plan.workers.len(), &entities)?;
@@ -170,6 +173,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         names,
         policies,
         identities: Identities::new(config.identity.several, config.identity.precedence)
+            .with_saved(known)
             .with_oidc(oidc.as_ref().map(|(oidc, _)| Arc::clone(oidc))),
         events,
         auth,

@@ -66,6 +66,7 @@ pub(crate) struct Serving {
     rules: Arc<rules::Keeper>,
     history: Stoppable,
     identities: Stoppable,
+    saving: Stoppable,
     commits: Kept<CommitHandle>,
     supervisor: Supervisor,
     count: u32,
@@ -114,6 +115,7 @@ impl Serving {
         let portal = portal.transpose()?;
         let history = services.keep_history().map_err(|error| thread_failed(&error))?;
         let identities = services.keep_identities().map_err(|error| thread_failed(&error))?;
+        let saving = services.save_identities().map_err(|error| thread_failed(&error))?;
         let commits = services.keep_commits().map_err(|error| thread_failed(&error))?;
         let (tape, recorder) = recorder.start(services.live()).map_err(|error| thread_failed(&error))?;
         let pump = pump.with_live(Arc::clone(services.live()), Some(tape));
@@ -162,6 +164,7 @@ impl Serving {
             rules,
             history,
             identities,
+            saving,
             commits: Kept::of(commits),
             supervisor,
             count,
@@ -372,6 +375,8 @@ impl Serving {
         if let Some(server) = self.server.into_running() {
             server.stop();
         }
+        // After whoever may say who is where.
+        self.saving.stop();
         trust::tell(&self.services, "box.stop", None, None);
         self.services.audit().stop();
         drop(self.links);

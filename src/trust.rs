@@ -12,6 +12,7 @@ use controlplane::services::auth::key::{SigningKey, VerifyingKey};
 use controlplane::services::auth::key_ring::{KeyRing, KeySet};
 use controlplane::services::auth::{AuthError, FirstAdmin, KeyOrigin, Keys, Settings};
 use controlplane::services::backup::Backups;
+use controlplane::services::identities::{Ledger, Saved};
 use controlplane::services::live::{LogKeeping, Recorder};
 use controlplane::services::{Audit, Auth, Services, Subjects};
 use controlplane::store::sealed::{BoxKey, BoxKeyFile};
@@ -100,6 +101,17 @@ pub(crate) fn backups(
 /// Where accounts, sessions and policies are.
 pub(crate) fn entities_file(config: &Config) -> PathBuf {
     config.state_directory.join(format!("{}.redb", config.name))
+}
+
+/// Who was where before, and where that is kept; the wire is served without it, too.
+pub(crate) fn identities(config: &Config) -> Saved {
+    let path = config.state_directory.join(format!("{}.identities.redb", config.name));
+    let (ledger, unopened) = Ledger::open(path);
+    let (saved, unread) = Saved::read(Arc::new(ledger));
+    if let Some(error) = unopened.or(unread) {
+        tracing::error!(%error, "who was where before the start cannot be read: nobody is known until it is said again");
+    }
+    saved
 }
 
 /// Whether the keys that the configuration and the environment name are keys; the box's own are not touched.

@@ -338,6 +338,16 @@ fn workers(out: &mut DescriptorEncoder<'_>, services: &Services, readings: &[Wor
         "DHCP leases that were taken, refused, and lost for want of room",
         services.lease_counts().totals(),
     )?;
+    outcomes(
+        out,
+        "identities_restored",
+        "Assertions and leases from before the restart by what came of them",
+        services.restore_counts().totals(),
+    )?;
+    let unit = Unit::Other("changes".to_owned());
+    let help = "Changes of who is where that are not on the disk yet";
+    let mut metric = out.encode_descriptor("identities_unsaved", help, Some(&unit), MetricType::Gauge)?;
+    metric.encode_gauge(&(services.identity_ledger().map_or(0, |ledger| ledger.waiting()) as u64))?;
     let help = "DHCP leases that are alive";
     let mut metric = out.encode_descriptor("dhcp_leases", help, None, MetricType::Gauge)?;
     metric.encode_gauge(&(services.leases_live() as u64))?;

@@ -150,7 +150,7 @@ impl Services {
             door,
             names,
             mut policies,
-            identities,
+            mut identities,
             events,
             auth,
             audit,
@@ -168,6 +168,7 @@ impl Services {
         let webhooks = Webhooks::open(auth.store(), Arc::clone(audit.subjects()));
         let history = telemetry_history::History::open(auth.store());
         let policy_trouble = policies.trouble.clone();
+        let saved = identities.take_saved();
         let (policies, api_counts, jobs) = (Mutex::new(policies), ApiCounts::default(), JobBoard::default());
         let services = Arc::new(Self {
             door,
@@ -195,6 +196,9 @@ impl Services {
             started,
         });
         services.show_commit(&services.policies());
+        if let Some(saved) = saved {
+            services.restore_identities(saved);
+        }
         services
     }
 

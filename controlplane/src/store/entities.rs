@@ -96,6 +96,9 @@ pub enum StoreError {
     },
 }
 
+/// Entities with their keys, and the keys of those that cannot be read.
+pub type Readable<T> = (Vec<(String, T)>, Vec<String>);
+
 /// The file of entities.
 #[derive(Debug)]
 pub struct Entities {
@@ -165,6 +168,32 @@ impl Entities {
                 all.push((key.value().to_owned(), parse(table, key.value(), value.value())?));
             }
             Ok(all)
+        })
+    }
+
+    /// All entities of a kind that can be read, in the order of the keys, and the keys of those that cannot.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the file itself cannot be read.
+    pub fn readable<T: DeserializeOwned>(&self, table: &Table<T>) -> Result<Readable<T>, StoreError> {
+        self.with(|database| {
+            let read = database.begin_read().map_err(redb::Error::from)?;
+            let rows = match read.open_table(table.definition()) {
+                Ok(rows) => rows,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok((Vec::new(), Vec::new())),
+                Err(error) => return Err(redb::Error::from(error).into()),
+            };
+            let (mut good, mut damaged) = (Vec::new(), Vec::new());
+            for row in rows.iter().map_err(redb::Error::from)? {
+                let (key, value) = row.map_err(redb::Error::from)?;
+                let key = key.value().to_owned();
+                match serde_json::from_slice(value.value()) {
+                    Ok(value) => good.push((key, value)),
+                    Err(_damaged) => damaged.push(key),
+                }
+            }
+            Ok((good, damaged))
         })
     }
 

@@ -200,6 +200,11 @@ impl Door {
         self.identities.send(key, identity, self.wakers.get())
     }
 
+    /// Tells workers who is where before they run.
+    pub fn identify_first(&self, all: Vec<(Key, Arc<Identity>)>) {
+        self.identities.send_first(all);
+    }
+
     /// Tells workers that hung what they missed; call it now and then.
     pub fn catch_up(&self) {
         self.identities.catch_up(self.wakers.get());

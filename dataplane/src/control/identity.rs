@@ -114,6 +114,31 @@ impl IdentitySender {
         *number
     }
 
+    /// Tells every worker of all of these at once, before it has taken anything: it finds them as it finds what it missed, at its first
+    /// turn.
+    pub fn send_first(&self, all: Vec<(Key, Arc<Identity>)>) {
+        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let Sending { table, number, last, lanes } = &mut *sending;
+        let Some(newest) = all.last().cloned() else { return };
+        // A worker takes over the image where it finds a gap, so the first change must not be the next one.
+        *number += all.len() as u64 + 1;
+        for (key, identity) in all {
+            table.set(key, Some(identity), 0);
+            table.tidy(0, 1);
+        }
+        let (key, identity) = newest;
+        self.image.store(Some(Arc::new(Image { number: *number, table: table.clone() })));
+        for (worker, lane) in lanes.iter_mut().enumerate() {
+            let change = Change { number: *number, key, identity: Some(Arc::clone(&identity)) };
+            if lane.ring.is_full() {
+                lane.is_behind = true;
+            } else {
+                lane.push(change, worker, None);
+            }
+        }
+        *last = Some((key, Some(identity)));
+    }
+
     /// Tells workers that were left behind, and take changes again, what they missed. Call it now and then: they would not know before
     /// the next change.
     pub fn catch_up(&self, wakers: Option<&Wakers>) {
@@ -221,6 +246,26 @@ mod tests {
 
     fn found(table: &Table, number: u32) -> Option<u32> {
         table.find(addr(number), Mac([0; 6])).map(|identity| identity.number.get())
+    }
+
+    #[test]
+    fn what_is_told_first_is_there_at_the_first_turn_however_much_it_is() {
+        let (sender, mut readers) = identities(2);
+        sender.send_first((1..=WAITING_MAX as u32 + 1).map(|n| (Key::addr(addr(n)), who(n))).collect());
+        sender.send(Key::addr(addr(1)), None, None);
+        for reader in &mut readers {
+            let mut table = Table::default();
+            assert!(reader.take(&mut table, 1));
+            assert_eq!(found(&table, 1), None, "what came after it is in order");
+            assert_eq!((found(&table, 2), found(&table, 4_097)), (Some(2), Some(4_097)));
+            assert_eq!((reader.taken(), reader.is_waiting()), (sender.newest(), false));
+        }
+        let (sender, mut readers) = identities(1);
+        sender.send_first(Vec::new());
+        sender.send_first(vec![(Key::addr(addr(9)), who(9))]);
+        let mut table = Table::default();
+        readers[0].take(&mut table, 1);
+        assert_eq!((found(&table, 9), readers[0].taken()), (Some(9), sender.newest()));
     }
 
     #[test]

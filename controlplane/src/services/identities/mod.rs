@@ -11,12 +11,14 @@
 mod keeper;
 mod lease_line;
 mod leases;
+mod ledger;
 pub mod oidc;
 mod outcomes;
 mod portal;
 mod registry;
+mod saved;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataplane::identity::{Identity, Key};
@@ -26,10 +28,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use lease_line::LeaseSender;
-pub use outcomes::{LeaseOutcome, PortalOutcome, RadiusOutcome, SyslogOutcome};
+pub use ledger::{Kept, Ledger};
+pub use outcomes::{LeaseOutcome, PortalOutcome, RadiusOutcome, RestoreOutcome, SyslogOutcome};
 pub use registry::{
     Assertion, KEYS_MAX, LIVE_MAX, Live, Precedence, Refused, Registry, Several, Source, Who,
 };
+pub use saved::Saved;
 
 use oidc::Oidc;
 
@@ -68,6 +72,9 @@ pub struct Identities {
     syslog: Outcomes<SyslogOutcome>,
     portal: Outcomes<PortalOutcome>,
     lease_counts: Arc<Outcomes<LeaseOutcome>>,
+    restored: Outcomes<RestoreOutcome>,
+    ledger: OnceLock<Arc<Ledger>>,
+    saved: Option<Saved>,
     oidc: Option<Arc<Oidc>>,
 }
 
@@ -82,6 +89,17 @@ impl Identities {
     #[must_use]
     pub fn with_oidc(self, oidc: Option<Arc<Oidc>>) -> Self {
         Self { oidc, ..self }
+    }
+
+    /// The same, with what was kept from before, and where changes are kept.
+    #[must_use]
+    pub fn with_saved(self, saved: Saved) -> Self {
+        Self { saved: Some(saved), ..self }
+    }
+
+    /// What was kept from before, once.
+    pub(super) const fn take_saved(&mut self) -> Option<Saved> {
+        self.saved.take()
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -282,6 +300,18 @@ impl Services {
     #[must_use]
     pub const fn radius_counts(&self) -> &Outcomes<RadiusOutcome> {
         &self.identities.radius
+    }
+
+    /// What came of what was kept from before.
+    #[must_use]
+    pub const fn restore_counts(&self) -> &Outcomes<RestoreOutcome> {
+        &self.identities.restored
+    }
+
+    /// Where who is where is kept; `None`: nowhere.
+    #[must_use]
+    pub fn identity_ledger(&self) -> Option<&Arc<Ledger>> {
+        self.identities.ledger.get()
     }
 
     /// Ends an assertion; waits as [`Self::assert_identity`] does.

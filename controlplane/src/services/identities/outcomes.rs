@@ -1,4 +1,4 @@
-//! What can become of a packet of RADIUS accounting, a message of syslog, a DHCP lease, a request at the portal?
+//! What can become of a packet of RADIUS accounting, a message of syslog, a DHCP lease, a request at the portal, what was kept?
 
 use crate::services::outcomes::Outcome;
 
@@ -123,6 +123,32 @@ impl Outcome for PortalOutcome {
             Self::Credentials => "credentials",
             Self::Throttled => "throttled",
             Self::Refused => "refused",
+        }
+    }
+}
+
+/// What became of an assertion or a lease that was kept from before a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestoreOutcome {
+    /// It holds again.
+    Restored,
+    /// Its time is over.
+    Expired,
+    /// It cannot hold any more: an address of the box, too many of them.
+    Refused,
+    /// It cannot be read.
+    Damaged,
+}
+
+impl Outcome for RestoreOutcome {
+    const ALL: &'static [Self] = &[Self::Restored, Self::Expired, Self::Refused, Self::Damaged];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Restored => "restored",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+            Self::Damaged => "damaged",
         }
     }
 }

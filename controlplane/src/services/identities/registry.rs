@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use dataplane::identity::{ADDR_BITS, Key, UserNumber};
 use dataplane::parse::{Addr, Mac};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::leases::{Given, Leases};
+use super::ledger::{Kept, Ledger};
+use super::saved::{SavedAssertion, SavedLease, row_of};
 
 /// Assertions that live at one time.
 pub const LIVE_MAX: usize = 200_000;
@@ -20,7 +22,7 @@ pub const LIVE_MAX: usize = 200_000;
 pub const KEYS_MAX: usize = 64;
 
 /// Who somebody is.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Who {
     /// By which policies mean the user.
     pub user_id: String,
@@ -37,7 +39,7 @@ pub struct Who {
 }
 
 /// Who says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// A client of the API.
@@ -184,6 +186,8 @@ pub struct Registry {
     leases: Leases,
     last_id: u64,
     last_number: u32,
+    /// Where it is kept; `None`: nowhere.
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Registry {
@@ -191,6 +195,35 @@ impl Registry {
     #[must_use]
     pub fn new(several: Several, precedence: Precedence) -> Self {
         Self { several, precedence, ..Self::default() }
+    }
+
+    /// Keeps from now on what changes.
+    pub(super) fn keep_in(&mut self, ledger: Arc<Ledger>) {
+        self.ledger = Some(ledger);
+    }
+
+    /// Numbers of assertions up to this one were used before the process began.
+    pub(super) fn number_behind(&mut self, last_id: u64) {
+        self.last_id = self.last_id.max(last_id);
+    }
+
+    /// Takes an assertion that was kept, as it was; `None`: there are too many, or it is there. Nothing is said against others: they
+    /// lived beside each other before.
+    pub(super) fn restore(&mut self, id: u64, assertion: Assertion, since_ns: u64) -> Option<Live> {
+        if self.live.len() >= LIVE_MAX || self.live.contains_key(&id) {
+            return None;
+        }
+        let number = UserNumber::new(self.last_number.checked_add(1)?)?;
+        self.last_number = number.get();
+        self.number_behind(id);
+        let live = Live { id, number, assertion: Arc::new(assertion), since_ns };
+        self.put_in(&live);
+        Some(live)
+    }
+
+    /// Takes a lease that was kept; `false`: there are too many.
+    pub(super) fn restore_lease(&mut self, addr: Key, mac: Mac, expires_ns: u64) -> bool {
+        self.leases.give(addr, mac, expires_ns) != Given::Full
     }
 
     /// Takes an assertion. The same source saying the same of the same user and keys again renews it.
@@ -237,6 +270,10 @@ impl Registry {
         self.last_id += 1;
         let live = Live { id: self.last_id, number, assertion: Arc::new(assertion), since_ns: now_ns };
         self.put_in(&live);
+        if let Some(ledger) = &self.ledger {
+            ledger.add(Kept::Assertion, row_of(live.id), &SavedAssertion::of(&live));
+            ledger.put(Kept::LastId, String::new(), &live.id);
+        }
         changed.keys.extend(&live.assertion.keys);
         changed.keys.sort_unstable();
         changed.keys.dedup();
@@ -279,6 +316,9 @@ impl Registry {
             }
             Given::Full => return None,
         }
+        if let Some(ledger) = &self.ledger {
+            ledger.put(Kept::Lease, addr.to_string(), &SavedLease { mac: mac.to_string(), expires_ns });
+        }
         Some(changed)
     }
 
@@ -309,6 +349,9 @@ impl Registry {
     /// Ends those whose time is over, so many at most.
     pub fn expire(&mut self, now_ns: u64, most: usize) -> Changed {
         let mut changed = Changed { keys: self.leases.expire(now_ns, most), ended: Vec::new() };
+        if let Some(ledger) = &self.ledger {
+            changed.keys.iter().for_each(|addr| ledger.forget(Kept::Lease, addr.to_string()));
+        }
         let due: Vec<u64> =
             self.by_expiry.range(..=(now_ns, u64::MAX)).take(most).map(|(_, id)| *id).collect();
         due.into_iter().for_each(|id| self.take_out(id, &mut changed));
@@ -387,7 +430,11 @@ impl Registry {
             live.assertion = assertion;
         }
         self.by_expiry.extend(expires_ns.map(|expires_ns| (expires_ns, id)));
-        self.live[&id].clone()
+        let live = self.live[&id].clone();
+        if let Some(ledger) = &self.ledger {
+            ledger.put(Kept::Assertion, row_of(id), &SavedAssertion::of(&live));
+        }
+        live
     }
 
     fn put_in(&mut self, live: &Live) {
@@ -401,6 +448,9 @@ impl Registry {
 
     fn take_out(&mut self, id: u64, changed: &mut Changed) {
         let Some(live) = self.live.remove(&id) else { return };
+        if let Some(ledger) = &self.ledger {
+            ledger.forget(Kept::Assertion, row_of(id));
+        }
         self.by_number.remove(&live.number);
         for key in &live.assertion.keys {
             if let Some(about) = self.by_key.get_mut(key) {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dataplane::identity::Key;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::packet::{Request, attribute};
 use crate::services::identities::{Assertion, Source, Who};
@@ -45,7 +45,7 @@ pub struct Mapping {
 }
 
 /// A session of an access server.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Session {
     /// The access server, as it names itself, else by its address.
     pub server: Vec<u8>,

@@ -3,11 +3,16 @@
 //!
 //! A request that is the same to the bit as one that was heard is a duplicate: answered again (RFC 2866 2), and nothing changes. Where
 //! access servers say when things happened (`Event-Timestamp`, RFC 2869 5.3) what is older than a session's last word is stale, also
-//! after the request itself was forgotten. Memory is bounded and does not outlive the process.
+//! after the request itself was forgotten. Memory is bounded, and kept for the next start where identities are.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::accounting::{Session, Told};
+use crate::services::identities::{Kept, Ledger};
+use crate::store::StoreError;
 
 /// Requests that are remembered: four hours of ten thousand sessions that tell of themselves every five minutes; 13 MB.
 const SEEN_MAX: usize = 1 << 19;
@@ -19,7 +24,7 @@ const ENDED_MAX: usize = 50_000;
 const SERVERS_MAX: usize = 10_000;
 
 /// What tells one request from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
     /// Half of its authenticator, which its client's secret made of all of it: no stranger chooses one that collides.
     pub fingerprint: u64,
@@ -42,11 +47,37 @@ pub(super) enum Novelty {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     seen: HashSet<u64>,
-    seen_order: VecDeque<u64>,
+    /// Each with its number.
+    seen_order: VecDeque<(u64, u64)>,
+    /// How many were ever seen: the number of the newest.
+    seen_last: u64,
     ended: HashMap<Session, Ended>,
     ended_order: VecDeque<(Session, u64)>,
     ends: u64,
     begun: HashMap<Vec<u8>, u32>,
+    /// Where it is kept; `None`: nowhere.
+    ledger: Option<Arc<Ledger>>,
+}
+
+/// The end of a session as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedEnd {
+    session: Session,
+    event_s: u32,
+}
+
+/// The key of a row by number: in its order.
+fn row_of(number: u64) -> String {
+    format!("{number:016x}")
+}
+
+/// Bytes as the key of a row.
+pub(super) fn text_of(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 #[derive(Debug)]
@@ -57,6 +88,33 @@ struct Ended {
 }
 
 impl Memory {
+    /// What was heard before the process began; what is heard from now on is kept. Rows that cannot be read are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where nothing can be read.
+    pub(super) fn restore(&mut self, ledger: &Arc<Ledger>) -> Result<(), StoreError> {
+        let number = |row: &str| u64::from_str_radix(row, 16).ok();
+        let (seen, _damaged) = ledger.read::<u64>(Kept::RadiusSeen)?;
+        let (ended, _damaged) = ledger.read::<SavedEnd>(Kept::RadiusEnded)?;
+        let (begun, _damaged) = ledger.read::<(Vec<u8>, u32)>(Kept::RadiusBegun)?;
+        for (number, fingerprint) in seen.into_iter().filter_map(|(row, seen)| Some((number(&row)?, seen))) {
+            self.seen_last = self.seen_last.max(number);
+            self.seen.insert(fingerprint);
+            self.seen_order.push_back((number, fingerprint));
+        }
+        for (number, SavedEnd { session, event_s }) in
+            ended.into_iter().filter_map(|(row, end)| Some((number(&row)?, end)))
+        {
+            self.ends = self.ends.max(number);
+            self.ended.insert(session.clone(), Ended { event_s, number });
+            self.ended_order.push_back((session, number));
+        }
+        self.begun.extend(begun.into_iter().take(SERVERS_MAX).map(|(_, server)| server));
+        self.ledger = Some(Arc::clone(ledger));
+        Ok(())
+    }
+
     /// What a request is, given the last word of its session where that lives.
     pub(super) fn judge(&self, told: &Told, mark: Mark, running: Option<Mark>) -> Novelty {
         if self.seen.contains(&mark.fingerprint) {
@@ -85,18 +143,22 @@ impl Memory {
     /// Remembers a request that counted.
     pub(super) fn remember(&mut self, told: &Told, mark: Mark) {
         if self.seen.insert(mark.fingerprint) {
-            self.seen_order.push_back(mark.fingerprint);
+            self.seen_last += 1;
+            self.seen_order.push_back((self.seen_last, mark.fingerprint));
+            self.keep(|ledger| ledger.add(Kept::RadiusSeen, row_of(self.seen_last), &mark.fingerprint));
         }
         if self.seen_order.len() > SEEN_MAX
-            && let Some(oldest) = self.seen_order.pop_front()
+            && let Some((number, oldest)) = self.seen_order.pop_front()
         {
             self.seen.remove(&oldest);
+            self.keep(|ledger| ledger.forget(Kept::RadiusSeen, row_of(number)));
         }
         let Some(event_s) = mark.event_s else { return };
         match told {
             Told::Over(session) => self.end(session.clone(), event_s),
             Told::AllOver(server) if self.begun.len() < SERVERS_MAX || self.begun.contains_key(server) => {
                 self.begun.insert(server.clone(), event_s);
+                self.keep(|ledger| ledger.put(Kept::RadiusBegun, text_of(server), &(server, event_s)));
             }
             Told::AllOver(_) | Told::Alive(..) | Told::Else => {}
         }
@@ -106,18 +168,30 @@ impl Memory {
         self.ends += 1;
         let number = self.ends;
         self.ended.insert(session.clone(), Ended { event_s, number });
-        self.ended_order.push_back((session, number));
+        self.ended_order.push_back((session.clone(), number));
+        self.keep(|ledger| {
+            ledger.add(Kept::RadiusEnded, row_of(number), &SavedEnd { session, event_s });
+        });
         if self.ended_order.len() > ENDED_MAX
             && let Some((oldest, number)) = self.ended_order.pop_front()
-            // It may have ended once more since.
-            && self.ended.get(&oldest).is_some_and(|ended| ended.number == number)
         {
-            self.ended.remove(&oldest);
+            self.keep(|ledger| ledger.forget(Kept::RadiusEnded, row_of(number)));
+            // It may have ended once more since.
+            if self.ended.get(&oldest).is_some_and(|ended| ended.number == number) {
+                self.ended.remove(&oldest);
+            }
+        }
+    }
+
+    fn keep(&self, change: impl FnOnce(&Ledger)) {
+        if let Some(ledger) = &self.ledger {
+            change(ledger);
         }
     }
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 
@@ -194,5 +268,36 @@ mod tests {
             memory.remember(&Told::AllOver(number.to_be_bytes().to_vec()), mark(u64::MAX, number));
         }
         assert_eq!(memory.begun.len(), SERVERS_MAX);
+    }
+
+    #[test]
+    fn what_was_heard_before_a_restart_changes_nothing_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("i.redb");
+        let began = Told::AllOver(b"ap-9".to_vec());
+        {
+            let ledger = Arc::new(Ledger::open(&path).0);
+            let mut memory = Memory::default();
+            memory.restore(&ledger).unwrap();
+            memory.remember(&alive(), mark(1, None));
+            memory.remember(&Told::Over(session(1)), mark(2, 200));
+            memory.remember(&began, mark(3, 300));
+            ledger.save().unwrap();
+            // This one comes too late to be kept.
+            memory.remember(&alive(), mark(4, None));
+        }
+        let ledger = Arc::new(Ledger::open(&path).0);
+        ledger.add(Kept::RadiusSeen, "zz".to_owned(), &"no fingerprint");
+        ledger.save().unwrap();
+        let mut memory = Memory::default();
+        memory.restore(&ledger).unwrap();
+        assert_eq!(memory.judge(&alive(), mark(1, None), None), Novelty::Duplicate);
+        assert_eq!(memory.judge(&Told::Over(session(1)), mark(2, 200), None), Novelty::Duplicate);
+        assert_eq!(memory.judge(&alive(), mark(5, 200), None), Novelty::Stale, "it is over");
+        assert_eq!(memory.judge(&began, mark(6, 299), None), Novelty::Stale);
+        assert_eq!(memory.judge(&alive(), mark(4, None), None), Novelty::New);
+        // Numbers go on, so that nothing that is kept is written over.
+        memory.remember(&alive(), mark(7, None));
+        assert_eq!(memory.seen_order, [(1, 1), (2, 2), (3, 3), (4, 7)]);
     }
 }

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use super::accounting::{Mapping, Session, Told, read};
 use super::packet::{Fault, PACKET_BYTES_MAX, Request};
-use super::replay::{Mark, Memory, Novelty};
-use crate::services::identities::{LIVE_MAX, RadiusOutcome};
+use super::replay::{Mark, Memory, Novelty, text_of};
+use crate::services::identities::{Kept, LIVE_MAX, Ledger, RadiusOutcome};
 use crate::services::{Services, Stoppable};
 use crate::sources::listen::{Refusals, UdpListener, are_of};
 
@@ -72,6 +72,7 @@ impl Radius {
     pub fn start(self, services: Arc<Services>) -> io::Result<Stoppable> {
         let refusals = Refusals::new("identity.radius", "RADIUS accounting");
         let mut server = Server { services, sessions: HashMap::new(), memory: Memory::default(), refusals };
+        server.restore();
         let Self { listener, config } = self;
         // A packet that is cut is not what its length says.
         listener.start("jarvis-radius", move |from, bytes| server.hear(&config, from, bytes))
@@ -95,7 +96,30 @@ struct Server {
     refusals: Refusals,
 }
 
+/// The key of a session's row.
+fn row_of(session: &Session) -> String {
+    format!("{}/{}", text_of(&session.server), text_of(&session.id))
+}
+
 impl Server {
+    /// What was heard before the process began.
+    fn restore(&mut self) {
+        let Some(ledger) = self.services.identity_ledger() else { return };
+        let restored = self.memory.restore(ledger).and_then(|()| {
+            let (sessions, _damaged) = ledger.read::<(Session, u64, Mark)>(Kept::RadiusSession)?;
+            let sessions = sessions.into_iter().take(LIVE_MAX);
+            self.sessions = sessions.map(|(_, (session, id, last))| (session, (id, last))).collect();
+            Ok(())
+        });
+        if let Err(error) = restored {
+            tracing::error!(%error, "sessions of RADIUS from before the start cannot be read: their ends are not heard, and requests that were heard before may count again");
+        }
+    }
+
+    fn ledger(&self) -> Option<&Ledger> {
+        self.services.identity_ledger().map(Arc::as_ref)
+    }
+
     /// The answer to a datagram; `None`: it gets none.
     fn hear(&mut self, config: &RadiusConfig, from: IpAddr, bytes: &[u8]) -> Option<Vec<u8>> {
         let client = config.clients.iter().find(|client| are_of(&client.networks, from));
@@ -144,7 +168,23 @@ impl Server {
                     }
                 };
                 if self.sessions.len() >= LIVE_MAX {
-                    self.sessions.retain(|_, (id, _)| self.services.has_identity(*id));
+                    let (services, ledger) = (&self.services, self.services.identity_ledger());
+                    self.sessions.retain(|session, (id, _)| {
+                        let stays = services.has_identity(*id);
+                        if let Some(ledger) = ledger.filter(|_| !stays) {
+                            ledger.forget(Kept::RadiusSession, row_of(session));
+                        }
+                        stays
+                    });
+                }
+                let is_new = !self.sessions.contains_key(&session);
+                if let Some(ledger) = self.ledger() {
+                    let (row, kept) = (row_of(&session), (&session, taken, mark));
+                    if is_new {
+                        ledger.add(Kept::RadiusSession, row, &kept);
+                    } else {
+                        ledger.put(Kept::RadiusSession, row, &kept);
+                    }
                 }
                 let before = self.sessions.insert(session, (taken, mark));
                 if let Some((before, _)) = before.filter(|(before, _)| *before != taken) {
@@ -154,6 +194,9 @@ impl Server {
             }
             Told::Over(session) => {
                 if let Some((id, _)) = self.sessions.remove(&session) {
+                    if let Some(ledger) = self.ledger() {
+                        ledger.forget(Kept::RadiusSession, row_of(&session));
+                    }
                     self.services.drop_identity(id);
                 }
             }
@@ -162,6 +205,9 @@ impl Server {
                 self.sessions.retain(|session, (id, _)| {
                     let stays = session.server != server;
                     if !stays {
+                        if let Some(ledger) = services.identity_ledger() {
+                            ledger.forget(Kept::RadiusSession, row_of(session));
+                        }
                         services.drop_identity(*id);
                     }
                     stays
