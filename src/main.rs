@@ -19,6 +19,7 @@ mod dhcp;
 mod ctl;
 mod events;
 mod failure;
+mod geography;
 mod keygen;
 mod levers;
 mod links;
@@ -127,7 +128,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let audit = trust::audit(&config, segments, &auth, &subjects)?;
     let policy = policies.start(setup::policy_sources(&config, history), now_s)?;
 
-    let keeper = rules::Keeper::start(&config.rules, &config.state_directory, plan.workers.len(), &entities)?;
+    let keeper = rules::Keeper::start(&config, plan.workers.len(), &entities)?;
     let rules = Arc::new(keeper);
 
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
@@ -139,6 +140,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         apps: None,
         rules: rules.set(),
         shadow: None,
+        geography: rules.geography(),
     };
     let (door, doors, receivers) = door(first, plan.workers.len(), Some(Box::new(live_wire.clone())));
     let door = Arc::new(door);

@@ -34,6 +34,7 @@ use crate::control::{EventSender, FlowGauges, FlowQuery, Origin, Snapshot};
 use crate::defrag::{Defrag, HoldId};
 use crate::dpi::{Inspector, kept};
 use crate::flow::{EndReason, FlowConfig, FlowKey, FlowTable, Located};
+use crate::geography::Geography;
 use crate::host::Shared;
 use crate::identity::Table;
 use crate::parse::{Addr, Headers, Protocol};
@@ -80,7 +81,9 @@ pub struct Engine {
     knows_networks: bool,
     /// Who is where.
     identities: Table,
-    /// Counts up when facts change that no packet brings: a user comes or goes, a schedule begins or ends.
+    /// Where flows were when they were judged last.
+    geography: Option<Arc<Geography>>,
+    /// Counts up when facts change that no packet brings: a user comes or goes, a schedule begins or ends, countries are told otherwise.
     generation: u32,
     refusals: Refusals,
     notices: Notices,
@@ -167,6 +170,7 @@ impl Engine {
             alone,
             knows_networks,
             identities: Table::default(),
+            geography: None,
             generation: 0,
             refusals: Refusals::default(),
             notices: Notices::default(),
@@ -242,8 +246,14 @@ impl Engine {
         self.batch = batch;
     }
 
-    /// What is looked for is what the snapshot says from now on. Three comparisons where nothing has changed.
+    /// What is looked for is what the snapshot says from now on. Four comparisons where nothing has changed.
     fn follow(&mut self, snapshot: &Snapshot) {
+        if self.geography.as_ref().map(Arc::as_ptr) != snapshot.geography.as_ref().map(Arc::as_ptr) {
+            self.geography.clone_from(&snapshot.geography);
+            if snapshot.asks_for_country() {
+                self.change_generation();
+            }
+        }
         self.flows.follow_shadow(snapshot.shadow.as_deref().map(Shadow::standings));
         let Some(inspector) = &mut self.inspector else { return };
         inspector.set_when_full(when_full(self.config.mode, snapshot.settings.exceptions));

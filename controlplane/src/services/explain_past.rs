@@ -64,9 +64,9 @@ impl Services {
             policies.compile_aside(document, decided_under as u32, flow.names())?
         };
 
-        let has_countries = self.door.publisher.current().settings.supplied.country;
+        let geography = self.door.publisher.current().geography.clone();
         let user = flow.user(&names);
-        let facts = flow.facts(&set, &names, user.as_ref(), has_countries);
+        let facts = flow.facts(&set, &names, user.as_ref(), geography.as_deref());
         let explanation = set.explain(&facts, &mut Scratch::new(), &names, tried_max);
         let policy_id = match explanation.evaluation {
             Evaluation::Decided { policy, .. } => policy.and_then(|policy| set.info(policy)),

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use dataplane::geography::Geography;
 use dataplane::parse::Mac;
 use dataplane::policy::{Fact, Facts, Kind, NameId, Names, PolicySet, User};
 use dataplane::time::Wall;
@@ -96,13 +97,14 @@ impl RecordedFlow {
         }
     }
 
-    /// The facts for one set. `user` is [`Self::user`]'s; where the set asks for more of a user than records tell, he is pending.
+    /// The facts for one set. `user` is [`Self::user`]'s; where the set asks for more of a user than records tell, he is pending. The country is
+    /// what `geography` says of the addresses now.
     pub(super) fn facts<'a>(
         &self,
         set: &PolicySet,
         names: &Names,
         user: Option<&'a User>,
-        has_countries: bool,
+        geography: Option<&Geography>,
     ) -> Facts<'a> {
         let name = |kind, name: &str| Fact::Known(names.find(kind, name).unwrap_or(NameId::NOBODY));
         let absent = || if self.is_cut_short { Fact::Pending } else { Fact::Absent };
@@ -132,7 +134,7 @@ impl RecordedFlow {
         };
         // Whose the responder is no record tells.
         facts.dst_user = Fact::Pending;
-        facts.country = if has_countries { Fact::Pending } else { Fact::Absent };
+        facts.tell_country(geography);
         facts
     }
 }
@@ -171,7 +173,7 @@ mod tests {
             &mut names,
         );
         let user = flow.user(&names).unwrap();
-        let facts = flow.facts(&plain, &names, Some(&user), false);
+        let facts = flow.facts(&plain, &names, Some(&user), None);
         assert_eq!(
             (facts.zone, facts.vlan, facts.dst_port),
             (Fact::Known(1), Fact::Known(7), Fact::Known(53))
@@ -182,8 +184,8 @@ mod tests {
             r#"{"policies":[{"policy_id":"a","conditions":{"groups":"x"},"action":"drop"}]}"#,
             &mut names,
         );
-        let facts = flow.facts(&grouped, &names, Some(&user), true);
-        assert_eq!(facts.pending().names().collect::<Vec<_>>(), ["user", "dst_user", "country"]);
+        let facts = flow.facts(&grouped, &names, Some(&user), None);
+        assert_eq!(facts.pending().names().collect::<Vec<_>>(), ["user", "dst_user"]);
     }
 
     #[test]
@@ -192,7 +194,7 @@ mod tests {
             "flow": {}, "jarvis": {"verdict": "reject"}});
         let flow = RecordedFlow::read(&event, &[]).unwrap();
         let (set, names) = (PolicySet::of_default(dataplane::policy::DefaultAction::Allow), Names::new());
-        let facts = flow.facts(&set, &names, None, false);
+        let facts = flow.facts(&set, &names, None, None);
         let pending: Vec<_> = facts.pending().names().collect();
         for fact in ["zone", "in_port", "src_mac", "application", "category", "l7_protocol", "confidence"] {
             assert!(pending.contains(&fact), "{fact} is not in {pending:?}");

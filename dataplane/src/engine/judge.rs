@@ -549,7 +549,10 @@ impl Engine {
                     .addrs()
                     .map(|(src, dst)| self.users_of((src, headers.src_mac), (dst, headers.dst_mac)));
                 let users = users.unwrap_or_default();
-                let facts = users.among(facts);
+                let mut facts = users.among(facts);
+                if snapshot.asks_for_country() {
+                    facts.tell_country(snapshot.geography.as_deref());
+                }
                 let evaluation = snapshot.policy.evaluate(&facts, &mut self.scratch);
                 let policy = match evaluation {
                     Evaluation::Decided { policy, .. } => Some(policy),

@@ -118,9 +118,9 @@ impl Services {
         let proposal = self.policies().proposal(proposal)?;
         let directory: PathBuf = self.live.flow_log().ok_or(WhatIfError::NoRecords)?;
         let ports = self.names.ports().to_vec();
-        let has_countries = self.door.publisher.current().settings.supplied.country;
+        let geography = self.door.publisher.current().geography.clone();
         let from_ns = self.now_ns().saturating_sub(u64::from(minutes) * 60_000_000_000);
-        let question = records::Question { directory, ports, has_countries, from_ns };
+        let question = records::Question { directory, ports, geography, from_ns };
         Ok(self.jobs.submit("policy.what_if", user_id, self.clock, move |progress| {
             let view = records::compare(proposal, &question, progress)?;
             serde_json::to_value(view).map_err(|error| error.to_string())

@@ -2,8 +2,10 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dataplane::geography::Geography;
 use dataplane::policy::{Evaluation, PolicyIndex, Scratch};
 
 use super::{Comparing, WhatIfView};
@@ -25,8 +27,8 @@ pub(super) struct Question {
     pub(super) directory: PathBuf,
     /// Interfaces by index.
     pub(super) ports: Vec<String>,
-    /// Whether somebody tells the box of countries.
-    pub(super) has_countries: bool,
+    /// Where flows are; `None` where nobody tells.
+    pub(super) geography: Option<Arc<Geography>>,
     pub(super) from_ns: u64,
 }
 
@@ -38,7 +40,7 @@ pub(super) fn compare(
 ) -> Result<WhatIfView, String> {
     let mut judge = Judge {
         proposal,
-        has_countries: question.has_countries,
+        geography: question.geography.clone(),
         waiting: Vec::with_capacity(FLOWS_AT_ONCE),
         scratch: [Scratch::new(), Scratch::new()],
         comparing: Comparing::default(),
@@ -81,7 +83,7 @@ pub(super) fn compare(
 
 struct Judge {
     proposal: Proposal,
-    has_countries: bool,
+    geography: Option<Arc<Geography>>,
     waiting: Vec<RecordedFlow>,
     /// Of the live set, and of the proposed one.
     scratch: [Scratch; 2],
@@ -120,7 +122,7 @@ impl Judge {
         }
         let [of_live, of_proposed] = &mut self.scratch;
         let judged = |set: &dataplane::policy::PolicySet, scratch: &mut Scratch| {
-            let facts = flow.facts(set, names, user.as_ref(), self.has_countries);
+            let facts = flow.facts(set, names, user.as_ref(), self.geography.as_deref());
             match set.evaluate(&facts, scratch) {
                 Evaluation::Decided { policy, .. } => Ok(policy),
                 Evaluation::NoDecision => Ok(None),
