@@ -199,7 +199,7 @@ mod tests {
         assert!(Countries::of(whole[..whole.len() - 40].to_vec()).is_err());
         // Its only record is no map any more.
         let at = whole.windows(8).position(|bytes| bytes == b"iso_code").unwrap();
-        let mut broken = whole.clone();
+        let mut broken = whole;
         broken[at - 1] = 0xff;
         assert!(Countries::of(broken).is_err());
         let told = Countries::of(mmdb::countries(&[("192.0.2.0/24", "Nederland")])).unwrap_err();
