@@ -154,7 +154,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     .map_err(Failure::line)?;
 
     // The control plane: events to disk, requests from the socket and from TCP.
-    let names = Arc::new(Names::new(workers::port_names(&config)));
+    let names = Arc::new(Names::new(workers::port_names(&config)).of_run(serve::now().wall.0 / 1_000_000));
     let events = Arc::new(EventCounts::default());
     let (file, types) = serve::event_file(&config)?;
     let live = Hub::new(|| serve::now().wall.0, Bounds::default());

@@ -274,7 +274,9 @@ impl Engine {
     ) {
         // A worker without packets lets go of rules that are in force no more.
         self.follow(snapshot);
-        self.flows.expire(now, EXPIRE_MAX, &mut |record| tell(&mut self.inspector, events, record));
+        self.flows.expire(now, EXPIRE_MAX, &mut |record| {
+            tell(&mut self.inspector, &self.identities, events, record)
+        });
         let counters = &mut self.counters;
         self.defrag.expire(now.tick, |hold| {
             out.release(hold, Disposition::Drop(Reason::FragmentTimeout));
@@ -297,8 +299,8 @@ impl Engine {
         if query.end_them {
             for record in &page.flows {
                 if let Some(found) = self.flows.find(&record.key, record.initiator_is_lo) {
-                    let inspector = &mut self.inspector;
-                    let mut sink = |record| tell(inspector, events, record);
+                    let (inspector, identities) = (&mut self.inspector, &self.identities);
+                    let mut sink = |record| tell(inspector, identities, events, record);
                     self.flows.end(found.id, EndReason::Forced, now, &mut sink);
                 }
             }
@@ -318,9 +320,9 @@ impl Engine {
 
     /// Ends every flow; `each` is called after each, so that a replay can empty the rings.
     pub fn end_flows(&mut self, now: Now, events: &mut EventSender, each: &mut impl FnMut(&mut EventSender)) {
-        let inspector = &mut self.inspector;
+        let (inspector, identities) = (&mut self.inspector, &self.identities);
         self.flows.drain(EndReason::Shutdown, DRAIN_MAX, now, &mut |record| {
-            tell(inspector, events, record);
+            tell(inspector, identities, events, record);
             each(events);
         });
     }
