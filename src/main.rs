@@ -19,6 +19,7 @@ mod dhcp;
 mod ctl;
 mod events;
 mod failure;
+mod geography;
 mod keygen;
 mod levers;
 mod links;
@@ -135,7 +136,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     policies.know(&known);
     let policy = policies.start(setup::policy_sources(&config, history), now_s)?;
 
-    let keeper = rules::Keeper::start(&config.rules, &config.state_directory, plan.workers.len(), &entities)?;
+    let keeper = rules::Keeper::start(&config, plan.workers.len(), &entities)?;
     let rules = Arc::new(keeper);
 
     // From the first line on the fail mode holds; if a later one fails, a wire that is new goes again.
@@ -147,6 +148,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
         apps: None,
         rules: rules.set(),
         shadow: None,
+        geography: rules.geography(),
     };
     let (door, doors, receivers) = door(first, plan.workers.len(), Some(Box::new(live_wire.clone())));
     let door = Arc::new(door);
@@ -160,7 +162,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     .map_err(Failure::line)?;
 
     // The control plane: events to disk, requests from the socket and from TCP.
-    let names = Arc::new(Names::new(workers::port_names(&config)));
+    let names = Arc::new(Names::new(workers::port_names(&config)).of_run(serve::now().wall.0 / 1_000_000));
     let events = Arc::new(EventCounts::default());
     let (file, types) = serve::event_file(&config)?;
     let live = Hub::new(|| serve::now().wall.0, Bounds::default());

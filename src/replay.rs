@@ -11,7 +11,7 @@
 use crate::cli::{self, ChecksumFlag};
 use crate::config::{Checksum, Config, Mode, PortFlags, Ports};
 use crate::failure::Failure;
-use crate::{rules, serve, setup, workers};
+use crate::{geography, rules, serve, setup, workers};
 use controlplane::services::policy_shadow::ShadowIds;
 use controlplane::services::{EveTypes, EventCounts, EventPump, Names};
 use controlplane::store::EveFile;
@@ -139,6 +139,7 @@ impl Replay {
             apps: None,
             rules: signatures.set,
             shadow,
+            geography: geography::of(signatures.countries, &geography::own(config)),
         };
         let (door, inside, receivers) = door(first, 1, None);
         let inside = inside.into_iter().next().expect("one worker was asked for");

@@ -1,12 +1,13 @@
 //! Which rules does a box have? Files, directories and patterns of names become one set, or everything that is wrong with them.
 
-use crate::config::Rules;
+use crate::config::{Config, Rules};
 use crate::failure::Failure;
-use crate::{rule_lists, serve};
+use crate::{geography, rule_lists, serve};
 use controlplane::services::rules::{InForce, RuleBook, RuleError, RuleKey};
 use controlplane::store::{Entities, Table};
 use dataplane::control::Door;
-use dataplane::rules::address_facts::{AddressFacts, Countries, ReputationFiles};
+use dataplane::geography::{Countries, Geography};
+use dataplane::rules::address_facts::{AddressFacts, ReputationFiles};
 use dataplane::rules::classes::References;
 use dataplane::rules::datasets::Datasets;
 use dataplane::rules::listed::Listed;
@@ -15,6 +16,7 @@ use dataplane::rules::memory::Names;
 use dataplane::rules::profile::Clock;
 use dataplane::rules::set::{Kept, Options};
 use dataplane::rules::{Fault, Kind, RuleSet, Variables};
+use ipnet::IpNet;
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -30,13 +32,14 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 ///
 /// Every place where nothing is, or that cannot be read.
 pub(crate) fn load(places: &[PathBuf], config: &Rules, datasets: &Arc<Datasets>) -> Result<Loaded, Failure> {
-    read_places(places, config, datasets, None)
+    read_places(places, config, datasets, geography::countries(config)?, None)
 }
 
 fn read_places(
     places: &[PathBuf],
     config: &Rules,
     datasets: &Arc<Datasets>,
+    countries: Option<Arc<Countries>>,
     switched: Option<&HashMap<RuleKey, bool>>,
 ) -> Result<Loaded, Failure> {
     let mut changes = rule_lists::changes(config)?;
@@ -44,7 +47,7 @@ fn read_places(
     let mut loader = Loader::new(variables(config)?)
         .with(changes)
         .with_datasets(Arc::clone(datasets))
-        .with_addresses(address_facts(config)?)
+        .with_addresses(address_facts(config, countries)?)
         .on_threads(threads());
     if switched.is_some() {
         loader = loader.listing();
@@ -56,13 +59,8 @@ fn read_places(
 }
 
 /// What the operator's files say of addresses.
-fn address_facts(config: &Rules) -> Result<AddressFacts, Failure> {
+fn address_facts(config: &Rules, countries: Option<Arc<Countries>>) -> Result<AddressFacts, Failure> {
     let of = |file: &Path, why: String| Failure::line(format!("{}: {why}", file.display()));
-    let countries = config.geoip_database.as_deref().map(|file| {
-        let database = bytes(file)?;
-        Countries::of(database).map(Arc::new).map_err(|why| of(file, why))
-    });
-    let countries = countries.transpose()?;
     if config.reputation_categories.is_empty() {
         return Ok(AddressFacts { countries, reputation: None });
     }
@@ -125,7 +123,8 @@ fn variables(config: &Rules) -> Result<Variables, Failure> {
 ///
 /// What [`load`] cannot read; or there are more rules than a set can have.
 pub(crate) fn set(config: &Rules, names: &mut Names) -> Result<Outcome, Failure> {
-    read_all(config, names, 1, None, None).map(|(outcome, _nothing_listed)| outcome)
+    read_all(config, names, 1, geography::countries(config)?, None, None)
+        .map(|(outcome, _nothing_listed)| outcome)
 }
 
 /// The same, with a list of all rules where it is told which were `switched` over the API.
@@ -133,14 +132,15 @@ fn read_all(
     config: &Rules,
     names: &mut Names,
     workers: usize,
+    countries: Option<Arc<Countries>>,
     switched: Option<&HashMap<RuleKey, bool>>,
     in_force: Option<&RuleSet>,
 ) -> Result<(Outcome, Listing), Failure> {
     if config.files.is_empty() {
-        return Ok((Outcome::default(), Listing::default()));
+        return Ok((Outcome { countries, ..Outcome::default() }, Listing::default()));
     }
     let began = Instant::now();
-    let mut loaded = read_places(&config.files, config, &names.datasets, switched)?;
+    let mut loaded = read_places(&config.files, config, &names.datasets, countries.clone(), switched)?;
     let (mut wrong, mut unsupported, mut idle) = (Vec::new(), Vec::new(), Vec::new());
     for file in &loaded.files {
         idle.extend(file.idle.iter().map(|fault| told(file, fault)));
@@ -168,7 +168,7 @@ fn read_all(
     };
     let Loaded { listed, files, references, threads, .. } = loaded;
     let took_ms = began.elapsed().as_millis() as u64;
-    let outcome = Outcome { set: Some(Arc::new(set)), wrong, unsupported, idle, threads, took_ms };
+    let outcome = Outcome { set: Some(Arc::new(set)), countries, wrong, unsupported, idle, threads, took_ms };
     Ok((outcome, Listing { listed, files, references }))
 }
 
@@ -185,6 +185,8 @@ struct Listing {
 pub(crate) struct Outcome {
     /// Those that can be tried; `None` where none are configured.
     pub set: Option<Arc<RuleSet>>,
+    /// Countries of addresses, which rules and policies share; `None` where no database is configured.
+    pub countries: Option<Arc<Countries>>,
     /// A line for each that is wrong.
     pub wrong: Vec<String>,
     /// A line for each that asks for what there is not.
@@ -197,15 +199,18 @@ pub(crate) struct Outcome {
     pub took_ms: u64,
 }
 
-/// The configured rules of a running box, to be read again.
+/// The configured rules of a running box with the countries that they and policies ask for, to be read again.
 pub(crate) struct Keeper {
     config: Rules,
+    /// Who is in one of these networks is not outside.
+    own: Vec<IpNet>,
     workers: usize,
     /// Where it is kept which rules were enabled or disabled over the API.
     entities: Arc<Entities>,
     /// Names under which flows remember: a later set gives them the same numbers. Who has them reads rules, nobody else.
     names: Mutex<Names>,
     in_force: Mutex<Arc<InForce>>,
+    geography: Mutex<Option<Arc<Geography>>>,
 }
 
 /// Lines about rules that are logged at once; a file of another language would fill the log.
@@ -216,24 +221,21 @@ const SWITCHED: Table<bool> = Table::new("rules_switched");
 
 impl Keeper {
     /// Reads the configured rules for the first time. Those that are wrong are left out, and told: a box that guards with all
-    /// others is better than none. Sets of data that rules change are kept in `directory`; so many `workers` count matches.
+    /// others is better than none. Sets of data that rules change are kept in the state directory; so many `workers` count matches.
     ///
     /// # Errors
     ///
     /// As [`set`]; or it cannot be read which rules were enabled or disabled.
-    pub(crate) fn start(
-        config: &Rules,
-        directory: &Path,
-        workers: usize,
-        entities: &Arc<Entities>,
-    ) -> Result<Self, Failure> {
-        let names = Names::with_datasets(Datasets::new(Some(directory.to_owned())));
+    pub(crate) fn start(config: &Config, workers: usize, entities: &Arc<Entities>) -> Result<Self, Failure> {
+        let names = Names::with_datasets(Datasets::new(Some(config.state_directory.clone())));
         let keeper = Self {
-            config: config.clone(),
+            config: config.rules.clone(),
+            own: geography::own(config),
             workers,
             entities: Arc::clone(entities),
             names: Mutex::new(names),
             in_force: Mutex::default(),
+            geography: Mutex::default(),
         };
         let (outcome, in_force) = keeper.read(&mut keeper.names(), keeper.switched()?)?;
         for line in outcome.wrong.iter().take(LINES_MAX) {
@@ -241,6 +243,7 @@ impl Keeper {
         }
         tell(&outcome);
         *keeper.shown() = Arc::new(in_force);
+        *keeper.located() = geography::of(outcome.countries, &keeper.own);
         Ok(keeper)
     }
 
@@ -251,9 +254,14 @@ impl Keeper {
         }
     }
 
-    /// Whether rules are configured.
+    /// Whether rules or countries are configured.
     pub(crate) fn is_used(&self) -> bool {
-        !self.config.files.is_empty()
+        !self.config.files.is_empty() || self.config.geoip_database.is_some()
+    }
+
+    /// Where flows are, by the countries in force.
+    pub(crate) fn geography(&self) -> Option<Arc<Geography>> {
+        self.located().clone()
     }
 
     /// Those in force.
@@ -261,7 +269,8 @@ impl Keeper {
         self.shown().set.clone()
     }
 
-    /// Reads them again: all of them are put in force, or none where one is wrong. Gives what is left out or does nothing.
+    /// Reads them again: all of them and the countries are put in force, or nothing where something is wrong. Gives what is left out or
+    /// does nothing.
     ///
     /// # Errors
     ///
@@ -274,7 +283,7 @@ impl Keeper {
             return Err(Failure::lines(outcome.wrong));
         }
         tell(&outcome);
-        self.publish(door, in_force);
+        self.publish(door, in_force, outcome.countries);
         drop(names);
         self.save();
         Ok(outcome.unsupported.into_iter().chain(outcome.idle).collect())
@@ -301,13 +310,33 @@ impl Keeper {
         }
         self.entities.write(|write| write.put(&SWITCHED, &name, &on))?;
         tell(&outcome);
-        self.publish(door, in_force);
+        self.publish(door, in_force, outcome.countries);
         Ok(())
     }
 
-    fn publish(&self, door: &Door, in_force: InForce) {
+    fn publish(&self, door: &Door, in_force: InForce, countries: Option<Arc<Countries>>) {
         door.publisher.publish_rules(in_force.set.clone());
         *self.shown() = Arc::new(in_force);
+        let mut located = self.located();
+        let before = located.as_deref().map(Geography::countries);
+        if before.map(Arc::as_ptr) != countries.as_ref().map(Arc::as_ptr) {
+            *located = geography::of(countries, &self.own);
+            door.publisher.publish_geography(located.clone());
+            tracing::info!(
+                "the database of countries is another one: flows are judged anew where policies ask for them"
+            );
+        }
+    }
+
+    /// Countries as they stand in their file; those in force where they say the same.
+    fn countries(&self) -> Result<Option<Arc<Countries>>, Failure> {
+        let read = geography::countries(&self.config)?;
+        let before = self.geography();
+        let same = before
+            .as_deref()
+            .map(Geography::countries)
+            .filter(|before| read.as_ref().is_some_and(|read| read.is_same(before)));
+        Ok(same.cloned().or(read))
     }
 
     fn read(
@@ -317,8 +346,14 @@ impl Keeper {
     ) -> Result<(Outcome, InForce), Failure> {
         let before = self.shown().hits();
         let shown = self.shown().clone();
-        let (outcome, listing) =
-            read_all(&self.config, names, self.workers, Some(&switched), shown.set.as_deref())?;
+        let (outcome, listing) = read_all(
+            &self.config,
+            names,
+            self.workers,
+            self.countries()?,
+            Some(&switched),
+            shown.set.as_deref(),
+        )?;
         let in_force = InForce {
             listed: listing.listed,
             files: listing.files,
@@ -346,6 +381,10 @@ impl Keeper {
 
     fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn located(&self) -> MutexGuard<'_, Option<Arc<Geography>>> {
+        self.geography.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn shown(&self) -> MutexGuard<'_, Arc<InForce>> {

@@ -19,7 +19,11 @@ use std::sync::Arc;
 
 /// What this build tells of a flow besides its headers. Policies on anything else are warned about.
 pub(crate) fn supplied(config: &Config) -> Supplied {
-    Supplied { application: config.inspect.enabled, identity: true, country: false }
+    Supplied {
+        application: config.inspect.enabled,
+        identity: true,
+        country: config.rules.geoip_database.is_some(),
+    }
 }
 
 /// What payload is recognised by, where the configuration wants it to be, and the applications among that, to be read again.

@@ -77,8 +77,15 @@ fn publish(listeners: usize) {
 
 fn to_disk(directory: &std::path::Path, events: u32) {
     let policy = Arc::new(PolicySet::of_default(DefaultAction::Allow));
-    let first =
-        Snapshot { version: 1, policy, settings: Settings::default(), apps: None, rules: None, shadow: None };
+    let first = Snapshot {
+        version: 1,
+        policy,
+        settings: Settings::default(),
+        apps: None,
+        rules: None,
+        shadow: None,
+        geography: None,
+    };
     let (_door, mut workers, receivers) = door(first, 1, None);
     let segments = Segments::open(directory).expect("the directory can be made");
     let keeping = Some(LogKeeping { age_s_max: 3_600, bytes_max: 4 << 30 });

@@ -35,6 +35,7 @@ use crate::control::{EventSender, FlowGauges, FlowQuery, Origin, Snapshot};
 use crate::defrag::{Defrag, HoldId};
 use crate::dpi::{Inspector, kept};
 use crate::flow::{EndReason, FlowConfig, FlowKey, FlowTable, Located};
+use crate::geography::Geography;
 use crate::host::Shared;
 use crate::identity::Table;
 use crate::parse::{Addr, Headers, Protocol};
@@ -81,7 +82,9 @@ pub struct Engine {
     knows_networks: bool,
     /// Who is where.
     identities: Table,
-    /// Counts up when facts change that no packet brings: a user comes or goes, a schedule begins or ends.
+    /// Where flows were when they were judged last.
+    geography: Option<Arc<Geography>>,
+    /// Counts up when facts change that no packet brings: a user comes or goes, a schedule begins or ends, countries are told otherwise.
     generation: u32,
     refusals: Refusals,
     notices: Notices,
@@ -168,6 +171,7 @@ impl Engine {
             alone,
             knows_networks,
             identities: Table::default(),
+            geography: None,
             generation: 0,
             refusals: Refusals::default(),
             notices: Notices::default(),
@@ -246,8 +250,14 @@ impl Engine {
         self.batch = batch;
     }
 
-    /// What is looked for is what the snapshot says from now on. Three comparisons where nothing has changed.
+    /// What is looked for is what the snapshot says from now on. Four comparisons where nothing has changed.
     fn follow(&mut self, snapshot: &Snapshot) {
+        if self.geography.as_ref().map(Arc::as_ptr) != snapshot.geography.as_ref().map(Arc::as_ptr) {
+            self.geography.clone_from(&snapshot.geography);
+            if snapshot.asks_for_country() {
+                self.change_generation();
+            }
+        }
         self.flows.follow_shadow(snapshot.shadow.as_deref().map(Shadow::standings));
         let Some(inspector) = &mut self.inspector else { return };
         inspector.set_when_full(when_full(self.config.mode, snapshot.settings.exceptions));
@@ -268,7 +278,9 @@ impl Engine {
     ) {
         // A worker without packets lets go of rules that are in force no more.
         self.follow(snapshot);
-        self.flows.expire(now, EXPIRE_MAX, &mut |record| tell(&mut self.inspector, events, record));
+        self.flows.expire(now, EXPIRE_MAX, &mut |record| {
+            tell(&mut self.inspector, &self.identities, events, record)
+        });
         let counters = &mut self.counters;
         self.defrag.expire(now.tick, |hold| {
             out.release(hold, Disposition::Drop(Reason::FragmentTimeout));
@@ -291,8 +303,8 @@ impl Engine {
         if query.end_them {
             for record in &page.flows {
                 if let Some(found) = self.flows.find(&record.key, record.initiator_is_lo) {
-                    let inspector = &mut self.inspector;
-                    let mut sink = |record| tell(inspector, events, record);
+                    let (inspector, identities) = (&mut self.inspector, &self.identities);
+                    let mut sink = |record| tell(inspector, identities, events, record);
                     self.flows.end(found.id, EndReason::Forced, now, &mut sink);
                 }
             }
@@ -312,9 +324,9 @@ impl Engine {
 
     /// Ends every flow; `each` is called after each, so that a replay can empty the rings.
     pub fn end_flows(&mut self, now: Now, events: &mut EventSender, each: &mut impl FnMut(&mut EventSender)) {
-        let inspector = &mut self.inspector;
+        let (inspector, identities) = (&mut self.inspector, &self.identities);
         self.flows.drain(EndReason::Shutdown, DRAIN_MAX, now, &mut |record| {
-            tell(inspector, events, record);
+            tell(inspector, identities, events, record);
             each(events);
         });
     }

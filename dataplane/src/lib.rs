@@ -5,6 +5,10 @@
 //! that it answers.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+#[path = "../tests/support/mmdb.rs"]
+#[expect(unreachable_pub, reason = "tests outside this crate read it too")]
+mod mmdb;
 mod prefix;
 mod sync;
 pub mod time;
@@ -17,6 +21,7 @@ pub mod account;
 pub mod flow;
 pub mod stream;
 pub mod dpi;
+pub mod geography;
 pub mod rules;
 pub mod identity;
 pub mod policy;

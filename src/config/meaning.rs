@@ -561,7 +561,7 @@ pub(crate) struct Rules {
     pub classifications: Vec<PathBuf>,
     /// Where references of rules are found (`reference.config`); Suricata's own where there is none.
     pub references: Vec<PathBuf>,
-    /// Countries of addresses, a database in MaxMind's format.
+    /// Countries of addresses for rules and policies, a database in MaxMind's format.
     pub geoip_database: Option<PathBuf>,
     /// Categories of what is said of addresses (`categories.txt` of Suricata).
     pub reputation_categories: Vec<PathBuf>,

@@ -12,6 +12,7 @@ use dataplane::control::{
 };
 use dataplane::dpi::Summary;
 use dataplane::flow::{Decision, EndReason, FlowRecord, TcpState};
+use dataplane::identity::UserNumber;
 use dataplane::parse::{Addr, Mac, Protocol, TcpFlags, Tunnel};
 use dataplane::rules::detect::FlowAction;
 use dataplane::time::Wall;
@@ -61,13 +62,16 @@ impl Formatter {
     /// Appends a `flow` event. `worker` is told under `jarvis`; `clues` speaks for the risks
     /// ([`dataplane::dpi::risk::clues`]).
     pub fn flow(&mut self, out: &mut Vec<u8>, names: &Names, worker: usize, end: &FlowEnd, clues: &[u8]) {
-        let FlowEnd { record, summary, host, .. } = end;
+        let FlowEnd { record, summary, host, responder, .. } = end;
         let policy_id = self.namer.id(names, &record.decision);
         let header = Some((Stamp(record.last), "flow"));
         let payload = (summary, host.as_deref(), clues);
         let mut view = FlowView::new(header, names, worker, record, payload, policy_id);
         view.community_id = self.community_seed.map(|seed| community_id(seed, record));
         let shadow = record.shadow.and_then(|fate| Some((fate, names.shadow()?)));
+        view.jarvis.run = names.run();
+        view.jarvis.identity = record.decision.user.filter(|_| names.run() > 0);
+        view.jarvis.responder = Responder(names.user(*responder));
         view.jarvis.shadow = shadow.as_ref().and_then(|(fate, ids)| ShadowNote::of(*fate, ids));
         append_of(self.capture.as_deref(), out, &view);
     }
@@ -284,8 +288,14 @@ struct TcpBody {
 #[derive(Debug, Serialize)]
 struct FlowNotes<'a> {
     worker: usize,
+    #[serde(skip_serializing_if = "is_zero")]
+    run: u64,
     #[serde(flatten)]
     user: OfUser,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<UserNumber>,
+    #[serde(flatten)]
+    responder: Responder,
     policy_id: Option<&'a str>,
     policy_version: u32,
     verdict: &'static str,
@@ -317,6 +327,23 @@ struct ShadowNote<'a> {
     change: &'static str,
     #[serde(flatten)]
     would: Option<ShadowWould<'a>>,
+}
+
+/// Whose the responder was when the flow ended.
+#[derive(Debug, Default)]
+struct Responder(OfUser);
+
+impl Serialize for Responder {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(user) = self;
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in [("dst_user_id", user.user_id()), ("dst_user_role", user.user_role())] {
+            if let Some(value) = value {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        map.end()
+    }
 }
 
 /// What it would meet there.
@@ -442,7 +469,10 @@ impl<'a> FlowView<'a> {
                 .then(|| TcpBody { flags: record.tcp_flags, state: tcp_state(record.tcp_state) }),
             jarvis: FlowNotes {
                 worker,
+                run: 0,
                 user: names.user(record.decision.user),
+                identity: None,
+                responder: Responder::default(),
                 policy_id,
                 policy_version: record.decision.policy_version,
                 verdict: verdict(&record.decision),

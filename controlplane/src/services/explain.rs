@@ -74,10 +74,12 @@ impl Services {
     ) -> Judgement {
         let wall = self.now().wall;
         let policies = self.policies();
-        let set = Arc::clone(&self.door.publisher.current().policy);
+        let current = self.door.publisher.current();
+        let set = Arc::clone(&current.policy);
         // Zones are numbered as ports are.
         let mut facts = Facts::of_record(record, record.in_port, wall);
         facts.tell_payload(summary, set.vocabulary());
+        facts.tell_country(current.geography.as_deref());
         let facts = facts.with_users(Identity::user_of(initiator), Identity::user_of(responder));
         let explanation = set.explain(&facts, &mut Scratch::new(), &policies.names, tried_max);
         drop(policies);

@@ -53,7 +53,7 @@ impl Services {
         let question = Question { flows: true, filter, limit: RECORDS_MAX, ..Question::default() };
         let past = self.live.past(&question)?.unwrap_or_default();
         let Some((told_us, event)) = past.events.into_iter().next_back() else { return Ok(None) };
-        let Some(flow) = RecordedFlow::read(&event, self.names.ports()) else { return Ok(None) };
+        let Some(flow) = RecordedFlow::read(&event, &self.names) else { return Ok(None) };
 
         let decided_under = event["jarvis"]["policy_version"].as_u64().unwrap_or_default();
         let saved = self.saved_at(decided_under, told_us / 1_000_000)?;
@@ -64,9 +64,10 @@ impl Services {
             policies.compile_aside(document, decided_under as u32, flow.names())?
         };
 
-        let has_countries = self.door.publisher.current().settings.supplied.country;
-        let user = flow.user(&names);
-        let facts = flow.facts(&set, &names, user.as_ref(), has_countries);
+        let geography = self.door.publisher.current().geography.clone();
+        let users = flow.users(&names);
+        let users = users.each_ref().map(Option::as_ref);
+        let facts = flow.facts(&set, &names, users, geography.as_deref());
         let explanation = set.explain(&facts, &mut Scratch::new(), &names, tried_max);
         let policy_id = match explanation.evaluation {
             Evaluation::Decided { policy, .. } => policy.and_then(|policy| set.info(policy)),

@@ -45,6 +45,7 @@ pub mod telemetry;
 pub mod telemetry_history;
 pub mod webhooks;
 pub mod what_if;
+mod user_notes;
 pub mod wire;
 
 mod eve_stats;

@@ -1,14 +1,15 @@
 //! What is this number called outside? Ports, policies, protocols and flow identifiers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dataplane::flow::Decision;
 use dataplane::identity::UserNumber;
-use serde::{Serialize, Serializer};
 
 use super::identities::Who;
 use super::policy_shadow::ShadowIds;
+use super::user_notes::UserNotes;
+pub use super::user_notes::{OfUser, UserMore, UserNote};
 
 /// Policy sets whose names are kept: a flow is judged again soon after each change, so that records name
 /// old sets only for a moment.
@@ -19,50 +20,9 @@ const VERSIONS_MAX: usize = 16;
 pub struct Names {
     ports: Vec<String>,
     policies: RwLock<VecDeque<(u32, PolicyIds)>>,
-    users: RwLock<Users>,
+    users: RwLock<UserNotes>,
+    run: u64,
     shadow: RwLock<Option<Arc<ShadowIds>>>,
-}
-
-/// Users that are gone and whose names are kept: flows are judged again soon after, and their records tell them for a moment.
-const GONE_MAX: usize = 100_000;
-
-/// What records say of users, by the numbers that flows carry.
-#[derive(Debug, Default)]
-struct Users {
-    notes: HashMap<UserNumber, Arc<UserNote>>,
-    /// Those that are gone, oldest first.
-    gone: VecDeque<UserNumber>,
-}
-
-/// What a record says of a user.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct UserNote {
-    user_id: Box<str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    username: Option<Box<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_role: Option<Box<str>>,
-}
-
-/// The same, where there is a user.
-#[derive(Debug, Clone, Default)]
-pub struct OfUser(pub Option<Arc<UserNote>>);
-
-impl OfUser {
-    /// The user's id.
-    #[must_use]
-    pub fn user_id(&self) -> Option<&str> {
-        self.0.as_deref().map(|note| &*note.user_id)
-    }
-}
-
-impl Serialize for OfUser {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Some(note) => note.serialize(serializer),
-            None => serializer.serialize_none(),
-        }
-    }
 }
 
 /// The policy identifiers of one set, by index.
@@ -72,7 +32,19 @@ impl Names {
     /// `ports` in index order: the two wires, then `host` where there is one.
     #[must_use]
     pub fn new(ports: Vec<String>) -> Self {
-        Self { ports, policies: RwLock::default(), users: RwLock::default(), shadow: RwLock::default() }
+        Self {
+            ports,
+            policies: RwLock::default(),
+            users: RwLock::default(),
+            run: 0,
+            shadow: RwLock::default(),
+        }
+    }
+
+    /// Of a run of the daemon that began so many milliseconds after 1970: its records say so, because numbers of users are of one run.
+    #[must_use]
+    pub fn of_run(self, run: u64) -> Self {
+        Self { run, ..self }
     }
 
     /// The interface of a port index.
@@ -106,36 +78,34 @@ impl Names {
         self.shadow.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Remembers what records say of a user; call it before workers hear of the number.
+    /// Remembers what is known of a user; call it before workers hear of the number.
     pub fn remember_user(&self, number: UserNumber, who: &Who) {
-        let text = |text: &Option<String>| text.as_deref().map(Box::from);
-        let note = UserNote {
-            user_id: who.user_id.as_str().into(),
-            username: text(&who.username),
-            user_role: text(&who.user_role),
-        };
-        self.users.write().unwrap_or_else(PoisonError::into_inner).notes.insert(number, Arc::new(note));
+        self.users.write().unwrap_or_else(PoisonError::into_inner).remember(number, who);
     }
 
-    /// A user is gone; his name is kept for a while.
+    /// A user is gone; what is known is kept for a while.
     pub fn forget_user(&self, number: UserNumber) {
-        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
-        users.gone.push_back(number);
-        if users.gone.len() > GONE_MAX
-            && let Some(oldest) = users.gone.pop_front()
-        {
-            users.notes.remove(&oldest);
-        }
+        self.users.write().unwrap_or_else(PoisonError::into_inner).forget(number);
     }
 
     /// What records say of a user.
     #[must_use]
     pub fn user(&self, number: Option<UserNumber>) -> OfUser {
-        let note = |number| {
-            let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
-            users.notes.get(&number).map(Arc::clone)
-        };
-        OfUser(number.and_then(note))
+        let users = || self.users.read().unwrap_or_else(PoisonError::into_inner);
+        OfUser(number.and_then(|number| users().user(number)))
+    }
+
+    /// What else was asserted under a number of a run; `None` where that is not kept.
+    #[must_use]
+    pub fn more_of_user(&self, run: u64, number: UserNumber) -> Option<Arc<UserMore>> {
+        let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
+        if run == self.run { users.more(number) } else { None }
+    }
+
+    /// When this run of the daemon began, milliseconds since 1970; 0 where records are not to say so.
+    #[must_use]
+    pub const fn run(&self) -> u64 {
+        self.run
     }
 
     /// The identifiers of a version; hold it for a batch of events.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use dataplane::dpi::{AppTable, protocols};
 use dataplane::parse::Addr;
 use dataplane::policy::{
-    Action, ContextError, Environment, EvaluationContext, Explanation, Kind, OutcomeAction, PolicyError,
-    PolicyFile, PolicyIndex, PolicySet, Scratch,
+    Action, ContextError, Environment, EvaluationContext, Explanation, Fact, Kind, OutcomeAction,
+    PolicyError, PolicyFile, PolicyIndex, PolicySet, Scratch,
 };
 use serde_json::Value;
 
@@ -535,8 +535,8 @@ impl Services {
         }
     }
 
-    /// Judges the flow that `context` describes, as workers would; changes nothing. `tried_max` bounds how
-    /// many policies that do not match are told.
+    /// Judges the flow that `context` describes, as workers would: where it leaves the country out, its addresses tell. Changes nothing.
+    /// `tried_max` bounds how many policies that do not match are told.
     ///
     /// # Errors
     ///
@@ -544,9 +544,14 @@ impl Services {
     pub fn evaluate(&self, context: &Value, tried_max: usize) -> Result<Judgement, Vec<ContextError>> {
         let now = self.now().wall;
         let policies = self.policies();
-        let set = Arc::clone(&self.door.publisher.current().policy);
+        let current = self.door.publisher.current();
+        let set = Arc::clone(&current.policy);
         let context = EvaluationContext::read(context, &policies.environment, &policies.names, now)?;
-        let explanation = set.explain(&context.facts(), &mut Scratch::new(), &policies.names, tried_max);
+        let mut facts = context.facts();
+        if facts.country == Fact::Absent {
+            facts.tell_country(current.geography.as_deref());
+        }
+        let explanation = set.explain(&facts, &mut Scratch::new(), &policies.names, tried_max);
         drop(policies);
         Ok(Judgement { set, explanation })
     }

@@ -122,6 +122,11 @@ impl Services {
         for name in UNKNOWN {
             any.set_pending(name);
         }
+        let current = self.door.publisher.current();
+        let geography = current.geography.as_deref();
+        if !to_service {
+            any.tell_country(geography);
+        }
         if !to_service && judge.passes_surely(&any) {
             return Ok(());
         }
@@ -131,14 +136,15 @@ impl Services {
             Found::Unknown => judge.passes(Seen::Unknown, &any),
             Found::Flow(flow) => {
                 let (record, summary) = &*flow;
-                let supplied = self.door.publisher.current().settings.supplied;
                 let (initiator, responder) = record.endpoints();
                 let users = [(initiator.0, record.src_mac), (responder.0, record.dst_mac)]
                     .map(|(addr, mac)| self.door.user_of(addr, mac));
                 let [first, second] = users.each_ref().map(Identity::user_of);
                 let (client, server) = if initiator != api { (first, second) } else { (second, first) };
-                let new = new_flow(&any, record, api, supplied);
-                let known = known_flow(&new, record, set, summary);
+                let mut new = new_flow(&any, record, api, current.settings.supplied);
+                let mut known = known_flow(&new, record, set, summary);
+                new.tell_country(geography);
+                known.tell_country(geography);
                 judge.passes(Seen::Crossing, &known.with_users(first, second))?;
                 judge.passes(Seen::Crossing, &new.with_users(client, server))
             }
@@ -218,9 +224,6 @@ fn new_flow<'a>(any: &Facts<'a>, record: &FlowRecord, api: (Addr, u16), supplied
     if !supplied.application {
         [&mut facts.application, &mut facts.category, &mut facts.l7_protocol].into_iter().for_each(never);
         facts.confidence = Fact::Absent;
-    }
-    if !supplied.country {
-        never(&mut facts.country);
     }
     facts
 }

@@ -1,8 +1,11 @@
-//! What does the record of a flow tell policy? Everything that it was decided by but groups, attributes and the responder's user, which
-//! records do not have.
+//! What does the record of a flow tell policy? Everything that it was decided by. Groups and attributes of its user it names by a number, under
+//! which they are kept while the daemon runs ([`OuterNames::more_of_user`]); of a run before they are not known.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
+use dataplane::geography::Geography;
+use dataplane::identity::UserNumber;
 use dataplane::parse::Mac;
 use dataplane::policy::{Fact, Facts, Kind, NameId, Names, PolicySet, User};
 use dataplane::time::Wall;
@@ -10,6 +13,7 @@ use serde_json::Value;
 
 use crate::services::differences::{Ends, FlowSum};
 use crate::services::live;
+use crate::services::names::{Names as OuterNames, UserMore};
 
 /// A flow as its record has it.
 #[derive(Debug)]
@@ -20,7 +24,11 @@ pub(super) struct RecordedFlow {
     pub(super) start_ns: u64,
     pub(super) told: live::Facts,
     pub(super) proto: String,
-    pub(super) user_role: Option<String>,
+    user_role: Option<String>,
+    /// Groups and attributes of the user; `None`: nobody knows them any more.
+    more: Option<Arc<UserMore>>,
+    /// The responder's user and his role, where there was one; `None`: the record is older than records that tell.
+    responder: Option<Option<(String, Option<String>)>>,
     vlan: u16,
     port: Option<u8>,
     src_mac: Option<Mac>,
@@ -32,8 +40,8 @@ pub(super) struct RecordedFlow {
 }
 
 impl RecordedFlow {
-    /// Of an event; `None` where it is none of a flow. `ports` are the interfaces by index.
-    pub(super) fn read(event: &Value, ports: &[String]) -> Option<Self> {
+    /// Of an event; `None` where it is none of a flow. `outer` tells interfaces and users.
+    pub(super) fn read(event: &Value, outer: &OuterNames) -> Option<Self> {
         if event["event_type"] != "flow" {
             return None;
         }
@@ -43,7 +51,12 @@ impl RecordedFlow {
         let told = live::Facts::of_eve(event);
         let refused = matches!(own["verdict"].as_str(), Some("drop" | "reject"));
         let mac = event["ether"]["src_macs"][0].as_str();
-        let port = event["in_iface"].as_str().and_then(|name| ports.iter().position(|port| port == name));
+        let port =
+            event["in_iface"].as_str().and_then(|name| outer.ports().iter().position(|port| port == name));
+        let run = own["run"].as_u64();
+        let user_number = own["identity"].as_u64().and_then(|number| u32::try_from(number).ok());
+        let more = run.zip(user_number.and_then(UserNumber::new));
+        let responder = || text(&own["dst_user_id"]).map(|user_id| (user_id, text(&own["dst_user_role"])));
         Some(Self {
             sum: FlowSum {
                 flows: 1,
@@ -54,6 +67,8 @@ impl RecordedFlow {
             start_ns: flow["start"].as_str().and_then(moment).unwrap_or_default(),
             proto: text(&event["proto"]).unwrap_or_default(),
             user_role: text(&own["user_role"]),
+            more: more.and_then(|(run, number)| outer.more_of_user(run, number)),
+            responder: run.map(|_| responder()),
             vlan: event["vlan"][0].as_u64().and_then(|vlan| vlan.try_into().ok()).unwrap_or_default(),
             port: port.and_then(|port| port.try_into().ok()),
             src_mac: mac.and_then(Mac::read),
@@ -67,19 +82,45 @@ impl RecordedFlow {
 
     /// Who it is of, by the kind of the name.
     pub(super) fn names(&self) -> impl Iterator<Item = (Kind, &str)> {
-        let user = self.told.user.as_deref().map(|name| (Kind::UserId, name));
-        user.into_iter().chain(self.user_role.as_deref().map(|name| (Kind::Role, name)))
+        let (dst_user, dst_role) = match &self.responder {
+            Some(Some((user_id, role))) => (Some(user_id), role.as_ref()),
+            Some(None) | None => (None, None),
+        };
+        let users = [self.told.user.as_deref(), dst_user.map(String::as_str)];
+        let roles = [self.user_role.as_deref(), dst_role.map(String::as_str)];
+        let users = users.into_iter().flatten().map(|name| (Kind::UserId, name));
+        let roles = roles.into_iter().flatten().map(|name| (Kind::Role, name));
+        let more =
+            self.more.iter().flat_map(|more| {
+                let groups = more.groups.iter().map(|group| (Kind::Group, &**group));
+                let pairs = more.attributes.iter();
+                groups.chain(pairs.flat_map(|(name, value)| {
+                    [(Kind::AttributeKey, &**name), (Kind::AttributeValue, &**value)]
+                }))
+            });
+        users.chain(roles).chain(more)
     }
 
-    /// The user that the record names, in numbers.
-    pub(super) fn user(&self, names: &Names) -> Option<User> {
+    /// The users that the record names, in numbers: of the initiator and of the responder.
+    pub(super) fn users(&self, names: &Names) -> [Option<User>; 2] {
         let id = |kind, name: &str| names.find(kind, name).unwrap_or(NameId::NOBODY);
-        self.told.user.as_deref().map(|user_id| User {
+        let user = |user_id: &str, role: Option<&str>, more: Option<&UserMore>| User {
             id: id(Kind::UserId, user_id),
-            role: self.user_role.as_deref().map(|role| id(Kind::Role, role)),
-            groups: Vec::new(),
-            attributes: Vec::new(),
-        })
+            role: role.map(|role| id(Kind::Role, role)),
+            groups: more.iter().flat_map(|more| &more.groups).map(|group| id(Kind::Group, group)).collect(),
+            attributes: more
+                .iter()
+                .flat_map(|more| &more.attributes)
+                .map(|(name, value)| (id(Kind::AttributeKey, name), id(Kind::AttributeValue, value)))
+                .collect(),
+        };
+        let initiator = self.told.user.as_deref();
+        let responder = self.responder.as_ref().and_then(Option::as_ref);
+        [
+            initiator.map(|user_id| user(user_id, self.user_role.as_deref(), self.more.as_deref())),
+            // Policies ask for no more of him.
+            responder.map(|(user_id, role)| user(user_id, role.as_deref(), None)),
+        ]
     }
 
     /// For whoever is told of it.
@@ -96,13 +137,14 @@ impl RecordedFlow {
         }
     }
 
-    /// The facts for one set. `user` is [`Self::user`]'s; where the set asks for more of a user than records tell, he is pending.
+    /// The facts for one set. `users` are [`Self::users`]'; where the set asks for more of a user than is known, he is pending. The country is
+    /// what `geography` says of the addresses now.
     pub(super) fn facts<'a>(
         &self,
         set: &PolicySet,
         names: &Names,
-        user: Option<&'a User>,
-        has_countries: bool,
+        [user, dst_user]: [Option<&'a User>; 2],
+        geography: Option<&Geography>,
     ) -> Facts<'a> {
         let name = |kind, name: &str| Fact::Known(names.find(kind, name).unwrap_or(NameId::NOBODY));
         let absent = || if self.is_cut_short { Fact::Pending } else { Fact::Absent };
@@ -127,12 +169,14 @@ impl RecordedFlow {
             None => Fact::Absent,
         };
         facts.user = match user {
-            Some(_) if set.asks_more_of_users() => Fact::Pending,
+            Some(_) if set.asks_more_of_users() && self.more.is_none() => Fact::Pending,
             user => user.into(),
         };
-        // Whose the responder is no record tells.
-        facts.dst_user = Fact::Pending;
-        facts.country = if has_countries { Fact::Pending } else { Fact::Absent };
+        facts.dst_user = match self.responder {
+            Some(_) => dst_user.into(),
+            None => Fact::Pending,
+        };
+        facts.tell_country(geography);
         facts
     }
 }
@@ -147,8 +191,14 @@ fn moment(text: &str) -> Option<u64> {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use dataplane::policy::{Environment, PolicyFile};
+    use crate::services::identities::Who;
+    use dataplane::policy::{Environment, Evaluation, PolicyFile, Scratch};
     use serde_json::json;
+
+    fn set(text: &str, names: &mut Names) -> PolicySet {
+        let file = PolicyFile::parse("t", text.as_bytes()).unwrap();
+        PolicySet::compile(&file, 1, &Environment::default(), names).unwrap()
+    }
 
     #[test]
     fn a_record_tells_what_it_has_and_the_rest_is_pending() {
@@ -157,21 +207,19 @@ mod tests {
             "flow": {"pkts_toserver": 2, "pkts_toclient": 1, "bytes_toserver": 100, "bytes_toclient": 60,
                 "start": "2026-03-02T08:00:00.500000+0000"},
             "jarvis": {"verdict": "forward", "user_id": "ann", "app_name": "dns", "category": "network", "confidence": 90}});
-        let flow = RecordedFlow::read(&event, &["out0".to_owned(), "in0".to_owned()]).unwrap();
+        let outer = OuterNames::new(vec!["out0".to_owned(), "in0".to_owned()]);
+        let flow = RecordedFlow::read(&event, &outer).unwrap();
         assert_eq!(flow.sum, FlowSum { flows: 1, packets: 3, bytes: 160 });
         assert_eq!(flow.start_ns, 1_772_438_400_500_000_000);
         let mut names = Names::new();
         let ann = names.intern(Kind::UserId, "ann");
-        let set = |text: &str, names: &mut Names| {
-            let file = PolicyFile::parse("t", text.as_bytes()).unwrap();
-            PolicySet::compile(&file, 1, &Environment::default(), names).unwrap()
-        };
         let plain = set(
             r#"{"policies":[{"policy_id":"a","conditions":{"user_id":"ann"},"action":"drop"}]}"#,
             &mut names,
         );
-        let user = flow.user(&names).unwrap();
-        let facts = flow.facts(&plain, &names, Some(&user), false);
+        let users = flow.users(&names);
+        let users = users.each_ref().map(Option::as_ref);
+        let facts = flow.facts(&plain, &names, users, None);
         assert_eq!(
             (facts.zone, facts.vlan, facts.dst_port),
             (Fact::Known(1), Fact::Known(7), Fact::Known(53))
@@ -182,22 +230,72 @@ mod tests {
             r#"{"policies":[{"policy_id":"a","conditions":{"groups":"x"},"action":"drop"}]}"#,
             &mut names,
         );
-        let facts = flow.facts(&grouped, &names, Some(&user), true);
-        assert_eq!(facts.pending().names().collect::<Vec<_>>(), ["user", "dst_user", "country"]);
+        let facts = flow.facts(&grouped, &names, users, None);
+        assert_eq!(facts.pending().names().collect::<Vec<_>>(), ["user", "dst_user"]);
+    }
+
+    #[test]
+    fn groups_and_attributes_are_those_of_the_number_in_the_run_of_the_record() {
+        let outer = OuterNames::new(vec!["in0".to_owned()]).of_run(1_772_438_400_000);
+        let attributes = [("department".to_owned(), vec!["finance".to_owned(), "audit".to_owned()])].into();
+        let ann =
+            Who { user_id: "ann".to_owned(), groups: vec!["staff".to_owned()], attributes, ..Who::default() };
+        outer.remember_user(UserNumber::MIN, &ann);
+        outer.forget_user(UserNumber::MIN);
+        let event = |run: u64, number: u32| {
+            let event = json!({"event_type": "flow", "in_iface": "in0", "proto": "UDP", "flow": {},
+                "src_ip": "10.0.0.1", "dest_ip": "10.0.0.2", "ether": {"src_macs": ["02:00:00:00:00:01"]},
+                "jarvis": {"verdict": "forward", "run": run, "user_id": "ann", "identity": number,
+                    "dst_user_id": "bob", "dst_user_role": "admin"}});
+            RecordedFlow::read(&event, &outer).unwrap()
+        };
+        let text = r#"{"policies":[{"policy_id":"a","action":"drop","conditions":
+            {"groups":"staff","attributes":{"department":"au*"},"dst_user_role":"admin"}}]}"#;
+        let known = event(1_772_438_400_000, 1);
+        let mut names = Names::new();
+        let told: Vec<_> = known.names().collect();
+        let expected = [
+            (Kind::UserId, "ann"),
+            (Kind::UserId, "bob"),
+            (Kind::Role, "admin"),
+            (Kind::Group, "staff"),
+            (Kind::AttributeKey, "department"),
+            (Kind::AttributeValue, "finance"),
+            (Kind::AttributeKey, "department"),
+            (Kind::AttributeValue, "audit"),
+        ];
+        assert_eq!(told, expected);
+        for (kind, name) in told {
+            names.intern(kind, name);
+        }
+        let set = set(text, &mut names);
+        for (flow, pending) in [
+            (&known, vec![]),
+            (&event(1_772_438_400_001, 1), vec!["user"]),
+            (&event(1_772_438_400_000, 2), vec!["user"]),
+            (&event(1_772_438_400_000, 0), vec!["user"]),
+        ] {
+            let users = flow.users(&names);
+            let facts = flow.facts(&set, &names, users.each_ref().map(Option::as_ref), None);
+            assert_eq!(facts.pending().names().collect::<Vec<_>>(), pending);
+            let decided = set.evaluate(&facts, &mut Scratch::new());
+            let is_decided = matches!(decided, Evaluation::Decided { policy: Some(_), .. });
+            assert_eq!(is_decided, pending.is_empty(), "{decided:?}");
+        }
     }
 
     #[test]
     fn of_a_flow_that_was_refused_nobody_knows_what_it_would_have_been() {
         let event = json!({"event_type": "flow", "src_ip": "10.0.0.1", "dest_ip": "192.0.2.1", "proto": "TCP",
             "flow": {}, "jarvis": {"verdict": "reject"}});
-        let flow = RecordedFlow::read(&event, &[]).unwrap();
+        let flow = RecordedFlow::read(&event, &OuterNames::new(Vec::new())).unwrap();
         let (set, names) = (PolicySet::of_default(dataplane::policy::DefaultAction::Allow), Names::new());
-        let facts = flow.facts(&set, &names, None, false);
+        let facts = flow.facts(&set, &names, [None, None], None);
         let pending: Vec<_> = facts.pending().names().collect();
         for fact in ["zone", "in_port", "src_mac", "application", "category", "l7_protocol", "confidence"] {
             assert!(pending.contains(&fact), "{fact} is not in {pending:?}");
         }
         assert_eq!(facts.user, Fact::Absent, "records name who was known");
-        assert!(RecordedFlow::read(&json!({"event_type": "dns"}), &[]).is_none());
+        assert!(RecordedFlow::read(&json!({"event_type": "dns"}), &OuterNames::new(Vec::new())).is_none());
     }
 }

@@ -180,6 +180,7 @@ impl Daemon {
             apps: None,
             rules: None,
             shadow: None,
+            geography: None,
         };
         let wire: Option<Box<dyn WireControl>> =
             if options.wire { Some(Box::new(MemoryWire::default())) } else { None };

@@ -86,7 +86,7 @@ fn flows_that_end_count_by_address_and_user() {
     let daemon = Daemon::start(Options::default());
     let question = FlowQuestion { filter: FlowFilter::default(), limit: 3, cursor: FlowCursor::default() };
     for (_worker, record, summary) in daemon.services.flows(&question).unwrap().flows {
-        daemon.happens(Event::Flow(FlowEnd { record, summary, host: None, clues_len: 0 }));
+        daemon.happens(Event::Flow(FlowEnd { record, summary, host: None, clues_len: 0, responder: None }));
     }
     let told = || daemon.over_tcp("GET", "/telemetry/users", "").json();
     eventually("three flows are counted", || told()["users"][0]["flows"] == 3);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::dpi::{HostName, Lease, Summary};
-use crate::flow::{Decision, Direction, FlowRecord};
+use crate::flow::{Decision, Direction, FlowRecord, UserNumber};
 use crate::parse::{Addr, Headers, Mac, TcpFlags, Tunnel};
 use crate::rules::Signature;
 use crate::rules::detect::{FileSoFar, FrameSeen};
@@ -93,6 +93,8 @@ pub struct FlowEnd {
     pub summary: Summary,
     /// The host that it was about.
     pub host: Option<HostName>,
+    /// What was asserted of the responder's user when it ended.
+    pub responder: Option<UserNumber>,
     /// Bytes of what speaks for its risks ([`crate::dpi::risk::clues::read`]). They wait in [`EventReceiver::fields`],
     /// in one order with the fields of transactions.
     pub clues_len: u16,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::dpi::AppTable;
+use crate::geography::Geography;
 use crate::policy::{PolicySet, Shadow, Supplied};
 use crate::rules::RuleSet;
 
@@ -26,6 +27,17 @@ pub struct Snapshot {
     pub apps: Option<Arc<AppTable>>,
     /// A proposal that is asked beside the policies and never obeyed.
     pub shadow: Option<Arc<Shadow>>,
+    /// Where flows are; `None` where nobody tells. Flows are judged anew when it changes.
+    pub geography: Option<Arc<Geography>>,
+}
+
+impl Snapshot {
+    /// Whether some policy asks in which country a flow is.
+    #[must_use]
+    pub fn asks_for_country(&self) -> bool {
+        self.policy.asks_for_country()
+            || self.shadow.as_ref().is_some_and(|shadow| shadow.set().asks_for_country())
+    }
 }
 
 /// Run-time settings of the engine.
@@ -141,6 +153,8 @@ struct Retired {
     rules: Vec<Arc<RuleSet>>,
     /// The same of the proposals.
     shadows: Vec<Arc<Shadow>>,
+    /// And of what tells where flows are.
+    geographies: Vec<Arc<Geography>>,
 }
 
 /// A worker's end.
@@ -198,6 +212,15 @@ impl Publisher {
         retired.snapshots.push(current);
     }
 
+    /// Tells from now on where flows are; those whose policies ask for it are judged anew.
+    pub fn publish_geography(&self, geography: Option<Arc<Geography>>) {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.load_full();
+        retired.geographies.extend(current.geography.clone());
+        self.current.store(Arc::new(Snapshot { geography, ..Snapshot::clone(&current) }));
+        retired.snapshots.push(current);
+    }
+
     fn replace(&self, policy: Arc<PolicySet>, settings: Settings, apps: Option<Arc<AppTable>>) -> u64 {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.current.load_full();
@@ -206,8 +229,8 @@ impl Publisher {
             retired.apps.extend(current.apps.clone());
         }
         let apps = apps.or_else(|| current.apps.clone());
-        let (rules, shadow) = (current.rules.clone(), current.shadow.clone());
-        self.current.store(Arc::new(Snapshot { version, policy, settings, apps, rules, shadow }));
+        let next = Snapshot { version, policy, settings, apps, ..Snapshot::clone(&current) };
+        self.current.store(Arc::new(next));
         retired.snapshots.push(current);
         version
     }
@@ -219,6 +242,7 @@ impl Publisher {
         retired.apps.retain(|apps| Arc::strong_count(apps) > 1);
         retired.rules.retain(|rules| Arc::strong_count(rules) > 1);
         retired.shadows.retain(|shadow| Arc::strong_count(shadow) > 1);
+        retired.geographies.retain(|geography| Arc::strong_count(geography) > 1);
         retired.snapshots.len()
     }
 }

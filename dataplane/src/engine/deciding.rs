@@ -10,7 +10,7 @@
 use super::Engine;
 use crate::control::{EventSender, Snapshot};
 use crate::flow::{CachedDecision, FlowId};
-use crate::policy::{DecidingMode, Fact, Facts, Limit, Per, Supplied};
+use crate::policy::{DecidingMode, Fact, Facts, Limit, Per};
 use crate::time::Now;
 use crate::verdict::{Reason, Verdict};
 
@@ -59,13 +59,13 @@ impl Engine {
         events: &mut EventSender,
     ) -> CachedDecision {
         self.tell_of_payload(&snapshot.policy, facts, id);
-        let supplied = Supplied {
-            // Nobody will tell what nobody looks at any more.
-            application: snapshot.settings.supplied.application
-                && (self.inspector.is_none() || self.is_read(id)),
-            ..snapshot.settings.supplied
-        };
-        expect(facts, supplied);
+        if snapshot.asks_for_country() {
+            facts.tell_country(snapshot.geography.as_deref());
+        }
+        // Nobody will tell what nobody looks at any more.
+        if snapshot.settings.supplied.application && (self.inspector.is_none() || self.is_read(id)) {
+            expect_application(facts);
+        }
         let interim = self.evaluate(snapshot, facts, id, at, events);
         if interim.decided {
             return interim;
@@ -102,17 +102,13 @@ fn may_pass((packets, bytes): (u8, u32), len_bytes: Option<u32>) -> bool {
     packets < PACKETS_MAX && bytes.saturating_add(len_bytes.unwrap_or(1)) <= BYTES_MAX
 }
 
-/// What somebody will tell is pending while nobody has.
-fn expect(facts: &mut Facts<'_>, supplied: Supplied) {
-    if supplied.application {
-        await_fact(&mut facts.application);
-        await_fact(&mut facts.category);
-        await_fact(&mut facts.l7_protocol);
-        await_fact(&mut facts.confidence);
-    }
-    if supplied.country {
-        await_fact(&mut facts.country);
-    }
+/// What inspection will tell is pending while it has not. Users and the country are known at once, or nobody knows them now: then a flow
+/// is judged without, and anew when somebody tells.
+fn expect_application(facts: &mut Facts<'_>) {
+    await_fact(&mut facts.application);
+    await_fact(&mut facts.category);
+    await_fact(&mut facts.l7_protocol);
+    await_fact(&mut facts.confidence);
 }
 
 /// What nobody has told is never known.
@@ -121,7 +117,6 @@ fn settle(facts: &mut Facts<'_>) {
     give_up(&mut facts.category);
     give_up(&mut facts.l7_protocol);
     give_up(&mut facts.confidence);
-    give_up(&mut facts.country);
 }
 
 fn await_fact<T>(fact: &mut Fact<T>) {
@@ -150,25 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_supplied_is_awaited_and_settling_leaves_nothing_pending() {
+    fn only_what_inspection_tells_is_awaited_and_settling_leaves_nothing_pending() {
         let known = Facts { confidence: Fact::Known(40), ..Facts::none(Wall(0)) };
-        let all = Supplied { application: true, identity: true, country: true };
-        for (supplied, names) in [
-            (Supplied::default(), &[][..]),
-            (
-                Supplied { application: true, ..Supplied::default() },
-                &["application", "category", "l7_protocol"],
-            ),
-            // Who is known to nobody now is judged so, and anew when somebody says who it is.
-            (Supplied { identity: true, ..Supplied::default() }, &[]),
-            (Supplied { country: true, ..Supplied::default() }, &["country"]),
-            (all, &["application", "category", "l7_protocol", "country"]),
-        ] {
-            let mut facts = known;
-            expect(&mut facts, supplied);
-            assert_eq!(facts.pending().names().collect::<Vec<_>>(), names);
-            settle(&mut facts);
-            assert_eq!(facts, known);
-        }
+        let mut facts = known;
+        expect_application(&mut facts);
+        let pending: Vec<_> = facts.pending().names().collect();
+        assert_eq!(pending, ["application", "category", "l7_protocol"]);
+        settle(&mut facts);
+        assert_eq!(facts, known);
     }
 }

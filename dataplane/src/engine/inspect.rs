@@ -21,6 +21,7 @@ use crate::flow::{
     TcpState,
 };
 use crate::host::Shared;
+use crate::identity::Table;
 use crate::parse::checksum::mend_tcp;
 use crate::parse::{Headers, Protocol, TcpFlags, Transport};
 use crate::policy::{Facts, PolicySet};
@@ -373,8 +374,15 @@ impl Engine {
     }
 }
 
-/// A flow is over: what its payload told goes with its record.
-pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, record: FlowRecord) {
+/// A flow is over: what its payload told goes with its record, and whose the responder is.
+pub(super) fn tell(
+    inspector: &mut Option<Inspector>,
+    identities: &Table,
+    events: &mut EventSender,
+    record: FlowRecord,
+) {
+    // A user who comes or goes has the flow judged anew at once: who is there now is who it was judged with.
+    let responder = identities.find(record.endpoints().1.0, record.dst_mac).map(|who| who.number);
     let of_packet = events.set_origin(Origin::FLOW_END);
     let mut clues = None;
     let (summary, host) = match inspector {
@@ -405,7 +413,7 @@ pub(super) fn tell(inspector: &mut Option<Inspector>, events: &mut EventSender, 
         Some(_) => (Summary::by_number(record.key.protocol()), None),
         None => (Summary::default(), None),
     };
-    let end = FlowEnd { record, summary, host, clues_len: 0 };
+    let end = FlowEnd { record, summary, host, responder, clues_len: 0 };
     events.send_flow(end, clues.as_ref().map_or(&[], Page::as_bytes));
     events.set_origin(of_packet);
 }

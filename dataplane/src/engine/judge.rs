@@ -85,7 +85,7 @@ impl Engine {
             headers,
             packet.in_port,
             packet.at,
-            &mut |record| tell(&mut self.inspector, events, record),
+            &mut |record| tell(&mut self.inspector, &self.identities, events, record),
         );
         match started {
             Ok(found) => {
@@ -182,8 +182,8 @@ impl Engine {
     /// An ICMP error that shares another flow's fate is told of all the same, in a flow of its own that judges nothing.
     fn record_error(&mut self, entry: &Entry<'_>, packet: &Packet<'_>, events: &mut EventSender) {
         let Entry { headers, key, src_is_lo, located, .. } = *entry;
-        let inspector = &mut self.inspector;
-        let mut sink = |record| tell(inspector, events, record);
+        let (inspector, identities) = (&mut self.inspector, &self.identities);
+        let mut sink = |record| tell(inspector, identities, events, record);
         let started =
             self.flows.find_or_start(located, key, src_is_lo, headers, packet.in_port, packet.at, &mut sink);
         // A full table costs this record and nothing else.
@@ -468,7 +468,10 @@ impl Engine {
         if !is_first && !flow.has_alias() && flow.key().protocol() == crate::parse::Protocol::TCP {
             return Verdict::Reject(Reason::PolicyReject);
         }
-        match self.flows.redirect(id, to, at, &mut |record| tell(&mut self.inspector, events, record)) {
+        match self
+            .flows
+            .redirect(id, to, at, &mut |record| tell(&mut self.inspector, &self.identities, events, record))
+        {
             Ok(()) => Verdict::Redirect(target),
             Err(AliasError::Redirected) => Verdict::Reject(Reason::PolicyReject),
             Err(AliasError::Full) => Verdict::Drop(Reason::FlowTableFull),
@@ -549,7 +552,10 @@ impl Engine {
                     .addrs()
                     .map(|(src, dst)| self.users_of((src, headers.src_mac), (dst, headers.dst_mac)));
                 let users = users.unwrap_or_default();
-                let facts = users.among(facts);
+                let mut facts = users.among(facts);
+                if snapshot.asks_for_country() {
+                    facts.tell_country(snapshot.geography.as_deref());
+                }
                 let evaluation = snapshot.policy.evaluate(&facts, &mut self.scratch);
                 let policy = match evaluation {
                     Evaluation::Decided { policy, .. } => Some(policy),

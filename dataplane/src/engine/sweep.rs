@@ -142,13 +142,14 @@ impl Engine {
             Verdict::Forward | Verdict::RateLimit(_) | Verdict::Redirect(_) => {}
             // It is blocked already: it stays, so that its retries are counted on it.
             Verdict::Drop(_) | Verdict::Reject(_) if blocked_before => {}
-            Verdict::Drop(_) => self
-                .flows
-                .end(id, EndReason::Policy, now, &mut |record| tell(&mut self.inspector, events, record)),
+            Verdict::Drop(_) => self.flows.end(id, EndReason::Policy, now, &mut |record| {
+                tell(&mut self.inspector, &self.identities, events, record)
+            }),
             Verdict::Reject(_) => {
                 self.reset(&record, id, out);
-                self.flows
-                    .end(id, EndReason::Policy, now, &mut |record| tell(&mut self.inspector, events, record));
+                self.flows.end(id, EndReason::Policy, now, &mut |record| {
+                    tell(&mut self.inspector, &self.identities, events, record)
+                });
             }
         }
     }

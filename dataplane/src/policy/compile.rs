@@ -382,6 +382,12 @@ impl PolicySet {
         self.asks_more_of_users
     }
 
+    /// Whether some policy asks in which country a flow is.
+    #[must_use]
+    pub const fn asks_for_country(&self) -> bool {
+        self.asks & COUNTRY != 0
+    }
+
     /// How many policies are in force.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -675,6 +681,9 @@ impl Compiler<'_> {
     }
 }
 
+/// The country's bit of `Pending`.
+const COUNTRY: u32 = 1 << 15;
+
 /// Bits of `Pending` that a test reads.
 fn asks_for(test: &Test) -> u32 {
     match test {
@@ -692,7 +701,7 @@ fn asks_for(test: &Test) -> u32 {
         Test::MinConfidence(_) => 1 << 12,
         Test::UserId(_) | Test::UserRole(_) | Test::Groups(_) | Test::Attribute { .. } => 1 << 13,
         Test::DstUserId(_) | Test::DstUserRole(_) => 1 << 14,
-        Test::Country(_) => 1 << 15,
+        Test::Country(_) => COUNTRY,
         Test::Schedule(_) => 0,
     }
 }

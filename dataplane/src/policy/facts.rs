@@ -3,6 +3,7 @@
 use super::names::{Kind, NameId, Vocabulary};
 use crate::dpi::Summary;
 use crate::flow::{Direction, FlowRecord};
+use crate::geography::Geography;
 use crate::parse::{Addr, Headers, Mac, Network, Protocol, Transport};
 use crate::time::Wall;
 
@@ -108,6 +109,15 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn with_users(self, user: Option<&'a User>, dst_user: Option<&'a User>) -> Self {
         Self { user: user.into(), dst_user: dst_user.into(), ..self }
+    }
+
+    /// Adds in which country the flow is, by its endpoints: known, or absent, for nobody tells more of it later. Without a database nobody
+    /// knows.
+    pub fn tell_country(&mut self, geography: Option<&Geography>) {
+        let (src, dst) = (self.src_ip.known(), self.dst_ip.known());
+        let code =
+            geography.zip(src.zip(dst)).and_then(|(geography, (src, dst))| geography.of_flow(src, dst));
+        self.country = code.map(NameId::of_country).into();
     }
 
     /// Adds what payload tells, where it tells anything yet.

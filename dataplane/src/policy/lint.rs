@@ -73,12 +73,20 @@ impl PolicyFile {
             }
             let mut impossible = |message| warn(policy, FindingKind::Impossible, Vec::new(), message);
             for (missing, what) in [
-                (!supplied.application && conditions.all.needs_application(), "applications"),
-                (!supplied.identity && needs_identity(&conditions.all), "users"),
-                (!supplied.country && !conditions.all.country.is_empty(), "countries"),
+                (
+                    !supplied.application
+                        && conditions.all.needs_application()
+                        && !only_l7_beside_l4(&conditions.all),
+                    "applications yet",
+                ),
+                (!supplied.identity && needs_identity(&conditions.all), "users yet"),
+                (
+                    !supplied.country && !conditions.all.country.is_empty(),
+                    "countries: rules.geoip_database names no file",
+                ),
             ] {
-                if missing && !only_l7_beside_l4(&conditions.all) {
-                    impossible(format!("never matches: nothing tells {what} yet"));
+                if missing {
+                    impossible(format!("never matches: nothing tells {what}"));
                 }
             }
             if let Some(version) = mixed_versions(&conditions.all) {

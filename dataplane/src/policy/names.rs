@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::words::wildcard;
 
@@ -43,11 +43,30 @@ impl Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameId(pub u32);
 
-/// Every name that policies, the classifier or identity ever used. Grows only.
-#[derive(Debug, Clone, Default)]
+/// Every name that policies, the classifier or identity ever used. Grows only. Countries are all there from the beginning.
+#[derive(Debug, Clone)]
 pub struct Names {
     tables: [Arc<Table>; Kind::COUNT],
 }
+
+impl Default for Names {
+    fn default() -> Self {
+        let mut tables: [Arc<Table>; Kind::COUNT] = Default::default();
+        tables[Kind::Country as usize] = Arc::clone(&COUNTRIES);
+        Self { tables }
+    }
+}
+
+/// All pairs of letters in order, so that workers need no table to number a country.
+static COUNTRIES: LazyLock<Arc<Table>> = LazyLock::new(|| {
+    let mut table = Table::default();
+    let letters = || (b'A'..=b'Z').map(char::from);
+    for name in letters().flat_map(|first| letters().map(move |second| String::from_iter([first, second]))) {
+        table.ids.insert(name.to_ascii_lowercase().into(), NameId(table.names.len() as u32));
+        table.names.push(name.into());
+    }
+    Arc::new(table)
+});
 
 /// The names that inspection gives, as they were when a set was compiled. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +90,17 @@ impl Vocabulary {
 impl NameId {
     /// A name that no policy knows: it matches none, and is not absent.
     pub const NOBODY: Self = Self(u32::MAX);
+
+    /// The number of a country in all [`Names`], of its two upper-case letters (ISO 3166-1); [`Self::NOBODY`] of anything else.
+    #[must_use]
+    pub const fn of_country(code: [u8; 2]) -> Self {
+        match code {
+            [first @ b'A'..=b'Z', second @ b'A'..=b'Z'] => {
+                Self((first - b'A') as u32 * 26 + (second - b'A') as u32)
+            }
+            _ => Self::NOBODY,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -145,6 +175,7 @@ fn fold(kind: Kind, name: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 
@@ -157,5 +188,18 @@ mod tests {
         assert_eq!(names.find(Kind::UserId, "ann"), None);
         assert_eq!(names.name(Kind::UserId, user), "Ann");
         assert_eq!(names.matching(Kind::Application, "SPOT*"), vec![app]);
+    }
+
+    #[test]
+    fn a_country_has_the_same_number_in_all_tables() {
+        let mut names = Names::new();
+        for code in ["AA", "AZ", "NL", "ZZ"] {
+            let number = NameId::of_country(code.as_bytes().try_into().unwrap());
+            assert_eq!(names.find(Kind::Country, &code.to_ascii_lowercase()), Some(number), "{code}");
+            assert_eq!(names.intern(Kind::Country, code), number);
+            assert_eq!(names.name(Kind::Country, number), code);
+        }
+        assert_eq!(NameId::of_country(*b"nl"), NameId::NOBODY);
+        assert_eq!(names.count(Kind::Country), 26 * 26);
     }
 }

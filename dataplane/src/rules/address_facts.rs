@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use maxminddb::{PathElement, Reader};
-
 use super::by_address::{Prefix, Prefixes};
 use super::number::NumberTest;
 use super::rule::{CountryTest, Ends, IpReputation};
+use crate::geography::Countries;
 use crate::parse::Addr;
 
 /// What an operator's files say of addresses; nothing where they name none.
@@ -32,40 +31,13 @@ impl Ends {
     }
 }
 
-/// Countries of addresses: a database in MaxMind's format (GeoIP2 and GeoLite2 Country or City, and others that have
-/// `country.iso_code`).
-pub struct Countries(Reader<Vec<u8>>);
-
 impl Countries {
-    /// A database as it stands in its file.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it.
-    pub fn of(database: Vec<u8>) -> Result<Self, String> {
-        Reader::from_source(database).map(Self).map_err(|error| error.to_string())
-    }
-
-    /// Two letters, upper case (ISO 3166-1); `None`: nobody says.
-    fn of_address(&self, addr: Addr) -> Option<[u8; 2]> {
-        const CODE: [PathElement<'_>; 2] = [PathElement::Key("country"), PathElement::Key("iso_code")];
-        let found = self.0.lookup(addr.to_ip()).ok()?;
-        let code: &str = found.decode_path(&CODE).ok()??;
-        code.as_bytes().first_chunk().copied().filter(|_| code.len() == 2)
-    }
-
     /// Whether the ends are where a rule asks for. An address of which nobody says where it is, is nowhere and not elsewhere.
     pub(super) fn holds(&self, test: &CountryTest, ends: (Addr, Addr)) -> bool {
         test.ends.hold(ends, |addr| {
             let country = self.of_address(addr);
             country.is_some_and(|country| test.countries.contains(&country) != test.is_negated)
         })
-    }
-}
-
-impl std::fmt::Debug for Countries {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Countries").field("type", &self.0.metadata().database_type).finish_non_exhaustive()
     }
 }
 
@@ -242,54 +214,15 @@ mod tests {
         }
     }
 
-    /// A database of one record for 192.0.2.0/24 (MaxMind DB file format 2.0): 24 nodes of 24-bit records, then a map.
-    fn database(code: &str) -> Vec<u8> {
-        let text = |text: &str| [&[0x40 | text.len() as u8][..], text.as_bytes()].concat();
-        let number = |kind: u8, bytes: &[u8]| [&[kind << 5 | bytes.len() as u8][..], bytes].concat();
-        let map = |pairs: &[(&str, Vec<u8>)]| {
-            let mut bytes = vec![0xe0 | pairs.len() as u8];
-            pairs.iter().for_each(|(key, value)| bytes.extend([text(key), value.clone()].concat()));
-            bytes
-        };
-        let nodes = 24_u32;
-        let mut bytes = Vec::new();
-        for node in 0..nodes {
-            let bit = (0xc000_0200_u32 >> (31 - node)) & 1;
-            // Of the last node a pointer to the first byte of data, else the next node; elsewhere nothing is.
-            let there = if node == nodes - 1 { nodes + 16 } else { node + 1 };
-            let pair = if bit == 0 { [there, nodes] } else { [nodes, there] };
-            pair.iter().for_each(|record| bytes.extend(&record.to_be_bytes()[1..]));
-        }
-        bytes.extend([0; 16]);
-        bytes.extend(map(&[("country", map(&[("iso_code", text(code))]))]));
-        bytes.extend(b"\xab\xcd\xefMaxMind.com");
-        // An extended type has its number in a byte of its own: lists are 11, numbers of 64 bits 9.
-        let epoch = vec![0x01, 9 - 7, 1];
-        bytes.extend(map(&[
-            ("binary_format_major_version", number(5, &[2])),
-            ("binary_format_minor_version", number(5, &[])),
-            ("build_epoch", epoch),
-            ("database_type", text("Test-Country")),
-            ("description", map(&[("en", text("test"))])),
-            ("ip_version", number(5, &[4])),
-            ("languages", vec![0x00, 11 - 7]),
-            ("node_count", number(6, &[nodes as u8])),
-            ("record_size", number(5, &[24])),
-        ]));
-        bytes
-    }
-
     #[test]
-    fn an_address_is_where_the_database_says() {
-        let countries = Countries::of(database("NL")).unwrap();
+    fn a_rule_asks_for_one_end_or_both_and_nowhere_is_not_elsewhere() {
+        let countries = Countries::of(crate::mmdb::countries(&[("192.0.2.0/24", "NL")])).unwrap();
         let (known, other) = (Addr::v4([192, 0, 2, 77]), Addr::v4([192, 0, 3, 1]));
-        assert_eq!((countries.of_address(known), countries.of_address(other)), (Some(*b"NL"), None));
         let test = |ends, is_negated| CountryTest { ends, is_negated, countries: vec![*b"DE", *b"NL"] };
         assert!(countries.holds(&test(Ends::Source, false), (known, other)));
         assert!(!countries.holds(&test(Ends::Source, true), (known, other)));
         assert!(!countries.holds(&test(Ends::Destination, true), (known, other)), "nobody says where it is");
         assert!(countries.holds(&test(Ends::Any, false), (other, known)));
         assert!(!countries.holds(&test(Ends::Both, false), (other, known)));
-        assert!(Countries::of(b"no database".to_vec()).is_err());
     }
 }

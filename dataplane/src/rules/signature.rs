@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::address_facts::{AddressFacts, Countries, Reputation};
+use super::address_facts::{AddressFacts, Reputation};
 use super::adjust::Adjusted;
 use super::hashes::HashList;
 use super::host_bits::OnHosts;
@@ -19,6 +19,7 @@ use super::rule::{
 };
 use super::transform::Chain;
 use crate::flow::Direction;
+use crate::geography::Countries;
 
 /// Parts and questions that one rule may have together: they are bits of a number.
 const PIECES_MAX: usize = 64;

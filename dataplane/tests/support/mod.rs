@@ -1,6 +1,8 @@
 //! Packets and workers for tests: frames written byte by byte, workers over rings in memory.
 #![allow(dead_code, unreachable_pub, reason = "each test uses its own part of this room")]
 
+pub mod mmdb;
+
 use std::sync::Arc;
 
 use dataplane::control::{Door, EventReceiver, Settings, Snapshot, door};
@@ -105,6 +107,7 @@ pub fn snapshot(json: &str) -> Snapshot {
         apps: None,
         rules: None,
         shadow: None,
+        geography: None,
     }
 }
 

@@ -116,8 +116,15 @@ impl Bench {
             files: Files::default(),
             limits: dataplane::dpi::parser::Limits::default(),
         };
-        let first =
-            Snapshot { version: 1, policy, settings: Settings::default(), apps: None, rules, shadow: None };
+        let first = Snapshot {
+            version: 1,
+            policy,
+            settings: Settings::default(),
+            apps: None,
+            rules,
+            shadow: None,
+            geography: None,
+        };
         let (door, mut workers, mut receivers) = door(first, 1, None);
         let worker = workers.pop().expect("one worker was asked for");
         let receiver = receivers.pop().expect("one worker was asked for");

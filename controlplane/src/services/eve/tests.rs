@@ -1,6 +1,7 @@
 //! Lines of ours beside lines of Suricata 7.0.10 about the same flows.
 
 use super::*;
+use crate::services::identities::Who;
 use dataplane::control::{IpFields, Origin, TaggedPacket};
 use dataplane::flow::{FlowKey, FlowState, Labels};
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ fn record(src: (&str, u16), dst: (&str, u16), protocol: u8) -> FlowRecord {
 }
 
 fn ended(record: &FlowRecord) -> FlowEnd {
-    FlowEnd { record: *record, summary: Summary::default(), host: None, clues_len: 0 }
+    FlowEnd { record: *record, summary: Summary::default(), host: None, clues_len: 0, responder: None }
 }
 
 fn flow_line(names: &Names, record: &FlowRecord) -> Value {
@@ -177,6 +178,41 @@ fn a_dropped_flow_names_its_policy_and_reason() {
     let expected = json!({"worker":0,"policy_id":"p-media","policy_version":7,"verdict":"reject","reason":"policy_reject",
         "end_reason":"policy","dropped":3,"aggregated":12});
     assert_eq!(line["jarvis"], expected);
+}
+
+#[test]
+fn the_users_of_a_flow_are_named_and_groups_are_a_number_of_this_run() {
+    let number = |at| UserNumber::new(at).unwrap();
+    let user = Decision { policy_version: 1, policy_index: u32::MAX, user: Some(number(4)), reason: None };
+    let ours = FlowRecord { decision: user, ..record(("10.0.0.1", 1), ("10.0.0.2", 2), 17) };
+    let ended = FlowEnd { responder: Some(number(9)), ..ended(&ours) };
+    let who = |user_id: &str, user_role: Option<&str>| Who {
+        user_id: user_id.to_owned(),
+        user_role: user_role.map(str::to_owned),
+        groups: vec!["staff".to_owned()],
+        ..Who::default()
+    };
+    for (run, told) in [
+        (
+            1_700_000_000_123,
+            json!({"worker":0,"run":1_700_000_000_123_u64,"user_id":"ann","identity":4,"dst_user_id":"root","dst_user_role":"admin",
+                "policy_id":null,"policy_version":1,"verdict":"forward","end_reason":"shutdown"}),
+        ),
+        // A replay: nobody asks what was meant by its numbers.
+        (
+            0,
+            json!({"worker":0,"user_id":"ann","dst_user_id":"root","dst_user_role":"admin",
+                "policy_id":null,"policy_version":1,"verdict":"forward","end_reason":"shutdown"}),
+        ),
+    ] {
+        let names = Names::new(vec![]).of_run(run);
+        names.remember_user(number(4), &who("ann", None));
+        names.remember_user(number(9), &who("root", Some("admin")));
+        let mut out = Vec::new();
+        Formatter::default().flow(&mut out, &names, 0, &ended, &[]);
+        let line: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(line["jarvis"], told);
+    }
 }
 
 #[test]

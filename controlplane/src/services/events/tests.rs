@@ -11,7 +11,15 @@ fn clock() -> Now {
 fn rig(workers: usize) -> (Door, Vec<WorkerDoor>, Vec<EventReceiver>) {
     let policy = Arc::new(PolicySet::of_default(DefaultAction::Allow));
     door(
-        Snapshot { version: 1, policy, settings: Settings::default(), apps: None, rules: None, shadow: None },
+        Snapshot {
+            version: 1,
+            policy,
+            settings: Settings::default(),
+            apps: None,
+            rules: None,
+            shadow: None,
+            geography: None,
+        },
         workers,
         None,
     )

@@ -12,6 +12,7 @@ use super::{Comparing, WhatIfView};
 use crate::services::classify::{LINE_BYTES_MAX, Reader, Removed, read_capture};
 use crate::services::differences::{Actions, PolicySide};
 use crate::services::job_board::Progress;
+use crate::services::names::Names;
 use crate::services::recorded_flow::RecordedFlow;
 use crate::store::Upload;
 
@@ -49,6 +50,8 @@ fn add_events(output: &Path, actions: &Actions, comparing: &mut Comparing) -> Re
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(failed(error)),
     };
+    // Nobody is known beside the wire, and ports are assumed.
+    let nobody = Names::new(Vec::new());
     let (mut lines, mut line, mut has_events) = (BufReader::new(file), Vec::new(), false);
     loop {
         line.clear();
@@ -57,7 +60,7 @@ fn add_events(output: &Path, actions: &Actions, comparing: &mut Comparing) -> Re
         }
         let Ok(event) = serde_json::from_slice::<Value>(&line) else { continue };
         has_events = true;
-        if let Some(flow) = RecordedFlow::read(&event, &[]) {
+        if let Some(flow) = RecordedFlow::read(&event, &nobody) {
             add(&flow, &event["jarvis"], actions, comparing);
         }
     }

@@ -9,6 +9,7 @@ mod records;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use dataplane::account::Change;
 use serde::Serialize;
@@ -117,10 +118,10 @@ impl Services {
     ) -> Result<JobView, WhatIfError> {
         let proposal = self.policies().proposal(proposal)?;
         let directory: PathBuf = self.live.flow_log().ok_or(WhatIfError::NoRecords)?;
-        let ports = self.names.ports().to_vec();
-        let has_countries = self.door.publisher.current().settings.supplied.country;
+        let names = Arc::clone(&self.names);
+        let geography = self.door.publisher.current().geography.clone();
         let from_ns = self.now_ns().saturating_sub(u64::from(minutes) * 60_000_000_000);
-        let question = records::Question { directory, ports, has_countries, from_ns };
+        let question = records::Question { directory, names, geography, from_ns };
         Ok(self.jobs.submit("policy.what_if", user_id, self.clock, move |progress| {
             let view = records::compare(proposal, &question, progress)?;
             serde_json::to_value(view).map_err(|error| error.to_string())

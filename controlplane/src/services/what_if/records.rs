@@ -2,13 +2,16 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dataplane::geography::Geography;
 use dataplane::policy::{Evaluation, PolicyIndex, Scratch};
 
 use super::{Comparing, WhatIfView};
 use crate::services::differences::{FlowSum, PolicySide};
 use crate::services::job_board::Progress;
+use crate::services::names::Names;
 use crate::services::policies::Proposal;
 use crate::services::recorded_flow::RecordedFlow;
 use crate::store::segments::{Query, read};
@@ -23,10 +26,10 @@ const FLOWS_AT_ONCE: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) directory: PathBuf,
-    /// Interfaces by index.
-    pub(super) ports: Vec<String>,
-    /// Whether somebody tells the box of countries.
-    pub(super) has_countries: bool,
+    /// Interfaces and users.
+    pub(super) names: Arc<Names>,
+    /// Where flows are; `None` where nobody tells.
+    pub(super) geography: Option<Arc<Geography>>,
     pub(super) from_ns: u64,
 }
 
@@ -38,7 +41,7 @@ pub(super) fn compare(
 ) -> Result<WhatIfView, String> {
     let mut judge = Judge {
         proposal,
-        has_countries: question.has_countries,
+        geography: question.geography.clone(),
         waiting: Vec::with_capacity(FLOWS_AT_ONCE),
         scratch: [Scratch::new(), Scratch::new()],
         comparing: Comparing::default(),
@@ -50,7 +53,7 @@ pub(super) fn compare(
     let (mut stopped, mut failed) = (None, None);
     let page = read(&question.directory, &query, &mut |found| {
         if let Ok(event) = serde_json::from_slice(found.body)
-            && let Some(flow) = RecordedFlow::read(&event, &question.ports)
+            && let Some(flow) = RecordedFlow::read(&event, &question.names)
         {
             judge.waiting.push(flow);
         }
@@ -81,7 +84,7 @@ pub(super) fn compare(
 
 struct Judge {
     proposal: Proposal,
-    has_countries: bool,
+    geography: Option<Arc<Geography>>,
     waiting: Vec<RecordedFlow>,
     /// Of the live set, and of the proposed one.
     scratch: [Scratch; 2],
@@ -112,7 +115,7 @@ impl Judge {
 
     fn one(&mut self, flow: &RecordedFlow) {
         let Proposal { live, proposed, names, actions, .. } = &self.proposal;
-        let user = flow.user(names);
+        let users = flow.users(names);
         if flow.aggregated > 0 {
             // They ended while the rings were full: only their number is known.
             let sum = FlowSum { flows: flow.aggregated, ..FlowSum::default() };
@@ -120,7 +123,8 @@ impl Judge {
         }
         let [of_live, of_proposed] = &mut self.scratch;
         let judged = |set: &dataplane::policy::PolicySet, scratch: &mut Scratch| {
-            let facts = flow.facts(set, names, user.as_ref(), self.has_countries);
+            let facts =
+                flow.facts(set, names, users.each_ref().map(Option::as_ref), self.geography.as_deref());
             match set.evaluate(&facts, scratch) {
                 Evaluation::Decided { policy, .. } => Ok(policy),
                 Evaluation::NoDecision => Ok(None),

@@ -216,6 +216,7 @@ fn lints_tell_what_is_valid_and_yet_surprising() {
 {"policy_id": "fine", "priority": 4, "action": "drop", "conditions": {"protocol": ["udp", "quic"], "dst_port": 443}},
 {"policy_id": "twin", "priority": 5, "action": "allow", "conditions": {"protocol": ["udp", "quic"], "dst_port": 443}},
 {"policy_id": "who", "priority": 6, "action": "allow", "conditions": {"user_id": "ann"}},
+{"policy_id": "where", "priority": 6, "action": "drop", "conditions": {"protocol": "tcp", "country": "nl"}},
 {"policy_id": "all", "priority": 7, "action": "drop"},
 {"policy_id": "late", "priority": 8, "action": "allow", "conditions": {"dst_port": 1}}]"#,
     );
@@ -242,5 +243,8 @@ fn lints_tell_what_is_valid_and_yet_surprising() {
         none.iter().any(|warning| warning.starts_with("redirect: never matches: nothing tells applications"))
     );
     assert!(none.iter().any(|warning| warning.starts_with("who: never matches: nothing tells users")));
+    assert!(none.contains(
+        &"where: never matches: nothing tells countries: rules.geoip_database names no file".to_owned()
+    ));
     assert!(!none.iter().any(|warning| warning.starts_with("fine")));
 }
