@@ -141,6 +141,7 @@ impl Replay {
             shadow,
             geography: geography::of(signatures.countries, &geography::own(config)),
         };
+        names.follow_geography(first.geography.as_ref());
         let (door, inside, receivers) = door(first, 1, None);
         let inside = inside.into_iter().next().expect("one worker was asked for");
         let counts = Arc::new(EventCounts::default());

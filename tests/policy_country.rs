@@ -111,7 +111,7 @@ fn a_country_is_refused_another_is_served_and_a_new_database_is_in_force_after_a
     assert_eq!(code, "56", "reset, not left to starve\n{}", lab.log());
     assert_eq!(fetch(&lab, GERMAN), Some(7), "{}", lab.log());
 
-    // Ended flows and what another set would have done: by the database of now.
+    // Ended flows are judged by what their record tells.
     let ended = flows.iter().find(|flow| flow["dest_ip"] == DUTCH).unwrap()["flow_id"].to_string();
     lab.ctl(&["end-flow", &ended]);
     let mut past = Value::Null;
@@ -120,6 +120,7 @@ fn a_country_is_refused_another_is_served_and_a_new_database_is_in_force_after_a
         past = serde_json::from_slice(&told.stdout).unwrap_or_default();
         past["ended"] == true
     });
+    assert_eq!(past["flow"]["jarvis"]["country"], "NL", "{past}");
     assert_eq!((met(&past["judgement"]).0, &past["agrees"]), ("NL".into(), &true.into()), "{past}");
     daemon.stop();
 }

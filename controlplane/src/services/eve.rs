@@ -22,7 +22,7 @@ use serde::{Serialize, Serializer};
 
 use std::path::Path;
 
-use super::names::{self, Names, OfUser, PolicyNamer};
+use super::names::{self, CountryCode, Names, OfUser, PolicyNamer};
 use super::policy_shadow::ShadowIds;
 use super::stamp::Stamp;
 
@@ -71,6 +71,8 @@ impl Formatter {
         let shadow = record.shadow.and_then(|fate| Some((fate, names.shadow()?)));
         view.jarvis.run = names.run();
         view.jarvis.identity = record.decision.user.filter(|_| names.run() > 0);
+        let ((initiator, _), (responder_addr, _)) = record.endpoints();
+        view.jarvis.country = names.country(initiator, responder_addr);
         view.jarvis.responder = Responder(names.user(*responder));
         view.jarvis.shadow = shadow.as_ref().and_then(|(fate, ids)| ShadowNote::of(*fate, ids));
         append_of(self.capture.as_deref(), out, &view);
@@ -296,6 +298,8 @@ struct FlowNotes<'a> {
     identity: Option<UserNumber>,
     #[serde(flatten)]
     responder: Responder,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<CountryCode>,
     policy_id: Option<&'a str>,
     policy_version: u32,
     verdict: &'static str,
@@ -473,6 +477,7 @@ impl<'a> FlowView<'a> {
                 user: names.user(record.decision.user),
                 identity: None,
                 responder: Responder::default(),
+                country: None,
                 policy_id,
                 policy_version: record.decision.policy_version,
                 verdict: verdict(&record.decision),

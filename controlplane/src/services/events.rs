@@ -303,6 +303,8 @@ impl EventPump {
             let stopping = switches.stop.load(Ordering::Acquire);
             let wall = clock().wall;
             self.tell_of_the_daemon(door, wall);
+            // Records name countries by the database that workers go by.
+            self.names.follow_geography(door.publisher.current().geography.as_ref());
             let taken = self.turn(wall);
             if stopping {
                 if self.types.stats_every.is_some() {

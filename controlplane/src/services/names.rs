@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dataplane::flow::Decision;
+use dataplane::geography::Geography;
 use dataplane::identity::UserNumber;
+use dataplane::parse::Addr;
+use serde::{Serialize, Serializer};
 
 use super::identities::Who;
 use super::policy_shadow::ShadowIds;
@@ -23,6 +26,17 @@ pub struct Names {
     users: RwLock<UserNotes>,
     run: u64,
     shadow: RwLock<Option<Arc<ShadowIds>>>,
+    geography: RwLock<Option<Arc<Geography>>>,
+}
+
+/// Two upper-case letters (ISO 3166-1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountryCode(pub [u8; 2]);
+
+impl Serialize for CountryCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(std::str::from_utf8(&self.0).unwrap_or_default())
+    }
 }
 
 /// The policy identifiers of one set, by index.
@@ -38,6 +52,7 @@ impl Names {
             users: RwLock::default(),
             run: 0,
             shadow: RwLock::default(),
+            geography: RwLock::default(),
         }
     }
 
@@ -76,6 +91,24 @@ impl Names {
     #[must_use]
     pub fn shadow(&self) -> Option<Arc<ShadowIds>> {
         self.shadow.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes by this database of countries from now on, if it is another one.
+    pub fn follow_geography(&self, geography: Option<&Arc<Geography>>) {
+        let same = {
+            let before = self.geography.read().unwrap_or_else(PoisonError::into_inner);
+            before.as_ref().map(Arc::as_ptr) == geography.map(Arc::as_ptr)
+        };
+        if !same {
+            *self.geography.write().unwrap_or_else(PoisonError::into_inner) = geography.cloned();
+        }
+    }
+
+    /// In which country a flow is, as [`Geography::of_flow`].
+    #[must_use]
+    pub fn country(&self, initiator: Addr, responder: Addr) -> Option<CountryCode> {
+        let geography = self.geography.read().unwrap_or_else(PoisonError::into_inner);
+        geography.as_ref()?.of_flow(initiator, responder).map(CountryCode)
     }
 
     /// Remembers what is known of a user; call it before workers hear of the number.

@@ -29,6 +29,8 @@ pub(super) struct RecordedFlow {
     more: Option<Arc<UserMore>>,
     /// The responder's user and his role, where there was one; `None`: the record is older than records that tell.
     responder: Option<Option<(String, Option<String>)>>,
+    /// In which it was when it ended; `None`: in none, or nobody knew.
+    country: Option<[u8; 2]>,
     vlan: u16,
     port: Option<u8>,
     src_mac: Option<Mac>,
@@ -69,6 +71,7 @@ impl RecordedFlow {
             user_role: text(&own["user_role"]),
             more: more.and_then(|(run, number)| outer.more_of_user(run, number)),
             responder: run.map(|_| responder()),
+            country: own["country"].as_str().and_then(|code| code.as_bytes().try_into().ok()),
             vlan: event["vlan"][0].as_u64().and_then(|vlan| vlan.try_into().ok()).unwrap_or_default(),
             port: port.and_then(|port| port.try_into().ok()),
             src_mac: mac.and_then(Mac::read),
@@ -138,7 +141,7 @@ impl RecordedFlow {
     }
 
     /// The facts for one set. `users` are [`Self::users`]'; where the set asks for more of a user than is known, he is pending. The country is
-    /// what `geography` says of the addresses now.
+    /// the record's, or what `geography` says of the addresses now.
     pub(super) fn facts<'a>(
         &self,
         set: &PolicySet,
@@ -176,7 +179,11 @@ impl RecordedFlow {
             Some(_) => dst_user.into(),
             None => Fact::Pending,
         };
-        facts.tell_country(geography);
+        match self.country {
+            Some(code) => facts.country = Fact::Known(NameId::of_country(code)),
+            // It is of a time when nobody told countries.
+            None => facts.tell_country(geography),
+        }
         facts
     }
 }
