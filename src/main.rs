@@ -132,7 +132,7 @@ fn run(typed: &Live) -> Result<(), Failure> {
     let recorder = trust::recorder(&config, &segments)?;
     let audit = trust::audit(&config, segments, &auth, &subjects)?;
     // Wildcards of the policies mean users that were there before.
-    let known = trust::identities(&config);
+    let known = trust::identities(&config, &box_key)?;
     policies.know(&known);
     let policy = policies.start(setup::policy_sources(&config, history), now_s)?;
 

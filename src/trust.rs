@@ -104,14 +104,19 @@ pub(crate) fn entities_file(config: &Config) -> PathBuf {
 }
 
 /// Who was where before, and where that is kept; the wire is served without it, too.
-pub(crate) fn identities(config: &Config) -> Saved {
+///
+/// # Errors
+///
+/// The system gives no key to seal it with.
+pub(crate) fn identities(config: &Config, box_key: &BoxKey) -> Result<Saved, Failure> {
     let path = config.state_directory.join(format!("{}.identities.redb", config.name));
-    let (ledger, unopened) = Ledger::open(path);
+    let opened = Ledger::open(path, box_key);
+    let (ledger, unopened) = opened.map_err(|error| Failure::line(error.to_string()))?;
     let (saved, unread) = Saved::read(Arc::new(ledger));
     if let Some(error) = unopened.or(unread) {
         tracing::error!(%error, "who was where before the start cannot be read: nobody is known until it is said again");
     }
-    saved
+    Ok(saved)
 }
 
 /// Whether the keys that the configuration and the environment name are keys; the box's own are not touched.

@@ -194,6 +194,7 @@ impl Memory {
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
+    use crate::store::sealed::BoxKey;
 
     fn session(id: u32) -> Session {
         Session { server: b"ap-1".to_vec(), id: id.to_be_bytes().to_vec() }
@@ -272,11 +273,11 @@ mod tests {
 
     #[test]
     fn what_was_heard_before_a_restart_changes_nothing_after_it() {
-        let dir = tempfile::tempdir().unwrap();
+        let (dir, key) = (tempfile::tempdir().unwrap(), BoxKey::generate().unwrap());
         let path = dir.path().join("i.redb");
         let began = Told::AllOver(b"ap-9".to_vec());
         {
-            let ledger = Arc::new(Ledger::open(&path).0);
+            let ledger = Arc::new(Ledger::open(&path, &key).unwrap().0);
             let mut memory = Memory::default();
             memory.restore(&ledger).unwrap();
             memory.remember(&alive(), mark(1, None));
@@ -286,7 +287,7 @@ mod tests {
             // This one comes too late to be kept.
             memory.remember(&alive(), mark(4, None));
         }
-        let ledger = Arc::new(Ledger::open(&path).0);
+        let ledger = Arc::new(Ledger::open(&path, &key).unwrap().0);
         ledger.add(Kept::RadiusSeen, "zz".to_owned(), &"no fingerprint");
         ledger.save().unwrap();
         let mut memory = Memory::default();
