@@ -8,6 +8,7 @@ mod calls;
 mod fuzzed;
 mod holds;
 mod identities;
+mod identity_flood;
 mod openapi;
 mod certificates;
 mod kept;

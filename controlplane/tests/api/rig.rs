@@ -35,6 +35,7 @@ use dataplane::control::{
     door,
 };
 use dataplane::flow::{FlowConfig, FlowKey, FlowTable};
+use dataplane::identity::Table as IdentityTable;
 use dataplane::parse::{LinkType, parse_frame_unverified};
 use dataplane::policy::Environment;
 use dataplane::time::{Now, Tick, Wall};
@@ -112,7 +113,8 @@ pub(crate) struct Daemon {
     commits: Option<CommitHandle>,
     events: mpsc::Sender<Event>,
     stop: Arc<AtomicBool>,
-    workers: Vec<JoinHandle<()>>,
+    hung: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<IdentityTable>>,
 }
 
 /// Where a daemon keeps its files.
@@ -185,6 +187,7 @@ impl Daemon {
             if options.wire { Some(Box::new(MemoryWire::default())) } else { None };
         let (door, inside, receivers) = door(first, options.workers, wire);
         let stop = Arc::new(AtomicBool::new(false));
+        let hung = Arc::new(AtomicBool::new(options.hung));
         let door = Arc::new(door);
         let (events, sent) = mpsc::channel();
         let mut sent = Some(sent);
@@ -193,9 +196,9 @@ impl Daemon {
             .enumerate()
             .map(|(index, door)| {
                 let stop = Arc::clone(&stop);
-                let (hung, sent) = (options.hung, sent.take());
+                let (hung, sent) = (Arc::clone(&hung), sent.take());
                 let flows = (options.flows_per_worker, options.operator && index == 0);
-                std::thread::spawn(move || work(index as u8, door, flows, hung, sent, &stop))
+                std::thread::spawn(move || work(index as u8, door, flows, &hung, sent, &stop))
             })
             .collect();
         let auth = auth(&store, options.auth, dir.path());
@@ -272,8 +275,20 @@ impl Daemon {
             commits,
             events,
             stop,
+            hung,
             workers,
         }
+    }
+
+    /// Lets workers hang, or go on.
+    pub(crate) fn hang(&self, on: bool) {
+        self.hung.store(on, Ordering::Relaxed);
+    }
+
+    /// Stops the workers; who is where, as each of them knows it.
+    pub(crate) fn stop_workers(&mut self) -> Vec<IdentityTable> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.workers.drain(..).map(|worker| worker.join().unwrap()).collect()
     }
 
     pub(crate) fn tcp(&self) -> SocketAddr {
@@ -315,10 +330,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.server.take();
-        self.stop.store(true, Ordering::Relaxed);
-        for worker in self.workers.drain(..) {
-            worker.join().unwrap();
-        }
+        self.stop_workers();
         self.pump.take();
         self.recorder.take();
         self.history.take();
@@ -359,10 +371,10 @@ fn work(
     index: u8,
     mut door: WorkerDoor,
     (flows, operator): (u16, bool),
-    hung: bool,
+    hung: &AtomicBool,
     sent: Option<mpsc::Receiver<Event>>,
     stop: &AtomicBool,
-) {
+) -> IdentityTable {
     let config = FlowConfig { capacity: 2_048, ..FlowConfig::default() };
     let mut table = FlowTable::new(config, 7, index);
     for number in 0..flows {
@@ -384,7 +396,7 @@ fn work(
         cell.hit(Wall(1_700_000_000_000_000_000));
         cell.carry(3, 180);
     }
-    let mut identities = dataplane::identity::Table::default();
+    let mut identities = IdentityTable::default();
     let mut batches = 0;
     while !stop.load(Ordering::Relaxed) {
         for event in sent.iter().flat_map(mpsc::Receiver::try_iter) {
@@ -393,7 +405,7 @@ fn work(
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
-        if !hung {
+        if !hung.load(Ordering::Relaxed) {
             batches += 1;
             let now = clock();
             let version = door.snapshots.load().version;
@@ -409,6 +421,7 @@ fn work(
         }
         std::thread::sleep(Duration::from_micros(200));
     }
+    identities
 }
 
 /// A UDP flow 10.W.0.1:(1000 + number) -> 192.0.2.7:53, W being the worker.
