@@ -9,6 +9,7 @@ mod fuzzed;
 mod holds;
 mod identities;
 mod identity_flood;
+mod identity_kept;
 mod openapi;
 mod certificates;
 mod kept;

@@ -18,14 +18,15 @@ use controlplane::services::auth::key_ring::KeyRing;
 use controlplane::services::auth::{Auth, Client, KeyOrigin, Keys, Settings as AuthSettings};
 use controlplane::services::backup::Backups;
 use controlplane::services::classify::Reader;
+use controlplane::services::identities::{Ledger, Precedence, Saved};
 use controlplane::services::levers::{
     ConfigView, LeverError, Levers, LogLevel, LogLevelView, ReloadOutcome, Reloaded,
 };
 use controlplane::services::live::{Bounds, Hub, LogKeeping, Recorder, RecorderHandle};
 use controlplane::services::policy_commit::CommitHandle;
 use controlplane::services::{
-    Applications, Audit, EveTypes, EventCounts, EventPump, Names, Parts, Policies, PolicySources, PumpHandle,
-    Services, Subjects,
+    Applications, Audit, EveTypes, EventCounts, EventPump, Identities, Names, Parts, Policies, PolicySources,
+    PumpHandle, Services, Several, Subjects,
 };
 use controlplane::store::sealed::BoxKeyFile;
 use controlplane::store::segments::Segments;
@@ -36,7 +37,7 @@ use dataplane::control::{
 };
 use dataplane::flow::{FlowConfig, FlowKey, FlowTable};
 use dataplane::identity::Table as IdentityTable;
-use dataplane::parse::{LinkType, parse_frame_unverified};
+use dataplane::parse::{Addr, LinkType, parse_frame_unverified};
 use dataplane::policy::Environment;
 use dataplane::time::{Now, Tick, Wall};
 use dataplane::verdict::{Counters, Reason};
@@ -66,6 +67,11 @@ pub(crate) struct Options {
     pub(crate) rules: &'static str,
     /// Whether the first worker has the flow of [`OPERATOR`].
     pub(crate) operator: bool,
+    /// Whether who is where is kept in the directory.
+    pub(crate) keeps_identities: bool,
+    pub(crate) several: Several,
+    /// The box's own address on the wire.
+    pub(crate) service_ipv4: Option<Addr>,
 }
 
 /// A client of the API whose connection crosses the box, and where it is accepted.
@@ -88,6 +94,9 @@ impl Default for Options {
             records: false,
             rules: crate::rules::RULES,
             operator: false,
+            keeps_identities: false,
+            several: Several::default(),
+            service_ipv4: None,
         }
     }
 }
@@ -111,6 +120,8 @@ pub(crate) struct Daemon {
     recorder: Option<RecorderHandle>,
     history: Option<Stoppable>,
     commits: Option<CommitHandle>,
+    /// Who writes down who is where.
+    identity_keeper: Option<Stoppable>,
     events: mpsc::Sender<Event>,
     stop: Arc<AtomicBool>,
     hung: Arc<AtomicBool>,
@@ -164,7 +175,18 @@ impl Daemon {
     fn run(dir: Home, options: Options, change: impl FnOnce(&mut Config, &Path)) -> Self {
         let policy_file = dir.path().join("policy.json");
         let store = Arc::new(Entities::open(dir.path().join("test.redb")).unwrap());
-        let mut policies = Policies::new(Environment::default(), true, Applications::default());
+        let environment = Environment { service_ipv4: options.service_ipv4, ..Environment::default() };
+        let mut policies = Policies::new(environment, true, Applications::default());
+        let mut identities = Identities::new(options.several, Precedence::default())
+            .with_oidc(Some(crate::tokens::provider()));
+        if options.keeps_identities {
+            let (ledger, error) = Ledger::open(dir.path().join("test.identities.redb"));
+            assert!(error.is_none(), "{error:?}");
+            let (saved, error) = Saved::read(Arc::new(ledger));
+            assert!(error.is_none(), "{error:?}");
+            policies.know(&saved);
+            identities = identities.with_saved(saved);
+        }
         let sources = PolicySources {
             file: Some(policy_file.clone()),
             embedded: b"{\"default_action\":\"allow\",\"policies\":[]}",
@@ -229,8 +251,7 @@ impl Daemon {
             door,
             names,
             policies,
-            identities: controlplane::services::Identities::default()
-                .with_oidc(Some(crate::tokens::provider())),
+            identities,
             events: counts,
             backups: Some(Backups::at(
                 dir.path().join("test.backups"),
@@ -250,6 +271,7 @@ impl Daemon {
         });
         let history = Some(services.keep_history().unwrap());
         let commits = Some(services.keep_commits().unwrap());
+        let identity_keeper = Some(services.save_identities().unwrap());
         let socket = dir.path().join("control.sock");
         let mut config = Config {
             tcp: Some("127.0.0.1:0".parse().unwrap()),
@@ -273,6 +295,7 @@ impl Daemon {
             recorder,
             history,
             commits,
+            identity_keeper,
             events,
             stop,
             hung,
@@ -335,6 +358,7 @@ impl Drop for Daemon {
         self.recorder.take();
         self.history.take();
         self.commits.take();
+        self.identity_keeper.take();
     }
 }
 

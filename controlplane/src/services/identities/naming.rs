@@ -13,8 +13,7 @@ use super::{IdentityError, NAMES_MAX};
 use crate::services::policies::Policies;
 
 /// The kinds of names that users have.
-const KINDS: [Kind; 5] =
-    [Kind::UserId, Kind::Role, Kind::Group, Kind::AttributeKey, Kind::AttributeValue];
+const KINDS: [Kind; 5] = [Kind::UserId, Kind::Role, Kind::Group, Kind::AttributeKey, Kind::AttributeValue];
 
 /// Names that have no number yet.
 pub(super) type Unnamed<'a> = HashSet<(Kind, &'a str)>;

@@ -132,7 +132,10 @@ impl Services {
         for (row, SavedLease { mac, expires_ns }) in leases {
             let outcome = match (row.parse::<Key>(), mac.parse::<Key>()) {
                 (Ok(_), Ok(Key::Mac(_))) if expires_ns <= now_ns => RestoreOutcome::Expired,
-                (Ok(addr), Ok(Key::Mac(mac))) if registry.restore_lease(addr, mac, expires_ns) => {
+                (Ok(addr), Ok(Key::Mac(mac)))
+                    if nobodys(addr, &policies).is_none()
+                        && registry.restore_lease(addr, mac, expires_ns) =>
+                {
                     keys.push(addr);
                     RestoreOutcome::Restored
                 }
