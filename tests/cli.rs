@@ -25,6 +25,11 @@ fn said(output: &Output) -> String {
 
 /// A pcap of `packets` Ethernet frames, one second apart: UDP from 10.0.0.1 to 10.0.0.2, port 53.
 fn pcap(packets: u32) -> Vec<u8> {
+    pcap_to(&vec![53; packets as usize])
+}
+
+/// The same, with the port of each frame.
+fn pcap_to(ports: &[u16]) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
     frame.extend([0x45, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0x66, 0xca, 10, 0, 0, 1, 10, 0, 0, 2]);
     // UDP without a checksum (RFC 768: zero means none).
@@ -33,10 +38,11 @@ fn pcap(packets: u32) -> Vec<u8> {
     for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
         file.extend(word.to_le_bytes());
     }
-    for packet in 0..packets {
+    for (packet, port) in (0..).zip(ports) {
         for word in [1_700_000_000 + packet, 0, frame.len() as u32, frame.len() as u32] {
             file.extend(word.to_le_bytes());
         }
+        frame[36..38].copy_from_slice(&port.to_be_bytes());
         file.extend(&frame);
     }
     file
@@ -202,6 +208,57 @@ fn replay_is_the_same_to_the_byte_and_ends_with_stats() {
     let stats: serde_json::Value = serde_json::from_str(&events[1]).unwrap();
     assert_eq!(stats["event_type"], "stats");
     assert_eq!(stats["stats"]["decoder"]["pkts"], 200);
+}
+
+#[test]
+fn replay_asks_a_shadow_of_each_flow_and_obeys_the_policies_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("in.pcap"), pcap_to(&[53, 123, 99, 53, 7])).unwrap();
+    let live = r#"{"default_action": "allow", "policies": [
+        {"policy_id": "time", "conditions": {"dst_port": 123}, "action": "drop"}]}"#;
+    let proposal = r#"{"default_action": "allow", "policies": [
+        {"policy_id": "dns", "priority": 1, "conditions": {"dst_port": 53}, "action": "reject"},
+        {"policy_id": "echo", "priority": 2, "conditions": {"dst_port": 7}, "action": {"rate_limit": {"bytes_per_s": 1000, "per": "flow"}}}]}"#;
+    std::fs::write(directory.path().join("live.json"), live).unwrap();
+    std::fs::write(directory.path().join("proposal.json"), proposal).unwrap();
+    let replay = |more: &[&str]| -> Vec<serde_json::Value> {
+        let words = ["replay", "in.pcap", "--inline", "--policy", "live.json", "--eve", "-"];
+        let output = jarvis(directory.path(), &[&words[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        lines(&output.stdout).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let alone = replay(&[]);
+    let mut beside = replay(&["--shadow", "proposal.json"]);
+    let mut told = Vec::new();
+    for event in &mut beside {
+        let port = event["dest_port"].as_u64();
+        if event["event_type"] == "flow" {
+            let shadow = event["jarvis"].as_object_mut().unwrap().remove("shadow").unwrap();
+            let word = |name: &str| shadow[name].as_str().unwrap_or("-").to_owned();
+            told.push(format!(
+                "{} {} {} {}",
+                port.unwrap(),
+                word("change"),
+                word("policy_id"),
+                word("action")
+            ));
+        }
+    }
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "123 refused_to_allowed - allow",
+            "53 allowed_to_refused dns reject",
+            "7 other echo rate_limit",
+            "99 same - -"
+        ]
+    );
+    assert_eq!(alone, beside, "nothing else is another");
+    let wrong =
+        jarvis(directory.path(), &["replay", "in.pcap", "--shadow", "absent.json", "--eve", "e.json"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(said(&wrong).contains("absent.json"), "{}", said(&wrong));
 }
 
 #[test]

@@ -129,6 +129,49 @@ fn a_shadow_tells_what_it_would_do_and_nobody_notices() {
     assert_eq!(differs.len(), 5, "{differs:?}");
 }
 
+/// Guests may not fetch, and nobody may ask for names.
+const OF_USERS: &str = r#"{"default_action": "allow", "policies": [
+{"policy_id": "q-guests", "priority": 1, "conditions": {"user_id": "guest-*", "dst_port": 8080}, "action": "drop"},
+{"policy_id": "q-names", "priority": 2, "conditions": {"protocol": "udp", "dst_port": 5300}, "action": "drop"}]}"#;
+
+#[test]
+fn a_shadow_meets_flows_that_stand_and_users_whose_names_are_new() {
+    let Some(lab) = Lab::up(&[]) else { return };
+    lab.policy("", POLICIES);
+    let daemon = lab.start();
+    let _http = lab.serve_http(8_080);
+    let asked = lab.client(&["bash", "-c", "for n in 1 2 3; do echo q > /dev/udp/10.77.0.2/5300; done"]);
+    assert!(asked.status.success(), "{asked:?}");
+    eventually("three flows stand", || {
+        let flows = lab.ctl(&["flows"]);
+        flows["flows"].as_array().unwrap().iter().filter(|flow| flow["dest_port"] == 5_300).count() == 3
+    });
+    lab.write("users.json", OF_USERS);
+    lab.ctl(&["policy", "shadow", "start", "users.json"]);
+    let refused = |policy_id: &str| {
+        let shadow = lab.ctl(&["policy", "shadow", "show"])["shadow"].clone();
+        let by = shadow["by_policy"].as_array().unwrap();
+        let of = by.iter().find(|one| one["policy_id"] == policy_id);
+        of.and_then(|one| one["allowed_to_refused"]["flows"].as_u64()).unwrap_or_default()
+    };
+    eventually("they are compared without a packet", || refused("q-names") == 3);
+
+    fetch(&lab, WEB, 1, 0);
+    assert_eq!(refused("q-guests"), 0, "nobody is known there");
+    let version = || lab.ctl(&["policy", "show"])["version"].clone();
+    let before = version();
+    lab.ctl(&["identity", "assert", "guest-7", "10.77.0.1"]);
+    fetch(&lab, WEB, 2, 0);
+    eventually("the wildcard means who came later", || refused("q-guests") >= 2);
+    lab.ctl(&["identity", "assert", "ann", "10.77.0.1"]);
+    let guests = refused("q-guests");
+    fetch(&lab, WEB, 1, 0);
+    assert!(refused("q-guests") <= guests, "and nobody else");
+    assert_eq!(version(), before, "the set in force means none of them, and is not compiled again");
+    assert_eq!(refused("q-names"), 3);
+    daemon.stop();
+}
+
 /// What a proposal makes of a source, as JSON.
 fn what_if(lab: &Lab, words: &[&str]) -> Value {
     lab.ctl(&[&["policy", "what-if"], words].concat())

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use dataplane::account::{Change, Counts, DEFAULT_ACCOUNT, Difference, Fate, Standing};
 use dataplane::control::{Event, Settings};
-use dataplane::policy::{Environment, Names, PolicyFile, PolicySet, Shadow};
+use dataplane::identity::{Identity, Key, UserNumber};
+use dataplane::parse::Addr;
+use dataplane::policy::{Environment, NameId, Names, PolicyFile, PolicySet, Shadow, User};
 use support::{Bench, policy, tcp, udp};
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
@@ -41,6 +43,13 @@ fn counts(bench: &Bench, account: u32) -> (u64, u64, u64) {
 
 fn differing(shadow: &Shadow, policy: u32, change: Change) -> Counts {
     shadow.standings().read(shadow.standings().differing(policy, change))
+}
+
+/// Lets the sweep go round the table.
+fn sweep(bench: &mut Bench) {
+    for _ in 0..50 {
+        bench.settle();
+    }
 }
 
 /// Lets a second pass, in which live flows are walked by.
@@ -154,7 +163,8 @@ fn a_shadow_counts_what_it_would_do_and_changes_nothing() {
     assert_eq!(passes(&mut bench, &udp((CLIENT, 4001), (SERVER, 123), b"time?")), 0, "the live set drops it");
     assert_eq!(passes(&mut bench, &tcp((CLIENT, 4002), (SERVER, 80), 100, 0, SYN, b"")), 1);
     assert_eq!(passes(&mut bench, &udp((CLIENT, 4003), (SERVER, 99), b"what?")), 0);
-    assert_eq!(passes(&mut bench, &old), 1, "known before, so not compared");
+    sweep(&mut bench);
+    assert_eq!(passes(&mut bench, &old), 1, "it was there before, and is compared all the same");
     walk(&mut bench);
 
     let standings = shadow.standings();
@@ -163,7 +173,7 @@ fn a_shadow_counts_what_it_would_do_and_changes_nothing() {
             .map(|change| differing(&shadow, policy, change))
             .map(|counts| (counts.hits, counts.packets, counts.bytes))
     };
-    assert_eq!(of(1), [(1, 2, 120), (0, 0, 0), (0, 0, 0)], "DNS passes, and would be refused");
+    assert_eq!(of(1), [(2, 3, 180), (0, 0, 0), (0, 0, 0)], "DNS passes, and would be refused");
     assert_eq!(of(0), [(0, 0, 0), (1, 1, 60), (0, 0, 0)], "NTP is dropped, and would pass");
     assert_eq!(of(2), [(0, 0, 0); 3]);
     assert_eq!(
@@ -188,12 +198,12 @@ fn a_shadow_counts_what_it_would_do_and_changes_nothing() {
     let differs = |change, policy_index| Some(Fate::Differs(Difference { shadow: 7, change, policy_index }));
     let same = Some(Fate::Same);
     let (refused, allowed) = (differs(Change::AllowedToRefused, 1), differs(Change::RefusedToAllowed, 0));
-    assert_eq!(told, [(3999, None), (4000, refused), (4001, allowed), (4002, same), (4003, same)]);
+    assert_eq!(told, [(3999, refused), (4000, refused), (4001, allowed), (4002, same), (4003, same)]);
 
     // Without it nothing is compared any more, and what was counted stays.
     bench.door.publisher.publish_shadow(None);
     assert_eq!(passes(&mut bench, &udp((CLIENT, 4010), (SERVER, 53), b"question")), 1);
-    assert_eq!(differing(&shadow, 1, Change::AllowedToRefused).hits, 1);
+    assert_eq!(differing(&shadow, 1, Change::AllowedToRefused).hits, 2);
     bench.door.publisher.reap();
     assert_eq!(Arc::strong_count(&shadow), 2, "workers let go of it; the door does once it is the last");
     bench.stop();
@@ -208,16 +218,96 @@ fn flows_that_are_judged_anew_meet_the_shadow_too() {
     bench.door.publisher.publish_shadow(Some(Arc::clone(&shadow)));
     bench.door.publisher.publish(policy(ALLOW), Settings::default());
     // Silent as it is, the sweep asks for it.
-    for _ in 0..50 {
-        bench.settle();
-    }
+    sweep(&mut bench);
     let refused = differing(&shadow, 1, Change::AllowedToRefused);
     assert_eq!(refused.hits, 1);
     // Another number: what was counted with the one before does not count here.
     let next = Arc::new(Shadow::new(2, compiled(PROPOSAL), 1));
     bench.door.publisher.publish_shadow(Some(Arc::clone(&next)));
+    sweep(&mut bench);
     bench.send(0, 0, &udp((CLIENT, 4000), (SERVER, 53), b"again"));
     walk(&mut bench);
-    assert_eq!(differing(&next, 1, Change::AllowedToRefused), Counts::default());
+    let Counts { hits, packets, .. } = differing(&next, 1, Change::AllowedToRefused);
+    assert_eq!((hits, packets), (1, 1));
+    assert_eq!(
+        differing(&shadow, 1, Change::AllowedToRefused).packets,
+        0,
+        "what comes now is the next one's"
+    );
+    bench.stop();
+}
+
+#[test]
+fn flows_that_stand_meet_a_shadow_once_and_nothing_else_becomes_of_them() {
+    let mut bench = Bench::new(1, ALLOW);
+    publish(&bench, WEB_AND_DNS, &[WEB, DNS]);
+    let (client, server) = ((CLIENT, 4002), (SERVER, 80));
+    bench.send(0, 0, &udp((CLIENT, 4000), (SERVER, 53), b"question"));
+    bench.send(0, 0, &udp((CLIENT, 4001), (SERVER, 123), b"time?"));
+    bench.send(0, 0, &tcp(client, server, 100, 0, SYN, b""));
+    bench.send(0, 1, &tcp(server, client, 500, 101, SYN | ACK, b""));
+    bench.send(0, 0, &tcp(client, server, 101, 501, ACK, b""));
+    sweep(&mut bench);
+    let judged = |bench: &Bench| {
+        let flow = bench.door.boards()[0].read().flow;
+        (flow.evaluations, flow.rejudged, flow.active)
+    };
+    let before = judged(&bench);
+    assert_eq!(before.2, 3);
+    let of = |shadow: &Shadow| {
+        [
+            differing(shadow, 1, Change::AllowedToRefused).hits,
+            differing(shadow, 0, Change::RefusedToAllowed).hits,
+            shadow.standings().read(Standing::SAME).hits,
+            shadow.standings().read(Standing::OPEN).hits,
+        ]
+    };
+    let first = Arc::new(Shadow::new(3, compiled(PROPOSAL), 1));
+    bench.door.publisher.publish_shadow(Some(Arc::clone(&first)));
+    sweep(&mut bench);
+    assert_eq!(of(&first), [1, 1, 1, 0], "DNS would be refused, the time allowed, the web passes as it does");
+    assert_eq!(judged(&bench), before, "the set in force is not asked anew");
+    sweep(&mut bench);
+    bench.door.publisher.publish_shadow(None);
+    sweep(&mut bench);
+    assert_eq!(of(&first), [1, 1, 1, 0], "once, and its end is no reason");
+    // Another one meets all of them, and one that comes meanwhile, too.
+    let [second, third] = [4, 5].map(|number| Arc::new(Shadow::new(number, compiled(PROPOSAL), 1)));
+    bench.door.publisher.publish_shadow(Some(Arc::clone(&second)));
+    bench.settle();
+    bench.door.publisher.publish_shadow(Some(Arc::clone(&third)));
+    sweep(&mut bench);
+    sweep(&mut bench);
+    assert_eq!((of(&first), of(&third)), ([1, 1, 1, 0], [1, 1, 1, 0]));
+    assert_eq!(judged(&bench), before);
+    bench.stop();
+}
+
+#[test]
+fn a_shadow_knows_whose_the_flows_are_that_stand() {
+    let proposal = r#"{"default_action": "allow", "policies": [
+        {"policy_id": "p", "conditions": {"user_role": "staff"}, "action": "drop"}]}"#;
+    let mut bench = Bench::new(1, ALLOW);
+    // The first role that a policy names has the first number.
+    let user = User { id: NameId(7), role: Some(NameId(0)), groups: Vec::new(), attributes: Vec::new() };
+    let who = Arc::new(Identity { number: UserNumber::MIN, person: 7, user });
+    bench.door.identify(Key::addr(Addr::v4(CLIENT)), Some(&who));
+    for from in [CLIENT, [10, 0, 0, 9]] {
+        bench.send(0, 0, &udp((from, 4000), (SERVER, 53), b"question"));
+    }
+    sweep(&mut bench);
+    let shadow = Arc::new(Shadow::new(1, compiled(proposal), 1));
+    bench.door.publisher.publish_shadow(Some(Arc::clone(&shadow)));
+    sweep(&mut bench);
+    let hits =
+        (differing(&shadow, 0, Change::AllowedToRefused).hits, shadow.standings().read(Standing::SAME).hits);
+    assert_eq!(hits, (1, 1));
+    // The user goes, and the flow is another one's to the shadow, too.
+    bench.door.identify(Key::addr(Addr::v4(CLIENT)), None);
+    sweep(&mut bench);
+    assert_eq!(
+        (differing(&shadow, 0, Change::AllowedToRefused).hits, shadow.standings().read(Standing::SAME).hits),
+        (0, 2)
+    );
     bench.stop();
 }

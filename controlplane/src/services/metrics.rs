@@ -344,6 +344,15 @@ fn workers(out: &mut DescriptorEncoder<'_>, services: &Services, readings: &[Wor
         "Assertions and leases from before the restart by what came of them",
         services.restore_counts().totals(),
     )?;
+    outcomes(
+        out,
+        "identities_refused",
+        "Assertions and leases that were refused, by the reason",
+        services.refused_counts().totals(),
+    )?;
+    let help = "Different names of users since the start, of the kind of which the most are; at 1,000,000 no new ones are taken";
+    let mut metric = out.encode_descriptor("identity_names", help, None, MetricType::Gauge)?;
+    metric.encode_gauge(&u64::from(services.identity_names()))?;
     let unit = Unit::Other("changes".to_owned());
     let help = "Changes of who is where that are not on the disk yet";
     let mut metric = out.encode_descriptor("identities_unsaved", help, Some(&unit), MetricType::Gauge)?;

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::Services;
 use super::policies::PolicyEntry;
-use super::policy_counts::CountedState;
+use super::policy_counts::{CountedState, PolicyCounts};
 
 /// Findings that the answer to a change tells.
 const TOLD_MAX: usize = 100;
@@ -49,6 +49,31 @@ fn never_hit(entry: &PolicyEntry, idle_s: u64) -> PolicyFinding {
     }
 }
 
+/// What was found in the texts, and which policies besides were never needed, in evaluation order.
+fn with_idle(
+    entries: &[PolicyEntry],
+    counts: &[PolicyCounts],
+    of_texts: Vec<PolicyFinding>,
+    now_s: u64,
+) -> Vec<PolicyFinding> {
+    let mut findings = Vec::with_capacity(of_texts.len());
+    let mut of_texts = of_texts.into_iter().peekable();
+    for (entry, counts) in entries.iter().zip(counts).filter(|(entry, _)| entry.enabled) {
+        let before = findings.len();
+        while let Some(finding) = of_texts.next_if(|finding| finding.policy_id == entry.policy_id) {
+            findings.push(finding);
+        }
+        let idle_s = counts.counted_since_s.map(|since_s| now_s.saturating_sub(since_s));
+        if findings.len() == before
+            && counts.hits == 0
+            && let Some(idle_s) = idle_s.filter(|idle_s| *idle_s >= IDLE_S_MIN)
+        {
+            findings.push(never_hit(entry, idle_s));
+        }
+    }
+    findings
+}
+
 /// What was found when a set was saved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToldFindings {
@@ -65,22 +90,7 @@ impl Services {
     pub fn policy_findings(&self) -> (u32, Vec<PolicyFinding>) {
         let CountedState { state, counts, .. } = self.policy_counted();
         let of_texts = self.findings_of(&state.document);
-        let mut findings = Vec::with_capacity(of_texts.len());
-        let mut of_texts = of_texts.into_iter().peekable();
-        let now_s = self.now_s();
-        for (entry, counts) in state.entries.iter().zip(&counts).filter(|(entry, _)| entry.enabled) {
-            let before = findings.len();
-            while let Some(finding) = of_texts.next_if(|finding| finding.policy_id == entry.policy_id) {
-                findings.push(finding);
-            }
-            let idle_s = counts.counted_since_s.map(|since_s| now_s.saturating_sub(since_s));
-            if findings.len() == before
-                && counts.hits == 0
-                && let Some(idle_s) = idle_s.filter(|idle_s| *idle_s >= IDLE_S_MIN)
-            {
-                findings.push(never_hit(entry, idle_s));
-            }
-        }
+        let findings = with_idle(&state.entries, &counts, of_texts, self.now_s());
         (state.set.version(), findings)
     }
 
@@ -97,5 +107,52 @@ impl Services {
         // What is in force was read before.
         let file = PolicyFile::parse("policies", document).unwrap_or_default();
         file.lint(supplied).into_iter().map(PolicyFinding::from).collect()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+    use crate::services::{Applications, Policies};
+    use dataplane::control::Settings;
+    use dataplane::policy::Environment;
+
+    const POLICIES: &[u8] = br#"{"default_action": "allow", "policies": [
+        {"policy_id": "used", "priority": 1, "conditions": {"dst_port": 1}, "action": "drop"},
+        {"policy_id": "hidden", "priority": 2, "conditions": {"dst_port": 1}, "action": "reject"},
+        {"policy_id": "off", "priority": 3, "enabled": false, "conditions": {"dst_port": 3}, "action": "drop"},
+        {"policy_id": "idle", "priority": 4, "conditions": {"dst_port": 4}, "action": "drop"},
+        {"policy_id": "young", "priority": 5, "conditions": {"dst_port": 5}, "action": "drop"},
+        {"policy_id": "uncounted", "priority": 6, "conditions": {"dst_port": 6}, "action": "drop"},
+        {"policy_id": "idle-too", "priority": 7, "conditions": {"dst_port": 7}, "action": "drop"}]}"#;
+
+    #[test]
+    fn a_policy_that_is_counted_for_a_minute_and_was_never_needed_is_told() {
+        let mut policies = Policies::new(Environment::default(), true, Applications::default());
+        let entries = policies.compile("p", POLICIES, 1).unwrap().entries;
+        let file = PolicyFile::parse("p", POLICIES).unwrap();
+        let of_texts = file.lint(Settings::default().supplied).into_iter().map(PolicyFinding::from).collect();
+        let counts: Vec<PolicyCounts> = entries
+            .iter()
+            .map(|entry| PolicyCounts {
+                hits: u64::from(entry.policy_id == "used"),
+                counted_since_s: match entry.policy_id.as_str() {
+                    "uncounted" => None,
+                    "young" => Some(1_041),
+                    _ => Some(1_040),
+                },
+                ..PolicyCounts::default()
+            })
+            .collect();
+        let found = with_idle(&entries, &counts, of_texts, 1_040 + IDLE_S_MIN);
+        let told: Vec<_> = found.iter().map(|one| (one.policy_id.as_str(), one.kind, one.line)).collect();
+        let hidden = found.iter().find(|one| one.policy_id == "hidden").unwrap().kind;
+        assert_ne!(hidden, "never_hit", "what its text says of it says more");
+        assert_eq!(told, [("hidden", hidden, 3), ("idle", "never_hit", 5), ("idle-too", "never_hit", 8)]);
+        assert_eq!(found[1].message, "never hit: no flow has come under it in the 60 s since it is counted");
+        // A second earlier nobody was idle long enough.
+        let text = vec![found[0].clone()];
+        assert_eq!(with_idle(&entries, &counts, text.clone(), 1_039 + IDLE_S_MIN), text);
     }
 }

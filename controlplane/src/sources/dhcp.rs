@@ -17,9 +17,9 @@ use dataplane::dpi::Lease;
 use dataplane::flow::Direction;
 use dataplane::identity::Key;
 
-use crate::services::identities::{Assertion, LeaseOutcome, LeaseSender, Source, Who};
+use crate::services::identities::{Assertion, IdentityError, LeaseOutcome, LeaseSender, Source, Who};
 use crate::services::{RateLimited, Services, Stoppable};
-use crate::sources::listen::{LOOK_UP_EVERY, WARN_EVERY, is_running};
+use crate::sources::listen::{LOOK_UP_EVERY, Refusals, WARN_EVERY, is_running};
 
 /// Whose leases are believed, and what they say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,10 +67,11 @@ impl Dhcp {
     /// As the system says when it has no thread to give.
     pub fn start(self, services: Arc<Services>) -> io::Result<Stoppable> {
         Stoppable::start("jarvis-dhcp", move |stopped| {
+            let refusals = Refusals::new("identity.dhcp", "a DHCP lease");
             let warning = RateLimited::new(WARN_EVERY);
             while is_running(&stopped) {
                 match self.waiting.recv_timeout(LOOK_UP_EVERY) {
-                    Ok(lease) => self.take(&services, &lease, &warning),
+                    Ok(lease) => self.take(&services, &lease, &refusals, &warning),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
@@ -78,30 +79,32 @@ impl Dhcp {
         })
     }
 
-    fn take(&self, services: &Services, lease: &Lease, warning: &RateLimited) {
-        let outcome = match self.config.believes(lease) {
-            true => self.put_in_force(services, lease),
-            false => Err("its server is not one of `identity.dhcp.servers`, or not in their zone".to_owned()),
-        };
-        let Err(why) = outcome else {
-            services.lease_counts().add(LeaseOutcome::Taken);
-            return;
-        };
+    fn take(&self, services: &Services, lease: &Lease, refusals: &Refusals, warning: &RateLimited) {
+        if self.config.believes(lease) {
+            let outcome = match self.put_in_force(services, lease) {
+                Ok(()) => LeaseOutcome::Taken,
+                Err(error) => {
+                    refusals.tell(services, lease.server.to_ip(), "refused", &error.to_string());
+                    LeaseOutcome::Refused
+                }
+            };
+            return services.lease_counts().add(outcome);
+        }
         services.lease_counts().add(LeaseOutcome::Refused);
         if let Some(suppressed) = warning.permit(Instant::now()) {
             let (server, addr, client) = (lease.server, lease.addr, lease.client);
-            tracing::warn!(%server, %addr, %client, suppressed, "a DHCP lease was not taken: {why}");
+            tracing::warn!(%server, %addr, %client, suppressed, "a DHCP lease was not taken: its server is not one of `identity.dhcp.servers`, or not in their zone");
         }
     }
 
-    fn put_in_force(&self, services: &Services, lease: &Lease) -> Result<(), String> {
+    fn put_in_force(&self, services: &Services, lease: &Lease) -> Result<(), IdentityError> {
         let addr = Key::addr(lease.addr);
         let expires_ns = lease.time.0.saturating_add(u64::from(lease.seconds) * 1_000_000_000);
-        services.take_lease(addr, lease.client, expires_ns).map_err(|error| error.to_string())?;
+        services.take_lease(addr, lease.client, expires_ns)?;
         let Some(who) = self.config.device(lease) else { return Ok(()) };
         let assertion =
             Assertion { keys: vec![addr], who, source: Source::Dhcp, expires_ns: Some(expires_ns) };
-        services.take_identity(assertion).map(|_id| ()).map_err(|error| error.to_string())
+        services.take_identity(assertion).map(|_id| ())
     }
 }
 

@@ -8,6 +8,8 @@ mod calls;
 mod fuzzed;
 mod holds;
 mod identities;
+mod identity_flood;
+mod identity_kept;
 mod openapi;
 mod certificates;
 mod kept;

@@ -18,14 +18,15 @@ use controlplane::services::auth::key_ring::KeyRing;
 use controlplane::services::auth::{Auth, Client, KeyOrigin, Keys, Settings as AuthSettings};
 use controlplane::services::backup::Backups;
 use controlplane::services::classify::Reader;
+use controlplane::services::identities::{Ledger, Precedence, Saved};
 use controlplane::services::levers::{
     ConfigView, LeverError, Levers, LogLevel, LogLevelView, ReloadOutcome, Reloaded,
 };
 use controlplane::services::live::{Bounds, Hub, LogKeeping, Recorder, RecorderHandle};
 use controlplane::services::policy_commit::CommitHandle;
 use controlplane::services::{
-    Applications, Audit, EveTypes, EventCounts, EventPump, Names, Parts, Policies, PolicySources, PumpHandle,
-    Services, Subjects,
+    Applications, Audit, EveTypes, EventCounts, EventPump, Identities, Names, Parts, Policies, PolicySources,
+    PumpHandle, Services, Several, Subjects,
 };
 use controlplane::store::sealed::BoxKeyFile;
 use controlplane::store::segments::Segments;
@@ -35,7 +36,8 @@ use dataplane::control::{
     door,
 };
 use dataplane::flow::{FlowConfig, FlowKey, FlowTable};
-use dataplane::parse::{LinkType, parse_frame_unverified};
+use dataplane::identity::Table as IdentityTable;
+use dataplane::parse::{Addr, LinkType, parse_frame_unverified};
 use dataplane::policy::Environment;
 use dataplane::time::{Now, Tick, Wall};
 use dataplane::verdict::{Counters, Reason};
@@ -65,6 +67,11 @@ pub(crate) struct Options {
     pub(crate) rules: &'static str,
     /// Whether the first worker has the flow of [`OPERATOR`].
     pub(crate) operator: bool,
+    /// Whether who is where is kept in the directory.
+    pub(crate) keeps_identities: bool,
+    pub(crate) several: Several,
+    /// The box's own address on the wire.
+    pub(crate) service_ipv4: Option<Addr>,
 }
 
 /// A client of the API whose connection crosses the box, and where it is accepted.
@@ -87,6 +94,9 @@ impl Default for Options {
             records: false,
             rules: crate::rules::RULES,
             operator: false,
+            keeps_identities: false,
+            several: Several::default(),
+            service_ipv4: None,
         }
     }
 }
@@ -110,9 +120,12 @@ pub(crate) struct Daemon {
     recorder: Option<RecorderHandle>,
     history: Option<Stoppable>,
     commits: Option<CommitHandle>,
+    /// Who writes down who is where.
+    identity_keeper: Option<Stoppable>,
     events: mpsc::Sender<Event>,
     stop: Arc<AtomicBool>,
-    workers: Vec<JoinHandle<()>>,
+    hung: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<IdentityTable>>,
 }
 
 /// Where a daemon keeps its files.
@@ -162,7 +175,20 @@ impl Daemon {
     fn run(dir: Home, options: Options, change: impl FnOnce(&mut Config, &Path)) -> Self {
         let policy_file = dir.path().join("policy.json");
         let store = Arc::new(Entities::open(dir.path().join("test.redb")).unwrap());
-        let mut policies = Policies::new(Environment::default(), true, Applications::default());
+        let environment = Environment { service_ipv4: options.service_ipv4, ..Environment::default() };
+        let box_key = BoxKeyFile::at(dir.path().join("box.key"), dir.path().join("sealed-under"));
+        let box_key = Arc::new(box_key.open_or_make(None).unwrap());
+        let mut policies = Policies::new(environment, true, Applications::default());
+        let mut identities = Identities::new(options.several, Precedence::default())
+            .with_oidc(Some(crate::tokens::provider()));
+        if options.keeps_identities {
+            let (ledger, error) = Ledger::open(dir.path().join("test.identities.redb"), &box_key).unwrap();
+            assert!(error.is_none(), "{error:?}");
+            let (saved, error) = Saved::read(Arc::new(ledger));
+            assert!(error.is_none(), "{error:?}");
+            policies.know(&saved);
+            identities = identities.with_saved(saved);
+        }
         let sources = PolicySources {
             file: Some(policy_file.clone()),
             embedded: b"{\"default_action\":\"allow\",\"policies\":[]}",
@@ -186,6 +212,7 @@ impl Daemon {
             if options.wire { Some(Box::new(MemoryWire::default())) } else { None };
         let (door, inside, receivers) = door(first, options.workers, wire);
         let stop = Arc::new(AtomicBool::new(false));
+        let hung = Arc::new(AtomicBool::new(options.hung));
         let door = Arc::new(door);
         let (events, sent) = mpsc::channel();
         let mut sent = Some(sent);
@@ -194,9 +221,9 @@ impl Daemon {
             .enumerate()
             .map(|(index, door)| {
                 let stop = Arc::clone(&stop);
-                let (hung, sent) = (options.hung, sent.take());
+                let (hung, sent) = (Arc::clone(&hung), sent.take());
                 let flows = (options.flows_per_worker, options.operator && index == 0);
-                std::thread::spawn(move || work(index as u8, door, flows, hung, sent, &stop))
+                std::thread::spawn(move || work(index as u8, door, flows, &hung, sent, &stop))
             })
             .collect();
         let auth = auth(&store, options.auth, dir.path());
@@ -217,8 +244,6 @@ impl Daemon {
                 .with_live(Arc::clone(&live), tape)
                 .start(Arc::clone(&door), clock)
                 .unwrap();
-        let box_key = BoxKeyFile::at(dir.path().join("box.key"), dir.path().join("sealed-under"));
-        let box_key = Arc::new(box_key.open_or_make(None).unwrap());
         let subjects = Arc::new(Subjects::open(Arc::clone(&store), Arc::clone(&box_key)));
         let (audit, _) = Audit::open(segments, &auth, &subjects, options.audit, || clock().wall.0).unwrap();
         let services = Services::new(Parts {
@@ -227,8 +252,7 @@ impl Daemon {
             door,
             names,
             policies,
-            identities: controlplane::services::Identities::default()
-                .with_oidc(Some(crate::tokens::provider())),
+            identities,
             events: counts,
             backups: Some(Backups::at(
                 dir.path().join("test.backups"),
@@ -248,6 +272,7 @@ impl Daemon {
         });
         let history = Some(services.keep_history().unwrap());
         let commits = Some(services.keep_commits().unwrap());
+        let identity_keeper = Some(services.save_identities().unwrap());
         let socket = dir.path().join("control.sock");
         let mut config = Config {
             tcp: Some("127.0.0.1:0".parse().unwrap()),
@@ -271,10 +296,23 @@ impl Daemon {
             recorder,
             history,
             commits,
+            identity_keeper,
             events,
             stop,
+            hung,
             workers,
         }
+    }
+
+    /// Lets workers hang, or go on.
+    pub(crate) fn hang(&self, on: bool) {
+        self.hung.store(on, Ordering::Relaxed);
+    }
+
+    /// Stops the workers; who is where, as each of them knows it.
+    pub(crate) fn stop_workers(&mut self) -> Vec<IdentityTable> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.workers.drain(..).map(|worker| worker.join().unwrap()).collect()
     }
 
     pub(crate) fn tcp(&self) -> SocketAddr {
@@ -316,14 +354,12 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.server.take();
-        self.stop.store(true, Ordering::Relaxed);
-        for worker in self.workers.drain(..) {
-            worker.join().unwrap();
-        }
+        self.stop_workers();
         self.pump.take();
         self.recorder.take();
         self.history.take();
         self.commits.take();
+        self.identity_keeper.take();
     }
 }
 
@@ -360,10 +396,10 @@ fn work(
     index: u8,
     mut door: WorkerDoor,
     (flows, operator): (u16, bool),
-    hung: bool,
+    hung: &AtomicBool,
     sent: Option<mpsc::Receiver<Event>>,
     stop: &AtomicBool,
-) {
+) -> IdentityTable {
     let config = FlowConfig { capacity: 2_048, ..FlowConfig::default() };
     let mut table = FlowTable::new(config, 7, index);
     for number in 0..flows {
@@ -385,7 +421,7 @@ fn work(
         cell.hit(Wall(1_700_000_000_000_000_000));
         cell.carry(3, 180);
     }
-    let mut identities = dataplane::identity::Table::default();
+    let mut identities = IdentityTable::default();
     let mut batches = 0;
     while !stop.load(Ordering::Relaxed) {
         for event in sent.iter().flat_map(mpsc::Receiver::try_iter) {
@@ -394,7 +430,7 @@ fn work(
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
-        if !hung {
+        if !hung.load(Ordering::Relaxed) {
             batches += 1;
             let now = clock();
             let version = door.snapshots.load().version;
@@ -410,6 +446,7 @@ fn work(
         }
         std::thread::sleep(Duration::from_micros(200));
     }
+    identities
 }
 
 /// A UDP flow 10.W.0.1:(1000 + number) -> 192.0.2.7:53, W being the worker.

@@ -10,7 +10,7 @@
 use super::Engine;
 use crate::control::{EventSender, Snapshot};
 use crate::flow::{CachedDecision, FlowId};
-use crate::policy::{DecidingMode, Fact, Facts, Limit, Per};
+use crate::policy::{DecidingMode, Evaluation, Fact, Facts, Limit, Per};
 use crate::time::Now;
 use crate::verdict::{Reason, Verdict};
 
@@ -49,6 +49,26 @@ impl Engine {
         ruled
     }
 
+    /// The facts with which a decision was made that stands: what the policies in force would still wait for was given up then.
+    pub(super) fn tell_as_decided(&mut self, snapshot: &Snapshot, facts: &mut Facts<'_>, id: FlowId) {
+        self.tell_what_is_known(snapshot, facts, id);
+        if let Evaluation::Deciding { .. } = snapshot.policy.evaluate(facts, &mut self.scratch) {
+            settle(facts);
+        }
+    }
+
+    /// What payload and geography say of a flow; what somebody will still tell is pending.
+    fn tell_what_is_known(&self, snapshot: &Snapshot, facts: &mut Facts<'_>, id: FlowId) {
+        self.tell_of_payload(&snapshot.policy, facts, id);
+        if snapshot.asks_for_country() {
+            facts.tell_country(snapshot.geography.as_deref());
+        }
+        // Nobody will tell what nobody looks at any more.
+        if snapshot.settings.supplied.application && (self.inspector.is_none() || self.is_read(id)) {
+            expect_application(facts);
+        }
+    }
+
     fn evaluate_policy(
         &mut self,
         snapshot: &Snapshot,
@@ -58,14 +78,7 @@ impl Engine {
         at: Now,
         events: &mut EventSender,
     ) -> CachedDecision {
-        self.tell_of_payload(&snapshot.policy, facts, id);
-        if snapshot.asks_for_country() {
-            facts.tell_country(snapshot.geography.as_deref());
-        }
-        // Nobody will tell what nobody looks at any more.
-        if snapshot.settings.supplied.application && (self.inspector.is_none() || self.is_read(id)) {
-            expect_application(facts);
-        }
+        self.tell_what_is_known(snapshot, facts, id);
         let interim = self.evaluate(snapshot, facts, id, at, events);
         if interim.decided {
             return interim;

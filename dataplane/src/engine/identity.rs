@@ -61,10 +61,15 @@ impl Engine {
         Users { initiator: find(initiator), responder: find(responder) }
     }
 
+    /// Who stands at the ends of a flow now.
+    pub(super) fn users_at(&self, id: FlowId) -> Users {
+        let (initiator, responder) = self.ends_of(id);
+        self.users_of(initiator, responder)
+    }
+
     /// Whose a flow is now. Its records tell who was known last: who logs out has had it all the same.
     pub(super) fn settle_users(&mut self, id: FlowId) -> Users {
-        let (initiator, responder) = self.ends_of(id);
-        let users = self.users_of(initiator, responder);
+        let users = self.users_at(id);
         if let Some(who) = &users.initiator {
             self.flows.set_owner(id, Owner { user: who.number, person: who.person });
         }

@@ -1,5 +1,5 @@
-//! What did the policies do, and what would those of the shadow have done? Takes down each decision, and walks the table slowly, so that
-//! flows that live long are counted before they end.
+//! What did the policies do, and what would those of the shadow have done? Takes down each decision, compares flows that were decided before
+//! a shadow came, and walks the table slowly, so that flows that live long are counted before they end.
 //!
 //! A decision costs a comparison where the flow's policy is the one that it had, else two counters. The walk looks at every slot once a
 //! second in a table of up to 20,000 slots in use, and at 20,000 slots a second in a larger one: some 60 ns each, a thousandth of a core.
@@ -7,9 +7,10 @@
 use super::Engine;
 use crate::account::{DEFAULT_ACCOUNT, Tally};
 use crate::control::Snapshot;
-use crate::flow::{CachedDecision, FlowId};
-use crate::policy::{Facts, PolicyIndex};
+use crate::flow::{CachedDecision, FlowId, FlowState};
+use crate::policy::{Facts, PolicyIndex, Treatment};
 use crate::time::{Now, Tick};
+use crate::verdict::Verdict;
 use std::sync::Arc;
 
 /// A walk begins this long after the one before began, at the earliest.
@@ -53,11 +54,47 @@ impl Engine {
             return;
         }
         self.flows.charge(id, snapshot.policy.account(decision.policy_index), asking, at.wall);
-        let Some(shadow) = snapshot.shadow.as_ref().filter(|_| !is_ruled) else { return };
+        if !is_ruled {
+            self.compare(snapshot, facts, id, decision, asking, at);
+        }
+    }
+
+    /// Compares a flow whose decision stands with a shadow that came later, once; nothing else becomes of it.
+    pub(super) fn meet_shadow(
+        &mut self,
+        snapshot: &Snapshot,
+        id: FlowId,
+        decision: &CachedDecision,
+        at: Now,
+    ) {
+        let is_over = self.flows.flow(id).state() == FlowState::Closed;
+        if snapshot.shadow.is_none() || !decision.decided || is_over || self.flows.fate(id).is_some() {
+            return;
+        }
+        if !is_of(decision.verdict, snapshot.policy.treatment(policy_of(decision))) {
+            return;
+        }
+        let record = self.flows.record(id, None, at);
+        let users = self.users_at(id);
+        let mut facts = users.among(Facts::of_record(&record, self.zone(record.in_port), at.wall));
+        self.tell_as_decided(snapshot, &mut facts, id);
+        self.compare(snapshot, &facts, id, decision, None, at);
+    }
+
+    fn compare(
+        &mut self,
+        snapshot: &Snapshot,
+        facts: &Facts<'_>,
+        id: FlowId,
+        decision: &CachedDecision,
+        asking: Option<u32>,
+        at: Now,
+    ) {
+        let Some(shadow) = &snapshot.shadow else { return };
         let mut facts = *facts;
         self.tell_of_payload(shadow.set(), &mut facts, id);
-        let policy = (decision.policy_index != u32::MAX).then_some(PolicyIndex(decision.policy_index));
-        let standing = shadow.compare(snapshot.policy.treatment(policy), &facts, &mut self.shadow_scratch);
+        let live = snapshot.policy.treatment(policy_of(decision));
+        let standing = shadow.compare(live, &facts, &mut self.shadow_scratch);
         self.flows.stand(id, standing, asking, at.wall);
     }
 
@@ -96,6 +133,44 @@ impl Engine {
                 self.flows.settle(id);
             }
             self.stock.cursor += 1;
+        }
+    }
+}
+
+/// The policy that decided; `None`: the default.
+fn policy_of(decision: &CachedDecision) -> Option<PolicyIndex> {
+    (decision.policy_index != u32::MAX).then_some(PolicyIndex(decision.policy_index))
+}
+
+/// Whether a verdict is what policy makes of the flow. Else rules or an exception made a stricter one of it, whatever policy says.
+const fn is_of(verdict: Verdict, treatment: Treatment) -> bool {
+    match verdict {
+        // A limit or a target that is not there is not applied.
+        Verdict::Forward => matches!(treatment, Treatment::Allow | Treatment::RateLimit { .. }),
+        Verdict::RateLimit(_) => matches!(treatment, Treatment::RateLimit { .. }),
+        Verdict::Redirect(_) => matches!(treatment, Treatment::Redirect(_)),
+        // A flow that cannot be redirected any more is refused.
+        Verdict::Drop(_) => matches!(treatment, Treatment::Drop | Treatment::Redirect(_)),
+        Verdict::Reject(_) => matches!(treatment, Treatment::Reject | Treatment::Redirect(_)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Reason;
+
+    #[test]
+    fn what_rules_made_of_a_flow_is_not_policys() {
+        for (verdict, treatment, is) in [
+            (Verdict::Forward, Treatment::Allow, true),
+            (Verdict::Drop(Reason::PolicyDrop), Treatment::Drop, true),
+            (Verdict::Reject(Reason::PolicyReject), Treatment::Reject, true),
+            (Verdict::Drop(Reason::RuleDrop), Treatment::Allow, false),
+            (Verdict::Reject(Reason::RuleReject), Treatment::Drop, false),
+            (Verdict::Reject(Reason::RuleReject), Treatment::Allow, false),
+        ] {
+            assert_eq!(is_of(verdict, treatment), is, "{verdict:?} {treatment:?}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Which silent flows does a policy change end? Looks at the whole table once after every change, a few slots a
 //! turn, so that no flow lives on under an old policy for want of a packet.
 //!
+//! After a shadow came it looks at all of them, too: flows whose decision stands are compared with it, and nothing else is done to them.
+//!
 //! A flow with packets is judged anew at its next packet; this is for the others. Under load it keeps a pace, so
 //! that 1M slots take 12 s and cost the path some per cent, however long a turn is; idle it hurries.
 
@@ -27,19 +29,28 @@ const SLOTS_IDLE: usize = 256;
 /// Where the sweep stands.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
-    /// Version and generation under which the whole table was judged.
-    done: (u64, u32),
+    /// Under what the whole table was judged.
+    done: Under,
     under_way: Option<Lap>,
     /// When the last slot of a busy turn was due.
     paced: Tick,
     rejudged: u64,
 }
 
-/// Once round the table. Every slot was judged under the version and the generation with which it began, or later ones: users
+/// What flows are judged under, and compared with.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Under {
+    version: u64,
+    generation: u32,
+    /// Number of the last shadow; `None`: there never was one.
+    shadow: Option<u16>,
+}
+
+/// Once round the table. Every slot was judged under what it began with, or what came later: users
 /// may come and go all the time.
 #[derive(Debug, Clone, Copy)]
 struct Lap {
-    began: (u64, u32),
+    began: Under,
     /// The slot that is next.
     cursor: usize,
     /// Slots to go.
@@ -85,14 +96,17 @@ impl Engine {
             // A schedule began or ended: decisions made before are as old as those of an older policy set.
             self.change_generation();
         }
-        self.tidy_identities(self.sweep.done.1);
-        let wanted = (snapshot.version, self.generation);
+        self.tidy_identities(self.sweep.done.generation);
+        // One that ends is no reason to look again.
+        let shadow = snapshot.shadow.as_ref().map(|shadow| shadow.standings().number());
+        let shadow = shadow.or(self.sweep.done.shadow);
+        let wanted = Under { version: snapshot.version, generation: self.generation, shadow };
         if self.sweep.done == wanted {
             return;
         }
         let whole = self.flows.slots();
         let mut lap = match self.sweep.under_way {
-            Some(lap) if lap.began.0 == snapshot.version => lap,
+            Some(lap) if lap.began.version == snapshot.version => lap,
             // A later version begins anew: flows already looked at were judged under the one before.
             Some(lap) => Lap { began: wanted, left: whole, ..lap },
             None => Lap { began: wanted, cursor: 0, left: whole },
@@ -103,6 +117,7 @@ impl Engine {
             let Some(id) = self.flows.flow_at(slot) else { continue };
             let decision = self.flows.flow(id).decision();
             if self.still_holds(id, &decision, snapshot.version) {
+                self.meet_shadow(snapshot, id, &decision, now);
                 continue;
             }
             if self.flows.flow(id).state() == FlowState::Closed {

@@ -1,7 +1,7 @@
 //! What would a proposal do with the traffic of now? A second set beside the one in force, which is asked and never obeyed.
 //!
 //! Workers ask it where they ask the live set (a flow's beginning, a fact that is new, a change of policies or users), of the same facts,
-//! and count by [`Standings`]. Flows that were judged before the shadow came are not compared until they are judged anew. Without a shadow
+//! and count by [`Standings`]. Flows that were judged before the shadow came are compared once by a sweep over the table. Without a shadow
 //! nothing is paid.
 
 use std::sync::Arc;

@@ -12,24 +12,27 @@ mod keeper;
 mod lease_line;
 mod leases;
 mod ledger;
+mod naming;
 pub mod oidc;
 mod outcomes;
 mod portal;
 mod registry;
 mod saved;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataplane::identity::{Identity, Key};
 use dataplane::parse::Mac;
-use dataplane::policy::{Kind, NameId, PolicySet, User};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use lease_line::LeaseSender;
 pub use ledger::{Kept, Ledger};
-pub use outcomes::{LeaseOutcome, PortalOutcome, RadiusOutcome, RestoreOutcome, SyslogOutcome};
+pub use outcomes::{
+    LeaseOutcome, PortalOutcome, RadiusOutcome, RefusedOutcome, RestoreOutcome, SyslogOutcome,
+};
 pub use registry::{
     Assertion, KEYS_MAX, LIVE_MAX, Live, Precedence, Refused, Registry, Several, Source, Who,
 };
@@ -41,6 +44,7 @@ use super::outcomes::Outcomes;
 use super::policies::Policies;
 use super::{PolicyLoadError, Services};
 use leases::LEASES_MAX;
+use naming::{Unnamed, are_meant};
 use registry::Changed;
 
 /// Characters of a name.
@@ -53,7 +57,7 @@ pub const VALUE_CHARS_MAX: usize = 256;
 pub const LIST_MAX: usize = 64;
 
 /// Different names of one kind that are numbered: numbers are never given back.
-const NAMES_MAX: u32 = 1_000_000;
+pub const NAMES_MAX: u32 = 1_000_000;
 
 /// Assertions that expire in one go.
 const EXPIRED_MAX: usize = 1_000;
@@ -73,6 +77,9 @@ pub struct Identities {
     portal: Outcomes<PortalOutcome>,
     lease_counts: Arc<Outcomes<LeaseOutcome>>,
     restored: Outcomes<RestoreOutcome>,
+    refused: Outcomes<RefusedOutcome>,
+    /// Numbers of names that are used, of the kind of which the most are.
+    names_used: AtomicU32,
     ledger: OnceLock<Arc<Ledger>>,
     saved: Option<Saved>,
     oidc: Option<Arc<Oidc>>,
@@ -212,22 +219,22 @@ impl Services {
     }
 
     fn take(&self, assertion: Assertion) -> Result<Taken, IdentityError> {
+        self.try_to_take(assertion).inspect_err(|error| self.count_refused(error))
+    }
+
+    fn try_to_take(&self, assertion: Assertion) -> Result<Taken, IdentityError> {
         let mut policies = self.policies();
         for key in &assertion.keys {
             if let Some(what) = nobodys(*key, &policies) {
                 return Err(IdentityError::Nobodys { key: *key, what });
             }
         }
-        let set = Arc::clone(&self.door.publisher.current().policy);
-        let shadow = policies.shadowing.running.as_ref().map(|running| Arc::clone(&running.shadow));
-        let sets: Vec<&PolicySet> =
-            [&*set].into_iter().chain(shadow.iter().map(|shadow| shadow.set())).collect();
-        let meant = policies.name_user(&assertion.who, &sets)?;
-        // A wildcard means a name that is new.
-        if meant.get(1) == Some(&true) {
-            self.shadow_again(&mut policies);
+        // Before a name gets a number, which is never given back.
+        self.identities.registry().permits(&assertion)?;
+        let new = policies.unnamed(&assertion.who)?;
+        if !new.is_empty() {
+            policies = self.number(policies, &new)?;
         }
-        let policies = if meant.first() == Some(&true) { self.compile_again(policies)? } else { policies };
         let mut registry = self.identities.registry();
         let (live, changed) = registry.assert(assertion, self.now_ns())?;
         self.names.remember_user(live.number, &live.assertion.who);
@@ -235,6 +242,41 @@ impl Services {
         let identity = view(&registry, &live);
         drop((registry, policies));
         Ok(Taken { identity, ended: changed.ended.iter().map(|live| live.id).collect(), number })
+    }
+
+    /// Gives new names numbers. Sets whose wildcards mean one of them are compiled again, and in force.
+    fn number<'a>(
+        &'a self,
+        mut policies: MutexGuard<'a, Policies>,
+        new: &Unnamed<'_>,
+    ) -> Result<MutexGuard<'a, Policies>, IdentityError> {
+        if are_meant(new, &self.door.publisher.current().policy) {
+            let before = policies.names.clone();
+            policies.number(new);
+            policies = self.compile_again(policies, before)?;
+        } else {
+            policies.number(new);
+        }
+        let shadow = policies.shadowing.running.as_ref();
+        if shadow.is_some_and(|running| are_meant(new, running.shadow.set())) {
+            self.shadow_again(&mut policies);
+        }
+        // Relaxed: it stands alone.
+        self.identities.names_used.store(policies.names_used(), Ordering::Relaxed);
+        Ok(policies)
+    }
+
+    fn count_refused(&self, error: &IdentityError) {
+        self.identities.refused.add(match error {
+            IdentityError::Refused(Refused::Full) => RefusedOutcome::Full,
+            IdentityError::Refused(Refused::Taken { .. }) => RefusedOutcome::Taken,
+            IdentityError::Nobodys { .. } => RefusedOutcome::Address,
+            IdentityError::Leases => RefusedOutcome::Leases,
+            IdentityError::Names => RefusedOutcome::Names,
+            IdentityError::Policies(_) => RefusedOutcome::Policies,
+            // It is said of an end.
+            IdentityError::Unknown(_) => return,
+        });
     }
 
     /// Ends an assertion without waiting, where it is there.
@@ -260,6 +302,10 @@ impl Services {
     ///
     /// An address that no host can be given, or too many leases; nothing has changed then.
     pub fn take_lease(&self, addr: Key, mac: Mac, expires_ns: u64) -> Result<(), IdentityError> {
+        self.try_to_take_lease(addr, mac, expires_ns).inspect_err(|error| self.count_refused(error))
+    }
+
+    fn try_to_take_lease(&self, addr: Key, mac: Mac, expires_ns: u64) -> Result<(), IdentityError> {
         let policies = self.policies();
         for key in [addr, Key::Mac(mac)] {
             if let Some(what) = nobodys(key, &policies) {
@@ -306,6 +352,18 @@ impl Services {
     #[must_use]
     pub const fn restore_counts(&self) -> &Outcomes<RestoreOutcome> {
         &self.identities.restored
+    }
+
+    /// Assertions and leases that were refused, whatever source they came from.
+    #[must_use]
+    pub const fn refused_counts(&self) -> &Outcomes<RefusedOutcome> {
+        &self.identities.refused
+    }
+
+    /// Numbers of names that users have had since the start, of the kind of which the most are; [`NAMES_MAX`] is the end.
+    #[must_use]
+    pub fn identity_names(&self) -> u32 {
+        self.identities.names_used.load(Ordering::Relaxed)
     }
 
     /// Where who is where is kept; `None`: nowhere.
@@ -397,64 +455,27 @@ impl Services {
         Some(begun.elapsed().as_micros() as u64)
     }
 
-    /// Puts the policies in force once more, whose wildcards mean names that are new.
+    /// Puts the policies in force once more, whose wildcards mean names that are new. Where that fails names are as they were `before`, so
+    /// that the next who has one of them is not taken for known.
     fn compile_again<'a>(
         &'a self,
         mut policies: MutexGuard<'a, Policies>,
+        before: dataplane::policy::Names,
     ) -> Result<MutexGuard<'a, Policies>, PolicyLoadError> {
         let begun = Instant::now();
         let document = Arc::clone(&policies.current.document);
-        let compiled = policies.compile("(in force)", &document, self.next_policy_version())?;
+        let compiled = policies.compile("(in force)", &document, self.next_policy_version());
+        let compiled = match compiled {
+            Ok(compiled) => compiled,
+            Err(error) => {
+                policies.names = before;
+                return Err(error);
+            }
+        };
         policies.current.entries = compiled.entries;
         self.publish(policies, compiled.set, None, begun);
         Ok(self.policies())
     }
-}
-
-impl Policies {
-    /// Gives the names of a user numbers; whether a wildcard of each set means one that had none.
-    fn name_user(&mut self, who: &Who, sets: &[&PolicySet]) -> Result<Vec<bool>, IdentityError> {
-        let mut meant = vec![false; sets.len()];
-        for (kind, name) in names_of(who) {
-            if self.names.find(kind, name).is_some() {
-                continue;
-            }
-            if self.names.count(kind) >= NAMES_MAX {
-                return Err(IdentityError::Names);
-            }
-            self.names.intern(kind, name);
-            for (is_meant, set) in meant.iter_mut().zip(sets) {
-                *is_meant |= set.has_wildcard_for(kind, name);
-            }
-        }
-        Ok(meant)
-    }
-
-    /// What workers know of a user whose names have numbers.
-    fn identity(&self, live: &Live) -> Identity {
-        let who = &live.assertion.who;
-        let id = |kind, name: &str| self.names.find(kind, name).unwrap_or(NameId::NOBODY);
-        let attributes = who.attributes.iter().flat_map(|(key, values)| {
-            let key = id(Kind::AttributeKey, key);
-            values.iter().map(move |value| (key, id(Kind::AttributeValue, value)))
-        });
-        let user = User {
-            id: id(Kind::UserId, &who.user_id),
-            role: who.user_role.as_deref().map(|role| id(Kind::Role, role)),
-            groups: who.groups.iter().map(|group| id(Kind::Group, group)).collect(),
-            attributes: attributes.collect(),
-        };
-        Identity { number: live.number, person: user.id.0, user }
-    }
-}
-
-fn names_of(who: &Who) -> impl Iterator<Item = (Kind, &str)> {
-    let one = [(Kind::UserId, who.user_id.as_str())].into_iter();
-    let role = who.user_role.as_deref().map(|role| (Kind::Role, role));
-    let groups = who.groups.iter().map(|group| (Kind::Group, group.as_str()));
-    let keys = who.attributes.keys().map(|key| (Kind::AttributeKey, key.as_str()));
-    let values = who.attributes.values().flatten().map(|value| (Kind::AttributeValue, value.as_str()));
-    one.chain(role).chain(groups).chain(keys).chain(values)
 }
 
 /// What a key is that no user can have.

@@ -1,4 +1,5 @@
-//! What can become of a packet of RADIUS accounting, a message of syslog, a DHCP lease, a request at the portal, what was kept?
+//! What can become of a packet of RADIUS accounting, a message of syslog, a DHCP lease, a request at the portal, what was kept? And why is
+//! an assertion refused?
 
 use crate::services::outcomes::Outcome;
 
@@ -149,6 +150,39 @@ impl Outcome for RestoreOutcome {
             Self::Expired => "expired",
             Self::Refused => "refused",
             Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// Why an assertion or a lease was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusedOutcome {
+    /// Enough assertions live.
+    Full,
+    /// Somebody else is there, and stays.
+    Taken,
+    /// It is about an address that no user has.
+    Address,
+    /// Enough leases live.
+    Leases,
+    /// Enough names were there since the start.
+    Names,
+    /// The policies cannot be compiled with its names.
+    Policies,
+}
+
+impl Outcome for RefusedOutcome {
+    const ALL: &'static [Self] =
+        &[Self::Full, Self::Taken, Self::Address, Self::Leases, Self::Names, Self::Policies];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Taken => "taken",
+            Self::Address => "address",
+            Self::Leases => "leases",
+            Self::Names => "names",
+            Self::Policies => "policies",
         }
     }
 }

@@ -174,6 +174,14 @@ pub struct Changed {
     pub ended: Vec<Live>,
 }
 
+/// What becomes of an assertion that is taken.
+enum Plan {
+    /// It is there, and lives longer.
+    Renew(u64),
+    /// It begins, and these are over.
+    Begin { over: Vec<u64>, number: UserNumber },
+}
+
 /// All assertions.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -232,16 +240,45 @@ impl Registry {
     ///
     /// [`Refused`]; nothing has changed then.
     pub fn assert(&mut self, assertion: Assertion, now_ns: u64) -> Result<(Live, Changed), Refused> {
-        let others = self.others(&assertion);
-        let is_same = |live: &&Live| {
+        let (over, number) = match self.plan(&assertion)? {
+            Plan::Renew(id) => return Ok((self.renew(id, assertion), Changed::default())),
+            Plan::Begin { over, number } => (over, number),
+        };
+        let mut changed = Changed::default();
+        over.iter().for_each(|id| self.take_out(*id, &mut changed));
+        self.last_number = number.get();
+        self.last_id += 1;
+        let live = Live { id: self.last_id, number, assertion: Arc::new(assertion), since_ns: now_ns };
+        self.put_in(&live);
+        if let Some(ledger) = &self.ledger {
+            ledger.add(Kept::Assertion, row_of(live.id), &SavedAssertion::of(&live));
+            ledger.put(Kept::LastId, String::new(), &live.id);
+        }
+        changed.keys.extend(&live.assertion.keys);
+        changed.keys.sort_unstable();
+        changed.keys.dedup();
+        Ok((live, changed))
+    }
+
+    /// Whether [`Self::assert`] would take it now.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], as it would.
+    pub fn permits(&self, assertion: &Assertion) -> Result<(), Refused> {
+        self.plan(assertion).map(|_plan| ())
+    }
+
+    fn plan(&self, assertion: &Assertion) -> Result<Plan, Refused> {
+        let others = self.others(assertion);
+        let is_same = |live: &Live| {
             let said = &live.assertion;
             (said.source, &said.who, &said.keys) == (assertion.source, &assertion.who, &assertion.keys)
         };
         if let [only] = others.as_slice()
-            && let Some(live) = self.live.get(only).filter(is_same)
+            && self.live.get(only).is_some_and(is_same)
         {
-            let id = live.id;
-            return Ok((self.renew(id, assertion), Changed::default()));
+            return Ok(Plan::Renew(*only));
         }
         let is_of_him = |live: &Live| {
             live.assertion.source == assertion.source && live.assertion.who.user_id == assertion.who.user_id
@@ -261,23 +298,8 @@ impl Registry {
         if self.live.len() - over.len() >= LIVE_MAX {
             return Err(Refused::Full);
         }
-        let mut changed = Changed::default();
-        over.iter().for_each(|id| self.take_out(*id, &mut changed));
-        let Some(number) = self.last_number.checked_add(1).and_then(UserNumber::new) else {
-            return Err(Refused::Full);
-        };
-        self.last_number = number.get();
-        self.last_id += 1;
-        let live = Live { id: self.last_id, number, assertion: Arc::new(assertion), since_ns: now_ns };
-        self.put_in(&live);
-        if let Some(ledger) = &self.ledger {
-            ledger.add(Kept::Assertion, row_of(live.id), &SavedAssertion::of(&live));
-            ledger.put(Kept::LastId, String::new(), &live.id);
-        }
-        changed.keys.extend(&live.assertion.keys);
-        changed.keys.sort_unstable();
-        changed.keys.dedup();
-        Ok((live, changed))
+        let number = self.last_number.checked_add(1).and_then(UserNumber::new).ok_or(Refused::Full)?;
+        Ok(Plan::Begin { over, number })
     }
 
     /// Ends an assertion; `None`: there is none of this number.

@@ -90,7 +90,7 @@ impl Policies {
     pub fn know(&mut self, saved: &Saved) {
         for (_, kept) in &saved.assertions {
             // Of one that has too many names nothing is restored.
-            let _ = self.name_user(&kept.who, &[]);
+            let _ = self.name_user(&kept.who);
         }
     }
 }
@@ -114,7 +114,7 @@ impl Services {
                 }
                 (Ok(id), Some(said)) => {
                     let is_someones = said.keys.iter().all(|key| nobodys(*key, &policies).is_none());
-                    let is_named = is_someones && policies.name_user(&said.who, &[]).is_ok();
+                    let is_named = is_someones && policies.name_user(&said.who).is_ok();
                     let live = is_named.then(|| registry.restore(id, said, since_ns)).flatten();
                     live.map_or(RestoreOutcome::Refused, |live| {
                         self.names.remember_user(live.number, &live.assertion.who);
@@ -132,7 +132,10 @@ impl Services {
         for (row, SavedLease { mac, expires_ns }) in leases {
             let outcome = match (row.parse::<Key>(), mac.parse::<Key>()) {
                 (Ok(_), Ok(Key::Mac(_))) if expires_ns <= now_ns => RestoreOutcome::Expired,
-                (Ok(addr), Ok(Key::Mac(mac))) if registry.restore_lease(addr, mac, expires_ns) => {
+                (Ok(addr), Ok(Key::Mac(mac)))
+                    if nobodys(addr, &policies).is_none()
+                        && registry.restore_lease(addr, mac, expires_ns) =>
+                {
                     keys.push(addr);
                     RestoreOutcome::Restored
                 }
